@@ -1,0 +1,60 @@
+# make demo    curate the real demo pool with the real tiny network
+# make test    lint, types and all tests
+# Each sets up its own environment from the lock file; the packages are cached by the lock's hash.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+LOCK := requirements/dev.txt
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/winnow
+KEY := $(shell { cat $(LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
+DEPS := $(CACHE)/deps-$(KEY)
+READY := .venv/ready-$(KEY)
+RUN := .venv/bin/python -m
+OUT ?= out/demo
+
+.PHONY: demo test check lint types tests format lock demo-model clean
+
+demo: $(READY)
+	$(RUN) demo.run --output $(OUT)
+
+test: check tests
+
+check: lint types
+
+lint: $(READY)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types: $(READY)
+	$(RUN) mypy
+
+tests: $(READY)
+	$(RUN) pytest
+
+format: $(READY)
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+# The packages live outside the checkout, so that a fresh clone with the same lock file finds them.
+$(DEPS)/ready:
+	rm -rf $(DEPS) && mkdir -p $(CACHE)
+	$(PYTHON) -m venv $(DEPS)
+	$(DEPS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOCK)
+	$(DEPS)/bin/pip check
+	touch $@
+
+# The checkout's own environment: Winnow itself, and the packages above through one .pth file.
+$(READY): $(DEPS)/ready setup.py
+	rm -rf .venv && $(PYTHON) -m venv --without-pip .venv
+	$(DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$(.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: $(READY)
+	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra demo setup.py --output-file requirements/base.txt
+	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
+
+clean:
+	rm -rf .venv out build dist *.egg-info

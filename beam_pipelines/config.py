@@ -1,0 +1,136 @@
+"""What each job can be told: frozen dataclasses whose fields are the flags, and the check of all values at once.
+
+Imports no Beam, no torch and no numpy, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+DEFAULT_MODEL = "tinyclip"
+
+
+def flag(default: Any, text: str, **more: Any) -> Any:
+    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range."""
+    return dataclasses.field(default=default, metadata={"help": text, **more})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Where a job works; every job has it."""
+
+    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
+
+    def problems(self) -> list[str]:
+        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
+        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
+
+    def recorded(self) -> dict[str, Any]:
+        """Returns the values that determine the output, as JSON values: all but those about where and how fast.
+
+        Repeated flags are sorted, since their order says nothing.
+        """
+        skip = {f.name for f in dataclasses.fields(self) if f.metadata.get("operational")} | {"output"}
+        values = dataclasses.asdict(self)
+        return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreConfig(Config):
+    """Flags of ``score``."""
+
+    input: tuple[str, ...] = flag(
+        (),
+        "shards of the pool: a glob ('DIR/*.tar'), braces ('DIR/{00000..00127}.tar') or @FILE with one address "
+        "a line; .tar, .tar.gz and .tar.zst; may be repeated (required)",
+    )
+    model: tuple[str, ...] = flag(
+        (DEFAULT_MODEL,),
+        "network that scores, [NAME=]SPEC; NAME is the column set; may be repeated; `winnow models` lists SPECs",
+    )
+    caption_field: str = flag("", "json field with the caption; default: the .txt member, then json `caption`")
+    max_pixels: int = flag(89_478_485, "reject images with more pixels, before decoding them")
+    max_sample_bytes: int = flag(1 << 28, "reject samples with more bytes")
+    batch_size: int = flag(64, "images given to a model at once; part of the scores' stamp")
+    device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error")
+    precision: str = flag("fp32", "fp32, bf16 or fp16; part of the scores' stamp")
+    threads: int = flag(0, "threads of the model on CPU; 0 = all cores", operational=True)
+    decode_threads: int = flag(0, "threads that decode images; 0 = all cores", operational=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.input:
+            found.append("--input is missing; name the shards, for example --input 'DIR/*.tar'")
+        if not self.model:
+            found.append("--model is empty; `winnow models` lists what can be given")
+        for name in ("max_pixels", "max_sample_bytes", "batch_size"):
+            if getattr(self, name) < 1:
+                found.append(f"--{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("threads", "decode_threads"):
+            if getattr(self, name) < 0:
+                found.append(f"--{name} must be at least 0, got {getattr(self, name)}")
+        if self.device not in ("cpu", "cuda"):
+            found.append(f"--device must be cpu or cuda, got {self.device!r}")
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            found.append(f"--precision must be fp32, bf16 or fp16, got {self.precision!r}")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectConfig(Config):
+    """Flags of ``select``."""
+
+    recipe: str = flag("dfn", "name of a recipe (`winnow recipes` lists them) or path of a .yaml file")
+    keep_fraction: float | None = flag(None, "share to keep, in (0, 1]; replaces the recipe's top_fraction")
+    set: tuple[str, ...] = flag((), "another parameter of the recipe, STEP.PARAMETER=VALUE; may be repeated")
+    seed: int = flag(0, "of every draw and tie; equal seeds give equal bytes")
+    max_reject_fraction: float = flag(0.01, "fail when a larger share of the samples is rejected, in [0, 1]")
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.keep_fraction is not None and not 0 < self.keep_fraction <= 1:
+            found.append(f"--keep_fraction must be in (0, 1], got {self.keep_fraction}; 0.15 keeps the best 15 %")
+        if not 0 <= self.max_reject_fraction <= 1:
+            found.append(f"--max_reject_fraction must be in [0, 1], got {self.max_reject_fraction}")
+        found += [
+            f"--set must be STEP.PARAMETER=VALUE, got {text!r}"
+            for text in self.set
+            if "=" not in text or "." not in text
+        ]
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReshardConfig(Config):
+    """Flags of ``reshard``."""
+
+    samples_per_shard: int = flag(10_000, "copies in each output shard but the last")
+    shuffle_seed: int = flag(0, "of the order of shards and of the samples inside an output shard")
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.samples_per_shard < 1:
+            found.append(f"--samples_per_shard must be at least 1, got {self.samples_per_shard}")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurateConfig(ScoreConfig, SelectConfig, ReshardConfig):
+    """Flags of ``curate``: those of score, select and reshard."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyConfig(Config):
+    """Flags of ``verify``."""
+
+    compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
+
+
+JOBS: dict[str, tuple[type[Config], str]] = {
+    "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
+    "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
+    "select": (SelectConfig, "turn columns into decisions by a recipe"),
+    "reshard": (ReshardConfig, "turn decisions into equal output shards"),
+    "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
+}

@@ -1,0 +1,109 @@
+"""Runs a job from argv to exit code: check everything, say everything that is wrong, only then start."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from beam_pipelines import options
+from beam_pipelines.config import Config
+from transforms.lib.errors import ConfigError, CurationError
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+    from beam_pipelines.planning import Problems
+
+_OURS = re.compile(r"(?:EmptyPoolError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a job is going to do, once nothing is wrong.
+
+    Attributes:
+      summary: what ``--dry_run`` prints: shards found and work to do.
+      prepare: writes what the driver itself writes, just before the pipeline starts.
+      build: adds the whole job to a pipeline; runs nothing.
+      finish: returns what to print at the end: text for people, and values for the JSON line.
+    """
+
+    summary: dict[str, Any]
+    prepare: Callable[[], None]
+    build: Callable[[beam.Pipeline], None]
+    finish: Callable[[], tuple[str, dict[str, Any]]]
+
+
+Plan = Callable[[Any, "Problems"], "Work | None"]
+
+
+def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
+    """Runs a job.
+
+    Args:
+      job: its name in ``config.JOBS``.
+      plan: finds out what there is to do, or notes problems and returns None.
+      argv: the flags; those of the process when None.
+
+    Returns:
+      0 done, 1 the job failed, 2 nothing was started because something is wrong with the request.
+    """
+    parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    from beam_pipelines.planning import Problems
+
+    problems = Problems(parsed.problems)
+    work = problems.collect(plan, parsed.config, problems)
+    if problems or work is None:
+        for line in problems:
+            print(f"winnow {job}: {line}", file=sys.stderr)
+        return ConfigError.exit_code
+    if parsed.dry_run:
+        print(json.dumps({"job": job, "configuration": _shown(parsed.config), **work.summary}, indent=1))
+        return 0
+    work.prepare()
+    try:
+        counters = _run(work, parsed.beam_args)
+    except CurationError as error:
+        return _failed(job, str(error))
+    except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
+        found = _OURS.findall(str(error))
+        if not found:
+            raise
+        return _failed(job, found[-1])
+    text, values = work.finish()
+    print(text, file=sys.stderr)
+    print(json.dumps({"job": job, "output": parsed.config.output, **values, "counters": counters}, sort_keys=True))
+    return 0
+
+
+def _failed(job: str, message: str) -> int:
+    print(f"winnow {job}: {message}", file=sys.stderr)
+    return CurationError.exit_code
+
+
+def _shown(config: Config) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
+
+
+def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int]:
+    """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count."""
+    import apache_beam as beam
+
+    pipeline = beam.Pipeline(options=options.pipeline_options(beam_args))
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors reach the user once, through the exception
+    work.build(pipeline)
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = result.metrics().query()["counters"]
+    own = [metric for metric in found if metric.key.metric.namespace in ("score", "select", "reshard", "verify")]
+    counters: dict[str, int] = {}
+    for metric in own:
+        name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"
+        counters[name] = counters.get(name, 0) + metric.result
+    return dict(sorted(counters.items()))

@@ -1,0 +1,75 @@
+"""The named recipes that ship with Winnow, and recipes of the user's own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transforms.lib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transforms.lib.recipe import Recipe
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Returns the names that ``--recipe`` takes beside a path, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(
+    name: str,
+    *,
+    keep_fraction: float | None = None,
+    overrides: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> Recipe:
+    """Reads a recipe by name or path and applies what the command line changes.
+
+    Args:
+      name: one of ``recipe_names()``, or a path or address that ends in .yaml or .yml.
+      keep_fraction: replaces the fraction of the recipe's only top_fraction step.
+      overrides: ``step.parameter`` -> value as text.
+      seed: of every step that names none.
+
+    Raises:
+      ConfigError: the recipe is unknown, unreadable or wrong; every problem, one line each.
+    """
+    import yaml
+
+    from transforms.lib import recipe as recipes
+
+    text = _text(name)
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--recipe {name} is not YAML: {' '.join(str(error).split())}") from None
+    try:
+        recipe = recipes.parse(document, seed=seed)
+        changes = dict(overrides or {})
+        if keep_fraction is not None:
+            changes |= recipes.keep_fraction_override(recipe, keep_fraction)
+        return recipes.parse(document, changes, seed=seed)
+    except ConfigError as error:
+        raise ConfigError([f"--recipe {name}: {line}" for line in error.problems]) from None
+
+
+def _text(name: str) -> str:
+    if not name.endswith((".yaml", ".yml")):
+        if name in recipe_names():
+            return (FOLDER / f"{name}.yaml").read_text()
+        near = difflib.get_close_matches(name, recipe_names(), 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"--recipe {name!r} is unknown; {hint}`winnow recipes` lists them, or give a .yaml file")
+    from transforms import storage
+
+    try:
+        data = storage.read_if_exists(name)
+    except OSError as error:
+        raise ConfigError(f"--recipe {name} cannot be read: {error}") from None
+    if data is None:
+        raise ConfigError(f"--recipe {name} does not exist; `winnow recipes` lists the named ones")
+    return data.decode("utf-8", "replace")

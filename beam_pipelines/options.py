@@ -1,0 +1,155 @@
+"""From argv to a config, the runner's options and every problem found, without importing Beam until needed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from beam_pipelines.config import JOBS, Config
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+EXAMPLES = {
+    "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
+    "score": "winnow score --input 'pool/*.tar' --output out --model tinyclip",
+    "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
+    "reshard": "winnow reshard --output out --samples_per_shard 1000",
+    "verify": "winnow verify --output out",
+}
+
+
+class Parsed(NamedTuple):
+    """What the command line said: the job's config, whether to run it, and what is left for Beam."""
+
+    config: Config
+    dry_run: bool
+    beam_args: list[str]
+    problems: list[str]
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that collects problems instead of stopping at the first."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+        self.found: list[str] = []
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise argparse.ArgumentError(None, message)
+
+
+def _bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, got {text!r}")
+    return text.lower() == "true"
+
+
+def _kind(annotation: Any) -> Any:
+    """Returns the type of one value of a field."""
+    if typing.get_origin(annotation) is tuple:
+        return typing.get_args(annotation)[0]
+    if isinstance(annotation, types.UnionType):
+        return typing.get_args(annotation)[0]
+    return _bool if annotation is bool else annotation
+
+
+def parser_of(job: str) -> argparse.ArgumentParser:
+    """Returns the parser of a job: one flag per field of its config and no other, but ``--dry_run``."""
+    config, summary = JOBS[job]
+    parser = _Parser(
+        prog=f"winnow {job}",
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"Flags of Beam and its runners are passed on, for example --runner, --direct_num_workers.\n\n"
+        f"example:\n  {EXAMPLES[job]}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        many = isinstance(field.default, tuple)
+        shown = " ".join(field.default) if many else field.default
+        text = field.metadata["help"] + ("" if shown in ("", None) else f" (default: {shown})")
+        parser.add_argument(
+            f"--{field.name}",
+            type=_kind(kinds[field.name]),
+            action="append" if many else "store",
+            default=None,
+            metavar=field.name.upper() if not many else "VALUE",
+            help=text.replace("%", "%%"),
+        )
+    parser.add_argument("--dry_run", action="store_true", help="print what would be done and do nothing")
+    return parser
+
+
+def parse(job: str, argv: Sequence[str]) -> Parsed:
+    """Reads the flags of a job.
+
+    Returns:
+      the config (defaults where a value is unusable), what is left for Beam, and every problem found so far.
+    """
+    parser = parser_of(job)
+    problems: list[str] = []
+    args = list(argv)
+    while True:
+        try:
+            known, rest = parser.parse_known_args(args)
+            break
+        except argparse.ArgumentError as error:
+            problems.append(_readable(error.message))
+            args = _without_culprit(args, error.message)
+    values = {k: v for k, v in vars(known).items() if v is not None and k != "dry_run"}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    config = JOBS[job][0](**values)
+    return Parsed(config, known.dry_run, rest, [*problems, *config.problems(), *unknown_flags(rest)])
+
+
+def _readable(message: str) -> str:
+    return message.removeprefix("argument ").replace(": invalid", " is unusable: invalid")
+
+
+def _without_culprit(args: list[str], message: str) -> list[str]:
+    """Returns the arguments without the first flag that the message names, with its value."""
+    name = message.removeprefix("argument ").split(":")[0].split()[0]
+    for at, text in enumerate(args):
+        if text == name or text.startswith(f"{name}="):
+            follows = text == name and at + 1 < len(args) and not args[at + 1].startswith("--")
+            return args[:at] + args[at + (2 if follows else 1) :]
+    return []
+
+
+def unknown_flags(beam_args: Sequence[str]) -> list[str]:
+    """Returns a line for each argument that Beam and its runners do not know either; Beam itself would drop it."""
+    if not beam_args:
+        return []
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parser = _Parser(add_help=False, conflict_handler="resolve")
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)  # type: ignore[attr-defined]
+    try:
+        unknown = parser.parse_known_args(list(beam_args))[1]
+    except argparse.ArgumentError as error:
+        return [_readable(error.message)]
+    values = {
+        text for flag, text in zip(unknown, unknown[1:], strict=False) if flag.startswith("--") and "=" not in flag
+    }
+    named = [text for text in unknown if text.startswith("--") or text not in values]
+    return [f"{text} is unknown; --help lists the flags" for text in named]
+
+
+def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
+    """Returns Beam's options; the local runner is Beam's portable one, in this process unless told otherwise.
+
+    ``DirectRunner`` would first try to download another runner; ``FnApiRunner`` is what it falls back to.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+
+    options = PipelineOptions(list(beam_args))
+    if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
+        options.view_as(StandardOptions).runner = "FnApiRunner"
+    options.view_as(SetupOptions).save_main_session = False
+    return options

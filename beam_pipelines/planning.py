@@ -1,0 +1,171 @@
+"""What is found out before any work starts: shards, models, recipe, columns, and every problem with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any, TypeVar
+
+from beam_pipelines.config import Config, ReshardConfig, ScoreConfig, SelectConfig
+from beam_pipelines.library import load_recipe
+from transforms import shards as pools
+from transforms import storage
+from transforms.lib import clip, columns, modelspec, scoring, stamps
+from transforms.lib.errors import ConfigError
+from transforms.report import ReportFacts
+from transforms.reshard import ReshardSettings
+from transforms.rows import FeatureRef, Shard
+from transforms.score import ScoreSettings, missing_sets
+from transforms.select import SelectSettings
+
+T = TypeVar("T")
+
+
+class Problems(list[str]):
+    """Every problem of a run, so that the user sees all of them at once."""
+
+    def collect(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
+        """Returns what ``work`` returns, or None after noting why it could not."""
+        try:
+            return work(*args, **kwargs)
+        except ConfigError as error:
+            self.extend(line for line in error.problems if line not in self)
+            return None
+
+
+def version() -> str:
+    """Returns Winnow's version, as ``setup.py`` has it."""
+    return metadata.version("winnow-beam")
+
+
+def narrow(config: Config, kind: type[Config]) -> Any:
+    """Returns the part of a config that another job's config has."""
+    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
+
+
+@dataclasses.dataclass(frozen=True)
+class ScorePlan:
+    """What ``score`` is going to do."""
+
+    shards: list[Shard]
+    settings: ScoreSettings
+    facts: dict[str, Any]
+
+    @property
+    def refs(self) -> list[FeatureRef]:
+        """The shards as later stages see them."""
+        return [FeatureRef(shard.name, shard.uri, shard.size) for shard in self.shards]
+
+    def todo(self) -> list[str]:
+        """Returns the names of the shards that are not scored yet."""
+        return [shard.name for shard in self.shards if missing_sets(self.settings, shard)]
+
+
+def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
+    """Finds shards and models; None when something is wrong."""
+    shards = problems.collect(pools.find_shards, config.input) if config.input else None
+    if shards:
+        problems.collect(pools.check_images, shards)
+    specs = [
+        problems.collect(lambda t: modelspec.resolve(modelspec.parse_model(t), fetch=storage.fetch), t)
+        for t in config.model
+    ]
+    models = tuple(spec for spec in specs if spec is not None)
+    for name, count in Counter(model.name for model in models).items():
+        if count > 1 or name in (columns.INDEX, "decisions"):
+            problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
+    if config.device == "cuda":
+        problems.collect(clip.check_device, config.device)
+    if problems or shards is None:
+        return None
+    rules = scoring.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes)
+    settings = ScoreSettings(
+        config.output,
+        models,
+        rules,
+        batch_size=config.batch_size,
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads,
+        decode_threads=config.decode_threads,
+    )
+    pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
+    made_by = {model.name: dataclasses.asdict(model) for model in models}
+    facts = {
+        "configuration": config.recorded(),
+        "stamps": {"pool": pool, "models": made_by},
+        "version": version(),
+    }
+    return ScorePlan(shards, settings, facts)
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectPlan:
+    """What ``select`` is going to do."""
+
+    settings: SelectSettings
+    facts: dict[str, Any]
+
+    def report(self, pool: str) -> ReportFacts:
+        """Returns what the report says beside the books; ``pool`` is the input as the user wrote it."""
+        recipe = self.settings.recipe
+        return ReportFacts(
+            root=self.settings.root,
+            pool=pool,
+            recipe=recipe.name,
+            steps=tuple((step.label, step.sentence()) for step in recipe.steps),
+            score=".".join(self.settings.score or ()),
+            settings={name: str(value) for name, value in self.facts["configuration"].items()},
+            stamps={"recipe": stamps.stamp(recipe=recipe.as_dict()), "winnow": self.facts["version"]},
+        )
+
+
+def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[str]]) -> SelectPlan | None:
+    """Finds the recipe and the columns it reads among ``sets`` (column set -> columns); None when wrong."""
+    overrides = dict(text.split("=", 1) for text in config.set if "=" in text)
+    in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1
+    fraction = config.keep_fraction if in_range else None
+    recipe = problems.collect(load_recipe, config.recipe, keep_fraction=fraction, overrides=overrides, seed=config.seed)
+    where = problems.collect(columns.resolve, recipe.inputs(), sets) if recipe and sets else None
+    if problems or recipe is None or where is None:
+        return None
+    shown = next((place for name, place in where.items() if name != "uid"), None)
+    scores = [(owner, "score") for owner, names in sorted(sets.items()) if "score" in names]
+    score = shown or (scores[0] if scores else None)
+    settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction)
+    facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
+    return SelectPlan(settings, facts)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReshardPlan:
+    """What ``reshard`` is going to do."""
+
+    settings: ReshardSettings
+    facts: dict[str, Any]
+
+
+def plan_reshard(config: ReshardConfig) -> ReshardPlan:
+    """Returns the settings; there is nothing to find."""
+    settings = ReshardSettings(config.output, config.samples_per_shard, config.shuffle_seed)
+    return ReshardPlan(settings, {"configuration": config.recorded(), "version": version()})
+
+
+def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
+    """Returns column set -> columns as they will be after scoring."""
+    made = {model.name: columns.score_schema(model.dim).names for model in plan.settings.models}
+    return {columns.INDEX: columns.INDEX_SCHEMA.names, **made}
+
+
+def score_summary(plan: ScorePlan) -> dict[str, Any]:
+    """Returns what ``--dry_run`` says of scoring."""
+    todo = plan.todo()
+    return {
+        "shards": len(plan.shards),
+        "bytes": sum(shard.size for shard in plan.shards),
+        "to_score": len(todo),
+        "done": len(plan.shards) - len(todo),
+        "models": {model.name: dataclasses.asdict(model) for model in plan.settings.models},
+    }

@@ -1,0 +1,53 @@
+"""Score a pool: read every shard once, write its index and each model's scores and embeddings.
+
+winnow score --input 'pool/*.tar' --output out --model tinyclip
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from beam_pipelines import driver, planning, workspace
+from beam_pipelines.config import ScoreConfig
+from transforms.manifest import MakeSection, WriteManifest
+from transforms.score import ScoreShards
+from transforms.shards import ListShards
+
+
+def build(pipeline: beam.Pipeline, plan: planning.ScorePlan) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing."""
+    scored = pipeline | "List" >> ListShards(plan.shards) | "Score" >> ScoreShards(plan.settings)
+    files = scored | "Files" >> beam.FlatMap(lambda row: row.files)
+    section = files | "Manifest" >> MakeSection("score", plan.facts)
+    section | "WriteManifest" >> WriteManifest(plan.settings.root)
+
+
+def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out what there is to score."""
+    scoring = planning.plan_score(config, problems)
+    record = problems.collect(workspace.check_output, config, "score") if config.output else None
+    if problems or scoring is None or record is None:
+        return None
+
+    def prepare() -> None:
+        workspace.write_run(config.output, record)
+        workspace.write_pool(config.output, scoring.shards)
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        sets = ", ".join(model.name for model in scoring.settings.models)
+        return f"{len(scoring.shards)} shards are scored; columns: {sets}", {"shards": len(scoring.shards)}
+
+    return driver.Work(planning.score_summary(scoring), prepare, lambda pipeline: build(pipeline, scoring), finish)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("score", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

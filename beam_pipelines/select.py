@@ -1,0 +1,55 @@
+"""Select by a recipe: fit it on the columns of a scored pool, write decisions, books, subset and report.
+
+winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import apache_beam as beam
+
+from beam_pipelines import driver, planning, workspace
+from beam_pipelines.config import SelectConfig
+from transforms.fit import FitRecipe
+from transforms.manifest import MakeSection, WriteManifest
+from transforms.report import ReportFacts, WriteReport
+from transforms.rows import FeatureRef
+from transforms.select import WriteDecisions
+
+
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: planning.SelectPlan, facts: ReportFacts) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing."""
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader)
+    selection = shards | "Decide" >> WriteDecisions(plan.settings, states)
+    report = selection.books | "Report" >> WriteReport(facts, selection.summary)
+    files = (selection.files, report) | "AllFiles" >> beam.Flatten()
+    section = files | "Manifest" >> MakeSection("select", plan.facts, selection.summary)
+    section | "WriteManifest" >> WriteManifest(plan.settings.root)
+
+
+def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out which columns there are and what the recipe reads."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    selecting = planning.plan_select(config, problems, sets or {})
+    record = problems.collect(workspace.check_output, config, "select") if refs else None
+    if problems or selecting is None or refs is None or record is None:
+        return None
+    return driver.Work(
+        {"shards": len(refs), "steps": [step.sentence() for step in selecting.settings.recipe.steps]},
+        lambda: workspace.write_run(config.output, record),
+        lambda pipeline: build(pipeline, refs, selecting, selecting.report(workspace.pool_of(config.output))),
+        lambda: workspace.outcome(config.output),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("select", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Verify a finished output: files against the manifest, decisions against books, shards against the input.
+
+winnow verify --output out
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines import driver, planning, workspace
+from beam_pipelines.config import VerifyConfig
+from transforms import storage
+from transforms.lib import plan as plans
+from transforms.lib.errors import InputError
+from transforms.reshard import read_source
+from transforms.rows import FileRow
+from transforms.verify import VerifyOutputs
+
+
+def read_outputs(output: str) -> tuple[list[FileRow], int, int]:
+    """Reads the files that the manifest lists, and how the shards were planned.
+
+    Returns:
+      files, samples per shard, seed.
+
+    Raises:
+      InputError: there is no manifest, or nothing was resharded yet.
+    """
+    data = storage.read_if_exists(storage.join(output, "manifest.json"))
+    sections = json.loads(data) if data else {}
+    missing = [job for job in ("score", "select", "reshard") if job not in sections]
+    if missing:
+        raise InputError(
+            f"--output {output} is not finished; run `winnow {missing[0]}`, or `winnow curate`, to the end"
+        )
+    outputs = {path: found for section in sections.values() for path, found in section["outputs"].items()}
+    told = sections["reshard"]["configuration"]
+    files = [FileRow(path, found["bytes"], found["sha256"]) for path, found in sorted(outputs.items())]
+    return files, told["samples_per_shard"], told["shuffle_seed"]
+
+
+def plan(config: VerifyConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out what there is to check."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    found = problems.collect(read_outputs, config.output) if refs else None
+    if problems or refs is None or found is None:
+        return None
+    files, samples_per_shard, seed = found
+    sources = [read_source(ref, config.output) for ref in refs]
+    outputs = list(plans.output_shards(sources, samples_per_shard, seed))
+    checks = VerifyOutputs(config.output, refs, files, outputs, config.compare_input)
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        counts = json.loads(storage.read_bytes(storage.join(config.output, "verify.json")))
+        text = "verified: {files} files, {input_shards} input and {output_shards} output shards, {samples} samples"
+        return text.format(**counts), counts
+
+    summary = {"files": len(files), "input_shards": len(refs), "output_shards": len(outputs)}
+    return driver.Work(summary, lambda: None, lambda pipeline: pipeline | checks, finish)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("verify", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

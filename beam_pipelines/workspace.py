@@ -1,0 +1,142 @@
+"""The output folder as the driver sees it: whose it is, which pool it is about, what lies in it."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from beam_pipelines.config import Config
+from transforms import storage
+from transforms.lib import columns, stamps, textreport
+from transforms.lib.errors import InputError
+from transforms.rows import FeatureRef, Shard
+from transforms.store import Store
+
+
+def _shards_with(folder: str) -> dict[str, set[str]]:
+    """Returns first folder below ``folder`` -> names of the shards that have a file there."""
+    have: dict[str, set[str]] = {}
+    for info in storage.children(folder):
+        owner, _, shard = info.uri.rsplit(folder + "/", 1)[-1].partition("/")
+        have.setdefault(owner, set()).add(shard.removesuffix(".parquet"))
+    return have
+
+
+def _lacking(names: set[str], have: set[str], what: str, cure: str) -> list[str]:
+    lacking = sorted(names - have)
+    return [f"{len(lacking)} of {len(names)} shards have no {what} ({lacking[0]} ...); {cure}"] if lacking else []
+
+
+def stored_sets(output: str, refs: list[FeatureRef]) -> dict[str, list[str]]:
+    """Returns column set -> columns of the sets that every shard of the pool has.
+
+    Args:
+      output: the output folder.
+      refs: the shards of the pool.
+
+    Raises:
+      InputError: the index is missing for some shards.
+    """
+    have = _shards_with(storage.join(output, "columns"))
+    names = {ref.name for ref in refs}
+    cure = "run `winnow score` on this --output to the end"
+    problems = _lacking(names, have.get(columns.INDEX, set()), f"columns/{columns.INDEX}", cure)
+    if problems:
+        raise InputError(problems)
+    store = Store(output)
+    complete = sorted(owner for owner, shards in have.items() if names <= shards)
+    return {owner: store.schema(owner, refs[0].name).names for owner in complete}
+
+
+def write_pool(output: str, shards: list[Shard]) -> None:
+    """Writes ``pool.parquet``: the shards that this output folder is about."""
+    table = pa.Table.from_pylist([shard._asdict() for shard in sorted(shards)])
+    stamp = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
+    storage.write_atomic(storage.join(output, "pool.parquet"), columns.to_parquet(table, stamp))
+
+
+def read_pool(output: str) -> list[FeatureRef]:
+    """Reads the shards that an output folder is about.
+
+    Raises:
+      InputError: it holds no pool.
+    """
+    data = storage.read_if_exists(storage.join(output, "pool.parquet"))
+    if data is None:
+        raise InputError(
+            f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
+        )
+    rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    return [FeatureRef(row["name"], row["uri"], row["size"]) for row in rows]
+
+
+def check_output(config: Config, job: str) -> dict[str, Any]:
+    """Checks that an output folder may be worked in, and returns what it is to remember of this run.
+
+    One folder holds one pool, read by one set of rules; ``curate`` moreover continues only its own configuration.
+    ``select`` and ``reshard`` replace what an earlier run of theirs decided.
+
+    Raises:
+      InputError: the folder belongs to something else.
+    """
+    data = storage.read_if_exists(storage.join(config.output, "run.json"))
+    mine = config.recorded()
+    pool = {name: mine[name] for name in ("input", "caption_field", "max_pixels", "max_sample_bytes") if name in mine}
+    if data is None:
+        if next(storage.children(config.output), None) is not None:
+            raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
+        return {"pool": pool, "jobs": {job: mine}}
+    earlier = json.loads(data)
+    differs = {name: value for name, value in pool.items() if earlier["pool"].get(name, value) != value}
+    if job == "curate":
+        before = earlier["jobs"].get(job, mine)
+        differs |= {name: value for name, value in mine.items() if before.get(name, value) != value}
+    if differs:
+        changed = ", ".join(f"--{name} {value}" for name, value in sorted(differs.items()))
+        raise InputError(
+            f"--output {config.output} was made with another configuration ({changed} is new); name another folder"
+            + ("" if job != "curate" or set(differs) & set(pool) else ", or run `winnow select` and `winnow reshard`")
+        )
+    return {"pool": {**pool, **earlier["pool"]}, "jobs": {**earlier["jobs"], job: mine}}
+
+
+def write_run(output: str, record: dict[str, Any]) -> None:
+    """Writes ``run.json``, by which a later run knows the folder."""
+    text = json.dumps(record, indent=1, sort_keys=True)
+    storage.write_atomic(storage.join(output, "run.json"), text.encode() + b"\n")
+
+
+def check_decisions(output: str, refs: list[FeatureRef]) -> None:
+    """Checks that every shard of the pool has decisions.
+
+    Raises:
+      InputError: some have none.
+    """
+    folder = storage.join(output, "decisions")
+    have = {info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet") for info in storage.children(folder)}
+    cure = "run `winnow select` on this --output"
+    problems = _lacking({ref.name for ref in refs}, have, "decisions", cure)
+    if problems:
+        raise InputError(problems)
+
+
+def pool_of(output: str) -> str:
+    """Returns the input that an output folder was made from, as the user wrote it."""
+    record = json.loads(storage.read_bytes(storage.join(output, "run.json")))
+    return " ".join(record["pool"].get("input", []))
+
+
+def outcome(output: str) -> tuple[str, dict[str, Any]]:
+    """Returns the end of a run: a table of counts for people, and the same as values."""
+    books = json.loads(storage.read_bytes(storage.join(output, "books.json")))
+    sizes = storage.read_if_exists(storage.join(output, "shards", "sizes.json"))
+    places = {"report": storage.join(output, "report.html")}
+    if sizes is not None:
+        places["shards"] = storage.join(output, "shards")
+    text = textreport.books_table(books, len(json.loads(sizes or b"{}")))
+    lines = [text, "", *(f"{name}: {place}" for name, place in sorted(places.items()))]
+    return "\n".join(lines), {**places, **{name: books[name] for name in ("samples", "kept", "copies")}}

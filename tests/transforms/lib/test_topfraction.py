@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.transforms.lib import oracles
+from transforms.lib import recipe, uids
+from transforms.lib.errors import EmptyPoolError
+from transforms.lib.steps import Block, Threshold
+from transforms.lib.topfraction import TopFraction
+
+
+def block(name, scores, ids, **more):
+    scores = np.array(scores, np.float32)
+    valid = np.isfinite(scores)
+    columns = {"score": scores, "uid": uids.pairs(ids), **more}
+    return Block(name, columns, valid, valid.astype(np.uint16))
+
+
+@st.composite
+def pools(draw):
+    """Shards with many ties and repeated uids: few distinct scores, few distinct uids."""
+    scores = st.sampled_from([0.25, 0.5, 0.5000001, -0.5, 0.0, -0.0, float("nan")])
+    ids = st.integers(0, draw(st.sampled_from([3, 10**9])))
+    shards = {}
+    for number in range(draw(st.integers(1, 4))):
+        rows = draw(st.lists(st.tuples(scores, ids), max_size=30))
+        shards[f"s{number}"] = ([s for s, _ in rows], [f"{i:032x}" for _, i in rows])
+    return shards
+
+
+@settings(max_examples=200)
+@given(pools(), st.sampled_from([0.1, 0.25, 0.3, 0.5, 0.99, 1.0]), st.integers(0, 3), st.randoms())
+def test_equals_a_full_sort_at_any_order_of_shards(shards, fraction, seed, random):
+    step = TopFraction("top", fraction=fraction, seed=seed)
+    blocks = [block(name, *rows) for name, rows in shards.items()]
+    random.shuffle(blocks)
+    if not sum(b.valid.sum() for b in blocks):
+        with pytest.raises(EmptyPoolError, match="no sample has a value in score"):
+            oracles.fit([step], blocks)
+        return
+    states = oracles.fit([step], blocks)
+    expected = oracles.top_fraction(shards, fraction, seed)
+    for b in blocks:
+        assert (recipe.decide([step], b, states).copies > 0).tolist() == expected[b.shard]
+
+
+def test_keeps_exactly_the_stated_number_when_all_scores_tie():
+    ids = [f"{i:032x}" for i in range(1000)]
+    blocks = [block("a", [0.5] * 600, ids[:600]), block("b", [0.5] * 400, ids[600:])]
+    step = TopFraction("top", fraction=0.3)
+    states = oracles.fit([step], blocks)
+    assert sum((recipe.decide([step], b, states).copies > 0).sum() for b in blocks) == 300
+
+
+def test_keeps_exactly_the_stated_number_when_all_uids_are_equal():
+    blocks = [block("a", [0.5] * 7, ["0" * 32] * 7), block("b", [0.5] * 5, ["0" * 32] * 5)]
+    step = TopFraction("top", fraction=0.5)
+    states = oracles.fit([step], blocks)
+    assert sum((recipe.decide([step], b, states).copies > 0).sum() for b in blocks) == 6
+
+
+def test_rounds_about_ties_are_idle_without_ties():
+    ids = [f"{i:032x}" for i in range(10)]
+    pool = block("a", np.arange(10) / 10, ids)
+    step = TopFraction("top", fraction=0.3)
+    state = step.start()
+    for _ in range(2):
+        assert step.needs(state) == ("score",)
+        state = step.solve(state, step.summarise(pool, state))
+    assert step.needs(state) == ()
+    assert step.solve(state, None) == state
+    assert step.threshold(state) == pytest.approx(0.7)
+
+
+def test_a_fraction_of_what_remains_counts_only_that():
+    ids = [f"{i:032x}" for i in range(10)]
+    pool = block("a", np.arange(10) / 10, ids, size=np.array([1, 0] * 5, np.float32))
+    steps = [Threshold("big", column="size", at_least=1.0), TopFraction("top", fraction=0.4, of="remaining")]
+    decisions = recipe.decide(steps, pool, oracles.fit(steps, [pool]))
+    assert np.flatnonzero(decisions.copies).tolist() == [6, 8]
+    assert decisions.step.tolist() == [1, 0, 1, 0, 1, 0, -1, 0, -1, 0]
+
+
+def test_a_fraction_of_the_pool_keeps_all_that_remain_when_fewer():
+    ids = [f"{i:032x}" for i in range(10)]
+    pool = block("a", np.arange(10) / 10, ids, size=np.array([1] + [0] * 9, np.float32))
+    steps = [Threshold("big", column="size", at_least=1.0), TopFraction("top", fraction=0.5)]
+    assert np.flatnonzero(recipe.decide(steps, pool, oracles.fit(steps, [pool])).copies).tolist() == [0]
+
+
+def test_a_fraction_too_small_for_one_sample_keeps_none():
+    pool = block("a", [0.1, 0.2], ["0" * 32, "1" * 32])
+    step = TopFraction("top", fraction=0.1)
+    states = oracles.fit([step], [pool])
+    assert recipe.decide([step], pool, states).copies.tolist() == [0, 0]
+    assert step.threshold(states[0]) == float("inf")
+
+
+def test_margin_is_the_distance_from_the_threshold():
+    pool = block("a", [0.125, 0.25, 0.5], [f"{i:032x}" for i in range(3)])
+    step = TopFraction("top", fraction=0.34)
+    decisions = recipe.decide([step], pool, oracles.fit([step], [pool]))
+    assert decisions.margin.tolist() == [-0.375, -0.25, 0.0]
+
+
+def test_another_seed_breaks_ties_another_way():
+    ids = [f"{i:032x}" for i in range(100)]
+    pool = block("a", [0.5] * 100, ids)
+    kept = []
+    for seed in (0, 1):
+        step = TopFraction("top", fraction=0.5, seed=seed)
+        kept.append(recipe.decide([step], pool, oracles.fit([step], [pool])).copies.tolist())
+    assert kept[0] != kept[1]
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
+def test_refuses_a_fraction_outside_zero_to_one(fraction):
+    assert TopFraction("top", fraction=fraction).problems()

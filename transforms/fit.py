@@ -1,0 +1,120 @@
+"""Fit a recipe: the one combiner behind every step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsSingleton
+
+from transforms.lib import recipe as recipes
+from transforms.lib.steps import Step
+from transforms.rows import FeatureRef, FeatureRefs
+from transforms.store import BlockReader
+
+States = tuple[Any, ...]
+
+
+@dataclasses.dataclass(eq=False)
+class MergeSummariesFn(beam.CombineFn):
+    """Merges the summaries of a step; None is the empty accumulator.
+
+    Attributes:
+      step: whose ``merge`` it is; the accumulator is the state, the combiner has none.
+    """
+
+    step: Step
+
+    def create_accumulator(self) -> Any:
+        return None
+
+    def add_input(self, accumulator: Any, summary: Any) -> Any:
+        return summary if accumulator is None else self.step.merge(accumulator, summary)
+
+    def merge_accumulators(self, accumulators: Iterable[Any]) -> Any:
+        merged = None
+        for accumulator in accumulators:
+            if accumulator is not None:
+                merged = self.add_input(merged, accumulator)
+        return merged
+
+    def extract_output(self, accumulator: Any) -> Any:
+        return accumulator
+
+
+@dataclasses.dataclass(frozen=True)
+class _Round:
+    """One round of one step, as functions for workers."""
+
+    steps: tuple[Step, ...]
+    number: int
+    reader: BlockReader
+
+    def summarise(self, ref: FeatureRef, states: States) -> Any:
+        step, state = self.steps[self.number], states[self.number]
+        names = {*step.needs(state)}
+        if not names:
+            return None
+        for earlier in self.steps[: self.number]:
+            names.update(earlier.inputs())
+        block = self.reader.block(ref, sorted(names))
+        copies = recipes.decide(self.steps[: self.number], block, states[: self.number]).copies
+        return step.summarise(dataclasses.replace(block, copies=copies), state)
+
+    def solve(self, summary: Any, states: States) -> States:
+        step = self.steps[self.number]
+        return (*states[: self.number], step.solve(states[self.number], summary))
+
+
+@dataclasses.dataclass(eq=False)
+class FitStep(beam.PTransform):
+    """Unrolls the rounds of one step: ``FeatureRef`` rows in, the solved states of all steps so far out, one element.
+
+    Cost: each round reads the columns it names again and merges one bounded summary a shard; nothing per sample
+    is shuffled or materialised between rounds.
+
+    Attributes:
+      steps: of the recipe.
+      number: of the step to fit; the earlier ones are solved.
+      reader: of the blocks.
+      states: singleton, the solved states of the earlier steps.
+    """
+
+    steps: tuple[Step, ...]
+    number: int
+    reader: BlockReader
+    states: beam.PCollection[States]
+
+    def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
+        step = self.steps[self.number]
+        states = self.states | "Start" >> beam.Map(lambda solved, start: (*solved, start), step.start())
+        work = _Round(self.steps, self.number, self.reader)
+        for turn in range(step.rounds):
+            summary = (
+                refs
+                | f"Summarise{turn}" >> beam.Map(work.summarise, AsSingleton(states))
+                | f"Merge{turn}" >> beam.CombineGlobally(MergeSummariesFn(step))
+            )
+            states = summary | f"Solve{turn}" >> beam.Map(work.solve, AsSingleton(states))
+        return states
+
+
+@dataclasses.dataclass(eq=False)
+class FitRecipe(beam.PTransform):
+    """Fits every step of a recipe in order: ``FeatureRef`` rows in, one tuple of solved states out.
+
+    Attributes:
+      recipe: what to fit.
+      reader: of the blocks.
+    """
+
+    recipe: recipes.Recipe
+    reader: BlockReader
+
+    def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
+        states = refs.pipeline | "NoStates" >> beam.Create([()])
+        for number, step in enumerate(self.recipe.steps):
+            states = refs | f"Fit_{step.label}" >> FitStep(self.recipe.steps, number, self.reader, states)
+        return states

@@ -1,0 +1,1 @@
+"""Rules as functions of arrays and bytes; nothing here knows Beam."""

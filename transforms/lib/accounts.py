@@ -1,0 +1,148 @@
+"""The books: what became of every sample, per shard and in total, and the identities that must hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib.errors import AccountsError
+
+BINS = 200  # of the score histogram over [-1, 1]
+SHOWN = 12  # thumbnails of each kind
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Exhibit:
+    """A sample the report may show: where it lies and what was decided. Orders by ``rank``, then by uid.
+
+    Attributes:
+      rank: smaller is shown first; a uid hash, or the distance from the threshold.
+    """
+
+    rank: float
+    uid: str
+    shard: str
+    uri: str
+    offset: int
+    length: int
+    caption: str
+    score: float
+    margin: float
+    step: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Books:
+    """Counts of one shard or of many; ``merge`` adds them.
+
+    Attributes:
+      shards: shards counted.
+      samples: all samples found, rejected ones included.
+      kept: samples with at least one copy.
+      copies: copies that go into the output.
+      dropped: step label -> samples.
+      rejected: reason -> samples.
+      size_bytes: bytes of the tars.
+      histogram: int64 ``[BINS]``, scores of all valid samples over [-1, 1].
+      histogram_kept: the same of the kept ones.
+      exhibits: ``kept``, ``dropped`` and ``borderline`` -> up to ``SHOWN`` samples, smallest rank first.
+    """
+
+    shards: int = 0
+    samples: int = 0
+    kept: int = 0
+    copies: int = 0
+    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    size_bytes: int = 0
+    histogram: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
+    histogram_kept: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
+    exhibits: Mapping[str, tuple[Exhibit, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def num_rejected(self) -> int:
+        """Samples rejected, for whatever reason."""
+        return sum(self.rejected.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the counts as JSON values; names sorted."""
+        return {
+            "shards": self.shards,
+            "samples": self.samples,
+            "kept": self.kept,
+            "copies": self.copies,
+            "dropped": dict(sorted(self.dropped.items())),
+            "rejected": dict(sorted(self.rejected.items())),
+            "bytes": self.size_bytes,
+        }
+
+
+def histogram(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Returns int64 ``[BINS]``: finite scores counted over [-1, 1]; values outside fall into the end bins."""
+    finite = np.clip(scores[np.isfinite(scores)], -1, 1)
+    return np.histogram(finite, BINS, (-1, 1))[0].astype(np.int64)
+
+
+def merge(left: Books, right: Books) -> Books:
+    """Returns the books of both; associative and commutative."""
+    shown = {
+        kind: tuple(sorted({*left.exhibits.get(kind, ()), *right.exhibits.get(kind, ())})[:SHOWN])
+        for kind in sorted({*left.exhibits, *right.exhibits})
+    }
+    return Books(
+        shards=left.shards + right.shards,
+        samples=left.samples + right.samples,
+        kept=left.kept + right.kept,
+        copies=left.copies + right.copies,
+        dropped=dict(Counter(left.dropped) + Counter(right.dropped)),
+        rejected=dict(Counter(left.rejected) + Counter(right.rejected)),
+        size_bytes=left.size_bytes + right.size_bytes,
+        histogram=left.histogram + right.histogram,
+        histogram_kept=left.histogram_kept + right.histogram_kept,
+        exhibits=shown,
+    )
+
+
+def check_closed(books: Books, where: str) -> None:
+    """Checks that every sample was kept, dropped by a step or rejected for a reason.
+
+    Raises:
+      AccountsError: the counts do not add up.
+    """
+    dropped = sum(books.dropped.values())
+    if books.kept + dropped + books.num_rejected != books.samples:
+        raise AccountsError(
+            f"the books of {where} do not close: {books.kept} kept + {dropped} dropped + "
+            f"{books.num_rejected} rejected != {books.samples} samples"
+        )
+    if books.copies < books.kept:
+        raise AccountsError(f"the books of {where} do not close: {books.copies} copies of {books.kept} kept samples")
+
+
+def check_rejects(books: Books, max_reject_fraction: float) -> None:
+    """Checks that not more samples were rejected than the user allows.
+
+    Raises:
+      AccountsError: too many; the message counts them by reason.
+    """
+    if books.num_rejected > max_reject_fraction * books.samples:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(books.rejected.items()))
+        raise AccountsError(
+            f"{books.num_rejected} of {books.samples} samples were rejected ({reasons}), more than the share "
+            f"{max_reject_fraction:g} that --max_reject_fraction allows; columns/index names each one"
+        )
+
+
+def check_written(books: Books, written: int) -> None:
+    """Checks that the output holds exactly the copies that were decided.
+
+    Raises:
+      AccountsError: it does not.
+    """
+    if written != books.copies:
+        raise AccountsError(f"{books.copies} copies were decided and {written} were written")

@@ -1,0 +1,213 @@
+"""Load an open_clip model and embed images and captions with it; torch is imported only when that happens."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib import tinyclip
+from transforms.lib.errors import InputError, Reason, SampleError
+from transforms.lib.modelspec import PREPROCESS, Fetch, ModelSpec, local_only, locate, sha256_of
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
+TEXT_BATCH = 256
+MAX_RESIZED_PIXELS = 1 << 26  # a 1 x 50,000 pixel image would be blown up to 2.5 billion before its crop
+
+
+def cpu_count() -> int:
+    """Returns the number of processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_device(device: str) -> None:
+    """Checks that a device that was asked for is there.
+
+    Raises:
+      InputError: it is not; a paid worker must not fall back to its CPU in silence.
+    """
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
+
+
+@dataclasses.dataclass(eq=False)
+class ClipModel:
+    """An open_clip model with its preprocessing and tokenizer.
+
+    A plain class and no tuple, since Beam shares models by weak reference.
+
+    Attributes:
+      dim: of the embeddings.
+    """
+
+    dim: int
+    _network: Any
+    _resize: Any
+    _tokenize: Callable[[list[str]], torch.Tensor]
+    _mean: torch.Tensor
+    _std: torch.Tensor
+    _device: str
+    _dtype: torch.dtype
+    _batch_size: int
+    _pad_token: int | None
+    _upscales: int
+
+    def pixels(self, image: Image) -> NDArray[np.uint8]:
+        """Returns uint8 ``[size, size, 3]``: open_clip's evaluation transform up to but without its normalisation.
+
+        Raises:
+          SampleError: ``image_too_large`` when resizing would blow a very narrow image up beyond all memory;
+            ``image_undecodable`` when the image's mode has no way to RGB.
+        """
+        short, long = sorted(image.size)
+        if self._upscales and self._upscales * self._upscales * long / short > MAX_RESIZED_PIXELS:
+            raise SampleError(Reason.IMAGE_TOO_LARGE, f"{image.width} x {image.height} is too narrow to resize")
+        try:
+            resized = self._resize(image)
+        except (OSError, ValueError) as error:
+            raise SampleError(Reason.IMAGE_UNDECODABLE, f"mode {image.mode}: {error}") from None
+        return np.asarray(resized, np.uint8)
+
+    def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns float32 ``[n, dim]``, unit norm, of uint8 ``[n, size, size, 3]`` from ``pixels``.
+
+        Batches have one shape, the last one padded, so that a row depends on its own batch alone.
+        """
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(pixels), self._batch_size):
+                part = pixels[start : start + self._batch_size]
+                batch = torch.zeros((self._batch_size, *part.shape[1:]), dtype=torch.uint8)
+                batch[: len(part)] = torch.from_numpy(part)
+                images = batch.to(self._device).permute(0, 3, 1, 2).contiguous().float().div(255)
+                images = images.sub_(self._mean).div_(self._std).to(self._dtype)
+                embedded = self._network.encode_image(images, normalize=True)
+                found.append(embedded.float().cpu().numpy()[: len(part)])
+        return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given.
+
+        Towers that mask their padding get captions sorted by length and cut to the longest of a batch: the same
+        embedding up to rounding (largest difference seen with tinyclip: see its model card), a fraction of the work.
+        """
+        import torch
+
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
+        tokens = self._tokenize(list(texts))
+        found = np.zeros((len(texts), self.dim), np.float32)
+        lengths = self._lengths(tokens)
+        order = torch.argsort(lengths, stable=True)
+        with torch.inference_mode():
+            for rows in order.split(TEXT_BATCH):
+                batch = tokens[rows, : int(lengths[rows].max())].to(self._device)
+                embedded = self._network.encode_text(batch, normalize=True)
+                found[rows.numpy()] = embedded.float().cpu().numpy()
+        return found
+
+    def _lengths(self, tokens: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        if self._pad_token is None:
+            return torch.full((len(tokens),), tokens.shape[1])
+        return (tokens != self._pad_token).sum(1).clamp(min=1)
+
+
+def load(
+    spec: ModelSpec,
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    threads: int | None = None,
+    batch_size: int = 64,
+    fetch: Fetch = local_only,
+) -> ClipModel:
+    """Loads a model on a worker.
+
+    Args:
+      spec: from ``modelspec.resolve``.
+      device: ``cpu`` or ``cuda``.
+      precision: ``fp32``, ``bf16`` or ``fp16``, of weights and activations; embeddings come out as float32.
+      threads: of torch on the CPU; all cores when None.
+      batch_size: images a forward pass takes.
+      fetch: address of a file or folder -> local path.
+
+    Raises:
+      InputError: the weights are not those of the spec, or the GPU is not there.
+    """
+    import torch
+
+    check_device(device)
+    torch.set_num_threads(threads or cpu_count())
+    config, weights = locate(spec, fetch)
+    digest = tinyclip.weights_sha256() if spec.kind == "tinyclip" else sha256_of(weights)
+    if digest != spec.weights_sha256:
+        raise InputError(
+            f"--model {spec.name}: the weights have sha256 {digest} here, {spec.weights_sha256} at the start"
+        )
+    network, tokenize = _network(spec, weights, precision)
+    network = network.to(device)
+    preprocess = {**PREPROCESS, **config.get("preprocess_cfg", {})}
+    resize = _transform(preprocess, config["model_cfg"]["vision_cfg"].get("image_size", 224))
+    shape = (1, 3, 1, 1)
+    return ClipModel(
+        dim=spec.dim,
+        _network=network,
+        _resize=resize,
+        _tokenize=tokenize,
+        _mean=torch.tensor(preprocess["mean"], device=device).view(shape),
+        _std=torch.tensor(preprocess["std"], device=device).view(shape),
+        _device=device,
+        _dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision],
+        _batch_size=batch_size,
+        _pad_token=_masked_padding(network),
+        _upscales=spec.image_size if preprocess["resize_mode"] == "shortest" else 0,
+    )
+
+
+def _network(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Callable[[list[str]], torch.Tensor]]:
+    import open_clip
+
+    if spec.kind == "tinyclip":
+        network = tinyclip.build().to(dtype=open_clip.get_input_dtype(PRECISIONS[precision]))
+        context = tinyclip.config()["model_cfg"]["text_cfg"]["context_length"]
+        return network, open_clip.HFTokenizer(tinyclip.tokenizer_folder(), context_length=context)
+    if spec.kind in ("tag", "file"):
+        name, pretrained = spec.source, weights if spec.kind == "file" else spec.weights
+    elif spec.kind == "hub":
+        name, pretrained = f"hf-hub:{spec.source}", None
+    else:
+        name, pretrained = f"local-dir:{os.path.dirname(weights)}", None
+    network = open_clip.create_model(name, pretrained, precision=PRECISIONS[precision], require_pretrained=True)
+    return network.eval(), open_clip.get_tokenizer(name)
+
+
+def _transform(preprocess: dict[str, Any], size: int | list[int]) -> Any:
+    """Returns open_clip's evaluation transform without its last two stages, ToTensor and Normalize."""
+    import open_clip
+    from torchvision.transforms import Compose
+
+    known = {name: preprocess[name] for name in PREPROCESS}
+    whole = open_clip.image_transform_v2(open_clip.PreprocessCfg(size=size, **known), is_train=False)
+    return Compose(whole.transforms[:-2])
+
+
+def _masked_padding(network: Any) -> int | None:
+    """Returns the padding token of a text tower that masks it (open_clip's wrapper of transformers), else None."""
+    from open_clip.hf_model import HFTextEncoder
+
+    text = getattr(network, "text", None)
+    return int(text.config.pad_token_id) if isinstance(text, HFTextEncoder) else None

@@ -1,0 +1,153 @@
+"""The column store: per shard and column set one Parquet file, row i being sample i in tar order.
+
+A file carries its stamp, so that work whose result exists is skipped, and nothing that depends on
+the clock, so that equal inputs give equal bytes. A column is named ``set.column``; a bare name stands
+for the only set that has it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from transforms.lib import uids
+from transforms.lib.errors import ConfigError
+
+INDEX = "index"
+OK = "ok"
+
+INDEX_SCHEMA = pa.schema(
+    [
+        pa.field("uid", pa.string(), False),  # 32 hex digits; empty when it could not be formed
+        pa.field("key", pa.string(), False),  # WebDataset key; empty when a tar broke between samples
+        pa.field("offset", pa.int64(), False),  # first byte of the sample in the uncompressed tar
+        pa.field("length", pa.int64(), False),  # bytes up to the next sample, headers and padding included
+        pa.field("status", pa.string(), False),  # "ok" or a Reason
+        pa.field("detail", pa.string(), False),
+        pa.field("caption", pa.string(), False),
+        pa.field("image_extension", pa.string(), False),
+        pa.field("image_sha256", pa.string(), False),
+        pa.field("image_bytes", pa.int64(), False),
+        pa.field("width", pa.int32(), False),  # pixels, 0 when unknown
+        pa.field("height", pa.int32(), False),
+    ]
+)
+
+DECISIONS_SCHEMA = pa.schema(
+    [
+        pa.field("uid", pa.string(), False),
+        pa.field("copies", pa.uint16(), False),
+        pa.field("step", pa.string(), False),  # "" kept, "rejected", or the label of the step that dropped it
+        pa.field("margin", pa.float32(), False),
+    ]
+)
+
+
+def score_schema(dim: int) -> pa.Schema:
+    """Returns the schema of a model's column set: float32 score, float16 ``[dim]`` unit embeddings."""
+    embedding = pa.list_(pa.field("element", pa.float16(), False), dim)
+    return pa.schema(
+        [
+            pa.field("score", pa.float32(), False),  # cosine in [-1, 1]; NaN for a rejected sample
+            pa.field("image", embedding, False),
+            pa.field("text", embedding, False),
+        ]
+    )
+
+
+def score_table(score: NDArray[np.float32], image: NDArray[np.float32], text: NDArray[np.float32]) -> pa.Table:
+    """Returns a model's column set.
+
+    Args:
+      score: float32 ``[n]``, cosine, NaN for rejected samples.
+      image: float32 ``[n, dim]``, unit norm or zero.
+      text: float32 ``[n, dim]``, unit norm or zero.
+    """
+    schema = score_schema(image.shape[1])
+    arrays = [pa.array(score.astype(np.float32))]
+    for name, values in (("image", image), ("text", text)):
+        flat = pa.array(values.astype(np.float16).ravel())
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def embeddings(column: pa.ChunkedArray) -> NDArray[np.float16]:
+    """Returns float16 ``[n, dim]`` from an embedding column."""
+    array = column.combine_chunks()
+    flat: NDArray[np.float16] = array.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(array), array.type.list_size)
+
+
+def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
+    """Returns the file's bytes, a function of the table, the stamp and the facts alone."""
+    named = {f"winnow.{name}": value for name, value in {"stamp": stamp, **facts}.items()}
+    lists = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
+    codecs = {name: "none" if name in lists else "zstd" for name in table.schema.names}
+    compression = {f"{name}.list.element" if name in lists else name: codec for name, codec in codecs.items()}
+    plain = [name for name in table.schema.names if not pa.types.is_floating(table.schema.field(name).type)]
+    sink = io.BytesIO()
+    pq.write_table(
+        table.replace_schema_metadata(named),
+        sink,
+        compression=compression,
+        use_dictionary=[name for name in plain if name in ("status", "step", "image_extension")],
+    )
+    return sink.getvalue()
+
+
+def facts_of(file: BinaryIO) -> dict[str, str]:
+    """Returns what ``to_parquet`` noted beside the table (``stamp`` and facts), reading the footer only."""
+    metadata = pq.read_schema(file).metadata or {}
+    prefix = b"winnow."
+    return {k[len(prefix) :].decode(): v.decode() for k, v in metadata.items() if k.startswith(prefix)}
+
+
+def resolve(names: Iterable[str], sets: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+    """Finds the column set of each column name.
+
+    Args:
+      names: ``set.column`` or bare column names.
+      sets: column set -> its columns.
+
+    Returns:
+      name -> (set, column).
+
+    Raises:
+      ConfigError: names that no set, or more than one set, has; all of them.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    problems = []
+    every = [f"{owner}.{column}" for owner in sets for column in sets[owner]]
+    for name in names:
+        matches = [full for full in every if name == full or full.partition(".")[2] == name]
+        if name == "uid":
+            matches = [f"{INDEX}.uid"]
+        if len(matches) == 1:
+            owner, _, column = matches[0].partition(".")
+            found[name] = (owner, column)
+        elif matches:
+            problems.append(f"column {name!r} is in several column sets; write one of {', '.join(matches)}")
+        else:
+            near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))}"
+            problems.append(f"no column set has {name!r}: {hint} `winnow score` adds the columns of a model")
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+    """Returns a column as ``[n]``; uids as uint64 ``[n, 2]`` (zero where there is none), embeddings as ``[n, dim]``."""
+    if name == "uid":
+        return uids.pairs([value or "0" * 32 for value in column.to_pylist()])
+    if pa.types.is_fixed_size_list(column.type):
+        return embeddings(column)
+    values: NDArray[Any] = column.to_numpy()
+    return values

@@ -1,0 +1,109 @@
+"""The exception tree and the closed list of reasons for which a sample is rejected.
+
+CurationError
+├─ ConfigError       bad options; every problem of a run in one error      driver, exit 2
+├─ InputError        an input, a model or an output location is unusable   driver, exit 2
+├─ SampleError       one sample is bad; becomes a row with its reason      worker, job goes on
+├─ ShardError        the rest of one shard is bad; the same                worker, job goes on
+├─ EmptyPoolError    there is nothing to measure                           job fails, exit 1
+└─ AccountsError     books do not close, or too many samples rejected      job fails, exit 1
+
+Anything else is a bug or an outage: it crashes loudly and the runner retries.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+
+class Reason(str, enum.Enum):
+    """Why a sample was rejected. The list is closed: a new reason needs a test and a line in docs/errors.md."""
+
+    TAR_TRUNCATED = "tar_truncated"
+    TAR_CORRUPT = "tar_corrupt"
+    TAR_MEMBER_UNSAFE = "tar_member_unsafe"
+    DUPLICATE_KEY = "duplicate_key"
+    SAMPLE_TOO_LARGE = "sample_too_large"
+    UID_INVALID = "uid_invalid"
+    JSON_INVALID = "json_invalid"
+    IMAGE_MISSING = "image_missing"
+    IMAGE_UNDECODABLE = "image_undecodable"
+    IMAGE_TOO_LARGE = "image_too_large"
+    CAPTION_MISSING = "caption_missing"
+    CAPTION_NOT_UTF8 = "caption_not_utf8"
+    SCORE_NOT_FINITE = "score_not_finite"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class CurationError(Exception):
+    """Base of every error that Winnow raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(CurationError, ValueError):
+    """One or more options are unusable; nothing was started.
+
+    Attributes:
+      problems: one line each, with the value, what is allowed and the cure.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
+class InputError(ConfigError):
+    """An input, a model or an output location is missing or unreadable; nothing was started."""
+
+
+class SampleError(CurationError):
+    """One sample cannot be processed.
+
+    Attributes:
+      reason: one of ``Reason``.
+      detail: what was found, for the index; never a path or a secret.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+
+    def __reduce__(self) -> tuple[type, tuple[Reason, str]]:
+        return type(self), (self.reason, self.detail)
+
+
+class ShardError(CurationError):
+    """A tar cannot be read from ``offset`` on.
+
+    Attributes:
+      reason: one of ``Reason``.
+      offset: byte in the (uncompressed) tar at which reading stopped.
+      detail: what was found there.
+    """
+
+    def __init__(self, reason: Reason, offset: int, detail: str = "") -> None:
+        self.reason = reason
+        self.offset = offset
+        self.detail = detail
+        super().__init__(f"{reason} at byte {offset}: {detail}")
+
+    def __reduce__(self) -> tuple[type, tuple[Reason, int, str]]:
+        return type(self), (self.reason, self.offset, self.detail)
+
+
+class EmptyPoolError(CurationError):
+    """There is no sample to measure, so no threshold exists."""
+
+
+class AccountsError(CurationError):
+    """The books do not close, or more samples were rejected than the user allows."""

@@ -1,0 +1,177 @@
+"""The image of a sample: which member it is, and pixels or a named reason."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Mapping
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from transforms.lib.errors import Reason, SampleError
+
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "tif", "avif")
+"""Extensions of image members; of a sample with several, the first in this order is its image."""
+
+DEFAULT_MAX_PIXELS = 89_478_485
+"""A quarter of a GiB at three bytes a pixel; Pillow's own default limit."""
+
+# What Pillow's readers raise on damaged data. Warning: where the process turns warnings into errors.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    RuntimeError,
+    Warning,
+    struct.error,
+    zlib.error,
+)
+
+# The filters of the warnings module belong to the process: one thread at a time may set them aside.
+_WARNINGS_LOCK = threading.Lock()
+_WARNING_READERS = (GifImagePlugin.GifImageFile, PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile)
+
+
+def image_of(members: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """Picks the image of a sample.
+
+    Args:
+      members: data by lower-case extension, as in ``RawSample.members``.
+
+    Returns:
+      Extension and encoded bytes of the first member in the order of ``IMAGE_EXTENSIONS``.
+
+    Raises:
+      SampleError: ``IMAGE_MISSING``.
+    """
+    for extension in IMAGE_EXTENSIONS:
+        if extension in members:
+            return extension, members[extension]
+    raise SampleError(Reason.IMAGE_MISSING, f"members: {', '.join(sorted(members))[:200] or 'none'}")
+
+
+def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """Decodes the first frame of a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF; the content decides which.
+
+    Thread-safe; changes no setting of Pillow and lets no warning of Pillow out.
+
+    Args:
+      data: the encoded image.
+      max_pixels: width times height allowed; checked in the header, before any pixel is decoded.
+
+    Returns:
+      A fully loaded image, width and height at least 1, in the mode it is stored in (the model's own
+      transform converts).
+
+    Raises:
+      SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data.
+    """
+    reader = _reader_of(data)
+    if reader is None:
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"no known image format: {data[:16]!r}")
+    try:
+        image = _opened(reader, data)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise SampleError(Reason.IMAGE_TOO_LARGE, f"{width} x {height} pixels, allowed {max_pixels}")
+        if width < 1 or height < 1:
+            raise SampleError(Reason.IMAGE_UNDECODABLE, f"{width} x {height} pixels")
+        _load(image)
+    except Image.DecompressionBombError as error:
+        raise SampleError(Reason.IMAGE_TOO_LARGE, str(error)) from error
+    except _DECODE_ERRORS as error:
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{type(error).__name__}: {error}"[:300]) from error
+    return image
+
+
+def thumbnail(data: bytes, side_px: int = 160) -> bytes:
+    """Makes a small JPEG on a white background for reports.
+
+    Args:
+      data: the encoded image.
+      side_px: longest side of the result in pixels; smaller images are not enlarged.
+
+    Returns:
+      JPEG bytes, equal for equal input and Pillow version.
+
+    Raises:
+      SampleError: as ``decode``.
+    """
+    image = decode(data)
+    try:
+        if image.mode[0] in "IF":  # 16 and 32 bit grey: spread over 8 bits
+            image = _grey(image)
+        image = image.convert("RGBA")
+        image.thumbnail((side_px, side_px))
+        page = Image.new("RGB", image.size, "white")
+        page.paste(image, mask=image.getchannel("A"))
+        stored = io.BytesIO()
+        page.save(stored, "JPEG", quality=85)
+    except _DECODE_ERRORS as error:
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{type(error).__name__}: {error}"[:300]) from error
+    return stored.getvalue()
+
+
+def _reader_of(data: bytes) -> type[ImageFile.ImageFile] | None:
+    """The one reader for these bytes; Pillow's other readers (EPS, PDF, ...) never see them."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImagePlugin.JpegImageFile
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImagePlugin.PngImageFile
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return WebPImagePlugin.WebPImageFile
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return GifImagePlugin.GifImageFile
+    if data.startswith(b"BM"):
+        return BmpImagePlugin.BmpImageFile
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return TiffImagePlugin.TiffImageFile
+    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1", b"msf1"):
+        return AvifImagePlugin.AvifImageFile
+    return None
+
+
+def _opened(reader: type[ImageFile.ImageFile], data: bytes) -> ImageFile.ImageFile:
+    # Image.open would compare the size with a limit of the whole process and warn; the reader does not.
+    if reader not in _WARNING_READERS:
+        return reader(io.BytesIO(data))
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return reader(io.BytesIO(data))
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        image.load()
+        return
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image.load()
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    wide = image.convert("F")
+    low, high = wide.getextrema()
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    scale = 255 / (high - low) if high > low else 0.0
+    return wide.point(lambda value: value * scale - low * scale).convert("L")

@@ -1,0 +1,180 @@
+"""Recipes: named lists of steps, read from YAML, checked as a whole, replayed over blocks."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib.errors import ConfigError
+from transforms.lib.steps import Block, Step, Threshold
+from transforms.lib.topfraction import TopFraction
+
+STEPS: dict[str, type[Step]] = {step.kind: step for step in (Threshold, TopFraction)}
+
+KEPT = -1
+REJECTED = -2
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A pure function from columns to copies, in steps.
+
+    Attributes:
+      name: what reports call it.
+      source: the paper and section it comes from.
+      steps: applied in order; labels are unique.
+    """
+
+    name: str
+    source: str
+    steps: tuple[Step, ...]
+
+    def inputs(self) -> tuple[str, ...]:
+        """Returns every column that a step reads, without repeats, in order of first use."""
+        return tuple(dict.fromkeys(column for step in self.steps for column in step.inputs()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the recipe as plain values, for stamps and the manifest."""
+        steps = [{"kind": step.kind, **dataclasses.asdict(step)} for step in self.steps]
+        return {"name": self.name, "source": self.source, "steps": steps}
+
+
+@dataclasses.dataclass(frozen=True)
+class Decisions:
+    """What a recipe decided for the rows of one shard.
+
+    Attributes:
+      copies: uint16 ``[n]``; 0 = not in the output.
+      step: int16 ``[n]``; index of the step that dropped the row, ``KEPT`` or ``REJECTED``.
+      margin: float32 ``[n]``; of the step that dropped the row, else the smallest margin of all steps;
+        NaN for a rejected row, infinity under a recipe without steps.
+    """
+
+    copies: NDArray[np.uint16]
+    step: NDArray[np.int16]
+    margin: NDArray[np.float32]
+
+
+def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed: int = 0) -> Recipe:
+    """Builds a recipe from a YAML document.
+
+    Args:
+      document: mapping with ``name``, ``source`` and ``steps``: a list of one-entry mappings
+        ``{kind: {parameter: value}}``; ``label`` names a step, its kind otherwise.
+      overrides: ``step.parameter`` -> value as text; ``step`` is a label.
+      seed: for every step that draws and names no seed of its own.
+
+    Raises:
+      ConfigError: everything wrong with the document and the overrides, one line each.
+    """
+    if not isinstance(document, dict) or not isinstance(document.get("steps"), list):
+        raise ConfigError("a recipe is a YAML mapping with name, source and a list of steps")
+    found: list[str] = [f"recipe key {key!r} is unknown; use name, source, steps" for key in document
+                        if key not in ("name", "source", "steps")]  # fmt: skip
+    labels: set[str] = set()
+    steps = [_step(entry, labels, seed, found) for entry in document["steps"]]
+    built = _override([step for step in steps if step], overrides or {}, found)
+    found += [line for step in built for line in step.problems()]
+    if found:
+        raise ConfigError(found)
+    return Recipe(str(document.get("name", "unnamed")), str(document.get("source", "")), tuple(built))
+
+
+def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step | None:
+    if not isinstance(entry, dict) or len(entry) != 1:
+        found.append(f"a step is written as '- kind: {{parameter: value}}', got {entry!r}")
+        return None
+    ((kind, parameters),) = entry.items()
+    if kind not in STEPS:
+        near = difflib.get_close_matches(str(kind), STEPS, 1)
+        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(STEPS))}"
+        found.append(f"step {kind!r} is unknown{hint}")
+        return None
+    values = dict(parameters or {})
+    label = str(values.pop("label", kind))
+    if label in labels:
+        found.append(f"two steps are called {label}; give one of them a label")
+    labels.add(label)
+    types = {field.name for field in dataclasses.fields(STEPS[kind])}
+    for name in sorted(set(values) - types):
+        found.append(f"{label}.{name} is unknown; {kind} has {', '.join(sorted(types - {'label'}))}")
+        del values[name]
+    if "seed" in types:
+        values.setdefault("seed", seed)
+    made = STEPS[kind](label=label)
+    return dataclasses.replace(made, **{n: v for n, v in _typed(made, values, found).items()})
+
+
+def _typed(step: Step, values: Mapping[str, object], found: list[str]) -> dict[str, object]:
+    """Returns the values as the types of the step's defaults."""
+    typed: dict[str, object] = {}
+    for name, value in values.items():
+        kind = type(getattr(step, name))
+        try:
+            typed[name] = kind(value)
+        except (TypeError, ValueError):
+            found.append(f"{step.label}.{name} must be of type {kind.__name__}, got {value!r}")
+    return typed
+
+
+def _override(steps: Iterable[Step], overrides: Mapping[str, str], found: list[str]) -> list[Step]:
+    built = {step.label: step for step in steps}
+    for target, text in overrides.items():
+        label, _, name = target.partition(".")
+        step = built.get(label)
+        if step is None or name == "label" or name not in {field.name for field in dataclasses.fields(step)}:
+            known = [f"{s.label}.{f.name}" for s in built.values() for f in dataclasses.fields(s) if f.name != "label"]
+            found.append(f"{target!r} is not a parameter of this recipe; known: {', '.join(known) or 'none'}")
+            continue
+        built[label] = dataclasses.replace(step, **_typed(step, {name: text}, found))  # type: ignore[arg-type]
+    return list(built.values())
+
+
+def keep_fraction_override(recipe: Recipe, keep_fraction: float) -> dict[str, str]:
+    """Returns the override that ``--keep_fraction`` stands for: the fraction of the only top_fraction step.
+
+    Raises:
+      ConfigError: the recipe has none, or more than one, so that the flag says nothing definite.
+    """
+    labels = [step.label for step in recipe.steps if isinstance(step, TopFraction)]
+    if len(labels) != 1:
+        raise ConfigError(
+            f"--keep_fraction needs a recipe with exactly one top_fraction step, {recipe.name} has {len(labels)}; "
+            "use --set step.fraction=VALUE"
+        )
+    return {f"{labels[0]}.fraction": repr(keep_fraction)}
+
+
+def alive_copies(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> NDArray[np.uint16]:
+    """Returns uint16 ``[n]``: the copies that ``steps`` under their solved ``states`` leave."""
+    return decide(steps, block, states).copies
+
+
+def decide(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Decisions:
+    """Applies solved steps in order to the rows of one shard.
+
+    Args:
+      steps: in order.
+      block: all columns the steps read; its ``copies`` are ignored, every valid row starts with one copy.
+      states: the solved state of each step.
+
+    Returns:
+      Decisions with every row kept, dropped by exactly one step, or rejected.
+    """
+    copies = block.valid.astype(np.uint16)
+    step_of = np.where(block.valid, KEPT, REJECTED).astype(np.int16)
+    margin = np.where(block.valid, np.inf, np.nan).astype(np.float32)
+    for number, (step, state) in enumerate(zip(steps, states, strict=True)):
+        before = copies > 0
+        verdict = step.apply(dataclasses.replace(block, copies=copies), state)
+        copies = np.where(before, verdict.copies, 0).astype(np.uint16)
+        dropped = before & (copies == 0)
+        step_of[dropped] = number
+        margin[dropped] = verdict.margin[dropped]
+        margin[copies > 0] = np.minimum(margin, verdict.margin)[copies > 0]
+    return Decisions(copies, step_of, margin)

@@ -1,0 +1,152 @@
+"""The contract of a recipe step, and the steps themselves: pure numpy, no Beam, no files.
+
+A step runs in a fixed number of rounds. In each round every shard is summarised, the summaries are
+merged in any order, and the merged one is solved into the next state:
+
+    state = start()
+    for _ in range(rounds):
+        state = solve(state, merge of summarise(block, state) over all shards)
+    verdict = apply(block, state)                       for every shard
+
+Summaries are what crosses the network; their size must not grow with the pool.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bool = NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The rows of one shard as a step sees them.
+
+    Attributes:
+      shard: name of the shard; rows are numbered in tar order from 0.
+      columns: the columns that the step asked for, each ``[n]``; ``uid`` is uint64 ``[n, 2]``.
+      valid: bool ``[n]``; False for a rejected sample, which no step may count or keep.
+      copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
+    """
+
+    shard: str
+    columns: Mapping[str, NDArray[Any]]
+    valid: Bool
+    copies: NDArray[np.uint16]
+
+    @property
+    def alive(self) -> Bool:
+        """bool ``[n]``: valid and not dropped by an earlier step."""
+        return self.valid & (self.copies > 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What a step says of each row of a block.
+
+    Attributes:
+      copies: uint16 ``[n]``; 0 drops the sample. A step never revives what an earlier one dropped.
+      margin: float32 ``[n]``; how far inside (positive) or outside the step's bound, in its column's unit.
+    """
+
+    copies: NDArray[np.uint16]
+    margin: NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step(abc.ABC):
+    """One stage of a recipe; fields are its parameters, all checked by ``problems``.
+
+    Attributes:
+      label: unique name inside the recipe; decisions and books use it.
+    """
+
+    kind: ClassVar[str]
+    rounds: ClassVar[int] = 0
+
+    label: str
+
+    @abc.abstractmethod
+    def problems(self) -> list[str]:
+        """Returns what is wrong with the parameters, one line each with its cure."""
+
+    @abc.abstractmethod
+    def inputs(self) -> tuple[str, ...]:
+        """Returns the columns that ``apply`` reads; a NaN in a float one rejects the sample."""
+
+    @abc.abstractmethod
+    def apply(self, block: Block, state: Any) -> Verdict:
+        """Returns the verdict on ``block`` under the solved ``state``."""
+
+    @abc.abstractmethod
+    def sentence(self) -> str:
+        """Returns what the step does, in words."""
+
+    def needs(self, state: Any) -> tuple[str, ...]:
+        """Returns the columns that the next ``summarise`` reads; empty when that round is idle.
+
+        An idle round reads nothing, and ``solve`` gets None for its summary.
+        """
+        return self.inputs()
+
+    def start(self) -> Any:
+        """Returns the state before the first round."""
+        return None
+
+    def summarise(self, block: Block, state: Any) -> Any:
+        """Returns the summary of one shard, of bounded size."""
+        raise NotImplementedError(f"{self.kind} has no rounds")
+
+    def merge(self, left: Any, right: Any) -> Any:
+        """Returns the summary of both; associative and commutative."""
+        raise NotImplementedError(f"{self.kind} has no rounds")
+
+    def solve(self, state: Any, summary: Any) -> Any:
+        """Returns the next state from the summary of the whole pool."""
+        raise NotImplementedError(f"{self.kind} has no rounds")
+
+    def facts(self, state: Any) -> dict[str, float | int | str]:
+        """Returns what was fitted, for the manifest and the report."""
+        return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold(Step):
+    """Keeps samples whose column is at least a given value.
+
+    Source: DataComp's ``clip_score --threshold`` (Gadre et al. 2023, section 4.1), for example 0.28 for LAION-2B.
+
+    Attributes:
+      column: a float column.
+      at_least: lowest kept value, in the column's unit, inclusive.
+    """
+
+    kind = "threshold"
+
+    column: str = "score"
+    at_least: float = 0.0
+
+    def problems(self) -> list[str]:
+        if not np.isfinite(self.at_least):
+            return [f"{self.label}.at_least must be a finite number, got {self.at_least}"]
+        return []
+
+    def inputs(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def apply(self, block: Block, state: Any) -> Verdict:
+        margin = block.columns[self.column].astype(np.float32) - np.float32(self.at_least)
+        keep = block.alive & (margin >= 0)
+        return Verdict(np.where(keep, block.copies, 0).astype(np.uint16), margin)
+
+    def sentence(self) -> str:
+        return f"Keep samples whose {self.column} is at least {self.at_least:g}."
+
+    def facts(self, state: Any) -> dict[str, float | int | str]:
+        return {"threshold": float(np.float32(self.at_least))}

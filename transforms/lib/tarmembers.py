@@ -1,0 +1,247 @@
+"""The tar parser: members of a stream with their byte ranges, faster and stricter than ``tarfile``.
+
+Formats: POSIX.1-1988 ustar, POSIX.1-2001 pax, GNU (long names, base-256 sizes) and Unix v7.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+from zlib import adler32
+
+from transforms.lib.errors import Reason, ShardError
+from transforms.lib.tarheader import (
+    BLOCK_BYTES,
+    check_header,
+    checked_name,
+    name_of,
+    number_of,
+    pax_records,
+    pax_size,
+)
+from transforms.lib.tarstream import Cursor
+
+_ZERO_BLOCK = bytes(BLOCK_BYTES)
+_MAX_EXTENSION_BYTES = 1 << 20
+_PLAIN_FILE = ord("0")
+_FILE = "file"
+_DIRECTORY = "directory"
+_KINDS = {
+    b"0": _FILE,
+    b"\0": _FILE,
+    b"7": _FILE,
+    b"1": "hard link",
+    b"2": "symbolic link",
+    b"3": "character device",
+    b"4": "block device",
+    b"5": _DIRECTORY,
+    b"6": "fifo",
+    b"S": "sparse file",
+}
+
+
+class Member(NamedTuple):
+    """One member of a tar; all positions are bytes in the uncompressed tar.
+
+    Attributes:
+      name: as stored; bytes that are not UTF-8 appear as backslash escapes (and make the member unsafe).
+      offset: its first header block, pax and GNU extension headers included.
+      data_offset: its first byte of data.
+      size: bytes of data.
+      end: the first byte after its padding; a multiple of 512 from ``offset``.
+      kind: ``file``, ``hard link``, ``symbolic link``, ``character device``, ``block device``, ``fifo``,
+        ``sparse file`` or ``unknown type``.
+      problem: why it must not be used (``TAR_MEMBER_UNSAFE``); empty for a plain file with a safe name.
+    """
+
+    name: str
+    offset: int
+    data_offset: int
+    size: int
+    end: int
+    kind: str
+    problem: str
+
+
+class _Header(NamedTuple):
+    name: str
+    size: int
+    kind: str
+    problem: str
+
+
+def read_members(stream: BinaryIO) -> Iterator[tuple[Member, bytes]]:
+    """Iterates over the members of an uncompressed tar, in order.
+
+    Directories are left out. The archive ends at two zero blocks, at one zero block that ends the stream, or
+    where the stream ends after a complete member (``webdataset`` and interrupted writers leave such tars).
+
+    Args:
+      stream: read once, forwards, in large pieces.
+
+    Yields:
+      The member and its data; the data are empty when ``problem`` is set.
+
+    Raises:
+      ShardError: ``TAR_TRUNCATED`` when the stream ends early or is empty; ``TAR_CORRUPT`` at a bad checksum,
+        an unreadable number, a malformed extension header or a lone zero block.
+    """
+    return scan(Cursor(stream), Progress(), sys.maxsize)
+
+
+class Progress:
+    """Where ``scan`` is: the member whose data are being read, or an empty name between members."""
+
+    __slots__ = ("name", "offset")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.offset = 0
+
+
+def scan(cursor: Cursor, progress: Progress, max_data_bytes: int) -> Iterator[tuple[Member, bytes]]:
+    """Iterates as ``read_members`` does, but passes over data longer than ``max_data_bytes`` unread."""
+    shared: dict[str, bytes] = {}
+    while True:
+        progress.name = ""
+        if not shared:
+            yield from _plain_members(cursor, max_data_bytes)
+        offset = cursor.offset
+        block = cursor.take(BLOCK_BYTES)
+        if not block[:1].strip(b"\0") and _ends(cursor, block):
+            return
+        check_header(block, offset)
+        name, size, kind, problem = _header(cursor, block, shared)
+        if kind is _DIRECTORY:
+            continue
+        progress.name = name
+        progress.offset = offset
+        data_offset = cursor.offset
+        end = data_offset + (size + 511 & -512)
+        data = b""
+        if not problem and size <= max_data_bytes:
+            data = cursor.take(size)
+        cursor.skip(end - cursor.offset)
+        if cursor.offset != end:
+            raise ShardError(Reason.TAR_TRUNCATED, cursor.offset, f"the data of {name!r} end early")
+        yield Member(name, offset, data_offset, size, end, kind, problem), data
+
+
+def _plain_members(cursor: Cursor, max_data_bytes: int) -> Iterator[tuple[Member, bytes]]:
+    """The fast path: plain files with short, safe names that lie whole in the cursor's buffer.
+
+    Stops before the first member that is anything else, or is not in order, and leaves it to ``scan``.
+    """
+    buffer, position, start = cursor.window()
+    length = len(buffer)
+    new = tuple.__new__
+    try:
+        while position + BLOCK_BYTES <= length:
+            nul = buffer.find(0, position, position + 100)
+            name = buffer[position:nul].decode()
+            size = int(buffer[position + 124 : position + 135], 8)
+            begin = position + BLOCK_BYTES
+            end = begin + (size + 511 & -512)
+            # Its low half is 1 + the sum of the bytes modulo 65521: wrong sums pass only if 65521 apart.
+            total = adler32(buffer[position + 156 : begin], adler32(buffer[position : position + 148]))
+            if (
+                total & 0xFFFF != int(buffer[position + 148 : position + 154], 8) - 255
+                or end > length
+                or not 0 <= size <= max_data_bytes
+                or buffer[position + 156] != _PLAIN_FILE
+                or buffer[position + 345]  # a prefix
+                or buffer[position + 135] & 0xDF  # neither NUL nor space: one more digit
+                or buffer[position + 154] & 0xDF
+                or nul <= position
+                or not name.isprintable()
+                or ".." in name
+                or name[0] == "/"
+            ):
+                break
+            fields = (name, start + position, start + begin, size, start + end, _FILE, "")
+            yield new(Member, fields), buffer[begin : begin + size]
+            position = end
+    except ValueError:  # from decode or int
+        pass
+    cursor.move(position)
+
+
+def _ends(cursor: Cursor, block: bytes) -> bool:
+    """Whether the archive ends at this block; a zero first byte alone may also be a nameless member."""
+    offset = cursor.offset - len(block)
+    if not block:
+        if offset == 0:
+            raise ShardError(Reason.TAR_TRUNCATED, 0, "an empty file")
+        return True
+    if block != _ZERO_BLOCK:
+        return False
+    follower = cursor.take(BLOCK_BYTES)
+    if follower and follower != _ZERO_BLOCK:
+        raise ShardError(Reason.TAR_CORRUPT, offset, "a lone zero block")
+    cursor.ended = True
+    cursor.drain()
+    return True
+
+
+def _header(cursor: Cursor, block: bytes, shared: dict[str, bytes]) -> _Header:
+    """Reads the header of the member whose own or first extension header is ``block``.
+
+    ``shared`` holds what global pax headers set; it is updated.
+    """
+    own: dict[str, bytes] = {}
+    while (flag := block[156:157]) in (b"x", b"X", b"g", b"L", b"K"):
+        offset = cursor.offset - BLOCK_BYTES
+        payload = _extension(cursor, block, offset)
+        if flag == b"L":
+            own["path"] = payload.partition(b"\0")[0]
+        elif flag == b"g":
+            shared.update(pax_records(payload, offset))
+        elif flag != b"K":
+            own.update(pax_records(payload, offset))
+        block = cursor.take(BLOCK_BYTES)
+        check_header(block, cursor.offset - len(block))
+    return _resolve(cursor, block, own, shared)
+
+
+def _resolve(cursor: Cursor, block: bytes, own: dict[str, bytes], shared: dict[str, bytes]) -> _Header:
+    offset = cursor.offset - BLOCK_BYTES
+    flag = block[156:157]
+    kind = _KINDS.get(flag, "unknown type")
+    records = {**shared, **own}
+    path = records.get("GNU.sparse.name", records.get("path"))
+    name, problem = name_of(block) if path is None else checked_name(path)
+    size = pax_size(records["size"], offset) if "size" in records else number_of(block[124:136], offset)
+    if flag == b"\0" and name.endswith("/"):
+        kind = _DIRECTORY
+    if flag in b"123456":
+        size = 0
+    if flag == b"S":
+        _skip_sparse_map(cursor, block)
+    if "GNU.sparse" in records or "GNU.sparse.name" in records:
+        kind = "sparse file"
+    if kind is not _FILE and kind is not _DIRECTORY:
+        problem = problem or f"a {kind}"
+    elif not problem and any(keyword not in own for keyword in ("path", "size") if keyword in shared):
+        problem = "a global header sets its name or size"  # its bytes alone would not say what it is
+    return _Header(name, size, kind, problem)
+
+
+def _extension(cursor: Cursor, block: bytes, offset: int) -> bytes:
+    size = number_of(block[124:136], offset)
+    if size > _MAX_EXTENSION_BYTES:
+        raise ShardError(Reason.TAR_CORRUPT, offset, f"an extension header of {size} bytes")
+    padded = size + 511 & -512
+    payload = cursor.take(padded)
+    if len(payload) != padded:
+        raise ShardError(Reason.TAR_TRUNCATED, cursor.offset, "an extension header ends early")
+    return payload[:size]
+
+
+def _skip_sparse_map(cursor: Cursor, block: bytes) -> None:
+    more = block[482]
+    while more:
+        block = cursor.take(BLOCK_BYTES)
+        if len(block) != BLOCK_BYTES:
+            raise ShardError(Reason.TAR_TRUNCATED, cursor.offset, "a sparse map ends early")
+        more = block[504]

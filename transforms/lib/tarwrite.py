@@ -1,0 +1,127 @@
+"""Tar output whose bytes depend on names and data alone: plain ustar headers, no times, no owners."""
+
+from __future__ import annotations
+
+import io
+from zlib import adler32
+
+from transforms.lib.errors import Reason, SampleError, ShardError
+from transforms.lib.tarheader import BLOCK_BYTES, checked_name
+from transforms.lib.tarmembers import read_members
+
+END_OF_ARCHIVE = bytes(2 * BLOCK_BYTES)
+"""Two zero blocks. Not padded to a record of 10 KiB: no reader of files needs that."""
+
+_MAX_NAME_BYTES = 100
+_MAX_OCTAL_SIZE = 8**11 - 1
+_FILE_FIELDS = b"0000644\0" + b"0000000\0" * 2
+_EXTENSION_FIELDS = b"0000000\0" * 3
+_ZERO_TIME = b"00000000000\0"
+_BLANK_CHECKSUM = b" " * 8
+_MAGIC = (b"\0" * 100 + b"ustar\x0000").ljust(BLOCK_BYTES - 157, b"\0")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Splits a member's name into key and extension as ``webdataset`` does.
+
+    Args:
+      name: as stored, with ``/`` between folders.
+
+    Returns:
+      Folder and base name up to the first dot of the base name, and the lower-cased rest after it. The key is
+      empty when the base name has no dot or begins with one: such a member belongs to no sample. So do those
+      whose first folder (or name) is ``__...__``, which ``webdataset`` keeps for itself.
+    """
+    base = name.rfind("/") + 1
+    dot = name.find(".", base)
+    if dot <= base or (name[:2] == "__" and _is_meta(name)):
+        return "", ""
+    return name[:dot], name[dot + 1 :].lower()
+
+
+def _is_meta(name: str) -> bool:
+    first = name.partition("/")[0]
+    return len(first) >= 4 and first.endswith("__")
+
+
+def write_member(name: str, data: bytes) -> bytes:
+    """Builds one file member: header, data, padding.
+
+    Mode 0644, uid, gid and mtime 0, empty owner names, type ``0``. A pax header comes before it only when the
+    name is longer than 100 bytes or not ASCII, or the data are longer than 8 GiB - 1. The bytes are those of
+    ``tarfile`` in its pax format.
+
+    Args:
+      name: not empty, relative, ``/`` between folders.
+      data: any bytes.
+
+    Returns:
+      bytes, a multiple of 512 long.
+
+    Raises:
+      ValueError: a name that ``read_members`` would call unsafe.
+    """
+    stored = name.encode()
+    if not name or checked_name(stored)[1]:
+        raise ValueError(f"not a name for a file: {name!r}")
+    size = len(data)
+    records = b""
+    if len(name) > _MAX_NAME_BYTES or not name.isascii():
+        records += _pax_record(b"path", stored)
+    if size > _MAX_OCTAL_SIZE:
+        records += _pax_record(b"size", b"%d" % size)
+    short = name.encode("ascii", "replace")[:_MAX_NAME_BYTES]
+    header = _header(short, size if size <= _MAX_OCTAL_SIZE else 0, _FILE_FIELDS, b"0")
+    padding = bytes(-size % BLOCK_BYTES)
+    if not records:
+        return b"".join((header, data, padding))
+    extension = _header(b"././@PaxHeader", len(records), _EXTENSION_FIELDS, b"x")
+    return b"".join((extension, records, bytes(-len(records) % BLOCK_BYTES), header, data, padding))
+
+
+def splice(block: bytes | memoryview, new_key: str) -> bytes:
+    """Copies one sample out of a tar under a new key; data and order of its members stay as they are.
+
+    Directories and members that belong to no sample are dropped; headers are those of ``write_member``.
+
+    Args:
+      block: exactly the bytes ``offset .. offset + length`` of a ``RawSample`` without a problem.
+      new_key: key of the copy; no dot in its base name.
+
+    Returns:
+      bytes, a multiple of 512 long, to be followed by other members or ``END_OF_ARCHIVE``.
+
+    Raises:
+      ValueError: ``new_key`` cannot be a key.
+      ShardError: ``block`` is not one whole sample (offsets relative to ``block``).
+      SampleError: ``TAR_MEMBER_UNSAFE`` when a member must not be used.
+    """
+    if split_name(f"{new_key}.x") != (new_key, "x"):
+        raise ValueError(f"not a key: {new_key!r}")
+    old_key = ""
+    written: list[bytes] = []
+    for member, data in read_members(io.BytesIO(block)):
+        key, extension = split_name(member.name)
+        if not key:
+            continue
+        if member.problem:
+            raise SampleError(Reason.TAR_MEMBER_UNSAFE, f"{member.name!r}: {member.problem}")
+        if key != (old_key or key):
+            raise ShardError(Reason.TAR_CORRUPT, member.offset, f"{key!r} in the range of {old_key!r}")
+        old_key = key
+        written.append(write_member(f"{new_key}.{extension}", data))
+    return b"".join(written)
+
+
+def _header(name: bytes, size: int, fields: bytes, flag: bytes) -> bytes:
+    front = b"".join((name.ljust(100, b"\0"), fields, b"%011o\0" % size, _ZERO_TIME))
+    back = flag + _MAGIC
+    checksum = (adler32(front) & 0xFFFF) + (adler32(back[:200]) & 0xFFFF) - 2 + sum(_BLANK_CHECKSUM)
+    return b"".join((front, b"%06o\0 " % checksum, back))
+
+
+def _pax_record(keyword: bytes, value: bytes) -> bytes:
+    rest = len(keyword) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))  # the digits count themselves
+    return b"%d %s=%s\n" % (length, keyword, value)

@@ -1,0 +1,200 @@
+"""Uids: 32 hex digits of a sample, their pairs of uint64, subset files and hashes keyed by a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from binascii import unhexlify
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.lib.errors import InputError, Reason, SampleError
+
+SUBSET_DTYPE = np.dtype("u8,u8")
+"""Rows of a subset file, as DataComp defines it: fields f0, f1, little-endian uint64."""
+
+U64Array = npt.NDArray[np.uint64]
+
+_HEX_UID = re.compile(r"[0-9a-fA-F]{1,32}")
+_NPY_MAGIC = b"\x93NUMPY"
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+
+def uid_of(members_json: Mapping[str, Any] | None, *, shard: str, key: str, image: bytes, caption: str) -> str:
+    """Determines the uid of a sample.
+
+    It is the json field ``uid``. Without one (absent or null) it is the first 16 bytes of SHA-256 over shard,
+    key, SHA-256 of the image, and caption, texts in UTF-8, each after its length as 8 bytes big-endian.
+
+    Args:
+      members_json: the parsed ``.json`` member; None when there is none.
+      shard: name of the shard, without folders that may differ from run to run.
+      key: key of the sample.
+      image: the encoded image.
+      caption: the caption.
+
+    Returns:
+      32 lower-case hex digits; shorter ones are padded with ``0`` on the left.
+
+    Raises:
+      SampleError: ``UID_INVALID`` when the json ``uid`` is not a string of 1 to 32 hex digits.
+    """
+    value = None if members_json is None else members_json.get("uid")
+    if value is None:
+        return _hashed(shard.encode(), key.encode(), hashlib.sha256(image).digest(), caption.encode())
+    if not isinstance(value, str) or not _HEX_UID.fullmatch(value):
+        raise SampleError(Reason.UID_INVALID, f"{value!r}"[:100])
+    return value.lower().zfill(32)
+
+
+def _hashed(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()[:32]
+
+
+def pairs(uids: Sequence[str]) -> U64Array:
+    """Converts uids to pairs of integers.
+
+    Args:
+      uids: n strings of 32 hex digits.
+
+    Returns:
+      uint64 ``[n, 2]``: the value of the first and of the last 16 digits.
+
+    Raises:
+      ValueError: a uid has another length or another character.
+    """
+    if any(len(uid) != 32 for uid in uids):
+        raise ValueError("every uid must have 32 hex digits")
+    raw = unhexlify("".join(uids))
+    return np.frombuffer(raw, ">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def to_hex(pairs: U64Array) -> list[str]:
+    """Converts pairs back to uids: uint64 ``[n, 2]`` to n strings of 32 lower-case hex digits."""
+    digits = np.ascontiguousarray(pairs, ">u8").tobytes().hex()
+    return [digits[start : start + 32] for start in range(0, len(digits), 32)]
+
+
+def subset(pairs: U64Array) -> npt.NDArray[np.void]:
+    """Builds the rows of a subset file.
+
+    Args:
+      pairs: uint64 ``[n, 2]``, any order; duplicates mean copies and are kept.
+
+    Returns:
+      ``SUBSET_DTYPE`` ``[n]``, sorted by (f0, f1), which is the order of the uids as text.
+    """
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    rows = np.empty(len(pairs), SUBSET_DTYPE)
+    rows["f0"] = pairs[order, 0]
+    rows["f1"] = pairs[order, 1]
+    return rows
+
+
+def write_subset(file: BinaryIO, rows: npt.NDArray[np.void]) -> None:
+    """Writes a subset file: ``.npy``, a header of 128 bytes and 16 bytes a row.
+
+    Args:
+      file: open for writing.
+      rows: ``SUBSET_DTYPE`` ``[n]``, sorted.
+
+    Raises:
+      InputError: another dtype or shape, or not sorted.
+    """
+    _check(rows)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(rows))
+    file.write(header.getvalue())
+    file.write(np.ascontiguousarray(rows).data)
+
+
+def read_subset(file: BinaryIO) -> npt.NDArray[np.void]:
+    """Reads a subset file, with the ``.npy`` header or, as DataComp's resharder accepts it, without one.
+
+    Args:
+      file: open for reading; read to its end.
+
+    Returns:
+      ``SUBSET_DTYPE`` ``[n]``, sorted, read-only.
+
+    Raises:
+      InputError: a damaged header, a wrong length, another dtype or shape, pickled objects, or not sorted.
+    """
+    data = file.read()
+    shape: tuple[int, ...] = (len(data) // SUBSET_DTYPE.itemsize,)
+    dtype = SUBSET_DTYPE
+    start = 0
+    if data.startswith(_NPY_MAGIC):
+        shape, dtype, start = _npy_header(data)
+    if dtype != SUBSET_DTYPE or len(shape) != 1:
+        raise InputError(f"subset file: {dtype} {list(shape)}, expected {SUBSET_DTYPE} [n]")
+    if len(data) - start != shape[0] * SUBSET_DTYPE.itemsize:
+        raise InputError(f"subset file: {len(data) - start} bytes of rows, expected {shape[0]} rows of 16 bytes")
+    rows: npt.NDArray[np.void] = np.frombuffer(data, SUBSET_DTYPE, shape[0], start)
+    _check(rows)
+    return rows
+
+
+def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    stream = io.BytesIO(data[: 1 << 16])
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+        raise InputError(f"subset file: damaged .npy header: {error}") from error
+    return shape, dtype, stream.tell()
+
+
+def _check(rows: npt.NDArray[np.void]) -> None:
+    if rows.dtype != SUBSET_DTYPE or rows.ndim != 1:
+        raise InputError(f"subset: {rows.dtype} {list(rows.shape)}, expected {SUBSET_DTYPE} [n]")
+    first, second = rows["f0"], rows["f1"]
+    falls = (first[1:] < first[:-1]) | ((first[1:] == first[:-1]) & (second[1:] < second[:-1]))
+    if falls.any():
+        raise InputError(f"subset: not sorted at row {int(np.argmax(falls)) + 1}; sort it by (f0, f1)")
+
+
+def keyed_hash(pairs: U64Array, seed: int) -> U64Array:
+    """Hashes uids under a seed, for sampling and for breaking ties; fixed for ever.
+
+    With ``mix`` the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+    generators", OOPSLA 2014) and ``g`` its constant 0x9E3779B97F4A7C15, all modulo 2**64:
+    ``mix((mix(f0 + mix(seed + g)) ^ f1) + g)``. Not for secrets.
+
+    Args:
+      pairs: uint64 ``[n, 2]``.
+      seed: 0 .. 2**64 - 1.
+
+    Returns:
+      uint64 ``[n]``, uniform for distinct uids.
+
+    Raises:
+      ValueError: seed out of range.
+    """
+    if not 0 <= seed <= _MASK:
+        raise ValueError(f"seed {seed} is not in 0 .. 2**64 - 1")
+    golden = np.uint64(_GOLDEN)
+    start = _mix(np.array([(seed + _GOLDEN) & _MASK], np.uint64))
+    inner = _mix(pairs[:, 0] + start)
+    return _mix((inner ^ pairs[:, 1]) + golden)
+
+
+def uniform(pairs: U64Array, seed: int) -> npt.NDArray[np.float64]:
+    """Maps uids to numbers in [0, 1), by the top 53 bits of ``keyed_hash``; float64 ``[n]``."""
+    return (keyed_hash(pairs, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(value: U64Array) -> U64Array:
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

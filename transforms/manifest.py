@@ -1,0 +1,97 @@
+"""The manifest: what each job was told, what it was made from, what it counted, and the sha256 of every output."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsSingleton
+
+from transforms import storage
+from transforms.rows import FileRow
+
+NAME = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """What one job adds to the manifest.
+
+    Attributes:
+      job: its name; an older section of the same job is replaced.
+      facts: JSON values: configuration, stamps, version.
+      counts: JSON values the run itself found out.
+      files: every file the job wrote or found finished.
+    """
+
+    job: str
+    facts: dict[str, Any]
+    counts: dict[str, Any]
+    files: tuple[FileRow, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the section as JSON values, files sorted by path."""
+        outputs = {file.path: {"bytes": file.size, "sha256": file.sha256} for file in sorted(self.files)}
+        return {**self.facts, "counts": self.counts, "outputs": outputs}
+
+
+def read(root: str) -> dict[str, Any]:
+    """Returns the manifest below ``root``, empty when there is none."""
+    data = storage.read_if_exists(storage.join(root, NAME))
+    return {} if data is None else dict(json.loads(data))
+
+
+def write(sections: Sequence[Section], root: str) -> None:
+    """Replaces the sections of these jobs in the manifest; the file is sorted and holds no time."""
+    document = {**read(root), **{section.job: section.as_dict() for section in sections}}
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
+    storage.write_atomic(storage.join(root, NAME), text.encode() + b"\n")
+
+
+def section(files: Sequence[FileRow], counts: dict[str, Any] | None, job: str, facts: dict[str, Any]) -> Section:
+    """Returns one job's section."""
+    return Section(job, facts, counts or {}, tuple(files))
+
+
+@dataclasses.dataclass(eq=False)
+class MakeSection(beam.PTransform):
+    """Gathers the files of a job into its section: ``FileRow`` rows in, one ``Section`` out.
+
+    Attributes:
+      job: its name.
+      facts: as in ``Section``.
+      counts: singleton of counts, or None.
+    """
+
+    job: str
+    facts: dict[str, Any]
+    counts: beam.PCollection[dict[str, Any]] | None = None
+
+    def expand(self, files: beam.PCollection[FileRow]) -> beam.PCollection[Section]:
+        counts = None if self.counts is None else AsSingleton(self.counts)
+        return (
+            files
+            | "AllFiles" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Section" >> beam.Map(section, counts, self.job, self.facts)
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class WriteManifest(beam.PTransform):
+    """Writes ``manifest.json`` once all sections are there: ``Section`` rows in, nothing out.
+
+    Attributes:
+      root: the output folder.
+    """
+
+    root: str
+
+    def expand(self, sections: beam.PCollection[Section]) -> beam.PCollection[None]:
+        return (
+            sections
+            | "AllSections" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Write" >> beam.Map(write, self.root)
+        )

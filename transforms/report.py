@@ -1,0 +1,140 @@
+"""Write the report: what was kept, what was dropped and why, with pictures of both and of the closest calls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import AsList, AsSingleton
+
+from transforms import storage
+from transforms.lib import accounts, images, reporting, stamps
+from transforms.lib.errors import SampleError
+from transforms.lib.ranges import read_ranges
+from transforms.lib.tarshard import read_samples
+from transforms.lib.tarstream import open_tar
+from transforms.rows import FileRow
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportFacts:
+    """What the report says that the books do not.
+
+    Attributes:
+      root: the output folder.
+      pool: the input patterns, as the user wrote them.
+      recipe: its name.
+      steps: (label, sentence) of each step.
+      score: the column that histogram and thumbnails show; empty for none.
+      settings: name -> value of the resolved configuration.
+      stamps: name -> stamp.
+    """
+
+    root: str
+    pool: str
+    recipe: str
+    steps: tuple[tuple[str, str], ...]
+    score: str
+    settings: Mapping[str, str]
+    stamps: Mapping[str, str]
+
+
+def thumbnails(exhibits: Sequence[accounts.Exhibit]) -> tuple[reporting.Thumbnail, ...]:
+    """Reads the images of exhibits again and shrinks them; one that cannot be shown has an empty image."""
+    found: dict[int, bytes] = {}
+    for uri in sorted({exhibit.uri for exhibit in exhibits}):
+        numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.uri == uri]
+        with storage.open_read(uri) as file:
+            spans = [(exhibits[number].offset, exhibits[number].length) for number in numbers]
+            blocks = read_ranges(open_tar(file, uri), [o for o, _ in spans], [n for _, n in spans])
+        found.update(zip(numbers, map(_thumbnail, blocks), strict=True))
+    return tuple(
+        reporting.Thumbnail(
+            uid=exhibit.uid,
+            caption=exhibit.caption,
+            score=exhibit.score,
+            margin=exhibit.margin,
+            kept=exhibit.step == "",
+            step=exhibit.step,
+            jpeg=found[number],
+        )
+        for number, exhibit in enumerate(exhibits)
+    )
+
+
+def _thumbnail(block: bytes) -> bytes:
+    import io
+
+    try:
+        sample = next(iter(read_samples(io.BytesIO(block))))
+        return images.thumbnail(images.image_of(sample.members)[1])
+    except SampleError:
+        return b""
+
+
+def write_report(
+    books: accounts.Books,
+    fitted: Mapping[str, Mapping[str, Any]],
+    written: Sequence[Any],
+    facts: ReportFacts,
+) -> FileRow:
+    """Renders and writes ``report.html``.
+
+    Args:
+      books: of the pool, closed.
+      fitted: step label -> what was fitted.
+      written: the output shards; empty when none were written yet.
+      facts: everything else.
+    """
+    thresholds = [found["threshold"] for found in fitted.values() if isinstance(found.get("threshold"), float)]
+    data = reporting.ReportData(
+        title=f"Winnow: {facts.recipe}",
+        pool=facts.pool,
+        recipe=facts.recipe,
+        sentences=tuple(f"{label}: {sentence}" for label, sentence in facts.steps),
+        samples=books.samples,
+        kept=books.kept,
+        copies=books.copies,
+        dropped=tuple((label, books.dropped.get(label, 0)) for label, _ in facts.steps),
+        rejected=tuple(sorted(books.rejected.items())),
+        shards_in=books.shards,
+        shards_out=len(written),
+        bytes_in=books.size_bytes,
+        bytes_out=sum(row.tar.size for row in written),
+        score_column=facts.score,
+        histogram=books.histogram,
+        histogram_kept=books.histogram_kept,
+        threshold=thresholds[0] if thresholds else None,
+        kept_thumbnails=thumbnails(books.exhibits.get("kept", ())),
+        dropped_thumbnails=thumbnails(books.exhibits.get("dropped", ())),
+        borderline_thumbnails=thumbnails(books.exhibits.get("borderline", ())),
+        settings=tuple(sorted(facts.settings.items())),
+        stamps=tuple(sorted(facts.stamps.items())),
+    )
+    page = reporting.render(data).encode()
+    storage.write_atomic(storage.join(facts.root, "report.html"), page)
+    return FileRow("report.html", len(page), stamps.sha256(page))
+
+
+@dataclasses.dataclass(eq=False)
+class WriteReport(beam.PTransform):
+    """Writes ``report.html``: the pool's closed books in (one element), its ``FileRow`` out.
+
+    Cost: one worker reads the byte ranges of at most 36 samples.
+
+    Attributes:
+      facts: what the books do not say.
+      summary: singleton, the content of ``books.json``.
+      written: the output shards, or None when none are written.
+    """
+
+    facts: ReportFacts
+    summary: beam.PCollection[dict[str, Any]]
+    written: beam.PCollection[Any] | None = None
+
+    def expand(self, books: beam.PCollection[accounts.Books]) -> beam.PCollection[FileRow]:
+        fitted = self.summary | "Fitted" >> beam.Map(lambda summary: summary["fitted"])
+        written = [] if self.written is None else AsList(self.written)
+        return books | "Write" >> beam.Map(write_report, AsSingleton(fitted), written, self.facts)

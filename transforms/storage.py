@@ -1,0 +1,121 @@
+"""Files on any of Beam's file systems: match, read, fetch, and write so that a file is whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple, cast
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+
+class FileInfo(NamedTuple):
+    """A file that exists: its address, bytes, and time of last change in seconds (0 where unknown)."""
+
+    uri: str
+    size: int
+    updated: float
+
+
+def join(base: str, *parts: str) -> str:
+    """Returns the address of ``parts`` below ``base``; parts come from our own names, never from data."""
+    return "/".join([base.rstrip("/"), *parts])
+
+
+def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
+    """Returns the files of each glob pattern, sorted; an empty list where nothing matches.
+
+    Raises:
+      BeamIOError: a location cannot be listed.
+    """
+    results = FileSystems.match(list(patterns))
+    return [
+        sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in result.metadata_list)
+        for result in results
+    ]
+
+
+def exists(uri: str) -> bool:
+    """Tells whether a file is there."""
+    return bool(FileSystems.exists(uri))
+
+
+def open_read(uri: str) -> BinaryIO:
+    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed by its name."""
+    file = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
+    return cast(BinaryIO, file)
+
+
+def read_bytes(uri: str) -> bytes:
+    """Returns a whole file."""
+    with open_read(uri) as file:
+        return file.read()
+
+
+def read_if_exists(uri: str) -> bytes | None:
+    """Returns a whole file, or None where there is none."""
+    return read_bytes(uri) if exists(uri) else None
+
+
+def write_atomic(uri: str, data: bytes | memoryview) -> None:
+    """Writes a file so that it is seen whole or not at all, replacing an older one.
+
+    Locally: a temporary name beside it, fsync, rename. On an object store: one upload, which appears when it is
+    complete; the data is at hand in full, so nothing can fail between the first byte and the last but the upload.
+    """
+    if FileSystems.get_scheme(uri) is None:
+        _write_local(uri, data)
+        return
+    with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as file:
+        file.write(data)
+
+
+def _write_local(path: str, data: bytes | memoryview) -> None:
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".partial", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def delete(uris: Sequence[str]) -> None:
+    """Deletes files that exist."""
+    if uris:
+        FileSystems.delete(list(uris))
+
+
+def children(folder: str) -> Iterator[FileInfo]:
+    """Yields every file below a folder, however deep; nothing when there is no such folder."""
+    try:
+        for found in match([join(folder, "**")]):
+            yield from found
+    except BeamIOError:
+        return
+
+
+def fetch(uri: str) -> str:
+    """Returns a local path with the content of ``uri``, downloading it once per machine where it is remote."""
+    if FileSystems.get_scheme(uri) is None:
+        return uri
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16] + "-" + uri.rsplit("/", 1)[-1]
+    path = os.path.join(tempfile.gettempdir(), "winnow-fetched", name)
+    if not os.path.exists(path):
+        _write_local(path, read_bytes(uri))
+    return path

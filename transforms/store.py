@@ -1,0 +1,122 @@
+"""The column store on a file system: where files lie, when they are finished, how a block is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from transforms import storage
+from transforms.lib import columns, stamps
+from transforms.lib.steps import Block
+from transforms.rows import FeatureRef, FileRow
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """Column sets and decisions below one output folder.
+
+    Attributes:
+      root: the output folder of a job.
+    """
+
+    root: str
+
+    def path(self, column_set: str, shard: str) -> str:
+        """Returns the path, below the root, of a column set's file of one shard."""
+        folder = "decisions" if column_set == "decisions" else f"columns/{column_set}"
+        return f"{folder}/{shard}.parquet"
+
+    def uri(self, column_set: str, shard: str) -> str:
+        """Returns the address of a column set's file of one shard."""
+        return storage.join(self.root, self.path(column_set, shard))
+
+    def facts(self, column_set: str, shard: str) -> dict[str, str]:
+        """Returns a file's stamp and facts; empty when there is no such file, or it is no Parquet file."""
+        uri = self.uri(column_set, shard)
+        if not storage.exists(uri):
+            return {}
+        with storage.open_read(uri) as file:
+            try:
+                return columns.facts_of(file)
+            except pa.ArrowInvalid:  # not written by us, or cut short outside our control: write it again
+                return {}
+
+    def write(self, column_set: str, shard: str, table: pa.Table, stamp: str, **facts: str) -> FileRow:
+        """Writes one file, whole or not at all."""
+        data = columns.to_parquet(table, stamp, **facts)
+        storage.write_atomic(self.uri(column_set, shard), data)
+        return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
+
+    def row_of(self, column_set: str, shard: str) -> FileRow:
+        """Returns the row of a file that is already there."""
+        data = storage.read_bytes(self.uri(column_set, shard))
+        return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
+
+    def schema(self, column_set: str, shard: str) -> pa.Schema:
+        """Returns the schema of one file, reading the footer only."""
+        with storage.open_read(self.uri(column_set, shard)) as file:
+            return pq.read_schema(file)
+
+    def read(self, column_set: str, shard: str, names: Sequence[str] | None = None) -> pa.Table:
+        """Reads columns of one file, all of them when ``names`` is None."""
+        with storage.open_read(self.uri(column_set, shard)) as file:
+            return pq.read_table(io.BytesIO(file.read()) if names is None else file, columns=names)
+
+    def arrays(self, shard: str, wanted: Mapping[str, tuple[str, str]]) -> dict[str, NDArray[Any]]:
+        """Reads columns of one shard as arrays.
+
+        Args:
+          shard: its name.
+          wanted: name -> (column set, column).
+
+        Returns:
+          name -> array ``[n]`` (``[n, 2]`` for uid, ``[n, dim]`` for embeddings).
+
+        Raises:
+          ValueError: the column sets are not row-aligned.
+        """
+        by_set: dict[str, dict[str, str]] = {}
+        for name, (owner, column) in wanted.items():
+            by_set.setdefault(owner, {})[name] = column
+        found: dict[str, NDArray[Any]] = {}
+        for owner, names in by_set.items():
+            table = self.read(owner, shard, list(dict.fromkeys(names.values())))
+            found.update({name: columns.to_numpy(column, table[column]) for name, column in names.items()})
+        if len({len(values) for values in found.values()}) > 1:
+            raise ValueError(f"the column sets of shard {shard} differ in length; score it again")
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockReader:
+    """Reads the blocks that a recipe works on.
+
+    Attributes:
+      store: where the columns are.
+      where: every column that the recipe reads -> (column set, column).
+    """
+
+    store: Store
+    where: Mapping[str, tuple[str, str]]
+
+    def block(self, ref: FeatureRef, names: Iterable[str]) -> Block:
+        """Returns a block with the columns ``names``.
+
+        A row is valid when its status is ok and every float column of the whole recipe has a finite value, so that
+        all rounds of all steps count the same rows.
+        """
+        floats = {name: place for name, place in self.where.items() if name != "uid"}
+        wanted = {"status": (columns.INDEX, "status"), **floats, **{name: self.where[name] for name in names}}
+        arrays = self.store.arrays(ref.name, wanted)
+        valid: NDArray[np.bool_] = arrays.pop("status") == columns.OK
+        for name in floats:
+            if arrays[name].dtype.kind == "f":
+                valid = valid & np.isfinite(arrays[name])
+        return Block(ref.name, arrays, valid, valid.astype(np.uint16))
