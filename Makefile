@@ -56,5 +56,12 @@ lock: $(READY)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
 
+# Retrains the tiny network's projections from nothing; needs Debian's apt-get and npm for the pictures, 15 minutes.
+demo-model: $(READY)
+	rm -rf demo/work/training demo/work/model
+	$(RUN) demo.make_pool --assets demo/work/assets --training demo/work/training
+	$(RUN) beam_pipelines.train_filter --input 'demo/work/training/*.tar' --output demo/work/model --model tinyclip
+	$(RUN) demo.export_projections --model demo/work/model
+
 clean:
 	rm -rf .venv out build dist *.egg-info

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from beam_pipelines.config import JOBS
 
 OTHERS = {
-    "train-filter": "train a filtering network on a WebDataset pool",
     "models": "list what can be given to --model",
     "recipes": "list the recipes and what they do",
 }

@@ -127,10 +127,45 @@ class VerifyConfig(Config):
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """Flags of ``train-filter``."""
+
+    input: tuple[str, ...] = flag((), "shards of clean pairs; as for curate (required)")
+    model: str = flag(DEFAULT_MODEL, "what to train: as for curate, or a bare architecture from random weights")
+    train: str = flag("projections", "projections (the towers stay as they are: minutes on a CPU) or towers")
+    caption_field: str = flag("", "json field with the caption; default: the .txt member, then json `caption`")
+    holdout_fraction: float = flag(0.1, "share of the captions held out to measure and to stop by, in (0, 1)")
+    seed: int = flag(0, "of the start, the split, the order and the noise; equal seeds give equal weights")
+    epochs: int = flag(60, "at most")
+    patience: int = flag(10, "epochs without a better held-out loss before stopping")
+    batch_size: int = flag(1024, "pairs a step; try 64 with --train towers")
+    learning_rate: float = flag(1e-3, "of AdamW; try 1e-5 with --train towers")
+    weight_decay: float = flag(0.1, "of AdamW")
+    noise: float = flag(0.6, "added to the features of locked towers, in their own standard deviations")
+    threads: int = flag(0, "threads of torch; 0 = all cores", operational=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.input:
+            found.append("--input is missing; name the shards of clean pairs")
+        if self.train not in ("projections", "towers"):
+            found.append(f"--train must be projections or towers, got {self.train!r}")
+        if not 0 < self.holdout_fraction < 1:
+            found.append(f"--holdout_fraction must be in (0, 1), got {self.holdout_fraction}")
+        for name in ("epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                found.append(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            found.append(f"--learning_rate must be above 0, got {self.learning_rate}")
+        return found
+
+
 JOBS: dict[str, tuple[type[Config], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "reshard": (ReshardConfig, "turn decisions into equal output shards"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
+    "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
 }

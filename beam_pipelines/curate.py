@@ -45,7 +45,7 @@ def build(pipeline: beam.Pipeline, plan: CuratePlan) -> None:
 
     # 3. Copies -> equal shards.
     resharded = selection.sources | "Reshard" >> ReshardCopies(plan.reshard.settings, selection.books)
-    report = selection.books | "Report" >> WriteReport(plan.report, selection.summary, resharded.written)
+    report = selection.books | "Report" >> WriteReport(plan.report, selection.summary)
 
     # 4. What was done, with the sha256 of every file.
     score_files = scored | "ScoreFiles" >> beam.FlatMap(lambda row: row.files)

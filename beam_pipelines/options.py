@@ -20,6 +20,7 @@ EXAMPLES = {
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "verify": "winnow verify --output out",
+    "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsList, AsSingleton
+from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
 from transforms.lib import accounts, images, reporting, stamps
@@ -77,7 +77,6 @@ def _thumbnail(block: bytes) -> bytes:
 def write_report(
     books: accounts.Books,
     fitted: Mapping[str, Mapping[str, Any]],
-    written: Sequence[Any],
     facts: ReportFacts,
 ) -> FileRow:
     """Renders and writes ``report.html``.
@@ -85,7 +84,6 @@ def write_report(
     Args:
       books: of the pool, closed.
       fitted: step label -> what was fitted.
-      written: the output shards; empty when none were written yet.
       facts: everything else.
     """
     thresholds = [found["threshold"] for found in fitted.values() if isinstance(found.get("threshold"), float)]
@@ -100,9 +98,7 @@ def write_report(
         dropped=tuple((label, books.dropped.get(label, 0)) for label, _ in facts.steps),
         rejected=tuple(sorted(books.rejected.items())),
         shards_in=books.shards,
-        shards_out=len(written),
         bytes_in=books.size_bytes,
-        bytes_out=sum(row.tar.size for row in written),
         score_column=facts.score,
         histogram=books.histogram,
         histogram_kept=books.histogram_kept,
@@ -127,14 +123,11 @@ class WriteReport(beam.PTransform):
     Attributes:
       facts: what the books do not say.
       summary: singleton, the content of ``books.json``.
-      written: the output shards, or None when none are written.
     """
 
     facts: ReportFacts
     summary: beam.PCollection[dict[str, Any]]
-    written: beam.PCollection[Any] | None = None
 
     def expand(self, books: beam.PCollection[accounts.Books]) -> beam.PCollection[FileRow]:
         fitted = self.summary | "Fitted" >> beam.Map(lambda summary: summary["fitted"])
-        written = [] if self.written is None else AsList(self.written)
-        return books | "Write" >> beam.Map(write_report, AsSingleton(fitted), written, self.facts)
+        return books | "Write" >> beam.Map(write_report, AsSingleton(fitted), self.facts)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,12 +50,14 @@ class ClipModel:
 
     Attributes:
       dim: of the embeddings.
+      network: the open_clip model.
+      tokenize: captions -> int64 ``[n, context]``.
     """
 
     dim: int
-    _network: Any
+    network: Any
     _resize: Any
-    _tokenize: Callable[[list[str]], torch.Tensor]
+    tokenize: Callable[[list[str]], torch.Tensor]
     _mean: torch.Tensor
     _std: torch.Tensor
     _device: str
@@ -83,6 +87,9 @@ class ClipModel:
 
         Batches have one shape, the last one padded, so that a row depends on its own batch alone.
         """
+        return self._images(pixels, True)
+
+    def _images(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
         import torch
 
         found = []
@@ -91,11 +98,14 @@ class ClipModel:
                 part = pixels[start : start + self._batch_size]
                 batch = torch.zeros((self._batch_size, *part.shape[1:]), dtype=torch.uint8)
                 batch[: len(part)] = torch.from_numpy(part)
-                images = batch.to(self._device).permute(0, 3, 1, 2).contiguous().float().div(255)
-                images = images.sub_(self._mean).div_(self._std).to(self._dtype)
-                embedded = self._network.encode_image(images, normalize=True)
+                embedded = self.network.encode_image(self.normalise(batch), normalize=unit)
                 found.append(embedded.float().cpu().numpy()[: len(part)])
         return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
+
+    def normalise(self, batch: torch.Tensor) -> torch.Tensor:
+        """Returns the network's input of a uint8 tensor ``[batch, size, size, 3]``: ToTensor and Normalize, exactly."""
+        images = batch.to(self._device).permute(0, 3, 1, 2).contiguous().float().div(255)
+        return images.sub_(self._mean).div_(self._std).to(self._dtype)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given.
@@ -103,20 +113,30 @@ class ClipModel:
         Towers that mask their padding get captions sorted by length and cut to the longest of a batch: the same
         embedding up to rounding (largest difference seen with tinyclip: see its model card), a fraction of the work.
         """
+        return self._texts(texts, True)
+
+    def _texts(self, texts: Sequence[str], unit: bool) -> NDArray[np.float32]:
         import torch
 
         if not texts:
             return np.zeros((0, self.dim), np.float32)
-        tokens = self._tokenize(list(texts))
-        found = np.zeros((len(texts), self.dim), np.float32)
+        tokens = self.tokenize(list(texts))
+        found: list[NDArray[np.float32]] = []
         lengths = self._lengths(tokens)
         order = torch.argsort(lengths, stable=True)
         with torch.inference_mode():
             for rows in order.split(TEXT_BATCH):
                 batch = tokens[rows, : int(lengths[rows].max())].to(self._device)
-                embedded = self._network.encode_text(batch, normalize=True)
-                found[rows.numpy()] = embedded.float().cpu().numpy()
-        return found
+                found.append(self.network.encode_text(batch, normalize=unit).float().cpu().numpy())
+        return np.concatenate(found)[torch.argsort(order).numpy()]
+
+    def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Returns what the image tower gives, not normalised: float32 ``[n, width]``."""
+        return self._images(pixels, False)
+
+    def text_features_of(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Returns what the text tower gives, not normalised: float32 ``[n, width]``."""
+        return self._texts(texts, False)
 
     def _lengths(self, tokens: torch.Tensor) -> torch.Tensor:
         import torch
@@ -159,22 +179,36 @@ def load(
             f"--model {spec.name}: the weights have sha256 {digest} here, {spec.weights_sha256} at the start"
         )
     network, tokenize = _network(spec, weights, precision)
-    network = network.to(device)
+    return wrap(network.to(device), tokenize, config, device=device, precision=precision, batch_size=batch_size)
+
+
+def wrap(
+    network: Any,
+    tokenize: Callable[[list[str]], torch.Tensor],
+    config: dict[str, Any],
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    batch_size: int = 64,
+) -> ClipModel:
+    """Returns a network of open_clip with the preprocessing of its configuration (``model_cfg``, ``preprocess_cfg``)."""
+    import torch
+
     preprocess = {**PREPROCESS, **config.get("preprocess_cfg", {})}
-    resize = _transform(preprocess, config["model_cfg"]["vision_cfg"].get("image_size", 224))
+    size = config["model_cfg"]["vision_cfg"].get("image_size", 224)
     shape = (1, 3, 1, 1)
     return ClipModel(
-        dim=spec.dim,
-        _network=network,
-        _resize=resize,
-        _tokenize=tokenize,
+        dim=int(config["model_cfg"]["embed_dim"]),
+        network=network,
+        _resize=_transform(preprocess, size),
+        tokenize=tokenize,
         _mean=torch.tensor(preprocess["mean"], device=device).view(shape),
         _std=torch.tensor(preprocess["std"], device=device).view(shape),
         _device=device,
         _dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision],
         _batch_size=batch_size,
         _pad_token=_masked_padding(network),
-        _upscales=spec.image_size if preprocess["resize_mode"] == "shortest" else 0,
+        _upscales=(size if isinstance(size, int) else max(size)) if preprocess["resize_mode"] == "shortest" else 0,
     )
 
 
@@ -183,25 +217,38 @@ def _network(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Callab
 
     if spec.kind == "tinyclip":
         network = tinyclip.build().to(dtype=open_clip.get_input_dtype(PRECISIONS[precision]))
-        context = tinyclip.config()["model_cfg"]["text_cfg"]["context_length"]
-        return network, open_clip.HFTokenizer(tinyclip.tokenizer_folder(), context_length=context)
+        return network, tinyclip.tokenizer()
     if spec.kind in ("tag", "file"):
         name, pretrained = spec.source, weights if spec.kind == "file" else spec.weights
     elif spec.kind == "hub":
         name, pretrained = f"hf-hub:{spec.source}", None
     else:
         name, pretrained = f"local-dir:{os.path.dirname(weights)}", None
-    network = open_clip.create_model(name, pretrained, precision=PRECISIONS[precision], require_pretrained=True)
+    changes = _moved_text_tower(os.path.dirname(weights)) if spec.kind == "folder" else {}
+    network = open_clip.create_model(
+        name, pretrained, precision=PRECISIONS[precision], require_pretrained=True, **changes
+    )
     return network.eval(), open_clip.get_tokenizer(name)
+
+
+def _moved_text_tower(folder: str) -> dict[str, Any]:
+    """Returns what to change of a folder's configuration when it carries its own text tower's: its present place.
+
+    ``winnow train-filter`` writes such folders; open_clip itself looks only where the configuration points.
+    """
+    text_cfg = json.loads(Path(folder, "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
+    if "hf_model_name" in text_cfg and Path(folder, "config.json").is_file():
+        return {"text_cfg": {**text_cfg, "hf_model_name": folder, "hf_model_pretrained": False}}
+    return {}
 
 
 def _transform(preprocess: dict[str, Any], size: int | list[int]) -> Any:
     """Returns open_clip's evaluation transform without its last two stages, ToTensor and Normalize."""
-    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
     from torchvision.transforms import Compose
 
     known = {name: preprocess[name] for name in PREPROCESS}
-    whole = open_clip.image_transform_v2(open_clip.PreprocessCfg(size=size, **known), is_train=False)
+    whole = image_transform_v2(PreprocessCfg(size=size, **known), is_train=False)
     return Compose(whole.transforms[:-2])
 
 

@@ -200,10 +200,11 @@ def locate(spec: ParsedModel | ModelSpec, fetch: Fetch) -> tuple[dict[str, Any],
         return _from_tag(spec)
     if spec.kind == "folder":
         return _from_folder(spec, fetch)
-    return {"model_cfg": _builtin(spec.source)}, _fetched(spec, spec.weights, fetch)
+    return {"model_cfg": builtin(spec.source)}, _fetched(spec, spec.weights, fetch)
 
 
-def _builtin(arch: str) -> dict[str, Any]:
+def builtin(arch: str) -> dict[str, Any]:
+    """Returns the configuration that open_clip ships of an architecture."""
     found = importlib.util.find_spec("open_clip")
     assert found is not None
     assert found.submodule_search_locations
@@ -269,7 +270,7 @@ def _from_tag(spec: ParsedModel | ModelSpec) -> tuple[dict[str, Any], str]:
     except Exception as error:  # as above
         raise _unreachable(spec, f"{spec.source}/{spec.weights}", error) from None
     known = {name: tag[name] for name in PREPROCESS if tag.get(name) is not None}
-    return {"model_cfg": _builtin(spec.source), "preprocess_cfg": known}, str(weights)
+    return {"model_cfg": builtin(spec.source), "preprocess_cfg": known}, str(weights)
 
 
 def sha256_of(path: str) -> str:

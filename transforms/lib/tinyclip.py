@@ -102,6 +102,13 @@ def build(*, projections: bool = True) -> torch.nn.Module:
     return model
 
 
-def tokenizer_folder() -> str:
-    """Returns the folder of the tokenizer's files."""
-    return str(package_file(list(PINNED)[1]).parent)
+def text_folder() -> Path:
+    """Returns the folder of the text tower's configuration, weights and tokenizer."""
+    return package_file(list(PINNED)[1]).parent
+
+
+def tokenizer() -> Any:
+    """Returns open_clip's wrapper of the text tower's own tokenizer."""
+    from open_clip.tokenizer import HFTokenizer
+
+    return HFTokenizer(str(text_folder()), context_length=config()["model_cfg"]["text_cfg"]["context_length"])

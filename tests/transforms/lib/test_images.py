@@ -4,12 +4,13 @@ import io
 import random
 import struct
 import threading
+import time
 import warnings
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from transforms.lib.errors import Reason, SampleError
 from transforms.lib.images import IMAGE_EXTENSIONS, decode, image_of, thumbnail
@@ -221,6 +222,27 @@ def test_changes_no_global_state_from_many_threads():
         thread.join()
     assert sizes == [(24, 18)] * 200
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters))
+
+
+def test_one_thread_at_a_time_sets_the_warning_filters_aside(monkeypatch):
+    inside, most = [], []
+    original = PngImagePlugin.PngImageFile._open
+
+    def slow_open(self):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.003)
+        inside.pop()
+        original(self)
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "_open", slow_open)
+    data = encoded(picture(), "PNG")
+    threads = [threading.Thread(target=decode, args=(data,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I"])

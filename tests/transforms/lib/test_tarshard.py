@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from transforms.lib.errors import Reason, SampleError, ShardError
+from transforms.lib.tarmembers import Progress, scan
 from transforms.lib.tarshard import (
     END_OF_ARCHIVE,
     open_tar,
@@ -23,6 +24,7 @@ from transforms.lib.tarshard import (
     split_name,
     write_member,
 )
+from transforms.lib.tarstream import Cursor
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)
 ENDINGS = ("jpg", "JPG", "json", "txt", "seg.png", "")
@@ -81,6 +83,23 @@ def reseal(block, **fields):
     return bytes(header) + block[512:]
 
 
+def members_of(data):
+    """Name, size, data and problem of each member; the same whether the tar begins with them or not."""
+    alone = [(m.name, m.size, body, m.problem) for m, body in read_members(io.BytesIO(data))]
+    behind = read_members(io.BytesIO(write_member("first.txt", b"") * 2 + data))
+    assert [(m.name, m.size, body, m.problem) for m, body in behind][2:] == alone
+    return alone
+
+
+def stop_of(data):
+    """The reason for which this tar yields nothing; the same behind a good member, where the fast path reads."""
+    (only,) = samples_of(data)
+    *before, last = samples_of(write_member("first.txt", b"") + data)
+    assert (last.problem, last.members) == (only.problem, only.members) == (only.problem, {})
+    assert all(s.problem is None for s in before)
+    return only.problem
+
+
 class Trickle(io.RawIOBase):
     """A stream that gives a few bytes at a time, whatever is asked for."""
 
@@ -133,15 +152,14 @@ def test_reads_v7_headers_and_contiguous_files():
     v7 = reseal(plain, flag=(156, b"\0"), magic=(257, bytes(8)))
     folder = reseal(write_member("x", b""), name=(0, b"x/"), flag=(156, b"\0"), magic=(257, bytes(8)))
     contiguous = reseal(write_member("b.txt", b"world"), flag=(156, b"7"))
-    found = [(m.name, body) for m, body in read_members(io.BytesIO(v7 + folder + contiguous))]
-    assert found == [("a.txt", b"hello"), ("b.txt", b"world")]
+    found = members_of(v7 + folder + contiguous)
+    assert found == [("a.txt", 5, b"hello", ""), ("b.txt", 5, b"world", "")]
 
 
 def test_reads_base_256_sizes_and_sizes_of_twelve_digits():
     plain = write_member("a.txt", b"hello")
     for field in (b"\x80" + (5).to_bytes(11, "big"), b"000000000005", b"5\0" + b"9" * 10, b"          5 "):
-        ((member, body),) = read_members(io.BytesIO(reseal(plain, size=(124, field))))
-        assert (member.size, body) == (5, b"hello")
+        assert members_of(reseal(plain, size=(124, field))) == [("a.txt", 5, b"hello", "")]
 
 
 def test_accepts_the_signed_checksums_of_old_writers():
@@ -150,14 +168,12 @@ def test_accepts_the_signed_checksums_of_old_writers():
     header = bytearray(block[:512])
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(byte - 256 if byte > 127 else byte for byte in header)
-    ((member, body),) = read_members(io.BytesIO(bytes(header) + block[512:]))
-    assert (member.name, body) == (name, b"hello")
+    assert members_of(bytes(header) + block[512:]) == [(name, 5, b"hello", "")]
 
 
 def test_ignores_the_times_that_gnu_tar_keeps_where_ustar_has_its_prefix():
     block = reseal(write_member("a.txt", b"x"), magic=(257, b"ustar  \0"), atime=(345, b"14000000000\0"))
-    ((member, _),) = read_members(io.BytesIO(block))
-    assert member.name == "a.txt"
+    assert members_of(block) == [("a.txt", 1, b"x", "")]
 
 
 def test_size_in_a_pax_header_wins():
@@ -193,10 +209,10 @@ def test_unsafe_names_are_reported_and_not_read(name):
         path = b"16" + path[2:]
         data = reseal(write_member("p", path), flag=(156, b"x")) + write_member("z.txt", b"secret")
         data = write_member("ok.txt", b"fine") + data
-    (_, fine), (member, body) = read_members(io.BytesIO(data))
-    assert (fine, body) == (b"fine", b"")
-    assert member.name == name
-    assert member.problem
+    (_, _, fine, no_problem), (found_name, _, body, problem) = members_of(data)
+    assert (fine, no_problem) == (b"fine", "")
+    assert (found_name, body) == (name, b"")
+    assert problem
     found = {s.key.partition(".")[0]: s.problem for s in samples_of(data)}
     assert len(found) == 2
     assert found.pop("ok") is None
@@ -205,14 +221,12 @@ def test_unsafe_names_are_reported_and_not_read(name):
 
 @pytest.mark.parametrize("name", ["a..b.txt", "x/..y.txt.z", "./a.txt", "a b.txt", "a\u00a0b.txt", "...a"])
 def test_harmless_names_are_read(name):
-    ((member, body),) = read_members(io.BytesIO(tar_of([(name, b"x")], tarfile.PAX_FORMAT)))
-    assert (member.name, member.problem, body) == (name, "", b"x")
+    assert members_of(tar_of([(name, b"x")], tarfile.PAX_FORMAT)) == [(name, 1, b"x", "")]
 
 
 def test_names_that_are_not_utf8_are_unsafe_but_text():
     block = reseal(write_member("a.txt", b"x"), name=(0, b"\xff.txt"))
-    ((member, _),) = read_members(io.BytesIO(block))
-    assert (member.name, member.problem) == ("\\xff.txt", "its name is not UTF-8")
+    assert members_of(block) == [("\\xff.txt", 1, b"", "its name is not UTF-8")]
 
 
 @pytest.mark.parametrize(
@@ -323,25 +337,31 @@ def test_an_empty_archive_has_no_samples():
 @pytest.mark.parametrize("field", [b"\x80" + b"\0" * 3 + b"\x0f" * 8, b"777777777777"])
 @pytest.mark.parametrize("flag", [b"0", b"x", b"L", b"2", b"S"])
 def test_sizes_of_petabytes_cost_nothing(field, flag):
-    block = reseal(write_member("a.txt", b"hello"), size=(124, field), flag=(156, flag))
-    (only,) = samples_of(block)
-    if flag == b"2":
-        assert only.problem is Reason.TAR_CORRUPT  # links have no data: the next block is no header
+    reason = stop_of(reseal(write_member("a.txt", b"hello"), size=(124, field), flag=(156, flag)))
+    if flag == b"2":  # links have no data: the next block is no header
+        assert reason is Reason.TAR_CORRUPT
     else:
-        assert only.problem in (Reason.TAR_TRUNCATED, Reason.TAR_CORRUPT)
+        assert reason is (Reason.TAR_CORRUPT if flag in b"xL" else Reason.TAR_TRUNCATED)
 
 
 @pytest.mark.parametrize("record", [b"", b"99 path=a\n", b"9 path=a\nx", b"x path=a\n", b"10 size=x\n", b"0 a=b\n"])
 def test_malformed_pax_headers_are_corrupt(record):
     extension = reseal(write_member("p", record), flag=(156, b"x"))
-    (only,) = samples_of(extension + (write_member("a.txt", b"") if record else b""))
-    assert only.problem is (Reason.TAR_CORRUPT if record else Reason.TAR_TRUNCATED)
+    if record:
+        assert stop_of(extension + write_member("a.txt", b"")) is Reason.TAR_CORRUPT
+    else:
+        assert stop_of(extension) is Reason.TAR_TRUNCATED
+
+
+def test_extension_headers_over_a_mebibyte_are_corrupt():
+    for size, reason in ((1 << 20, None), ((1 << 20) + 1, Reason.TAR_CORRUPT)):
+        long_name = reseal(write_member("p", b"a.txt".ljust(size, b"\0")), flag=(156, b"L"))
+        assert samples_of(long_name + write_member("b.txt", b""))[0].problem is reason
 
 
 @pytest.mark.parametrize("field", [b"\xff" * 12, b"-0000000001\0", b"00000000008\0", b"\x81" + b"\0" * 11])
 def test_sizes_that_are_no_numbers_are_corrupt(field):
-    (only,) = samples_of(reseal(write_member("a.txt", b""), size=(124, field)))
-    assert only.problem is Reason.TAR_CORRUPT
+    assert stop_of(reseal(write_member("a.txt", b""), size=(124, field))) is Reason.TAR_CORRUPT
 
 
 @settings(max_examples=300, deadline=None)
@@ -459,6 +479,12 @@ def test_too_large_samples_are_named_and_the_others_kept():
     assert [s.length for s in found] == [6656, 6144, 1024]
 
 
+def test_members_over_the_limit_are_passed_over_unread():
+    data = tar_of([("a.txt", b"1"), ("b.jpg", b"x" * 2000), ("c.txt", b"2")])
+    found = [(m.size, body) for m, body in scan(Cursor(io.BytesIO(data)), Progress(), 1999)]
+    assert found == [(1, b"1"), (2000, b""), (1, b"2")]
+
+
 def test_samples_larger_than_the_buffer_are_whole():
     data = os.urandom(3_000_001)
     members = [("a.txt", b"1"), ("b.jpg", data), ("b.txt", b"2"), ("c.txt", b"3")]
@@ -539,9 +565,11 @@ def test_a_zstd_file_cut_between_blocks_that_end_a_member_is_truncated():
 def test_damage_behind_the_last_sample_is_seen_and_spoils_none(kind):
     stored = bytearray(PACKERS[kind](tar_of(pool(3))))
     stored[-5 if kind == "gz" else -2] ^= 1  # the checksum of the content
-    *whole, last = read_samples(open_tar(io.BytesIO(bytes(stored)), f"a.tar.{kind}"))
-    assert (last.key, last.problem) == ("", Reason.TAR_CORRUPT)
-    assert all(s.problem is None for s in whole)
+    for stream in (io.BytesIO(stored), Trickle(stored, 1)):
+        *whole, last = read_samples(open_tar(stream, f"a.tar.{kind}"))
+        assert (last.key, last.problem) == ("", Reason.TAR_CORRUPT)
+        assert all(s.problem is None for s in whole)
+    assert [s.key for s in whole] == ["0000", "0001", "0002"]  # byte by byte, all came before the damage
 
 
 @pytest.mark.parametrize("kind", PACKERS)

@@ -1,0 +1,173 @@
+import json
+import tarfile
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.beam_pipelines.files import digests
+from tests.conftest import make_pool
+
+
+@pytest.fixture
+def curate(winnow, tiny_network):
+    def run(pool, out, *more):
+        flags = ["--keep_fraction", "0.4", "--max_reject_fraction", "0.2", "--samples_per_shard", "7", *more]
+        return winnow("curate", "--input", f"{pool}/*.tar", "--output", out, "--model", f"net={tiny_network}", *flags)
+
+    return run
+
+
+def test_a_pool_becomes_better_shards_and_the_books_close(curate, winnow, small_pool, tmp_path):
+    out = tmp_path / "out"
+    code, stdout, stderr = curate(small_pool, out)
+    assert code == 0, stderr
+    books = json.loads((out / "books.json").read_text())
+    assert books["rejected"] == {
+        "caption_missing": 1, "caption_not_utf8": 1, "image_undecodable": 1, "tar_truncated": 1,
+    }  # fmt: skip
+    assert books["samples"] == 48
+    assert books["kept"] == round(0.4 * 44)
+    assert books["kept"] + sum(books["dropped"].values()) + 4 == 48
+    result = json.loads(stdout)
+    assert result["counters"]["score.in"] == 48
+    assert result["counters"]["reshard.out"] == books["kept"]
+    assert winnow("verify", "--output", out)[0] == 0
+
+
+def test_the_kept_are_those_with_the_highest_scores_and_their_bytes_are_untouched(curate, small_pool, tmp_path):
+    out = tmp_path / "out"
+    assert curate(small_pool, out)[0] == 0
+    rows = []
+    for name in ("00000", "00001", "00002"):
+        index = pq.read_table(out / "columns/index" / f"{name}.parquet").to_pylist()
+        score = pq.read_table(out / "columns/net" / f"{name}.parquet")["score"].to_pylist()
+        rows += [(s, r["uid"], name, r["key"]) for r, s in zip(index, score, strict=True) if r["status"] == "ok"]
+    best = {uid: (name, key) for _, uid, name, key in sorted(rows, reverse=True)[: round(0.4 * len(rows))]}
+    written = {}
+    for path in sorted((out / "shards").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                key, _, extension = member.name.partition(".")
+                written.setdefault(key, {})[extension] = tar.extractfile(member).read()
+    assert {key.removesuffix("-0") for key in written} == set(best)
+    for uid, (name, key) in best.items():
+        with tarfile.open(small_pool / f"{name}.tar") as tar:
+            for extension, data in written[f"{uid}-0"].items():
+                assert tar.extractfile(f"{key}.{extension}").read() == data
+    subset = np.load(out / "subset.npy")
+    assert subset.dtype == np.dtype("u8,u8")
+    assert [f"{int(a):016x}{int(b):016x}" for a, b in subset] == sorted(best)
+
+
+def test_the_manifest_names_every_output(curate, small_pool, tmp_path):
+    out = tmp_path / "out"
+    assert curate(small_pool, out)[0] == 0
+    sections = json.loads((out / "manifest.json").read_text())
+    listed = {path: row["sha256"] for section in sections.values() for path, row in section["outputs"].items()}
+    assert listed == digests(out, "manifest.json", "run.json", "pool.parquet")
+    assert sections["select"]["configuration"]["keep_fraction"] == 0.4
+
+
+def test_bytes_do_not_depend_on_workers_or_the_order_of_shards(curate, winnow, tiny_network, small_pool, tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    workers = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
+    flags = ["--keep_fraction", "0.4", "--max_reject_fraction", "0.2", "--samples_per_shard", "7"]
+    model = ["--model", f"net={tiny_network}", *flags]
+    shards = [f"--input={small_pool}/{number:05d}.tar" for number in range(3)]
+    assert winnow("curate", *shards, "--output", first, *model)[0] == 0
+    assert winnow("curate", *reversed(shards), "--output", second, *model, *workers)[0] == 0
+    assert digests(first) == digests(second)
+
+
+def test_score_select_and_reshard_are_curate(curate, winnow, tiny_network, small_pool, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert curate(small_pool, whole)[0] == 0
+    model = f"net={tiny_network}"
+    assert winnow("score", "--input", f"{small_pool}/*.tar", "--output", parts, "--model", model)[0] == 0
+    selecting = ["--keep_fraction", "0.4", "--max_reject_fraction", "0.2"]
+    assert winnow("select", "--output", parts, *selecting)[0] == 0
+    assert winnow("reshard", "--output", parts, "--samples_per_shard", "7")[0] == 0
+    assert digests(whole, "run.json") == digests(parts, "run.json")
+
+
+def test_a_killed_run_continues_without_scoring_a_finished_shard_again(curate, small_pool, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert curate(small_pool, whole)[0] == 0
+    assert curate(small_pool, killed)[0] == 0
+    # What a kill in the middle leaves: some columns, no decision, a written shard without statistics.
+    for name in ("columns/net/00001.parquet", "manifest.json", "books.json", "subset.npy", "report.html"):
+        (killed / name).unlink()
+    for path in (*(killed / "decisions").iterdir(), *(killed / "shards").glob("*_stats.json")):
+        path.unlink()
+    (killed / "shards/00000001.tar").write_bytes(b"half")
+    code, stdout, _ = curate(small_pool, killed)
+    assert code == 0
+    counters = json.loads(stdout)["counters"]
+    assert (counters["score.shards_scored"], counters["score.shards_skipped"]) == (1, 2)
+    assert digests(whole) == digests(killed)
+
+
+def test_a_changed_shard_is_scored_again(curate, small_pool, tmp_path):
+    out = tmp_path / "out"
+    assert curate(small_pool, out)[0] == 0
+    make_pool(small_pool, rows=17)
+    counters = json.loads(curate(small_pool, out)[1])["counters"]
+    assert counters["score.shards_scored"] == 3
+
+
+def test_a_smaller_selection_leaves_no_shard_of_the_larger_one(curate, winnow, small_pool, tmp_path):
+    out = tmp_path / "out"
+    assert curate(small_pool, out)[0] == 0
+    before = len(list((out / "shards").glob("*.tar")))
+    assert winnow("select", "--output", out, "--keep_fraction", "0.1", "--max_reject_fraction", "0.2")[0] == 0
+    assert winnow("reshard", "--output", out, "--samples_per_shard", "7")[0] == 0
+    assert before > len(list((out / "shards").glob("*.tar"))) == 1
+    assert winnow("verify", "--output", out)[0] == 0
+
+
+def test_compressed_shards_give_the_same_samples(curate, tmp_path):
+    import gzip
+
+    import zstandard
+
+    plain = make_pool(tmp_path / "plain", faults=False)
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for path in plain.glob("*.tar"):
+        data = path.read_bytes()
+        if path.stem == "00000":
+            (packed / "00000.tar.gz").write_bytes(gzip.compress(data))
+        else:
+            (packed / f"{path.stem}.tar.zst").write_bytes(zstandard.compress(data))
+    assert curate(plain, tmp_path / "a")[0] == 0
+    code, _, stderr = curate(packed, tmp_path / "b", "--input", f"{packed}/*.tar.*")
+    assert code == 2  # *.tar matches nothing there
+    assert "matches no file" in stderr
+
+
+def test_braces_manifest_and_globs_name_the_same_pool(winnow, tiny_network, tmp_path):
+    pool = make_pool(tmp_path / "pool", faults=False)
+    listing = tmp_path / "shards.txt"
+    listing.write_text("# the pool\n" + "".join(f"{pool}/{number:05d}.tar\n" for number in range(3)))
+    subsets = []
+    for number, text in enumerate((f"{pool}/*.tar", pool / "{00000..00002}.tar", f"@{listing}")):
+        out = tmp_path / f"out{number}"
+        code, _, stderr = winnow("curate", "--input", text, "--output", out, "--model", f"net={tiny_network}")
+        assert code == 0, stderr
+        subsets.append(digests(out / "shards"))
+    assert subsets[0] == subsets[1] == subsets[2]
+
+
+def test_too_many_rejected_samples_fail_after_the_books_are_written(curate, small_pool, tmp_path):
+    out = tmp_path / "out"
+    code, stdout, stderr = curate(small_pool, out, "--max_reject_fraction", "0.01")
+    assert code == 1
+    assert stdout == ""
+    lines = [line for line in stderr.splitlines() if line.startswith("winnow")]
+    assert len(lines) == 1
+    assert "4 of 48 samples were rejected" in lines[0]
+    assert "Traceback" not in stderr
+    assert json.loads((out / "books.json").read_text())["samples"] == 48
+    assert not (out / "shards").exists()
+    assert not (out / "manifest.json").exists()

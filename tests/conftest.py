@@ -1,0 +1,92 @@
+"""Fixtures.
+
+tiny_network   a real open_clip model of one layer with seeded weights, as a folder in local-dir form
+small_pool     three shards of real JPEGs with captions, and one of each common fault
+winnow         runs a job in this process and returns (exit code, stdout, stderr)
+"""
+
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # a test that needs the network is a mistake: let it fail at once
+
+TINY = {
+    "model_cfg": {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    },
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tmp_path_factory):
+    import torch
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "open_clip_config.json").write_text(json.dumps(TINY))
+    torch.manual_seed(0)
+    network = CLIP(**TINY["model_cfg"])
+    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def picture(seed, kind="JPEG"):
+    """Returns a small picture whose colours depend on the seed."""
+    random = np.random.default_rng(seed)
+    cells = random.integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(cells).resize((50, 40), Image.Resampling.NEAREST).save(sink, kind)
+    return sink.getvalue()
+
+
+def make_pool(folder, shards=3, rows=16, faults=True):
+    """Writes a pool; with faults, shard 1 has one of each and the last shard is cut short."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in range(shards):
+        tar = b""
+        for row in range(rows):
+            seed = 1000 * shard + row
+            members = {"jpg": picture(seed), "txt": f"thing number {seed}".encode(), "cls": b"7"}
+            if row % 4:
+                members["json"] = json.dumps({"uid": f"{seed:032x}"}).encode()
+            if faults and shard == 1 and row == 2:
+                members["jpg"] = b"\xff\xd8 no picture"
+            if faults and shard == 1 and row == 3:
+                del members["txt"]
+            if faults and shard == 1 and row == 5:
+                members["txt"] = "caf\xe9".encode("latin-1")
+            tar += b"".join(write_member(f"{shard:03d}{row:04d}.{e}", data) for e, data in members.items())
+        tar += END_OF_ARCHIVE
+        if faults and shard == shards - 1:
+            tar = tar[:-3000]
+        (folder / f"{shard:05d}.tar").write_bytes(tar)
+    return folder
+
+
+@pytest.fixture
+def small_pool(tmp_path):
+    return make_pool(tmp_path / "pool")
+
+
+@pytest.fixture
+def winnow(capsys):
+    from beam_pipelines import cli
+
+    def run(*args):
+        capsys.readouterr()
+        code = cli.main([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

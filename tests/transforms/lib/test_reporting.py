@@ -1,0 +1,151 @@
+import dataclasses
+import html.parser
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from transforms.lib import images, reporting
+from transforms.lib.reporting import ReportData, Thumbnail
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+HOSTILE = "<script>alert(1)</script> \u202egnp.exe\u202c & \"quotes\"\x00\n"
+
+
+def jpeg():
+    import io
+
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(sink, "PNG")
+    return images.thumbnail(sink.getvalue())
+
+
+def thumbnail(caption="a boat", **changes):
+    made = Thumbnail("0" * 32, caption, 0.25, 0.01, True, "", jpeg())
+    return dataclasses.replace(made, **changes)
+
+
+def report(**changes):
+    histogram = np.zeros(200, np.int64)
+    histogram[[110, 120, 121]] = [10, 40, 20]
+    kept = np.zeros(200, np.int64)
+    kept[[120, 121]] = [5, 20]
+    values = {
+        "title": "Winnow: dfn", "pool": "pool/*.tar", "recipe": "dfn", "sentences": ("top: Keep the best.",),
+        "samples": 75, "kept": 25, "copies": 25, "dropped": (("top", 45),), "rejected": (("image_missing", 5),),
+        "shards_in": 3, "bytes_in": 5_400_000, "score_column": "tinyclip.score", "histogram": histogram,
+        "histogram_kept": kept, "threshold": 0.205, "kept_thumbnails": (thumbnail(),) * 12,
+        "dropped_thumbnails": (thumbnail(kept=False, step="top"),) * 12,
+        "borderline_thumbnails": (thumbnail(HOSTILE, score=float("nan"), jpeg=b""),),
+        "settings": (("recipe", "dfn"),), "stamps": (("winnow", "1"),),
+    }  # fmt: skip
+    return ReportData(**{**values, **changes})
+
+
+class Nesting(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.alts, self.scripts = [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"
+        if tag == "img":
+            self.alts.append(dict(attrs).get("alt"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(page):
+    parser = Nesting()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+def drawing(page):
+    return ElementTree.fromstring(re.search(r"<svg.*?</svg>", page, re.S)[0])
+
+
+def test_captions_cannot_break_out():
+    page = reporting.render(report())
+    assert parsed(page).scripts == 0
+    assert "&lt;script&gt;alert(1)" in page
+    assert "\u202e" not in page
+    assert "\x00" not in page
+
+
+def test_a_long_caption_is_shortened():
+    page = reporting.render(report(borderline_thumbnails=(thumbnail("word " * 2000),)))
+    assert max(len(text) for text in re.findall(r">(word [^<]*)<", page)) <= reporting.CAPTION_SHOWN
+    assert max(len(text) for text in re.findall(r'title="(word [^"]*)"', page)) <= reporting.CAPTION_TITLE
+
+
+def test_the_books_are_spelled_out():
+    assert "25 kept + 45 dropped + 5 rejected = 75 samples" in reporting.render(report())
+
+
+def test_equal_reports_are_equal_bytes():
+    assert reporting.render(report()) == reporting.render(report())
+
+
+def test_every_picture_has_words_and_nothing_comes_from_the_net():
+    page = reporting.render(report())
+    alts = parsed(page).alts
+    assert len(alts) == 24
+    assert all(alts)
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+    assert "http" not in page
+
+
+def test_bars_are_as_high_as_their_counts():
+    svg = drawing(reporting.render(report()))
+    heights = [float(bar.get("height")) for bar in svg.iter("rect") if bar.get("class") == "rest"]
+    kept = [float(bar.get("height")) for bar in svg.iter("rect") if bar.get("class") == "kept"]
+    assert sorted(h / max(heights) for h in heights if h) == pytest.approx([0.25, 0.5, 1.0], abs=1e-4)
+    assert sum(kept) / sum(heights) == pytest.approx(25 / 70, abs=1e-4)
+
+
+def test_the_threshold_stands_where_its_score_is():
+    svg = drawing(reporting.render(report()))
+    mark = next(float(line.get("x1")) for line in svg.iter("line") if line.get("class") == "mark")
+    ticks = {t.text: float(t.get("x")) for t in svg.iter("text") if t.get("class") is None}
+    (low, at_low), (high, at_high) = ((float(label), x) for label, x in list(ticks.items())[:2])
+    assert mark == pytest.approx(at_low + (0.205 - low) / (high - low) * (at_high - at_low), abs=0.1)
+
+
+@pytest.mark.parametrize("threshold", [None, float("inf"), -0.9])
+def test_no_line_without_a_threshold_in_sight(threshold):
+    assert 'class="mark"' not in reporting.render(report(threshold=threshold))
+
+
+def test_an_empty_pool_has_a_report_too():
+    empty = np.zeros(200, np.int64)
+    page = reporting.render(
+        report(samples=0, kept=0, copies=0, dropped=(), rejected=(), histogram=empty, histogram_kept=empty,
+               kept_thumbnails=(), dropped_thumbnails=(), borderline_thumbnails=(), threshold=None)
+    )  # fmt: skip
+    parsed(page)
+    assert "There is no score to show" in page
+
+
+@pytest.mark.parametrize("place", [0, 57, 199])
+def test_one_filled_bin_is_a_chart(place):
+    histogram = np.zeros(200, np.int64)
+    histogram[place] = 3
+    made = reporting.chart(histogram, histogram, None)
+    assert max(bar.height for bar in made.bars) == reporting.HEIGHT
+    assert len(made.ticks) >= 2
+
+
+def test_missing_numbers_are_dashes():
+    assert reporting.number(float("nan")) == "–"
+    assert reporting.number(0.25) == "+0.2500"

@@ -1,0 +1,123 @@
+"""A trained filtering network as a folder: open_clip's local-dir form, metrics, curves and a model card."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transforms.lib import clip, curves, modelspec, tinyclip
+from transforms.lib.errors import ConfigError
+
+HELD_OUT = ("pairs", "recall_at_1", "recall_at_10", "auc")
+
+
+class Network(NamedTuple):
+    """A network to be trained.
+
+    Attributes:
+      model: with preprocessing and tokenizer.
+      config: open_clip's, ``model_cfg`` and ``preprocess_cfg``.
+      text_files: files of the text tower that the folder must carry: configuration and tokenizer.
+      fresh: its projections mean nothing yet, so training starts from seeded random ones.
+    """
+
+    model: clip.ClipModel
+    config: dict[str, Any]
+    text_files: tuple[Path, ...]
+    fresh: bool
+
+
+def open_network(text: str, *, batch_size: int = 64, fetch: modelspec.Fetch = modelspec.local_only) -> Network:
+    """Opens a network to train: anything ``--model`` takes, or a bare architecture, from random weights.
+
+    ``tinyclip`` comes with its towers' weights and new projections: it is how its own projections were made.
+
+    Raises:
+      ConfigError: there is no such model, or its weights cannot be had.
+    """
+    import open_clip
+
+    if text in modelspec.architectures():
+        config: dict[str, Any] = {"model_cfg": modelspec.builtin(text)}
+        network = open_clip.create_model(text, pretrained_text=False).eval()
+        return Network(clip.wrap(network, open_clip.get_tokenizer(text), config, batch_size=batch_size), config, (), True)
+    parsed = modelspec.parse_model(text)
+    if parsed.kind == "tinyclip":
+        config = tinyclip.config()
+        model = clip.wrap(tinyclip.build(projections=False), tinyclip.tokenizer(), config, batch_size=batch_size)
+        names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+        return Network(model, config, tuple(tinyclip.text_folder() / name for name in names), True)
+    spec = modelspec.resolve(parsed, fetch=fetch)
+    config, _ = modelspec.locate(spec, fetch)
+    if "hf_model_name" in config["model_cfg"]["text_cfg"]:
+        raise ConfigError(f"--model {text}: models with a text tower of transformers, other than tinyclip, cannot be trained")
+    return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, (), False)
+
+
+def save(
+    network: Network,
+    folder: Path,
+    history: Sequence[Mapping[str, float]],
+    best: int,
+    told: Mapping[str, Any],
+    control_auc: float,
+) -> dict[str, Any]:
+    """Writes the folder; the weights last, so that a folder without them was not finished.
+
+    Args:
+      network: trained, in its best state.
+      folder: to write to; exists.
+      history: one mapping an epoch.
+      best: the epoch that was kept.
+      told: what the run was told and found: pool, pairs, settings.
+      control_auc: of the same towers under random projections, on the same held-out pairs.
+
+    Returns:
+      the held-out figures.
+    """
+    from safetensors.torch import save_file
+
+    config = copy.deepcopy(network.config)
+    if network.text_files:
+        for path in network.text_files:
+            (folder / path.name).write_bytes(path.read_bytes())
+        place = str(folder.resolve())  # where open_clip looks; Winnow finds it wherever the folder is moved
+        config["model_cfg"]["text_cfg"] |= {"hf_model_name": place, "hf_tokenizer_name": place}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
+    (folder / "curves.svg").write_text(curves.draw(history, best))
+    figures = {name: history[best][name] for name in HELD_OUT} | {"control_auc": control_auc, "epoch": best}
+    (folder / "MODEL_CARD.md").write_text(card(told, figures))
+    state = {name: value.contiguous() for name, value in network.model.network.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    return figures
+
+
+def card(told: Mapping[str, Any], figures: Mapping[str, float]) -> str:
+    """Returns the model card: data, recipe, held-out figures."""
+    lines = [
+        "# A filtering network trained by Winnow",
+        "",
+        "It scores how well a caption describes its image, to filter a pool by (Fang et al. 2023, Data Filtering Networks).",
+        "",
+        "| trained with | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in told.items()),
+        "",
+        f"Held-out captions, {figures['pairs']:.0f} pairs, none of them trained on, epoch {figures['epoch']:.0f}:",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        f"| matched against shuffled captions, AUC | {figures['auc']:.3f} |",
+        f"| the same under random projections | {figures['control_auc']:.3f} |",
+        f"| recall at 1, image to caption | {figures['recall_at_1']:.3f} |",
+        f"| recall at 10, image to caption | {figures['recall_at_10']:.3f} |",
+        "",
+        "![curves](curves.svg)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
