@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import types
 import typing
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def parser_of(job: str) -> argparse.ArgumentParser:
     kinds = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         many = isinstance(field.default, tuple)
-        shown = " ".join(field.default) if many else field.default
+        shown = " ".join(field.default) if isinstance(field.default, tuple) else field.default
         text = field.metadata["help"] + ("" if shown in ("", None) else f" (default: {shown})")
         parser.add_argument(
             f"--{field.name}",
@@ -130,14 +131,12 @@ def unknown_flags(beam_args: Sequence[str]) -> list[str]:
 
     parser = _Parser(add_help=False, conflict_handler="resolve")
     for group in PipelineOptions.__subclasses__():
-        group._add_argparse_args(parser)  # type: ignore[attr-defined]
+        group._add_argparse_args(parser)
     try:
         unknown = parser.parse_known_args(list(beam_args))[1]
     except argparse.ArgumentError as error:
         return [_readable(error.message)]
-    values = {
-        text for flag, text in zip(unknown, unknown[1:], strict=False) if flag.startswith("--") and "=" not in flag
-    }
+    values = {text for flag, text in itertools.pairwise(unknown) if flag.startswith("--") and "=" not in flag}
     named = [text for text in unknown if text.startswith("--") or text not in values]
     return [f"{text} is unknown; --help lists the flags" for text in named]
 

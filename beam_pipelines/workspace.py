@@ -16,6 +16,8 @@ from transforms.lib.errors import InputError
 from transforms.rows import FeatureRef, Shard
 from transforms.store import Store
 
+_POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # what makes two pools two
+
 
 def _shards_with(folder: str) -> dict[str, set[str]]:
     """Returns first folder below ``folder`` -> names of the shards that have a file there."""
@@ -85,7 +87,7 @@ def check_output(config: Config, job: str) -> dict[str, Any]:
     """
     data = storage.read_if_exists(storage.join(config.output, "run.json"))
     mine = config.recorded()
-    pool = {name: mine[name] for name in ("input", "caption_field", "max_pixels", "max_sample_bytes") if name in mine}
+    pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine}
     if data is None:
         if next(storage.children(config.output), None) is not None:
             raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 BOILERPLATE = re.compile(r"gramastar|flat icon collection|\blemon\b|\btheme\b|^card$|^untitled|^drawing$|^test\b", re.I)
 # keywords that say nothing about what is to be seen
-EMPTY_WORDS = frozenset(
-    "clip clipart art media png svg hash unchecked image images icon icons picture drawing public domain pd openclipart "
-    "open vector graphic graphics outline lineart line black white color colour colored bw the a an of in on and with "
-    "for to from by at is it simple cartoon symbol sign etiquette tango file misc other various theme".split()
-)
+_EMPTY = """
+clip clipart art media png svg hash unchecked image images icon icons picture drawing public domain pd openclipart
+open vector graphic graphics outline lineart line black white color colour colored bw the a an of in on and with
+for to from by at is it simple cartoon symbol sign etiquette tango file misc other various theme
+"""
+EMPTY_WORDS = frozenset(_EMPTY.split())
 
 
 @dataclasses.dataclass(frozen=True)

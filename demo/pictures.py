@@ -45,7 +45,7 @@ def encode(image: Image.Image, kind: str = "JPEG") -> bytes:
         "GIF": {},
     }
     stored = image.quantize(64) if kind in ("PNG", "GIF") else image
-    stored.save(sink, kind, **options[kind])  # type: ignore[arg-type]
+    stored.save(sink, kind, **options[kind])
     return sink.getvalue()
 
 

@@ -76,7 +76,7 @@ class WriteShard:
         if done is not None:
             Metrics.counter("reshard", "shards_skipped").inc()
             return done
-        data = self._content(output)
+        data = memoryview(self._content(output))
         path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
         tar = FileRow(path, len(data), stamps.sha256(data))
         stats = {"successes": output.num_samples, "bytes": tar.size, "sha256": tar.sha256, "stamp": stamp}

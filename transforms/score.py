@@ -41,7 +41,7 @@ class ScoreSettings:
 
     root: str
     models: tuple[modelspec.ModelSpec, ...]
-    rules: scoring.ReadRules = scoring.ReadRules()
+    rules: scoring.ReadRules = dataclasses.field(default_factory=scoring.ReadRules)
     batch_size: int = 64
     device: str = "cpu"
     precision: str = "fp32"

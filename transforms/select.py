@@ -155,9 +155,15 @@ class _Decide:
         labels = self._labels()
 
         def exhibit(row: int, rank: float) -> accounts.Exhibit:
-            numbers = {"score": float(score[row]), "margin": float(decisions.margin[row])}
-            where = {"shard": ref.name, "uri": ref.uri}
-            return accounts.Exhibit(rank=rank, step=labels[decisions.step[row]], **where, **numbers, **facts[row])
+            return accounts.Exhibit(
+                rank=rank,
+                shard=ref.name,
+                uri=ref.uri,
+                score=float(score[row]),
+                margin=float(decisions.margin[row]),
+                step=labels[decisions.step[row]],
+                **facts[row],
+            )
 
         return {kind: tuple(exhibit(row, rank) for row, rank in found) for kind, found in chosen.items()}
 
@@ -224,8 +230,11 @@ def close_books(books: accounts.Books, states: tuple[Any, ...], settings: Select
 def fitted(recipe: recipes.Recipe, states: tuple[Any, ...]) -> dict[str, dict[str, float | int | str]]:
     """Returns step label -> what was fitted; infinities as text, since JSON has none."""
     facts = {step.label: step.facts(state) for step, state in zip(recipe.steps, states, strict=True)}
-    finite = lambda v: v if not isinstance(v, float) or np.isfinite(v) else str(v)  # noqa: E731
-    return {label: {name: finite(value) for name, value in found.items()} for label, found in facts.items()}
+    return {label: {name: _json(value) for name, value in found.items()} for label, found in facts.items()}
+
+
+def _json(value: float | int | str) -> float | int | str:
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def write_subset(parts: Iterable[bytes], root: str) -> FileRow:

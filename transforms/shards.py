@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 
 from transforms import storage
 from transforms.lib import images, stamps
@@ -35,7 +35,7 @@ def expand_patterns(patterns: Sequence[str]) -> list[str]:
             continue
         try:
             found += braceexpand(pattern)
-        except UnbalancedBracesError:
+        except ValueError:  # braceexpand's UnbalancedBracesError is one
             raise InputError(f"--input {pattern!r} has unbalanced braces; write {{00000..00127}}") from None
     return found
 

@@ -103,7 +103,7 @@ class ClipModel:
         return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
-        """Returns the network's input of a uint8 tensor ``[batch, size, size, 3]``: ToTensor and Normalize, exactly."""
+        """Returns the network's input of uint8 ``[batch, size, size, 3]``: ToTensor and Normalize, exactly."""
         images = batch.to(self._device).permute(0, 3, 1, 2).contiguous().float().div(255)
         return images.sub_(self._mean).div_(self._std).to(self._dtype)
 
@@ -128,7 +128,9 @@ class ClipModel:
             for rows in order.split(TEXT_BATCH):
                 batch = tokens[rows, : int(lengths[rows].max())].to(self._device)
                 found.append(self.network.encode_text(batch, normalize=unit).float().cpu().numpy())
-        return np.concatenate(found)[torch.argsort(order).numpy()]
+        inverse = torch.argsort(order).numpy()
+        embedded: NDArray[np.float32] = np.concatenate(found)[inverse]
+        return embedded
 
     def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns what the image tower gives, not normalised: float32 ``[n, width]``."""
@@ -191,7 +193,7 @@ def wrap(
     precision: str = "fp32",
     batch_size: int = 64,
 ) -> ClipModel:
-    """Returns a network of open_clip with the preprocessing of its configuration (``model_cfg``, ``preprocess_cfg``)."""
+    """Returns a network of open_clip with the preprocessing that its configuration names."""
     import torch
 
     preprocess = {**PREPROCESS, **config.get("preprocess_cfg", {})}

@@ -26,14 +26,17 @@ def draw(history: Sequence[Mapping[str, float]], best: int) -> str:
         return HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * min(1.0, max(0.0, share))
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        'font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         f'<line x1="{x(best):.1f}" x2="{x(best):.1f}" y1="{MARGIN}" y2="{HEIGHT - MARGIN}" stroke="#d9dee3"/>',
     ]
     for number, (name, colour) in enumerate(SERIES):
         points = " ".join(f"{x(epoch):.1f},{y(name, row[name]):.1f}" for epoch, row in enumerate(history))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<text x="{MARGIN + 130 * number}" y="24" fill="{colour}">{name} {history[best][name]:.3f}</text>')
+        parts.append(
+            f'<text x="{MARGIN + 130 * number}" y="24" fill="{colour}">{name} {history[best][name]:.3f}</text>'
+        )
     parts += [
         f'<text x="{MARGIN}" y="{HEIGHT - 16}">epoch 0</text>',
         f'<text x="{x(len(history) - 1):.1f}" y="{HEIGHT - 16}" text-anchor="end">epoch {len(history) - 1}</text>',

@@ -43,7 +43,9 @@ def open_network(text: str, *, batch_size: int = 64, fetch: modelspec.Fetch = mo
     if text in modelspec.architectures():
         config: dict[str, Any] = {"model_cfg": modelspec.builtin(text)}
         network = open_clip.create_model(text, pretrained_text=False).eval()
-        return Network(clip.wrap(network, open_clip.get_tokenizer(text), config, batch_size=batch_size), config, (), True)
+        return Network(
+            clip.wrap(network, open_clip.get_tokenizer(text), config, batch_size=batch_size), config, (), True
+        )
     parsed = modelspec.parse_model(text)
     if parsed.kind == "tinyclip":
         config = tinyclip.config()
@@ -53,7 +55,9 @@ def open_network(text: str, *, batch_size: int = 64, fetch: modelspec.Fetch = mo
     spec = modelspec.resolve(parsed, fetch=fetch)
     config, _ = modelspec.locate(spec, fetch)
     if "hf_model_name" in config["model_cfg"]["text_cfg"]:
-        raise ConfigError(f"--model {text}: models with a text tower of transformers, other than tinyclip, cannot be trained")
+        raise ConfigError(
+            f"--model {text}: models with a text tower of transformers, other than tinyclip, cannot be trained"
+        )
     return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, (), False)
 
 
@@ -101,7 +105,7 @@ def card(told: Mapping[str, Any], figures: Mapping[str, float]) -> str:
     lines = [
         "# A filtering network trained by Winnow",
         "",
-        "It scores how well a caption describes its image, to filter a pool by (Fang et al. 2023, Data Filtering Networks).",
+        "It scores how well a caption describes its image (Fang et al. 2023, Data Filtering Networks).",
         "",
         "| trained with | |",
         "|---|---|",
@@ -119,5 +123,3 @@ def card(told: Mapping[str, Any], figures: Mapping[str, float]) -> str:
         "![curves](curves.svg)",
     ]
     return "\n".join(lines) + "\n"
-
-

@@ -240,8 +240,8 @@ def _from_folder(spec: ParsedModel | ModelSpec, fetch: Fetch) -> tuple[dict[str,
 def _unreachable(spec: ParsedModel | ModelSpec, what: str, error: Exception) -> InputError:
     cause = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
     return InputError(
-        f"--model {spec.name}: {what} is not in the local cache and the hub cannot be reached ({cause}); download it on a "
-        "connected machine and give the folder as --model, or set HF_HOME to a cache that holds it"
+        f"--model {spec.name}: {what} is not in the local cache and the hub cannot be reached ({cause}); download it "
+        "on a connected machine and give the folder as --model, or set HF_HOME to a cache that holds it"
     )
 
 
@@ -285,9 +285,9 @@ def known_models() -> list[str]:
 
     forms = [
         "[NAME=]SPEC, where NAME is the column set and SPEC is one of:",
-        "  tinyclip                        the tiny network that ships with Winnow (default; pip install 'winnow-beam[demo]')",
+        "  tinyclip                        the tiny network that ships with Winnow (default; needs winnow-beam[demo])",
         "  hf-hub:ORGANISATION/NAME        an open_clip model on the hub, for example hf-hub:apple/DFN2B-CLIP-ViT-B-16",
-        "  FOLDER                          open_clip's local-dir form, local or gs://: open_clip_config.json and weights",
+        "  FOLDER                          open_clip's local-dir form, local or gs://: configuration and weights",
         "  ARCH@FILE#sha256=HEX            an architecture and a weights file, local or gs://, .safetensors or .pt",
         "  ARCH/TAG                        an architecture and published weights:",
     ]

@@ -51,7 +51,7 @@ class Fitted(NamedTuple):
       image: float32 ``[dim, image width]``.
       text: float32 ``[dim, text width]``.
       logit_scale: natural logarithm of the inverse temperature.
-      history: one mapping an epoch: ``epoch``, ``train_loss``, ``held_loss``, ``auc``, ``recall_at_1``, ``recall_at_10``.
+      history: one mapping an epoch: ``epoch``, ``train_loss``, ``held_loss`` and the figures of ``retrieval``.
       best: position in ``history`` of the epoch that was kept.
     """
 
@@ -176,16 +176,17 @@ def fit(
         order = train_rows[torch.randperm(len(train_rows), generator=generator)]
         losses = []
         for rows in order.split(settings.batch_size):
-            loss = contrastive_loss(*embed(rows, True), group[rows], logit_scale)
+            seen = embed(rows, True)
+            loss = contrastive_loss(seen[0], seen[1], group[rows], logit_scale)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
         schedule.step()
         with torch.no_grad():
-            embedded = embed(held_rows, False)
-            held_loss = float(contrastive_loss(*embedded, group[held_rows], logit_scale))
-        found = retrieval.evaluate(*(part.numpy() for part in embedded), groups[held], settings.seed)
+            unseen = embed(held_rows, False)
+            held_loss = float(contrastive_loss(unseen[0], unseen[1], group[held_rows], logit_scale))
+        found = retrieval.evaluate(unseen[0].numpy(), unseen[1].numpy(), groups[held], settings.seed)
         history.append({"epoch": epoch, "train_loss": float(np.mean(losses)), "held_loss": held_loss, **found})
         if held_loss < best[0]:
             best = (held_loss, epoch, [weight.detach().numpy().copy() for weight in weights] + [logit_scale.item()])

@@ -106,8 +106,12 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
         del values[name]
     if "seed" in types:
         values.setdefault("seed", seed)
-    made = STEPS[kind](label=label)
-    return dataclasses.replace(made, **{n: v for n, v in _typed(made, values, found).items()})
+    return _changed(STEPS[kind](label=label), values, found)
+
+
+def _changed(step: Step, values: Mapping[str, object], found: list[str]) -> Step:
+    changes: dict[str, Any] = _typed(step, values, found)
+    return dataclasses.replace(step, **changes)
 
 
 def _typed(step: Step, values: Mapping[str, object], found: list[str]) -> dict[str, object]:
@@ -131,7 +135,7 @@ def _override(steps: Iterable[Step], overrides: Mapping[str, str], found: list[s
             known = [f"{s.label}.{f.name}" for s in built.values() for f in dataclasses.fields(s) if f.name != "label"]
             found.append(f"{target!r} is not a parameter of this recipe; known: {', '.join(known) or 'none'}")
             continue
-        built[label] = dataclasses.replace(step, **_typed(step, {name: text}, found))  # type: ignore[arg-type]
+        built[label] = _changed(step, {name: text}, found)
     return list(built.values())
 
 

@@ -139,6 +139,8 @@ def _plain_members(cursor: Cursor, max_data_bytes: int) -> Iterator[tuple[Member
     try:
         while position + BLOCK_BYTES <= length:
             nul = buffer.find(0, position, position + 100)
+            if nul <= position:  # no name, or one that fills its field
+                break
             name = buffer[position:nul].decode()
             size = int(buffer[position + 124 : position + 135], 8)
             begin = position + BLOCK_BYTES
@@ -153,7 +155,6 @@ def _plain_members(cursor: Cursor, max_data_bytes: int) -> Iterator[tuple[Member
                 or buffer[position + 345]  # a prefix
                 or buffer[position + 135] & 0xDF  # neither NUL nor space: one more digit
                 or buffer[position + 154] & 0xDF
-                or nul <= position
                 or not name.isprintable()
                 or ".." in name
                 or name[0] == "/"

@@ -74,10 +74,7 @@ def read_samples(stream: BinaryIO, *, max_sample_bytes: int = 1 << 30) -> Iterat
       max_sample_bytes: longest byte range of a sample; at most twice as much is held in memory.
 
     Yields:
-      Samples in the order of the tar.
-
-    Raises:
-      OSError: only what the stream itself raises; a bad tar raises nothing.
+      Samples in the order of the tar. A bad tar raises nothing; only the stream's own OSErrors pass.
     """
     cursor = Cursor(stream)
     progress = Progress()

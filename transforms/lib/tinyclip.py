@@ -88,7 +88,7 @@ def build(*, projections: bool = True) -> torch.nn.Module:
         "hf_model_name": str(text_file.parent),
         "hf_tokenizer_name": str(text_file.parent),
     }
-    model: torch.nn.Module = CustomTextCLIP(**model_cfg).eval()
+    model: Any = CustomTextCLIP(**model_cfg).eval()
     # The package's names differ from timm's, the order and every shape agree; strict=True holds the rest.
     trunk = model.visual.trunk
     tensors = torch.load(image_file, map_location="cpu", weights_only=True)
@@ -99,7 +99,8 @@ def build(*, projections: bool = True) -> torch.nn.Module:
         trained = load_file(PROJECTIONS)
         state = {parameter: trained[name].float() for parameter, name in TRAINED.items()}
         model.load_state_dict(state, strict=False)
-    return model
+    network: torch.nn.Module = model
+    return network
 
 
 def text_folder() -> Path:

@@ -167,8 +167,9 @@ class TopFraction(Step):
         hash_, shard, row = np.uint64(state.last[0]), np.uint64(state.last[1]), np.int64(state.last[2])
         same_hash = order["hash"] == hash_
         same_shard = same_hash & (order["shard"] == shard)
-        result: Bool = order["hash"] < hash_
-        return result | (same_hash & (order["shard"] < shard)) | (same_shard & (order["row"] <= row))
+        earlier = order["hash"] < hash_
+        result: Bool = earlier | (same_hash & (order["shard"] < shard)) | (same_shard & (order["row"] <= row))
+        return result
 
     def threshold(self, state: TopState) -> float:
         """Returns the lowest kept value; infinity when nothing is kept."""

@@ -85,7 +85,9 @@ def first_clause(caption: str) -> str:
     return caption.split(",")[0].strip() or caption
 
 
-def features(found: Sequence[Pair], pixels: Callable[[bytes], Any], embed_images: Embed, embed_texts: Embed) -> Features:
+def features(
+    found: Sequence[Pair], pixels: Callable[[bytes], Any], embed_images: Embed, embed_texts: Embed
+) -> Features:
     """Runs the locked towers once over every pair and its variants.
 
     Args:

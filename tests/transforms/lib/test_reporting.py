@@ -10,7 +10,7 @@ from transforms.lib import images, reporting
 from transforms.lib.reporting import ReportData, Thumbnail
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
-HOSTILE = "<script>alert(1)</script> \u202egnp.exe\u202c & \"quotes\"\x00\n"
+HOSTILE = '<script>alert(1)</script> \u202egnp.exe\u202c & "quotes"\x00\n'
 
 
 def jpeg():

@@ -162,6 +162,24 @@ def test_reads_base_256_sizes_and_sizes_of_twelve_digits():
         assert members_of(reseal(plain, size=(124, field))) == [("a.txt", 5, b"hello", "")]
 
 
+def test_reads_nameless_members_and_names_that_fill_their_field():
+    nameless = reseal(write_member("a.txt", b"x"), name=(0, bytes(100)))
+    full = "n" * 96 + ".txt"
+    assert members_of(nameless) == [("", 1, b"x", "")]
+    assert members_of(write_member(full, b"x")) == [(full, 1, b"x", "")]
+
+
+def test_empty_pax_values_say_nothing():
+    extension = reseal(write_member("p", b"8 path=\n8 size=\n"), flag=(156, b"x"))
+    assert members_of(extension + write_member("a.txt", b"x")) == [("a.txt", 1, b"x", "")]
+
+
+def test_every_digit_of_a_checksum_counts():
+    block = bytearray(write_member("a.txt", b"x"))
+    block[154:156] = b"7\0"
+    assert stop_of(bytes(block)) is Reason.TAR_CORRUPT
+
+
 def test_accepts_the_signed_checksums_of_old_writers():
     name = "é.txt"
     block = reseal(write_member("a.txt", b"hello"), name=(0, name.encode()))
