@@ -40,3 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = "listing" if job in ("models", "recipes") else job.replace("-", "_")
     code: int = importlib.import_module(f"beam_pipelines.{module}").main([job, *rest] if module == "listing" else rest)
     return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

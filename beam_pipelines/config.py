@@ -52,7 +52,9 @@ class ScoreConfig(Config):
     caption_field: str = flag("", "json field with the caption; default: the .txt member, then json `caption`")
     max_pixels: int = flag(89_478_485, "reject images with more pixels, before decoding them")
     max_sample_bytes: int = flag(1 << 28, "reject samples with more bytes")
-    batch_size: int = flag(64, "images given to a model at once; part of the scores' stamp")
+    batch_size: int = flag(
+        0, "images given to a model at once; 0 = 8 on a CPU, 256 on a GPU; part of the scores' stamp"
+    )
     device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error")
     precision: str = flag("fp32", "fp32, bf16 or fp16; part of the scores' stamp")
     threads: int = flag(0, "threads of the model on CPU; 0 = all cores", operational=True)
@@ -64,10 +66,10 @@ class ScoreConfig(Config):
             found.append("--input is missing; name the shards, for example --input 'DIR/*.tar'")
         if not self.model:
             found.append("--model is empty; `winnow models` lists what can be given")
-        for name in ("max_pixels", "max_sample_bytes", "batch_size"):
+        for name in ("max_pixels", "max_sample_bytes"):
             if getattr(self, name) < 1:
                 found.append(f"--{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("threads", "decode_threads"):
+        for name in ("batch_size", "threads", "decode_threads"):
             if getattr(self, name) < 0:
                 found.append(f"--{name} must be at least 0, got {getattr(self, name)}")
         if self.device not in ("cpu", "cuda"):
@@ -160,6 +162,8 @@ class TrainConfig(Config):
             found.append(f"--learning_rate must be above 0, got {self.learning_rate}")
         return found
 
+
+BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 
 JOBS: dict[str, tuple[type[Config], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any, TypeVar
 
-from beam_pipelines.config import Config, ReshardConfig, ScoreConfig, SelectConfig
+from beam_pipelines.config import BATCH_SIZES, Config, ReshardConfig, ScoreConfig, SelectConfig
 from beam_pipelines.library import load_recipe
 from transforms import shards as pools
 from transforms import storage
@@ -85,7 +85,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         config.output,
         models,
         rules,
-        batch_size=config.batch_size,
+        batch_size=config.batch_size or BATCH_SIZES[config.device],
         device=config.device,
         precision=config.precision,
         threads=config.threads,

@@ -42,7 +42,7 @@ class ScoreSettings:
     root: str
     models: tuple[modelspec.ModelSpec, ...]
     rules: scoring.ReadRules = dataclasses.field(default_factory=scoring.ReadRules)
-    batch_size: int = 64
+    batch_size: int = 8
     device: str = "cpu"
     precision: str = "fp32"
     threads: int = 0
@@ -170,8 +170,8 @@ class OpenClipShardHandler(ModelHandler[Shard, Scored, _Scorer]):
 class ScoreShards(beam.PTransform):
     """Scores shards with every model on one decode; ``Shard`` in, one ``Scored`` per shard out.
 
-    Cost: each tar is read once; nothing but references is shuffled. Memory a thread: three batches of decoded
-    images, and the columns of one shard (4 bytes a dimension and sample, twice).
+    Cost: each tar is read once; nothing but references is shuffled. Memory a thread: the images decoded
+    ahead, and the columns of one shard (4 bytes a dimension and sample, twice).
 
     Attributes:
       settings: models, rules and where to write.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
 import os
@@ -28,6 +29,22 @@ MAX_RESIZED_PIXELS = 1 << 26  # a 1 x 50,000 pixel image would be blown up to 2.
 def cpu_count() -> int:
     """Returns the number of processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep the memory that activations free for the next batch; does nothing elsewhere.
+
+    By default every tensor of some megabytes is mapped from the kernel, zeroed page by page, and given back, layer by
+    layer: more than half of the time of a small network on two cores.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    mallopt(mmap_threshold, 32 << 20)  # the largest that glibc takes
+    mallopt(trim_threshold, 1 << 30)
+    mallopt(top_pad, 64 << 20)
 
 
 def check_device(device: str) -> None:
@@ -154,7 +171,7 @@ def load(
     device: str = "cpu",
     precision: str = "fp32",
     threads: int | None = None,
-    batch_size: int = 64,
+    batch_size: int = 8,
     fetch: Fetch = local_only,
 ) -> ClipModel:
     """Loads a model on a worker.
@@ -173,7 +190,9 @@ def load(
     import torch
 
     check_device(device)
-    torch.set_num_threads(threads or cpu_count())
+    if device == "cpu":
+        torch.set_num_threads(threads or cpu_count())
+        keep_freed_memory()
     config, weights = locate(spec, fetch)
     digest = tinyclip.weights_sha256() if spec.kind == "tinyclip" else sha256_of(weights)
     if digest != spec.weights_sha256:

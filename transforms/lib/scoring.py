@@ -20,6 +20,7 @@ from transforms.lib.tarshard import RawSample
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_AHEAD = 64  # samples being prepared while a model works
 Pixels = NDArray[np.uint8]  # [height, width, 3]
 
 
@@ -118,7 +119,8 @@ def score_samples(
     """Scores the samples of one shard with every model on one decode.
 
     Batches are cut from the valid samples in tar order, so they are a function of the shard alone, whatever the
-    workers. At most three batches of images are held at once.
+    workers. At most 64 samples, or two batches if that is
+    more, are prepared ahead.
 
     Args:
       samples: in tar order.
@@ -137,7 +139,7 @@ def score_samples(
             embedded[name].append(model.embed_images(np.stack([pixels[number] for pixels in batch])))
         batch.clear()
 
-    for prepared in _ahead(samples, shard, models, rules, pool, 2 * batch_size):
+    for prepared in _ahead(samples, shard, models, rules, pool, max(_AHEAD, 2 * batch_size)):
         rows.append(prepared.row)
         if models and prepared.row["status"] == columns.OK:
             batch.append(prepared.pixels)

@@ -177,7 +177,8 @@ class TopFraction(Step):
 
     def sentence(self) -> str:
         whom = "all samples" if self.of == "pool" else "the samples that are left"
-        return f"Keep the {self.fraction:.4g} of {whom} with the highest {self.column}; ties by uid, seed {self.seed}."
+        share = f"{100 * self.fraction:.4g} %"
+        return f"Keep the top {share} of {whom} by {self.column}; ties are broken by uid, seed {self.seed}."
 
     def facts(self, state: TopState) -> dict[str, float | int | str]:
         return {"threshold": self.threshold(state), "of": state.total, "keep": state.keep, "tied": state.tied}

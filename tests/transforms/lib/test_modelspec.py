@@ -24,7 +24,9 @@ def test_takes_every_form_apart(text, parsed):
     assert modelspec.parse_model(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["ViT-B-32", "hf-hub:alone", "ViT-B-32@w.pt#sha256=12", "", "A-B=tinyclip", "nosuch/x"])
+@pytest.mark.parametrize(
+    "text", ["ViT-B-32", "hf-hub:alone", "ViT-B-32@w.pt#sha256=12", "", "A-B=tinyclip", "nosuch/x"]
+)
 def test_refuses_what_is_none_of_them(text):
     with pytest.raises(ConfigError, match="--model"):
         modelspec.parse_model(text)

@@ -1,0 +1,132 @@
+"""The committed demo pool is what its README and faults.json say."""
+
+import collections
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transforms.lib import captions, images, scoring
+from transforms.lib.errors import SampleError
+from transforms.lib.tarshard import read_samples
+
+POOL = Path(__file__).parent / "data/pool"
+WORD = re.compile(r"[a-z]{3,}")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    found = {}
+    for path in sorted(POOL.glob("*.tar")):
+        with path.open("rb") as file:
+            found.update({(path.stem, sample.key): sample for sample in read_samples(file)})
+    return found
+
+
+@pytest.fixture(scope="module")
+def faults():
+    listed = collections.defaultdict(list)
+    for entry in json.loads((POOL / "faults.json").read_text()):
+        listed[entry["fault"]].append(entry)
+    return listed
+
+
+def only(pool, faults, name):
+    (entry,) = faults[name]
+    return pool[entry["shard"], entry["key"]]
+
+
+def test_it_is_small_and_large_enough(pool):
+    assert 600 <= len(pool) <= 1500
+    assert len(list(POOL.glob("*.tar"))) >= 4
+    assert sum(path.stat().st_size for path in POOL.iterdir()) <= 6_000_000
+
+
+def test_a_third_of_the_captions_is_given_away(pool, faults):
+    shuffled = faults["shuffled_caption"]
+    assert 0.3 <= len(shuffled) / len(pool) <= 0.35
+    for entry in shuffled:
+        assert captions.caption_of(pool[entry["shard"], entry["key"]].members) == entry["given_caption"]
+        assert entry["given_caption"] != entry["true_caption"]
+    true = collections.Counter(entry["true_caption"] for entry in shuffled)
+    given = collections.Counter(entry["given_caption"] for entry in shuffled)
+    assert sum((given - true).values()) <= 0.02 * len(shuffled)  # passed on among themselves
+
+
+def test_exact_duplicates_repeat_an_image_to_the_byte(pool, faults):
+    digests = collections.Counter(
+        hashlib.sha256(images.image_of(sample.members)[1]).digest() for sample in pool.values() if sample.members
+    )
+    assert len(faults["exact_duplicate"]) == 12
+    for entry in faults["exact_duplicate"]:
+        data = images.image_of(pool[entry["shard"], entry["key"]].members)[1]
+        assert digests[hashlib.sha256(data).digest()] == 2
+
+
+def test_near_duplicates_look_like_another_image_and_are_not_its_bytes(pool, faults):
+    def small(sample):
+        image = images.decode(images.image_of(sample.members)[1]).convert("RGB")
+        return np.asarray(image.resize((16, 16), Image.Resampling.BOX), np.float32)
+
+    planted = {(entry["shard"], entry["key"]) for entry in faults["near_duplicate"]}
+    assert len(planted) == 12
+    others = {}
+    for place, sample in pool.items():
+        if place not in planted:
+            try:
+                others[place] = small(sample)
+            except SampleError:
+                continue
+    everything = np.stack(list(others.values()))
+    for place in planted:
+        assert np.abs(everything - small(pool[place])).mean((1, 2, 3)).min() < 12
+
+
+def test_each_broken_sample_is_rejected_for_its_reason(pool, faults):
+    expected = {
+        "undecodable_image": "image_undecodable", "missing_caption": "caption_missing",
+        "caption_not_utf8": "caption_not_utf8", "oversized_image": "image_too_large", "truncated_tar": "tar_truncated",
+    }  # fmt: skip
+    for fault, reason in expected.items():
+        row = scoring.prepare(only(pool, faults, fault), "shard", scoring.ReadRules(), []).row
+        assert row["status"] == reason
+    statuses = [scoring.prepare(sample, "s", scoring.ReadRules(), []).row["status"] for sample in pool.values()]
+    rejected = [status for status in statuses if status != "ok"]
+    assert sorted(rejected) == sorted(expected.values())
+    assert len(rejected) < 0.01 * len(pool)
+
+
+def test_the_bomb_is_refused_by_its_header_alone(pool, faults):
+    name, data = images.image_of(only(pool, faults, "oversized_image").members)
+    assert name == "png"
+    assert len(data) < 100_000
+    with pytest.raises(SampleError, match="20000 x 20000"):
+        images.decode(data)
+
+
+def test_formats_and_members_vary(pool):
+    kinds = collections.Counter(extension for sample in pool.values() for extension in sample.members)
+    assert min(kinds[kind] for kind in ("jpg", "png", "webp", "gif", "author.txt")) >= 5
+    assert 0.8 * len(pool) < kinds["json"] < len(pool)
+
+
+def test_every_picture_is_attributed(pool):
+    listed = {row[0]: row[1:] for row in json.loads((POOL / "attribution.json").read_text())}
+    assert {key for _, key in pool} <= set(listed)
+    assert all(title for title, _ in listed.values())
+
+
+def test_no_demo_caption_is_in_the_training_pool_by_construction():
+    from demo import make_pool, pairs
+
+    made = [
+        make_pool.Item(pairs.Pair("openclipart", Path(f"{n}.png"), f"thing {n % 7} blue hen", (), "", ""), None, n % 7)
+        for n in range(21)
+    ]
+    training, demo = make_pool.split(made)
+    assert not {item.group for item in training} & {item.group for item in demo}
+    assert len(training) + len(demo) <= len(made)

@@ -1,0 +1,62 @@
+import os
+
+import pytest
+
+from transforms import storage
+from transforms.store import Store
+
+
+def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
+    target = tmp_path / "deep/er/file"
+    storage.write_atomic(str(target), b"one")
+    storage.write_atomic(str(target), memoryview(b"two"))
+    assert target.read_bytes() == b"two"
+
+    def broken(handle):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="disk full"):
+        storage.write_atomic(str(target), b"three")
+    assert target.read_bytes() == b"two"
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+def test_a_partial_file_of_a_killed_run_is_never_listed(tmp_path):
+    (tmp_path / ".0.tar.x.partial").write_bytes(b"half")
+    storage.write_atomic(str(tmp_path / "0.tar"), b"whole")
+    assert [info.uri for info in storage.match([f"{tmp_path}/*.tar"])[0]] == [str(tmp_path / "0.tar")]
+
+
+def test_files_have_the_rights_that_the_user_wants(tmp_path):
+    old = os.umask(0o027)
+    try:
+        storage.write_atomic(str(tmp_path / "x"), b"")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def test_children_are_found_however_deep(tmp_path):
+    for name in ("a", "b/c", "b/d/e"):
+        storage.write_atomic(str(tmp_path / name), b"x")
+    assert sorted(info.uri for info in storage.children(str(tmp_path))) == [
+        str(tmp_path / name) for name in ("a", "b/c", "b/d/e")
+    ]
+    assert list(storage.children(str(tmp_path / "none"))) == []
+
+
+def test_a_local_file_is_fetched_where_it_lies(tmp_path):
+    assert storage.fetch(str(tmp_path / "w.pt")) == str(tmp_path / "w.pt")
+
+
+def test_a_column_file_cut_short_counts_as_absent(tmp_path):
+    import pyarrow as pa
+
+    store = Store(str(tmp_path))
+    store.write("net", "a", pa.table({"x": [1]}), "s")
+    assert store.facts("net", "a")["stamp"] == "s"
+    path = tmp_path / "columns/net/a.parquet"
+    path.write_bytes(path.read_bytes()[:-5])
+    assert store.facts("net", "a") == {}
+    assert store.facts("net", "b") == {}
