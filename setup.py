@@ -44,6 +44,7 @@ setup(
         "dev": [
             "build>=1.2",
             "coverage>=7.6",
+            "gcp-storage-emulator>=2026.7",
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pandas>=2.2",

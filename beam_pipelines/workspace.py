@@ -85,6 +85,7 @@ def check_output(config: Config, job: str) -> dict[str, Any]:
     Raises:
       InputError: the folder belongs to something else.
     """
+    storage.check_writable(config.output)
     data = storage.read_if_exists(storage.join(config.output, "run.json"))
     mine = config.recorded()
     pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine}

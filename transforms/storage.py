@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple, cast
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.lib.errors import InputError
+
 
 class FileInfo(NamedTuple):
     """A file that exists: its address, bytes, and time of last change in seconds (0 where unknown)."""
@@ -95,6 +97,23 @@ def _umask() -> int:
     return mask
 
 
+def check_writable(folder: str) -> None:
+    """Checks that a local folder is one, or can be made; says nothing of object stores, which tell when written to.
+
+    Raises:
+      InputError: a file is in the way, or this user may not write there.
+    """
+    if FileSystems.get_scheme(folder) is not None:
+        return
+    path = os.path.abspath(folder)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        raise InputError(f"--output {folder}: {path} is a file; name another folder")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"--output {folder}: no right to write to {path}; name another folder")
+
+
 def delete(uris: Sequence[str]) -> None:
     """Deletes files that exist."""
     if uris:
@@ -111,11 +130,20 @@ def children(folder: str) -> Iterator[FileInfo]:
 
 
 def fetch(uri: str) -> str:
-    """Returns a local path with the content of ``uri``, downloading it once per machine where it is remote."""
+    """Returns a local copy of a file, or of a folder of files, downloading what is remote once per machine.
+
+    A file that changed under its address (size or time) is downloaded again.
+
+    Returns:
+      a local path; one that does not exist when there is nothing at ``uri``.
+    """
     if FileSystems.get_scheme(uri) is None:
         return uri
-    name = hashlib.sha256(uri.encode()).hexdigest()[:16] + "-" + uri.rsplit("/", 1)[-1]
-    path = os.path.join(tempfile.gettempdir(), "winnow-fetched", name)
-    if not os.path.exists(path):
-        _write_local(path, read_bytes(uri))
-    return path
+    found = match([uri])[0] or list(children(uri))
+    version = hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+    target = os.path.join(tempfile.gettempdir(), "winnow-fetched", version, uri.rstrip("/").rsplit("/", 1)[-1])
+    for info in found:
+        path = os.path.join(target, *info.uri[len(uri) :].split("/"))
+        if not os.path.exists(path.rstrip("/")):
+            _write_local(path.rstrip("/"), read_bytes(info.uri))
+    return target

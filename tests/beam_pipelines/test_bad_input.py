@@ -56,6 +56,15 @@ def test_a_folder_of_something_else_is_not_touched(winnow, small_pool, tiny_netw
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
+def test_a_file_in_the_way_of_the_output_is_named(winnow, small_pool, tiny_network, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    for out in (tmp_path / "taken", tmp_path / "taken/deeper"):
+        flags = ["--input", f"{small_pool}/*.tar", "--output", out, "--model", f"net={tiny_network}"]
+        code, _, stderr = winnow("curate", *flags)
+        assert code == 2
+        assert "taken is a file; name another folder" in stderr
+
+
 def test_an_output_of_another_configuration_is_refused(winnow, small_pool, tiny_network, tmp_path):
     out = tmp_path / "out"
     flags = ["--input", f"{small_pool}/*.tar", "--output", out, "--model", f"net={tiny_network}"]
