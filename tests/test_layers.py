@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYER1 = {"transforms.rows", "transforms.storage", "transforms.store", "transforms.lib"}
+LAYER1 = {"transforms.books", "transforms.rows", "transforms.storage", "transforms.store", "transforms.lib"}
 JOBS = {"curate", "score", "select", "reshard", "verify", "train_filter", "listing"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -17,9 +16,10 @@ from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
 from transforms import storage
+from transforms.books import MergeBooksFn, close_books
 from transforms.lib import accounts, columns, plan, stamps, uids
 from transforms.lib import recipe as recipes
-from transforms.lib.errors import AccountsError, Reason
+from transforms.lib.errors import Reason
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import BlockReader, Store
 
@@ -174,69 +174,6 @@ def _first(rank: NDArray[np.float64]) -> list[tuple[int, float]]:
     return [(int(row), float(rank[row])) for row in order if np.isfinite(rank[row])]
 
 
-class MergeBooksFn(beam.CombineFn):
-    """Adds books."""
-
-    def create_accumulator(self) -> accounts.Books:
-        return accounts.Books()
-
-    def add_input(self, total: accounts.Books, books: accounts.Books) -> accounts.Books:
-        return accounts.merge(total, books)
-
-    def merge_accumulators(self, totals: Iterable[accounts.Books]) -> accounts.Books:
-        merged = accounts.Books()
-        for books in totals:
-            merged = accounts.merge(merged, books)
-        return merged
-
-    def extract_output(self, total: accounts.Books) -> accounts.Books:
-        return total
-
-
-class Closed(NamedTuple):
-    """The books of the whole pool, checked.
-
-    Attributes:
-      books: of the pool.
-      file: ``books.json``.
-      summary: its content.
-    """
-
-    books: accounts.Books
-    file: FileRow
-    summary: dict[str, Any]
-
-
-def close_books(books: accounts.Books, states: tuple[Any, ...], settings: SelectSettings) -> Closed:
-    """Writes ``books.json``, then checks the books of the whole pool.
-
-    Raises:
-      AccountsError: they do not close, or too many samples were rejected; the file is there all the same.
-    """
-    try:
-        accounts.check_closed(books, "the pool")
-        accounts.check_rejects(books, settings.max_reject_fraction)
-        failure = ""
-    except AccountsError as error:
-        failure = str(error)
-    document = {"failure": failure, **books.as_dict(), "fitted": fitted(settings.recipe, states)}
-    data = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
-    storage.write_atomic(storage.join(settings.root, "books.json"), data)
-    if failure:
-        raise AccountsError(failure)
-    return Closed(books, FileRow("books.json", len(data), stamps.sha256(data)), document)
-
-
-def fitted(recipe: recipes.Recipe, states: tuple[Any, ...]) -> dict[str, dict[str, float | int | str]]:
-    """Returns step label -> what was fitted; infinities as text, since JSON has none."""
-    facts = {step.label: step.facts(state) for step, state in zip(recipe.steps, states, strict=True)}
-    return {label: {name: _json(value) for name, value in found.items()} for label, found in facts.items()}
-
-
-def _json(value: float | int | str) -> float | int | str:
-    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
-
-
 def write_subset(parts: Iterable[bytes], root: str) -> FileRow:
     """Writes ``subset.npy``, DataComp's list of kept uids: dtype ``u8,u8``, sorted, one entry per copy."""
     pairs: NDArray[np.uint64] = np.frombuffer(b"".join(parts), np.uint64).reshape(-1, 2)
@@ -277,6 +214,9 @@ class WriteDecisions(beam.PTransform):
     settings: SelectSettings
     states: beam.PCollection[tuple[Any, ...]]
 
+    def _bounds(self) -> tuple[str, recipes.Recipe, float]:
+        return self.settings.root, self.settings.recipe, self.settings.max_reject_fraction
+
     def expand(self, refs: FeatureRefs) -> Selection:
         states = AsSingleton(self.states)
         decided = refs | "Decide" >> beam.Map(_Decide(self.settings), states)
@@ -284,7 +224,7 @@ class WriteDecisions(beam.PTransform):
             decided
             | "Books" >> beam.Map(lambda row: row.books)
             | "AddBooks" >> beam.CombineGlobally(MergeBooksFn())
-            | "CloseBooks" >> beam.Map(close_books, states, self.settings)
+            | "CloseBooks" >> beam.Map(close_books, states, *self._bounds())
         )
         subset = (
             decided

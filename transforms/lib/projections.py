@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import retrieval
+from transforms.lib import epochs, retrieval
 from transforms.lib.errors import ConfigError
 
 # where open_clip's model classes keep them
@@ -152,47 +152,51 @@ def fit(
     scales = [values[torch.from_numpy(~held)].std() * settings.noise for values in features]
     weights = [torch.nn.Parameter(torch.from_numpy(np.array(values, np.float32))) for values in start]
     logit_scale = torch.nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))  # CLIP's start
-    optimizer = torch.optim.AdamW(
-        [{"params": weights, "weight_decay": settings.weight_decay}, {"params": [logit_scale], "weight_decay": 0.0}],
-        settings.learning_rate,
-    )
+    decayed = {"params": weights, "weight_decay": settings.weight_decay}
+    optimizer = torch.optim.AdamW([decayed, {"params": [logit_scale], "weight_decay": 0.0}], settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
     group = torch.from_numpy(groups)
-    train_rows, held_rows = torch.from_numpy(np.flatnonzero(~held)), torch.from_numpy(np.flatnonzero(held))
+    train_rows, held_rows = (torch.from_numpy(np.flatnonzero(rows)) for rows in (~held, held))
 
-    def embed(rows: torch.Tensor, noisy: bool) -> list[torch.Tensor]:
+    def noisy(rows: torch.Tensor) -> list[torch.Tensor]:
         found = []
         for values, weight, scale in zip(features, weights, scales, strict=True):
-            view = torch.randint(values.shape[1], (len(rows),), generator=generator) if noisy else 0
-            part = values[rows, view]
-            if noisy:
-                part = part + scale * torch.randn(part.shape, generator=generator)
+            part = values[rows, torch.randint(values.shape[1], (len(rows),), generator=generator)]
+            part = part + scale * torch.randn(part.shape, generator=generator)
             found.append(functional.normalize(part @ weight.T, dim=-1))
         return found
 
-    history: list[dict[str, float]] = []
-    best: tuple[float, int, Any] = (float("inf"), -1, None)
-    for epoch in range(settings.epochs):
-        order = train_rows[torch.randperm(len(train_rows), generator=generator)]
+    def train() -> float:
         losses = []
-        for rows in order.split(settings.batch_size):
-            seen = embed(rows, True)
+        for rows in train_rows[torch.randperm(len(train_rows), generator=generator)].split(settings.batch_size):
+            seen = noisy(rows)
             loss = contrastive_loss(seen[0], seen[1], group[rows], logit_scale)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
         schedule.step()
-        with torch.no_grad():
-            unseen = embed(held_rows, False)
-            held_loss = float(contrastive_loss(unseen[0], unseen[1], group[held_rows], logit_scale))
-        found = retrieval.evaluate(unseen[0].numpy(), unseen[1].numpy(), groups[held], settings.seed)
-        history.append({"epoch": epoch, "train_loss": float(np.mean(losses)), "held_loss": held_loss, **found})
-        if held_loss < best[0]:
-            best = (held_loss, epoch, [weight.detach().numpy().copy() for weight in weights] + [logit_scale.item()])
-        if epoch - best[1] >= settings.patience:
-            break
-    return Fitted(best[2][0], best[2][1], best[2][2], history, best[1])
+        return float(np.mean(losses))
+
+    @torch.no_grad()
+    def measure() -> dict[str, float]:
+        unseen = [
+            functional.normalize(values[held_rows, 0] @ weight.T, dim=-1)
+            for values, weight in zip(features, weights, strict=True)
+        ]
+        return held_out_figures(unseen[0], unseen[1], group[held_rows], logit_scale, settings.seed)
+
+    def snapshot() -> list[Any]:
+        return [weight.detach().numpy().copy() for weight in weights] + [logit_scale.item()]
+
+    history, best, state = epochs.run(settings.epochs, settings.patience, train, measure, snapshot)
+    return Fitted(state[0], state[1], state[2], history, best)
+
+
+def held_out_figures(image: Any, text: Any, group: Any, logit_scale: Any, seed: int) -> dict[str, float]:
+    """Returns ``held_loss`` and the figures of ``retrieval.evaluate`` of embedded held-out pairs (tensors)."""
+    loss = float(contrastive_loss(image, text, group, logit_scale))
+    return {"held_loss": loss, **retrieval.evaluate(image.numpy(), text.numpy(), group.numpy(), seed)}
 
 
 def contrastive_loss(image: Any, text: Any, group: Any, logit_scale: Any) -> Any:

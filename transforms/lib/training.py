@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import captions, images, projections, retrieval
+from transforms.lib import captions, epochs, images, projections, retrieval
 from transforms.lib.errors import ConfigError, SampleError
 from transforms.lib.tarshard import RawSample
 
@@ -157,37 +157,35 @@ def fit_towers(
     torch.manual_seed(settings.seed)  # dropout inside the towers
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     group = torch.from_numpy(groups)
-    train_rows, held_rows = torch.from_numpy(np.flatnonzero(~held)), torch.from_numpy(np.flatnonzero(held))
+    train_rows, held_rows = (torch.from_numpy(np.flatnonzero(rows)) for rows in (~held, held))
 
     def embed(rows: torch.Tensor, mirror: bool) -> tuple[torch.Tensor, torch.Tensor]:
         batch = torch.from_numpy(pixels[rows.numpy()])
         image = normalise(batch.flip(2) if mirror else batch)
         return network.encode_image(image, normalize=True), network.encode_text(tokens[rows], normalize=True)
 
-    history: list[dict[str, float]] = []
-    best_loss, best, best_state = float("inf"), -1, None
-    for epoch in range(settings.epochs):
+    def train() -> float:
         network.train()
         losses = []
         for rows in train_rows[torch.randperm(len(train_rows), generator=generator)].split(settings.batch_size):
-            mirror = bool(torch.randint(2, (1,), generator=generator))
-            loss = projections.contrastive_loss(*embed(rows, mirror), group[rows], network.logit_scale)
+            seen = embed(rows, bool(torch.randint(2, (1,), generator=generator)))
+            loss = projections.contrastive_loss(seen[0], seen[1], group[rows], network.logit_scale)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
         network.eval()
-        with torch.no_grad():
-            parts = [embed(rows, False) for rows in held_rows.split(settings.batch_size)]
-            image, text = (torch.cat(column) for column in zip(*parts, strict=True))
-            held_loss = float(projections.contrastive_loss(image, text, group[held_rows], network.logit_scale))
-        found = retrieval.evaluate(image.numpy(), text.numpy(), groups[held], settings.seed)
-        history.append({"epoch": epoch, "train_loss": float(np.mean(losses)), "held_loss": held_loss, **found})
-        if held_loss < best_loss:
-            best_loss, best = held_loss, epoch
-            best_state = {name: value.clone() for name, value in network.state_dict().items()}
-        if epoch - best >= settings.patience:
-            break
-    if best_state is not None:
-        network.load_state_dict(best_state)
+        return float(np.mean(losses))
+
+    @torch.no_grad()
+    def measure() -> dict[str, float]:
+        parts = [embed(rows, False) for rows in held_rows.split(settings.batch_size)]
+        image, text = (torch.cat(column) for column in zip(*parts, strict=True))
+        return projections.held_out_figures(image, text, group[held_rows], network.logit_scale, settings.seed)
+
+    def snapshot() -> dict[str, Any]:
+        return {name: value.clone() for name, value in network.state_dict().items()}
+
+    history, best, state = epochs.run(settings.epochs, settings.patience, train, measure, snapshot)
+    network.load_state_dict(state)
     return history, best

@@ -1,0 +1,81 @@
+"""Add the books of all shards, write them, and fail the job when they do not close."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+
+from transforms import storage
+from transforms.lib import accounts, stamps
+from transforms.lib import recipe as recipes
+from transforms.lib.errors import AccountsError
+from transforms.rows import FileRow
+
+
+class MergeBooksFn(beam.CombineFn):
+    """Adds books."""
+
+    def create_accumulator(self) -> accounts.Books:
+        return accounts.Books()
+
+    def add_input(self, total: accounts.Books, books: accounts.Books) -> accounts.Books:
+        return accounts.merge(total, books)
+
+    def merge_accumulators(self, totals: Iterable[accounts.Books]) -> accounts.Books:
+        merged = accounts.Books()
+        for books in totals:
+            merged = accounts.merge(merged, books)
+        return merged
+
+    def extract_output(self, total: accounts.Books) -> accounts.Books:
+        return total
+
+
+class Closed(NamedTuple):
+    """The books of the whole pool, checked.
+
+    Attributes:
+      books: of the pool.
+      file: ``books.json``.
+      summary: its content.
+    """
+
+    books: accounts.Books
+    file: FileRow
+    summary: dict[str, Any]
+
+
+def close_books(
+    books: accounts.Books, states: tuple[Any, ...], root: str, recipe: recipes.Recipe, max_reject_fraction: float
+) -> Closed:
+    """Writes ``books.json``, then checks the books of the whole pool.
+
+    Raises:
+      AccountsError: they do not close, or too many samples were rejected; the file is there all the same.
+    """
+    try:
+        accounts.check_closed(books, "the pool")
+        accounts.check_rejects(books, max_reject_fraction)
+        failure = ""
+    except AccountsError as error:
+        failure = str(error)
+    document = {"failure": failure, **books.as_dict(), "fitted": fitted(recipe, states)}
+    data = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+    storage.write_atomic(storage.join(root, "books.json"), data)
+    if failure:
+        raise AccountsError(failure)
+    return Closed(books, FileRow("books.json", len(data), stamps.sha256(data)), document)
+
+
+def fitted(recipe: recipes.Recipe, states: tuple[Any, ...]) -> dict[str, dict[str, float | int | str]]:
+    """Returns step label -> what was fitted; infinities as text, since JSON has none."""
+    facts = {step.label: step.facts(state) for step, state in zip(recipe.steps, states, strict=True)}
+    return {label: {name: _json(value) for name, value in found.items()} for label, found in facts.items()}
+
+
+def _json(value: float | int | str) -> float | int | str:
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
