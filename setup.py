@@ -53,7 +53,7 @@ setup(
             "ruff>=0.9",
             "types-PyYAML>=6",
             "uv>=0.5",
-            "webdataset>=1.0",
+            "webdataset>=0.2.86,<0.2.87",
         ],
         "tfio": ["tensorflow-io==0.37.1"],
     },

@@ -23,7 +23,7 @@ def test_webdataset_reads_every_sample_with_all_its_members(shards):
     import webdataset
 
     urls = sorted(str(path) for path in shards.glob("*.tar"))
-    samples = list(webdataset.WebDataset(urls, shardshuffle=False, empty_check=False).decode("pil"))
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("pil"))
     assert len(samples) == 60
     assert len({sample["__key__"] for sample in samples}) == 60
     for sample in samples:

@@ -101,6 +101,14 @@ def test_merging_summaries_obeys_the_laws_of_a_combiner(tmp_path, state):
     assert merge.extract_output(merge.merge_accumulators([])) is None
 
 
+def test_a_sample_without_a_finite_score_is_not_valid(tmp_path):
+    store, refs = store_of(tmp_path, {"a": ([0.1, 0.2, 0.3], [str(n) * 32 for n in range(3)])})
+    zeros = np.zeros((3, 4), np.float32)
+    scores = np.array([0.1, np.nan, np.inf], np.float32)
+    store.write("net", "a", columns.score_table(scores, zeros, zeros), "s")
+    assert BlockReader(store, WHERE).block(refs[0], ("uid",)).valid.tolist() == [True, False, False]
+
+
 def test_column_sets_of_different_length_are_refused(tmp_path):
     store, refs = store_of(tmp_path, {"a": ([0.1, 0.2], ["0" * 32, "1" * 32])})
     zeros = np.zeros((3, 4), np.float32)

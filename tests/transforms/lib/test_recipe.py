@@ -3,7 +3,7 @@ import pytest
 
 from transforms.lib import recipe
 from transforms.lib.errors import ConfigError
-from transforms.lib.steps import Block
+from transforms.lib.steps import Block, Threshold, Verdict
 from transforms.lib.topfraction import TopFraction
 
 DFN = {"name": "dfn", "source": "paper", "steps": [{"top_fraction": {"fraction": 0.15}}]}
@@ -61,6 +61,18 @@ def test_a_recipe_without_steps_keeps_every_valid_sample():
     decisions = recipe.decide([], block, [])
     assert decisions.copies.tolist() == [1, 0, 1]
     assert decisions.step.tolist() == [recipe.KEPT, recipe.REJECTED, recipe.KEPT]
+
+
+def test_a_step_cannot_revive_what_an_earlier_one_dropped():
+    class Generous(Threshold):
+        def apply(self, block, state):
+            return Verdict(np.full(len(block.valid), 3, np.uint16), np.ones(len(block.valid), np.float32))
+
+    valid = np.array([True, True, False])
+    block = Block("a", {"score": np.array([0.0, 1.0, 1.0], np.float32)}, valid, valid.astype(np.uint16))
+    decisions = recipe.decide([Threshold("t", at_least=0.5), Generous("g")], block, [None, None])
+    assert decisions.copies.tolist() == [0, 3, 0]
+    assert decisions.step.tolist() == [0, recipe.KEPT, recipe.REJECTED]
 
 
 @pytest.mark.parametrize("document", [None, [], {"name": "x"}, {"steps": {}}])

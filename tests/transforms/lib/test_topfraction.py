@@ -89,6 +89,15 @@ def test_a_fraction_of_the_pool_keeps_all_that_remain_when_fewer():
     assert np.flatnonzero(recipe.decide(steps, pool, oracles.fit(steps, [pool])).copies).tolist() == [0]
 
 
+def test_a_fraction_of_the_pool_counts_what_earlier_steps_dropped():
+    ids = [f"{i:032x}" for i in range(10)]
+    pool = block("a", np.arange(10) / 10, ids, size=np.array([1] * 4 + [0] * 6, np.float32))
+    big = Threshold("big", column="size", at_least=1.0)
+    for of, kept in (("pool", [2, 3]), ("remaining", [3])):
+        steps = [big, TopFraction("top", fraction=0.2, of=of)]
+        assert np.flatnonzero(recipe.decide(steps, pool, oracles.fit(steps, [pool])).copies).tolist() == kept
+
+
 def test_a_fraction_too_small_for_one_sample_keeps_none():
     pool = block("a", [0.1, 0.2], ["0" * 32, "1" * 32])
     step = TopFraction("top", fraction=0.1)

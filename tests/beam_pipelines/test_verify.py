@@ -1,0 +1,92 @@
+"""Verify finds what is wrong: each test breaks one thing in a finished output."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import make_pool
+from transforms.lib import columns, stamps
+from transforms.lib.tarwrite import write_member
+
+
+@pytest.fixture
+def finished(winnow, tiny_network, tmp_path):
+    pool, out = make_pool(tmp_path / "pool", faults=False), tmp_path / "out"
+    flags = ["--model", f"net={tiny_network}", "--keep_fraction", "0.5", "--samples_per_shard", "10"]
+    assert winnow("curate", "--input", f"{pool}/*.tar", "--output", out, *flags)[0] == 0
+    return out
+
+
+def relisted(out, path, data):
+    """Writes a file and its entry in the manifest, so that only its meaning is wrong."""
+    (out / path).write_bytes(data)
+    manifest = json.loads((out / "manifest.json").read_text())
+    for section in manifest.values():
+        if path in section["outputs"]:
+            section["outputs"][path] = {"bytes": len(data), "sha256": stamps.sha256(data)}
+    (out / "manifest.json").write_text(json.dumps(manifest))
+
+
+def problems(winnow, out, *flags):
+    code, stdout, stderr = winnow("verify", "--output", out, *flags)
+    assert code == 1
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    assert "checks failed, first: " in stderr
+    return json.loads((out / "verify.json").read_text())["problems"]
+
+
+def test_a_sound_output_passes_and_is_counted(winnow, finished):
+    code, stdout, stderr = winnow("verify", "--output", finished)
+    assert code == 0, stderr
+    told = json.loads(stdout)
+    assert (told["input_shards"], told["output_shards"], told["samples"]) == (3, 3, 24)
+
+
+def test_one_flipped_byte_of_any_file_is_found(winnow, finished):
+    for path in ("columns/net/00001.parquet", "subset.npy", "shards/00000001.tar", "report.html"):
+        data = bytearray((finished / path).read_bytes())
+        data[len(data) // 2] ^= 1
+        original = (finished / path).read_bytes()
+        (finished / path).write_bytes(data)
+        if path != "subset.npy":
+            assert any(line.startswith(path) for line in problems(winnow, finished))
+        else:
+            assert winnow("verify", "--output", finished)[0] != 0
+        (finished / path).write_bytes(original)
+    assert winnow("verify", "--output", finished)[0] == 0
+
+
+def test_a_missing_file_is_found(winnow, finished):
+    (finished / "columns/net/00000.parquet").unlink()
+    assert "columns/net/00000.parquet is missing" in problems(winnow, finished)
+
+
+def test_a_changed_member_is_found_even_when_the_manifest_agrees(winnow, finished):
+    data = (finished / "shards/00000000.tar").read_bytes()
+    assert b"thing number" in data
+    relisted(finished, "shards/00000000.tar", data.replace(b"thing number", b"thinG number", 1))
+    (line,) = problems(winnow, finished)
+    assert "are not those of" in line
+    assert winnow("verify", "--output", finished, "--compare_input", "false")[0] == 0
+
+
+def test_a_sample_too_many_is_found(winnow, finished):
+    data = (finished / "shards/00000000.tar").read_bytes()
+    extra = write_member(f"{'f' * 32}-0.txt", b"stowaway")
+    relisted(finished, "shards/00000000.tar", extra + data)
+    found = problems(winnow, finished)
+    assert any("1 are not planned" in line for line in found)
+    assert any("subset.npy lists 24 copies, the shards hold 25" in line for line in found)
+
+
+def test_decisions_that_do_not_add_up_to_the_books_are_found(winnow, finished):
+    path = "decisions/00000.parquet"
+    table = pq.read_table(finished / path)
+    step = np.array(table["step"].to_pylist(), object)
+    step[np.flatnonzero(step == "top_fraction")[0]] = "another"
+    changed = table.set_column(2, table.schema.field("step"), [step.tolist()])
+    relisted(finished, path, columns.to_parquet(changed, "s"))
+    assert any(line.startswith("books.json says") for line in problems(winnow, finished))
