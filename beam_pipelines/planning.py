@@ -14,6 +14,7 @@ from transforms import shards as pools
 from transforms import storage
 from transforms.lib import clip, columns, modelspec, scoring, stamps
 from transforms.lib.errors import ConfigError
+from transforms.lib.steps import Step
 from transforms.report import ReportFacts
 from transforms.reshard import ReshardSettings
 from transforms.rows import FeatureRef, Shard
@@ -108,6 +109,9 @@ class SelectPlan:
     settings: SelectSettings
     facts: dict[str, Any]
 
+    def _reads_score(self, step: Step) -> bool:
+        return self.settings.score in [self.settings.where[name] for name in step.inputs()]
+
     def report(self, pool: str) -> ReportFacts:
         """Returns what the report says beside the books; ``pool`` is the input as the user wrote it."""
         recipe = self.settings.recipe
@@ -117,6 +121,7 @@ class SelectPlan:
             recipe=recipe.name,
             steps=tuple((step.label, step.sentence()) for step in recipe.steps),
             score=".".join(self.settings.score or ()),
+            score_steps=tuple(step.label for step in recipe.steps if self._reads_score(step)),
             settings={name: str(value) for name, value in self.facts["configuration"].items()},
             stamps={"recipe": stamps.stamp(recipe=recipe.as_dict()), "winnow": self.facts["version"]},
         )

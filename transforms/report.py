@@ -28,6 +28,7 @@ class ReportFacts:
       recipe: its name.
       steps: (label, sentence) of each step.
       score: the column that histogram and thumbnails show; empty for none.
+      score_steps: labels of the steps that read it; the highest of their thresholds is drawn.
       settings: name -> value of the resolved configuration.
       stamps: name -> stamp.
     """
@@ -37,6 +38,7 @@ class ReportFacts:
     recipe: str
     steps: tuple[tuple[str, str], ...]
     score: str
+    score_steps: tuple[str, ...]
     settings: Mapping[str, str]
     stamps: Mapping[str, str]
 
@@ -86,7 +88,8 @@ def write_report(
       fitted: step label -> what was fitted.
       facts: everything else.
     """
-    thresholds = [found["threshold"] for found in fitted.values() if isinstance(found.get("threshold"), float)]
+    bounds = [fitted[label].get("threshold") for label in facts.score_steps]
+    thresholds = [bound for bound in bounds if isinstance(bound, float)]
     data = reporting.ReportData(
         title=f"Winnow: {facts.recipe}",
         pool=facts.pool,
@@ -102,7 +105,7 @@ def write_report(
         score_column=facts.score,
         histogram=books.histogram,
         histogram_kept=books.histogram_kept,
-        threshold=thresholds[0] if thresholds else None,
+        threshold=max(thresholds, default=None),
         kept_thumbnails=thumbnails(books.exhibits.get("kept", ())),
         dropped_thumbnails=thumbnails(books.exhibits.get("dropped", ())),
         borderline_thumbnails=thumbnails(books.exhibits.get("borderline", ())),

@@ -150,7 +150,9 @@ class _Decide:
         }
         rows = sorted({row for found in chosen.values() for row, _ in found})
         names = ["uid", "offset", "length", "caption"]
-        table = Store(self.settings.root).read(columns.INDEX, ref.name, names).take(rows).to_pylist()
+        table = (
+            Store(self.settings.root).read(columns.INDEX, ref.name, names).take(np.array(rows, np.int64)).to_pylist()
+        )
         facts = dict(zip(rows, table, strict=True))
         labels = self._labels()
 

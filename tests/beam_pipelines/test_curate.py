@@ -7,6 +7,7 @@ import pytest
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
+from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
 
 @pytest.fixture
@@ -163,6 +164,27 @@ def test_braces_manifest_and_globs_name_the_same_pool(winnow, tiny_network, tmp_
         assert code == 0, stderr
         subsets.append(digests(out / "shards"))
     assert subsets[0] == subsets[1] == subsets[2]
+
+
+def test_empty_broken_and_repeated_shards_change_nothing_for_the_rest(winnow, tiny_network, tmp_path):
+    pool, out = make_pool(tmp_path / "pool", faults=False), tmp_path / "out"
+    (pool / "empty.tar").write_bytes(END_OF_ARCHIVE)
+    (pool / "nothing.tar").write_bytes(b"")
+    (pool / "bad.tar").write_bytes(write_member("a.jpg", b"x") + END_OF_ARCHIVE)
+    (pool / "twin.tar").write_bytes((pool / "00000.tar").read_bytes())  # the same uids once more
+    recipe = tmp_path / "two.yaml"
+    recipe.write_text(
+        "name: two\nsource: this test\nsteps:\n  - threshold: {column: score, at_least: -0.5}\n"
+        "  - top_fraction: {column: net.score, fraction: 0.5, of: remaining}\n"
+    )
+    flags = ["--model", f"net={tiny_network}", "--max_reject_fraction", "0.1", "--samples_per_shard", "9"]
+    code, _, stderr = winnow("curate", "--input", f"{pool}/*.tar", "--output", out, "--recipe", recipe, *flags)
+    assert code == 0, stderr
+    books = json.loads((out / "books.json").read_text())
+    assert (books["samples"], books["kept"]) == (66, 32)
+    assert books["rejected"] == {"caption_missing": 1, "tar_truncated": 1}
+    assert f"threshold {books['fitted']['top_fraction']['threshold']:.4f}" in (out / "report.html").read_text()
+    assert winnow("verify", "--output", out)[0] == 0
 
 
 def test_too_many_rejected_samples_fail_after_the_books_are_written(curate, small_pool, tmp_path):
