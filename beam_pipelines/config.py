@@ -118,6 +118,24 @@ class ReshardConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ReshardJobConfig(ReshardConfig):
+    """Flags of ``reshard`` run alone: also by a subset file, also of a pool that Winnow never scored."""
+
+    input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")
+    subset: str = flag("", "copy what this subset file lists (.npy, u8,u8, sorted), not what `select` decided")
+    max_sample_bytes: int = flag(1 << 28, "reject samples with more bytes")
+    max_reject_fraction: float = flag(0.01, "fail when a larger share of the samples is rejected, in [0, 1]")
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.input and not self.subset:
+            found.append(
+                "--subset is missing; --input is for a pool that was not scored, to be copied by a subset file"
+            )
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CurateConfig(ScoreConfig, SelectConfig, ReshardConfig):
     """Flags of ``curate``: those of score, select and reshard."""
 
@@ -169,7 +187,7 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
-    "reshard": (ReshardConfig, "turn decisions into equal output shards"),
+    "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
 }

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any, TypeVar
 
-from beam_pipelines.config import BATCH_SIZES, Config, ReshardConfig, ScoreConfig, SelectConfig
+from beam_pipelines.config import BATCH_SIZES, Config, ReshardConfig, ReshardJobConfig, ScoreConfig, SelectConfig
 from beam_pipelines.library import load_recipe
 from transforms import shards as pools
 from transforms import storage
 from transforms.lib import clip, columns, modelspec, scoring, stamps
 from transforms.lib.errors import ConfigError
+from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
+from transforms.lib.subsets import Subset
 from transforms.report import ReportFacts
 from transforms.reshard import ReshardSettings
 from transforms.rows import FeatureRef, Shard
@@ -127,6 +130,31 @@ class SelectPlan:
         )
 
 
+def plan_subset(config: ReshardJobConfig, problems: Problems) -> SelectPlan | None:
+    """Finds the subset file that ``reshard --subset`` copies by; None when it cannot be used."""
+    step = Subset(label="subset", file=config.subset)
+    recipe = Recipe("subset", "the file itself", (step,))
+    files = step_files(step, problems)
+    if problems:
+        return None
+    where = {"uid": (columns.INDEX, "uid")}
+    settings = SelectSettings(config.output, recipe, where, None, config.max_reject_fraction, files)
+    facts: dict[str, Any] = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
+    facts["files"] = {name: digest for name, (_, digest) in files.items()}
+    return SelectPlan(settings, facts)
+
+
+def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None:
+    """Finds the shards of a pool that is only to be copied from: an index is made, no image is looked at."""
+    shards = problems.collect(pools.find_shards, config.input)
+    if problems or shards is None:
+        return None
+    rules = scoring.ReadRules(max_sample_bytes=config.max_sample_bytes, look=False)
+    pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
+    facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
+    return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
+
+
 def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[str]]) -> SelectPlan | None:
     """Finds the recipe and the columns it reads among ``sets`` (column set -> columns); None when wrong."""
     overrides = dict(text.split("=", 1) for text in config.set if "=" in text)
@@ -136,12 +164,29 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
     where = problems.collect(columns.resolve, recipe.inputs(), sets) if recipe and sets else None
     if problems or recipe is None or where is None:
         return None
+    files = {name: found for step in recipe.steps for name, found in step_files(step, problems).items()}
+    if problems:
+        return None
     shown = next((place for name, place in where.items() if name != "uid"), None)
     scores = [(owner, "score") for owner, names in sorted(sets.items()) if "score" in names]
     score = shown or (scores[0] if scores else None)
-    settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction)
+    settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
+    facts["files"] = {name: digest for name, (_, digest) in files.items()}
     return SelectPlan(settings, facts)
+
+
+def step_files(step: Step, problems: Problems) -> dict[str, tuple[str, str]]:
+    """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, after checking them."""
+    addresses = {f"{step.label}.{name}": str(getattr(step, name)) for name in step.files}
+    local: dict[str, str] = {}
+    for name, uri in addresses.items():
+        local[name] = storage.fetch(uri)
+        if not os.path.isfile(local[name]):
+            problems.append(f"{name}: {uri} does not exist; check the address")
+    if not problems:
+        problems.collect(step.check_files, local)
+    return {} if problems else {n: (uri, modelspec.sha256_of(local[n])) for n, uri in addresses.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Write the decided copies as equal WebDataset shards.
+"""Write the decided copies as equal WebDataset shards; or those that a subset file lists.
 
 winnow reshard --output out --samples_per_shard 1000
+winnow reshard --input 'pool/*.tar' --subset published.npy --output out2
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import driver, planning, workspace
-from beam_pipelines.config import ReshardConfig
+from beam_pipelines import driver, planning, whole, workspace
+from beam_pipelines.config import ReshardJobConfig
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import FeatureRef
@@ -26,8 +27,10 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: planning.Reshar
     section | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
-def plan(config: ReshardConfig, problems: planning.Problems) -> driver.Work | None:
-    """Finds out which decisions there are."""
+def plan(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out what is to be copied: what ``select`` decided, or what a subset file lists."""
+    if config.subset or config.input:
+        return plan_subset(config, problems)
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.check_decisions, config.output, refs)
@@ -39,6 +42,33 @@ def plan(config: ReshardConfig, problems: planning.Problems) -> driver.Work | No
         {"shards": len(refs)},
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, refs, resharding),
+        lambda: workspace.outcome(config.output),
+    )
+
+
+def plan_subset(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out what a subset file lists, of a scored pool or of shards that Winnow never saw."""
+    index = planning.plan_index(config, problems) if config.input else None
+    refs = problems.collect(workspace.read_pool, config.output) if config.output and not config.input else None
+    selecting = planning.plan_subset(config, problems) if config.subset else None
+    record = problems.collect(workspace.check_output, config, "reshard") if config.output else None
+    if index and record:
+        problems.collect(workspace.check_unscored, config.output)
+    source = index or refs
+    if problems or source is None or selecting is None or record is None:
+        return None
+    facts = selecting.report(" ".join(sorted(config.input)) or workspace.pool_of(config.output))
+    stages = whole.WholePlan(source, selecting, planning.plan_reshard(config), facts)
+
+    def prepare() -> None:
+        workspace.write_run(config.output, record)
+        if index:
+            workspace.write_pool(config.output, index.shards)
+
+    return driver.Work(
+        {"shards": len(index.shards if index else refs or [])},
+        prepare,
+        lambda pipeline: whole.build(pipeline, stages),
         lambda: workspace.outcome(config.output),
     )
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from beam_pipelines.config import Config
 from transforms import storage
-from transforms.lib import columns, stamps, textreport
+from transforms.lib import columns, stamps, textreport, uids
 from transforms.lib.errors import InputError
 from transforms.rows import FeatureRef, Shard
 from transforms.store import Store
@@ -88,7 +88,7 @@ def check_output(config: Config, job: str) -> dict[str, Any]:
     storage.check_writable(config.output)
     data = storage.read_if_exists(storage.join(config.output, "run.json"))
     mine = config.recorded()
-    pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine}
+    pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine and mine.get("input")}
     if data is None:
         if next(storage.children(config.output), None) is not None:
             raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
@@ -127,6 +127,18 @@ def check_decisions(output: str, refs: list[FeatureRef]) -> None:
         raise InputError(problems)
 
 
+def check_unscored(output: str) -> None:
+    """Checks that an output folder has no index that was made with a look at the images.
+
+    Raises:
+      InputError: it has, and a plain index would replace it.
+    """
+    manifest = storage.read_if_exists(storage.join(output, "manifest.json"))
+    models = json.loads(manifest or b"{}").get("score", {}).get("stamps", {}).get("models")
+    if models:
+        raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
+
+
 def pool_of(output: str) -> str:
     """Returns the input that an output folder was made from, as the user wrote it."""
     record = json.loads(storage.read_bytes(storage.join(output, "run.json")))
@@ -141,5 +153,9 @@ def outcome(output: str) -> tuple[str, dict[str, Any]]:
     if sizes is not None:
         places["shards"] = storage.join(output, "shards")
     text = textreport.books_table(books, len(json.loads(sizes or b"{}")))
+    missing = storage.read_if_exists(storage.join(output, "missing.npy"))
+    if missing is not None:
+        lacking = len(uids.read_subset(io.BytesIO(missing)))
+        text += f"\n{'uids listed and not kept':<34}{lacking:>14,}  missing.npy"
     lines = [text, "", *(f"{name}: {place}" for name, place in sorted(places.items()))]
     return "\n".join(lines), {**places, **{name: books[name] for name in ("samples", "kept", "copies")}}

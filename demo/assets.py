@@ -64,7 +64,10 @@ def _unpack(path: Path, target: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     if path.suffix == ".deb":
-        subprocess.run(["dpkg-deb", "-x", str(path), str(partial)], check=True)
+        if shutil.which("dpkg-deb") is None:
+            raise SystemExit(f"demo: dpkg-deb is not installed, and {path.name} is not unpacked; apt install dpkg")
+        if subprocess.run(["dpkg-deb", "-x", str(path), str(partial)], check=False).returncode:
+            raise SystemExit(f"demo: `dpkg-deb -x` could not unpack {path}; is the disk full?")
     else:
         with tarfile.open(path) as archive:
             archive.extractall(partial, filter="data")

@@ -4,18 +4,20 @@ import collections
 import hashlib
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from demo import assets, pairs
 from transforms.lib import captions, images, scoring
 from transforms.lib.errors import SampleError
 from transforms.lib.tarshard import read_samples
 
 POOL = Path(__file__).parent / "data/pool"
-WORD = re.compile(r"[a-z]{3,}")
+COUNT = re.compile(r"^\| (.+?) \| (\d+)", re.M)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,36 @@ def test_a_third_of_the_captions_is_given_away(pool, faults):
     for entry in shuffled:
         assert captions.caption_of(pool[entry["shard"], entry["key"]].members) == entry["given_caption"]
         assert entry["given_caption"] != entry["true_caption"]
+        assert not set(pairs.words(entry["given_caption"])) & set(pairs.words(entry["true_caption"]))
     true = collections.Counter(entry["true_caption"] for entry in shuffled)
     given = collections.Counter(entry["given_caption"] for entry in shuffled)
     assert sum((given - true).values()) <= 0.02 * len(shuffled)  # passed on among themselves
+
+
+def test_every_fault_is_listed_once_under_the_uid_it_carries(pool, faults):
+    listed = [entry for entries in faults.values() for entry in entries]
+    assert len({entry["key"] for entry in listed}) == len(listed)
+    for entry in listed:
+        assert captions.json_of(pool[entry["shard"], entry["key"]].members).get("uid", "") == entry["uid"]
+    uids = [captions.json_of(sample.members).get("uid") for sample in pool.values()]
+    own = [uid for uid in uids if uid]
+    assert len(set(own)) == len(own)
+
+
+def test_the_readme_counts_what_faults_json_lists(pool, faults):
+    text = (POOL / "README.md").read_text()
+    count = {name: int(number) for name, number in COUNT.findall(text)}
+    assert text.count(f"{len(pool)} captioned pictures") == 1
+    # the README counts the shuffled caption that the cut took; faults.json lists that sample as cut
+    assert count.pop("captions shuffled among themselves") == len(faults["shuffled_caption"]) + 1
+    assert count.pop("exact duplicates under another uid") == len(faults["exact_duplicate"])
+    assert count.pop("near duplicates, re-encoded a tenth smaller") == len(faults["near_duplicate"])
+    assert set(count.values()) == {1}
+    assert len(count) == 4
+    assert set(faults) == {
+        "shuffled_caption", "exact_duplicate", "near_duplicate", "undecodable_image", "missing_caption",
+        "caption_not_utf8", "oversized_image", "truncated_tar",
+    }  # fmt: skip
 
 
 def test_exact_duplicates_repeat_an_image_to_the_byte(pool, faults):
@@ -120,8 +149,36 @@ def test_every_picture_is_attributed(pool):
     assert all(title for title, _ in listed.values())
 
 
+@pytest.mark.parametrize("name", assets.PACKAGES)
+def test_a_missing_tool_is_one_line(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(assets, "PACKAGES", {name: assets.PACKAGES[name]})
+    monkeypatch.setattr(assets.shutil, "which", lambda tool: None)
+    with pytest.raises(SystemExit, match=rf"^demo: (apt-get|npm) is not installed, and {re.escape(name)} .*$"):
+        assets.fetch(tmp_path)
+
+
+@pytest.mark.parametrize(("found", "message"), [(None, "dpkg-deb is not installed"), ("/bin/x", "could not unpack")])
+def test_a_package_that_cannot_be_unpacked_is_one_line(monkeypatch, tmp_path, found, message):
+    (tmp_path / "a_1_all.deb").write_bytes(b"no package")
+    pinned = hashlib.sha256(b"no package").hexdigest()
+    monkeypatch.setattr(assets, "PACKAGES", {"a_1_all.deb": (["apt-get"], pinned)})
+    monkeypatch.setattr(assets.shutil, "which", lambda tool: found)
+    monkeypatch.setattr(assets.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 2))
+    with pytest.raises(SystemExit, match=message) as error:
+        assets.fetch(tmp_path)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "unpacked/a").exists()
+
+
+def test_a_package_with_other_bytes_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "a.tgz").write_bytes(b"other")
+    monkeypatch.setattr(assets, "PACKAGES", {"a.tgz": (["npm"], "0" * 64)})
+    with pytest.raises(SystemExit, match=r"has sha256 .* delete it and try again"):
+        assets.fetch(tmp_path)
+
+
 def test_no_demo_caption_is_in_the_training_pool_by_construction():
-    from demo import make_pool, pairs
+    from demo import make_pool
 
     made = [
         make_pool.Item(pairs.Pair("openclipart", Path(f"{n}.png"), f"thing {n % 7} blue hen", (), "", ""), None, n % 7)

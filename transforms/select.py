@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.books import MergeBooksFn, close_books
-from transforms.lib import accounts, columns, plan, stamps, uids
+from transforms.lib import accounts, columns, plan, stamps, subsets, uids
 from transforms.lib import recipe as recipes
 from transforms.lib.errors import Reason
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
@@ -36,6 +36,7 @@ class SelectSettings:
       where: each column the recipe reads -> (column set, column).
       score: the column that the histogram and the thumbnails show; None shows none.
       max_reject_fraction: the largest share of rejected samples that is not a failure.
+      files: ``label.parameter`` -> (address, sha256) of the files that the recipe's steps name.
     """
 
     root: str
@@ -43,11 +44,17 @@ class SelectSettings:
     where: Mapping[str, tuple[str, str]]
     score: tuple[str, str] | None
     max_reject_fraction: float
+    files: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def subsets(self) -> set[str]:
+        """Labels of the steps that select by a subset file."""
+        return {step.label for step in self.recipe.steps if isinstance(step, subsets.Subset)}
 
     @property
     def reader(self) -> BlockReader:
         """The reader of the recipe's blocks."""
-        return BlockReader(Store(self.root), self.where)
+        return BlockReader(Store(self.root), self.where, {name: uri for name, (uri, _) in self.files.items()})
 
 
 class Decided(NamedTuple):
@@ -82,7 +89,7 @@ class _Decide:
         arrays = Store(settings.root).arrays(ref.name, wanted)
         block = settings.reader.block(ref, settings.recipe.inputs())
         decisions = recipes.decide(settings.recipe.steps, block, states)
-        stamp = stamps.stamp(recipe=settings.recipe.as_dict(), states=repr(states), columns=self._inputs(ref))
+        stamp = stamps.stamp(recipe=settings.recipe.as_dict(), states=repr(states), inputs=self._inputs(ref))
         file = self._write(ref, decisions, stamp)
         books = self._books(ref, decisions, arrays)
         accounts.check_closed(books, f"shard {ref.name}")
@@ -108,9 +115,10 @@ class _Decide:
         return store.write("decisions", ref.name, table, stamp, uri=ref.uri)
 
     def _inputs(self, ref: FeatureRef) -> dict[str, str]:
-        """Returns column set -> stamp of all that this shard's decisions depend on."""
+        """Returns name -> stamp or sha256 of all files that this shard's decisions depend on."""
+        files = {name: digest for name, (_, digest) in self.settings.files.items()}
         sets = {columns.INDEX, *(owner for owner, _ in self.settings.where.values())}
-        return {name: Store(self.settings.root).facts(name, ref.name)["stamp"] for name in sorted(sets)}
+        return files | {name: Store(self.settings.root).facts(name, ref.name)["stamp"] for name in sorted(sets)}
 
     def _books(self, ref: FeatureRef, decisions: recipes.Decisions, arrays: Mapping[str, Any]) -> accounts.Books:
         rejected = decisions.step == recipes.REJECTED
@@ -176,14 +184,27 @@ def _first(rank: NDArray[np.float64]) -> list[tuple[int, float]]:
     return [(int(row), float(rank[row])) for row in order if np.isfinite(rank[row])]
 
 
-def write_subset(parts: Iterable[bytes], root: str) -> FileRow:
-    """Writes ``subset.npy``, DataComp's list of kept uids: dtype ``u8,u8``, sorted, one entry per copy."""
+def write_subset(parts: Iterable[bytes], settings: SelectSettings) -> list[FileRow]:
+    """Writes ``subset.npy``, DataComp's list of kept uids: dtype ``u8,u8``, sorted, one entry per copy.
+
+    Under a recipe with subset files it also writes ``missing.npy``: the uids they list that were not kept.
+    """
     pairs: NDArray[np.uint64] = np.frombuffer(b"".join(parts), np.uint64).reshape(-1, 2)
+    kept = uids.subset(pairs)
+    files = [_write_uids(kept, "subset.npy", settings.root)]
+    listed = [uri for name, (uri, _) in sorted(settings.files.items()) if name.rpartition(".")[0] in settings.subsets]
+    if listed:
+        lacking = [subsets.missing(subsets.open_subset(storage.fetch(uri)), kept) for uri in listed]
+        files.append(_write_uids(np.unique(np.concatenate(lacking)), "missing.npy", settings.root))
+    return files
+
+
+def _write_uids(rows: NDArray[np.void], name: str, root: str) -> FileRow:
     sink = io.BytesIO()
-    uids.write_subset(sink, uids.subset(pairs))
+    uids.write_subset(sink, rows)
     data = sink.getvalue()
-    storage.write_atomic(storage.join(root, "subset.npy"), data)
-    return FileRow("subset.npy", len(data), stamps.sha256(data))
+    storage.write_atomic(storage.join(root, name), data)
+    return FileRow(name, len(data), stamps.sha256(data))
 
 
 class Selection(NamedTuple):
@@ -232,7 +253,7 @@ class WriteDecisions(beam.PTransform):
             decided
             | "Uids" >> beam.Map(lambda row: row.uids)
             | "AllUids" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-            | "WriteSubset" >> beam.Map(write_subset, self.settings.root)
+            | "WriteSubset" >> beam.FlatMap(write_subset, self.settings)
         )
         decisions = decided | "Decisions" >> beam.Map(lambda row: row.file)
         books_file = closed | "BooksFile" >> beam.Map(lambda row: row.file)

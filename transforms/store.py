@@ -101,10 +101,12 @@ class BlockReader:
     Attributes:
       store: where the columns are.
       where: every column that the recipe reads -> (column set, column).
+      files: ``label.parameter`` -> address of the files that the recipe's steps name; fetched once a machine.
     """
 
     store: Store
     where: Mapping[str, tuple[str, str]]
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def block(self, ref: FeatureRef, names: Iterable[str]) -> Block:
         """Returns a block with the columns ``names``.
@@ -119,4 +121,5 @@ class BlockReader:
         for name in floats:
             if arrays[name].dtype.kind == "f":
                 valid = valid & np.isfinite(arrays[name])
-        return Block(ref.name, arrays, valid, valid.astype(np.uint16))
+        files = {name: storage.fetch(uri) for name, uri in self.files.items()}
+        return Block(ref.name, arrays, valid, valid.astype(np.uint16), files)

@@ -47,11 +47,13 @@ class ReadRules:
       caption_field: json field that holds the caption; empty for ``.txt``, then json ``caption``.
       max_pixels: images with more are rejected before they are decoded.
       max_sample_bytes: samples with more are rejected unread.
+      look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 
     caption_field: str = ""
     max_pixels: int = 89_478_485  # Pillow's own warning level: 256 MiB of RGB
     max_sample_bytes: int = 1 << 28
+    look: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +87,9 @@ def prepare(raw: RawSample, shard: str, rules: ReadRules, models: Sequence[Model
         if raw.problem is not None:
             raise SampleError(raw.problem, raw.detail)
         document = captions.json_of(raw.members)
+        if not rules.look:
+            row["uid"] = _uid_unseen(document, row, shard, raw.members)
+            return _Prepared(row, [])
         row["image_extension"], data = images.image_of(raw.members)
         row.update(image_bytes=len(data), image_sha256=hashlib.sha256(data).hexdigest())
         row["caption"] = captions.caption_of(raw.members, rules.caption_field)
@@ -96,6 +101,15 @@ def prepare(raw: RawSample, shard: str, rules: ReadRules, models: Sequence[Model
         row.update(status=str(error.reason), detail=error.detail[:200])
         row["uid"] = row["uid"] or _uid_of_rejected(document, row, shard, data)
     return _Prepared(row, pixels)
+
+
+def _uid_unseen(document: dict[str, Any], row: dict[str, Any], shard: str, members: Mapping[str, bytes]) -> str:
+    """Returns the uid of a sample that is not looked at; one without a json uid needs its image and caption for it."""
+    if document.get("uid") is not None:
+        return uids.uid_of(document, shard=shard, key=row["key"], image=b"", caption="")
+    row["image_extension"], data = images.image_of(members)
+    row["caption"] = captions.caption_of(members)
+    return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=row["caption"])
 
 
 def _uid_of_rejected(document: dict[str, Any] | None, row: Mapping[str, Any], shard: str, data: bytes) -> str:

@@ -33,12 +33,14 @@ class Block:
       columns: the columns that the step asked for, each ``[n]``; ``uid`` is uint64 ``[n, 2]``.
       valid: bool ``[n]``; False for a rejected sample, which no step may count or keep.
       copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
+      files: ``label.parameter`` -> local path, of the files that the recipe's steps name.
     """
 
     shard: str
     columns: Mapping[str, NDArray[Any]]
     valid: Bool
     copies: NDArray[np.uint16]
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def alive(self) -> Bool:
@@ -69,12 +71,21 @@ class Step(abc.ABC):
 
     kind: ClassVar[str]
     rounds: ClassVar[int] = 0
+    files: ClassVar[tuple[str, ...]] = ()  # parameters that name a file; steps find it in Block.files
 
     label: str
 
     @abc.abstractmethod
     def problems(self) -> list[str]:
         """Returns what is wrong with the parameters, one line each with its cure."""
+
+    def check_files(self, files: Mapping[str, str]) -> None:
+        """Checks the files that ``files`` names, by ``label.parameter`` -> local path, before anything starts.
+
+        Raises:
+          InputError: one of them cannot be used.
+        """
+        return None
 
     @abc.abstractmethod
     def inputs(self) -> tuple[str, ...]:

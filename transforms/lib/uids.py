@@ -110,7 +110,7 @@ def write_subset(file: BinaryIO, rows: npt.NDArray[np.void]) -> None:
     Raises:
       InputError: another dtype or shape, or not sorted.
     """
-    _check(rows)
+    check_subset(rows)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(rows))
     file.write(header.getvalue())
@@ -130,18 +130,35 @@ def read_subset(file: BinaryIO) -> npt.NDArray[np.void]:
       InputError: a damaged header, a wrong length, another dtype or shape, pickled objects, or not sorted.
     """
     data = file.read()
-    shape: tuple[int, ...] = (len(data) // SUBSET_DTYPE.itemsize,)
+    count, start = subset_layout(data, len(data))
+    rows: npt.NDArray[np.void] = np.frombuffer(data, SUBSET_DTYPE, count, start)
+    check_subset(rows)
+    return rows
+
+
+def subset_layout(head: bytes, size: int) -> tuple[int, int]:
+    """Reads how a subset file is laid out.
+
+    Args:
+      head: its first 64 KiB, or more.
+      size: bytes of the whole file.
+
+    Returns:
+      (rows, byte at which they start).
+
+    Raises:
+      InputError: as ``read_subset``, but for the order of the rows.
+    """
+    shape: tuple[int, ...] = (size // SUBSET_DTYPE.itemsize,)
     dtype = SUBSET_DTYPE
     start = 0
-    if data.startswith(_NPY_MAGIC):
-        shape, dtype, start = _npy_header(data)
+    if head.startswith(_NPY_MAGIC):
+        shape, dtype, start = _npy_header(head)
     if dtype != SUBSET_DTYPE or len(shape) != 1:
         raise InputError(f"subset file: {dtype} {list(shape)}, expected {SUBSET_DTYPE} [n]")
-    if len(data) - start != shape[0] * SUBSET_DTYPE.itemsize:
-        raise InputError(f"subset file: {len(data) - start} bytes of rows, expected {shape[0]} rows of 16 bytes")
-    rows: npt.NDArray[np.void] = np.frombuffer(data, SUBSET_DTYPE, shape[0], start)
-    _check(rows)
-    return rows
+    if size - start != shape[0] * SUBSET_DTYPE.itemsize:
+        raise InputError(f"subset file: {size - start} bytes of rows, expected {shape[0]} rows of 16 bytes")
+    return shape[0], start
 
 
 def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
@@ -155,13 +172,18 @@ def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     return shape, dtype, stream.tell()
 
 
-def _check(rows: npt.NDArray[np.void]) -> None:
+def check_subset(rows: npt.NDArray[np.void], first_row: int = 0) -> None:
+    """Checks dtype, shape and order of subset rows; ``first_row`` is the number of ``rows[0]`` in its file.
+
+    Raises:
+      InputError: another dtype or shape, or not sorted.
+    """
     if rows.dtype != SUBSET_DTYPE or rows.ndim != 1:
         raise InputError(f"subset: {rows.dtype} {list(rows.shape)}, expected {SUBSET_DTYPE} [n]")
     first, second = rows["f0"], rows["f1"]
     falls = (first[1:] < first[:-1]) | ((first[1:] == first[:-1]) & (second[1:] < second[:-1]))
     if falls.any():
-        raise InputError(f"subset: not sorted at row {int(np.argmax(falls)) + 1}; sort it by (f0, f1)")
+        raise InputError(f"subset: not sorted at row {first_row + int(np.argmax(falls)) + 1}; sort it by (f0, f1)")
 
 
 def keyed_hash(pairs: U64Array, seed: int) -> U64Array:

@@ -1,0 +1,60 @@
+"""The three stages in one pipeline, as ``curate`` and ``reshard --subset`` run them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import apache_beam as beam
+
+from beam_pipelines import planning
+from transforms.fit import FitRecipe
+from transforms.manifest import MakeSection, WriteManifest
+from transforms.report import ReportFacts, WriteReport
+from transforms.reshard import ReshardCopies
+from transforms.rows import FeatureRef
+from transforms.score import ScoreShards
+from transforms.select import WriteDecisions
+from transforms.shards import ListShards
+
+
+class WholePlan(NamedTuple):
+    """The plans of the three stages.
+
+    Attributes:
+      score: shards to score or to index; or the references of shards that are done already.
+      select: what decides.
+      reshard: how large the output shards are.
+      report: what the report says.
+    """
+
+    score: planning.ScorePlan | list[FeatureRef]
+    select: planning.SelectPlan
+    reshard: planning.ReshardPlan
+    report: ReportFacts
+
+
+def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing."""
+    # 1. Tars -> columns, or columns that are there already.
+    sections = []
+    if isinstance(plan.score, planning.ScorePlan):
+        scored = pipeline | "List" >> ListShards(plan.score.shards) | "Score" >> ScoreShards(plan.score.settings)
+        refs = scored | "Refs" >> beam.Map(lambda row: row.ref)
+        files = scored | "ScoreFiles" >> beam.FlatMap(lambda row: row.files)
+        sections.append(files | "ScoreSection" >> MakeSection("score", plan.score.facts))
+    else:
+        refs = pipeline | "Shards" >> beam.Create(plan.score).with_output_types(FeatureRef) | beam.Reshuffle()
+
+    # 2. Columns -> a few global numbers -> copies, and books that close.
+    states = refs | "Fit" >> FitRecipe(plan.select.settings.recipe, plan.select.settings.reader)
+    selection = refs | "Decide" >> WriteDecisions(plan.select.settings, states)
+    report = selection.books | "Report" >> WriteReport(plan.report, selection.summary)
+    files = (selection.files, report) | "SelectFiles" >> beam.Flatten()
+    sections.append(files | "SelectSection" >> MakeSection("select", plan.select.facts, selection.summary))
+
+    # 3. Copies -> equal shards.
+    resharded = selection.sources | "Reshard" >> ReshardCopies(plan.reshard.settings, selection.books)
+    sections.append(resharded.files | "ReshardSection" >> MakeSection("reshard", plan.reshard.facts))
+
+    # 4. What was done, with the sha256 of every file.
+    _ = sections | "Sections" >> beam.Flatten() | "Manifest" >> WriteManifest(plan.select.settings.root)

@@ -1,0 +1,126 @@
+"""Selection by a subset file: DataComp's sorted list of uids, where a repeated uid means copies."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib import uids
+from transforms.lib.steps import Block, Step, Verdict
+
+_CHUNK = 1 << 22  # rows checked at once
+MAX_COPIES = 65_535
+
+
+def open_subset(path: str) -> NDArray[np.void]:
+    """Maps a local subset file into memory, read-only; nothing of it is read yet.
+
+    Returns:
+      ``uids.SUBSET_DTYPE`` ``[n]``.
+
+    Raises:
+      InputError: it is no subset file: wrong dtype, shape or length, or pickled objects.
+    """
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    shape, start = uids.subset_layout(head, os.path.getsize(path))
+    if shape == 0:
+        return np.zeros(0, uids.SUBSET_DTYPE)
+    return np.memmap(path, uids.SUBSET_DTYPE, "r", start, (shape,))
+
+
+def check_sorted(rows: NDArray[np.void]) -> None:
+    """Checks a whole subset file, some millions of rows at a time.
+
+    Raises:
+      InputError: it is not sorted by (f0, f1), so that nothing could be found in it.
+    """
+    for start in range(0, len(rows), _CHUNK):
+        uids.check_subset(np.asarray(rows[start : start + _CHUNK + 1]), start)
+
+
+def multiplicity(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Counts how often each uid stands in a subset.
+
+    Args:
+      rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; may be a memory map, of which some 31 rows a query are read.
+      pairs: uint64 ``[n, 2]``.
+
+    Returns:
+      int64 ``[n]``, 0 where it does not.
+    """
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))  # neighbouring queries touch the same pages
+    found = np.empty(len(pairs), np.int64)
+    queries = pairs[order]
+    found[order] = _search(rows, queries, after=True) - _search(rows, queries, after=False)
+    return found
+
+
+def missing(rows: NDArray[np.void], found: NDArray[np.void]) -> NDArray[np.void]:
+    """Returns the rows of a subset whose uid is not among ``found``, each uid once.
+
+    Args:
+      rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; read some millions at a time.
+      found: ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
+    """
+    parts = [np.zeros(0, uids.SUBSET_DTYPE)]
+    for start in range(0, len(rows), _CHUNK):
+        chunk = np.unique(np.asarray(rows[start : start + _CHUNK]))
+        pairs = np.stack([chunk["f0"], chunk["f1"]], 1)
+        parts.append(chunk[multiplicity(found, pairs) == 0])
+    return np.unique(np.concatenate(parts))
+
+
+def _search(rows: NDArray[np.void], pairs: NDArray[np.uint64], after: bool) -> NDArray[np.int64]:
+    """Returns where each pair would be inserted, before or after its equals: a binary search for all at once."""
+    low = np.zeros(len(pairs), np.int64)
+    high = np.full(len(pairs), len(rows), np.int64)
+    first, second = pairs[:, 0], pairs[:, 1]
+    while (open_ := np.flatnonzero(low < high)).size:
+        middle = (low[open_] + high[open_]) // 2
+        row = np.asarray(rows[middle])
+        same = row["f0"] == first[open_]
+        below = row["f1"] <= second[open_] if after else row["f1"] < second[open_]
+        goes_on = (row["f0"] < first[open_]) | (same & below)
+        low[open_[goes_on]] = middle[goes_on] + 1
+        high[open_[~goes_on]] = middle[~goes_on]
+    return low
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset(Step):
+    """Keeps the samples that a subset file lists, as many copies of each as it lists.
+
+    Source: the subset files of DataComp (Gadre et al. 2023, appendix E), of DFN, FLYT and others who publish their
+    selections: ``.npy``, dtype ``u8,u8``, sorted; duplicates are legal and mean copies.
+
+    Attributes:
+      file: path or address of the subset file.
+    """
+
+    kind = "subset"
+    files = ("file",)
+
+    file: str = ""
+
+    def problems(self) -> list[str]:
+        return [] if self.file else [f"{self.label}.file is missing; name the .npy file of the subset"]
+
+    def check_files(self, files: Mapping[str, str]) -> None:
+        check_sorted(open_subset(files[f"{self.label}.file"]))
+
+    def inputs(self) -> tuple[str, ...]:
+        return ("uid",)
+
+    def apply(self, block: Block, state: Any) -> Verdict:
+        counts = multiplicity(open_subset(block.files[f"{self.label}.file"]), block.columns["uid"])
+        copies = np.where(block.alive, np.minimum(counts * block.copies, MAX_COPIES), 0).astype(np.uint16)
+        return Verdict(copies, (counts - 1).astype(np.float32))
+
+    def sentence(self) -> str:
+        return f"Keep the samples that {self.file} lists, as often as it lists them."
