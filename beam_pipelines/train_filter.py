@@ -45,6 +45,7 @@ def train(config: TrainConfig, shards: Sequence[Any]) -> dict[str, Any]:
     from transforms.lib import clip, filternet, projections, tarshard, training, trainrun
 
     torch.set_num_threads(config.threads or clip.cpu_count())
+    clip.keep_freed_memory()
     torch.manual_seed(config.seed)  # a bare architecture starts from random weights
     network = filternet.open_network(config.model, fetch=storage.fetch)
 

@@ -30,7 +30,7 @@ class Network(NamedTuple):
     fresh: bool
 
 
-def open_network(text: str, *, batch_size: int = 64, fetch: modelspec.Fetch = modelspec.local_only) -> Network:
+def open_network(text: str, *, batch_size: int = 8, fetch: modelspec.Fetch = modelspec.local_only) -> Network:
     """Opens a network to train: anything ``--model`` takes, or a bare architecture, from random weights.
 
     ``tinyclip`` comes with its towers' weights and new projections: it is how its own projections were made.
