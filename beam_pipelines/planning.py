@@ -198,7 +198,8 @@ class ReshardPlan:
 
 
 def plan_reshard(config: ReshardConfig) -> ReshardPlan:
-    """Returns the settings; there is nothing to find."""
+    """Returns the settings, recorded alike whichever job reshards; there is nothing to find."""
+    config = narrow(config, ReshardConfig)
     settings = ReshardSettings(config.output, config.samples_per_shard, config.shuffle_seed)
     return ReshardPlan(settings, {"configuration": config.recorded(), "version": version()})
 
