@@ -9,6 +9,8 @@ import dataclasses
 from typing import Any
 
 DEFAULT_MODEL = "tinyclip"
+SHUFFLES = ("none", "shards", "full")
+FORMATS = ("webdataset", "parquet", "tfrecord")
 
 
 def flag(default: Any, text: str, **more: Any) -> Any:
@@ -108,12 +110,35 @@ class ReshardConfig(Config):
     """Flags of ``reshard``."""
 
     samples_per_shard: int = flag(10_000, "copies in each output shard but the last")
+    max_shard_bytes: int = flag(0, "cut output shards whose samples have more bytes; 0 = no limit")
+    shuffle: str = flag(
+        "shards",
+        "none: order of the pool; shards: input shards in a seeded order, samples shuffled inside an output shard; "
+        "full: every output shard takes its share of every input shard, which reads each of them many times",
+    )
     shuffle_seed: int = flag(0, "of the order of shards and of the samples inside an output shard")
+    format: str = flag("webdataset", "webdataset, parquet or tfrecord")
+    blur_faces: str = flag(
+        "",
+        "blur faces: json (boxes in the json field face_bboxes), or Parquet files with columns uid and face_bboxes, "
+        "as a glob in which {shard} stands for the input shard's name; default: none are blurred",
+    )
+    coalesce_bytes: int = flag(
+        0,
+        "gaps between wanted samples up to this are read through; 0 = 64 KiB locally, 4 MiB on an object store",
+        operational=True,
+    )
 
     def problems(self) -> list[str]:
         found = super().problems()
         if self.samples_per_shard < 1:
             found.append(f"--samples_per_shard must be at least 1, got {self.samples_per_shard}")
+        for name in ("max_shard_bytes", "coalesce_bytes"):
+            if getattr(self, name) < 0:
+                found.append(f"--{name} must be at least 0, got {getattr(self, name)}")
+        for name, allowed in (("shuffle", SHUFFLES), ("format", FORMATS)):
+            if getattr(self, name) not in allowed:
+                found.append(f"--{name} must be {' or '.join(allowed)}, got {getattr(self, name)!r}")
         return found
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _OURS = re.compile(r"(?:EmptyPoolError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE)
 
+_WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
+
 
 @dataclasses.dataclass(frozen=True)
 class Work:
@@ -70,7 +72,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     try:
         counters = _run(work, parsed.beam_args)
     except CurationError as error:
-        return _failed(job, str(error))
+        return _failed(job, _WHERE.sub("", str(error)))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
         found = _OURS.findall(str(error))
         if not found:
