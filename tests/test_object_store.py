@@ -1,5 +1,6 @@
 """Pool, model and output on an object store: a real server that speaks Google Cloud Storage, on loopback."""
 
+import contextlib
 import io
 import json
 import os
@@ -88,10 +89,11 @@ class Counter:
                 threading.Thread(target=self._pass_on, args=(source, target, counts), daemon=True).start()
 
     def _pass_on(self, source, target, counts):
-        while data := source.recv(1 << 16):
-            self.answered += len(data) if counts else 0
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # either side may hang up
+            while data := source.recv(1 << 16):
+                self.answered += len(data) if counts else 0
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
 
 def winnow(environment, *args):

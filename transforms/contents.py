@@ -113,41 +113,65 @@ class ShardContents:
         )
 
     def samples(self, listing: Listing) -> Iterator[Sample]:
-        """Yields the samples in the order of the listing.
-
-        The byte ranges are first gathered in a temporary file, input shard by input shard; memory holds one sample
-        and one piece of 4 MiB.
+        """Yields the samples in the order of the listing; memory holds one of them and one piece of 4 MiB.
 
         Raises:
           ShardError, EOFError: an input shard is not the one that was indexed.
           SampleError: an image whose faces are to be blurred cannot be decoded.
         """
-        boxes = self.boxes and self.boxes.find(
-            [(listing.sources[number][0], key.rpartition("-")[0])
-             for number, key in zip(listing.source.tolist(), listing.keys, strict=True)]
-        )  # fmt: skip
-        with tempfile.TemporaryFile() as gathered:
-            starts = self._gather(listing, cast(BinaryIO, gathered))
-            spans = zip(listing.keys, starts.tolist(), listing.length.tolist(), strict=True)
-            for number, (key, start, size) in enumerate(spans):
-                gathered.seek(start)
-                members = members_of(gathered.read(size))
-                found = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
-                yield Sample(key, _blurred(members, found) if found else members, bool(found))
+        uids_of = [key.rpartition("-")[0] for key in listing.keys]
+        shards = [listing.sources[number][0] for number in listing.source.tolist()]
+        boxes = self.boxes and self.boxes.find(list(zip(shards, uids_of, strict=True)))
+        for number, (key, block) in enumerate(zip(listing.keys, self._blocks(listing), strict=True)):
+            members = members_of(block)
+            found = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
+            yield Sample(key, _blurred(members, found) if found else members, bool(found))
 
-    def _gather(self, listing: Listing, sink: BinaryIO) -> Int:
-        """Copies all byte ranges to a file; returns int64 ``[n]``, where each begins there."""
+    def _blocks(self, listing: Listing) -> Iterator[bytes]:
+        """Yields the bytes of each sample in its input shard.
+
+        Local tars are read directly. Others, where every read is a request or only a forward pass is possible, are
+        first gathered in a temporary file, input shard by input shard.
+        """
+        if all(storage.is_local(uri) and uri.endswith(".tar") for _, uri in listing.sources):
+            return self._direct(listing)
+        return self._gathered(listing)
+
+    def _direct(self, listing: Listing) -> Iterator[bytes]:
+        with ranges.LocalFiles() as files:
+            for number, (_, uri) in enumerate(listing.sources):
+                rows = listing.source == number
+                gap = self.coalesce_bytes or ranges.COALESCE_LOCAL
+                _count(files.announce(uri, listing.offset[rows], listing.length[rows], gap))
+            spans = zip(listing.source.tolist(), listing.offset.tolist(), listing.length.tolist(), strict=True)
+            for number, offset, length in spans:
+                yield files.read(listing.sources[number][1], offset, length)
+
+    def _gathered(self, listing: Listing) -> Iterator[bytes]:
         starts = np.empty(len(listing.keys), np.int64)
-        for number, (_, uri) in enumerate(listing.sources):
-            rows = np.flatnonzero(listing.source == number)
-            gap = self.coalesce_bytes or (ranges.COALESCE_LOCAL if storage.is_local(uri) else ranges.COALESCE_REMOTE)
-            with storage.open_ranges(uri) as file:
-                copied = ranges.copy_ranges(open_tar(file, uri), listing.offset[rows], listing.length[rows], sink, gap)
-            starts[rows] = copied.starts
-            Metrics.counter("reshard", "in_bytes").inc(copied.read_bytes)
-            Metrics.counter("reshard", "requests").inc(copied.requests)
-        sink.flush()
-        return starts
+        with tempfile.TemporaryFile() as gathered:
+            for number, (_, uri) in enumerate(listing.sources):
+                rows = np.flatnonzero(listing.source == number)
+                local = ranges.COALESCE_LOCAL if storage.is_local(uri) else ranges.COALESCE_REMOTE
+                with storage.open_ranges(uri) as file:
+                    copied = ranges.copy_ranges(
+                        open_tar(file, uri),
+                        listing.offset[rows],
+                        listing.length[rows],
+                        cast(BinaryIO, gathered),
+                        self.coalesce_bytes or local,
+                    )
+                starts[rows] = copied.starts
+                _count(copied)
+            gathered.flush()
+            for start, length in zip(starts.tolist(), listing.length.tolist(), strict=True):
+                gathered.seek(start)
+                yield gathered.read(length)
+
+
+def _count(copied: ranges.Copied) -> None:
+    Metrics.counter("reshard", "in_bytes").inc(copied.read_bytes)
+    Metrics.counter("reshard", "requests").inc(copied.requests)
 
 
 def _keys(names: list[str], copy: Int) -> list[str]:

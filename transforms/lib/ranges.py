@@ -9,8 +9,9 @@ read whole.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def _fill(file: BinaryIO, piece: memoryview, at_byte: int) -> None:
     while done < len(piece):
         count = file.readinto(piece[done:])  # type: ignore[attr-defined]
         if not count:
-            raise EOFError(f"the file ends at byte {at_byte + done}, inside an indexed range; was it replaced?")
+            _ends_early(at_byte + done)
         done += count
 
 
@@ -116,6 +117,72 @@ def _skip(file: BinaryIO, start: int, stop: int, buffer: memoryview) -> None:
         piece = buffer[: min(len(buffer), stop - start)]
         _fill(file, piece, start)
         start += len(piece)
+
+
+class LocalFiles:
+    """Reads byte ranges of local files in any order, a few dozen files open at a time.
+
+    Closes them at the end of a ``with`` block.
+    """
+
+    _MOST_OPEN = 64
+
+    def __init__(self) -> None:
+        self._open: dict[str, int] = {}
+
+    def __enter__(self) -> LocalFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for path in list(self._open):
+            os.close(self._open.pop(path))
+
+    def _file(self, path: str) -> int:
+        if path not in self._open:
+            if len(self._open) >= self._MOST_OPEN:
+                os.close(self._open.pop(next(iter(self._open))))
+            self._open[path] = os.open(path, os.O_RDONLY)
+        return self._open[path]
+
+    def announce(self, path: str, offsets: Int, lengths: Int, gap_bytes: int) -> Copied:
+        """Tells the kernel which ranges are going to be read, so that it fetches them in the order of the file.
+
+        Args:
+          path: of the file.
+          offsets: int64 ``[n]``, as for ``copy_ranges``.
+          lengths: int64 ``[n]``.
+          gap_bytes: as in ``coalesce``.
+
+        Returns:
+          as ``copy_ranges``; ``starts`` are the offsets.
+        """
+        begins, first = np.unique(offsets, return_index=True)
+        ends = begins + lengths[first]
+        bounds = coalesce(begins, ends - begins, gap_bytes)
+        starts, stops = begins[bounds[:-1]], ends[bounds[1:] - 1]
+        if hasattr(os, "posix_fadvise"):
+            file = self._file(path)
+            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+                os.posix_fadvise(file, start, stop - start, os.POSIX_FADV_WILLNEED)
+        return Copied(offsets, int((stops - starts).sum()), len(starts))
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Returns one range.
+
+        Raises:
+          EOFError: as ``copy_ranges``.
+        """
+        data = os.pread(self._file(path), length, offset)
+        while len(data) < length:
+            more = os.pread(self._file(path), length - len(data), offset + len(data))
+            if not more:
+                _ends_early(offset + len(data))
+            data += more
+        return data
+
+
+def _ends_early(at_byte: int) -> NoReturn:
+    raise EOFError(f"the file ends at byte {at_byte}, inside an indexed range; was it replaced?")
 
 
 def read_ranges(

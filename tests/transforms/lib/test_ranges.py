@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.lib import ranges
-from transforms.lib.ranges import coalesce, copy_ranges, read_ranges
+from transforms.lib.ranges import LocalFiles, coalesce, copy_ranges, read_ranges
 from transforms.lib.tarstream import open_tar
 
 DATA = bytes(range(256)) * 8
@@ -45,3 +45,20 @@ def test_reads_near_ranges_at_once_and_far_ones_apart():
 def test_a_file_that_ends_early_is_not_the_indexed_one():
     with pytest.raises(EOFError, match="was it replaced"):
         read_ranges(io.BytesIO(b"short"), [2], [10])
+
+
+def test_local_files_are_read_in_any_order_few_of_them_open_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(LocalFiles, "_MOST_OPEN", 3)
+    paths = [str(tmp_path / str(number)) for number in range(7)]
+    for number in range(7):
+        (tmp_path / str(number)).write_bytes(DATA[number:])
+    with LocalFiles() as files:
+        told = [files.announce(path, np.array([0, 110, 0]), np.array([100, 10, 100]), 10) for path in paths]
+        for offset in (200, 5):
+            for number, path in enumerate(paths):
+                assert files.read(path, offset, 50) == DATA[number + offset : number + offset + 50]
+        with pytest.raises(EOFError, match="was it replaced"):
+            files.read(paths[0], len(DATA) - 10, 11)
+        assert len(files._open) == 3
+    assert not files._open
+    assert {(copied.read_bytes, copied.requests) for copied in told} == {(120, 1)}
