@@ -30,7 +30,8 @@ class Block:
 
     Attributes:
       shard: name of the shard; rows are numbered in tar order from 0.
-      columns: the columns that the step asked for, each ``[n]``; ``uid`` is uint64 ``[n, 2]``.
+      columns: the columns that the step asked for, each ``[n]``, text as an object array of str; ``uid`` is
+        uint64 ``[n, 2]``.
       valid: bool ``[n]``; False for a rejected sample, which no step may count or keep.
       copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
       files: ``label.parameter`` -> local path, of the files that the recipe's steps name.
@@ -98,6 +99,10 @@ class Step(abc.ABC):
     @abc.abstractmethod
     def sentence(self) -> str:
         """Returns what the step does, in words."""
+
+    def score(self) -> str | None:
+        """Returns the float column by which the step decides, for the report; None when there is none."""
+        return next((name for name in self.inputs() if name != "uid"), None)
 
     def needs(self, state: Any) -> tuple[str, ...]:
         """Returns the columns that the next ``summarise`` reads; empty when that round is idle.
