@@ -39,6 +39,8 @@ INDEX_SCHEMA = pa.schema(
         pa.field("image_bytes", pa.int64(), False),
         pa.field("width", pa.int32(), False),  # pixels, 0 when unknown
         pa.field("height", pa.int32(), False),
+        pa.field("original_width", pa.int32(), False),  # before the download resized it, as the json says; else width
+        pa.field("original_height", pa.int32(), False),
     ]
 )
 
