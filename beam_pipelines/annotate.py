@@ -36,7 +36,7 @@ def plan(config: AnnotateConfig, problems: planning.Problems) -> driver.Work | N
     """Finds out which columns there are and what the annotators need."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
-    annotation = annotating.plan_annotate(config, problems, sets or {})
+    annotation = annotating.plan_annotate(config, problems, sets or {}, refs or [])
     record = problems.collect(workspace.check_output, config, "annotate") if refs else None
     if problems or annotation is None or refs is None or record is None:
         return None

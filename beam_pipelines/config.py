@@ -84,6 +84,11 @@ COLUMN_SETS = {
     "language": "language of the caption by fastText: label, probability",
     "cld3": "language of the caption by CLD3: label, probability",
     "caption": "counts of the caption: words, characters, tokens",
+    "negclip": "negCLIPLoss: score",
+    "normsim_2": "2-norm of the similarities to target images: score",
+    "normsim_inf": "greatest similarity to a target image: score",
+    "vas": "variance alignment with target images: score",
+    "clipscore": "CLIPScore, the rescaled cosine: score",
 }
 """What ``annotate`` can add, in words."""
 
@@ -100,6 +105,14 @@ class AnnotateConfig(Config):
         "fastText model that finds the language, FILE[#sha256=HEX], such as lid.176.bin; default: the packaged "
         "lid.176.ftz",
     )
+    model: str = flag(
+        "", "column set whose embeddings and score the related scores are made of; default: the only one there is"
+    )
+    target: str = flag("", "embeddings of target images by the same network, .npy or .safetensors; unit rows")
+    temperature: float = flag(0.01, "of negclip; that of the model's training")
+    batch: int = flag(32_768, "pairs in a random batch of negclip, never of more than one shard")
+    repeats: int = flag(10, "random batches that negclip puts each pair in")
+    seed: int = flag(0, "of the random batches")
 
     def wanted(self) -> list[str]:
         """Returns the names of the column sets, each once, in the order of the flag."""
@@ -114,6 +127,11 @@ class AnnotateConfig(Config):
                 near = difflib.get_close_matches(name, COLUMN_SETS, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMN_SETS)}"
                 found.append(f"--columns {name} is unknown; {hint}")
+        if not self.temperature >= 0.005:
+            found.append(f"--temperature must be at least 0.005, got {self.temperature}; 0.01 is OpenAI's")
+        for name, least in (("batch", 2), ("repeats", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                found.append(f"--{name} must be at least {least}, got {getattr(self, name)}")
         return found
 
 

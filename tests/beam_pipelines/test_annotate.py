@@ -99,3 +99,56 @@ def test_everything_wrong_is_told_at_once(winnow, scored, tmp_path):
     code, _, stderr = winnow("annotate", "--output", scored)
     assert (code, "--columns is missing" in stderr) == (2, True)
     assert not (scored / "columns/caption").exists()
+
+
+def test_related_scores_are_columns_that_a_recipe_reads(winnow, scored, tmp_path):
+    image = pq.read_table(scored / "columns/net/00000.parquet")["image"].to_pylist()
+    np.save(tmp_path / "target.npy", np.array(image[:3], np.float16))
+    names = ["negclip", "normsim_2", "normsim_inf", "vas", "clipscore"]
+    flags = ["--output", scored, "--columns", ",".join(names), "--target", tmp_path / "target.npy"]
+    batches = ["--batch", 4, "--repeats", 3, "--temperature", 0.07]
+    code, _, stderr = winnow("annotate", *flags, *batches)
+    assert code == 0, stderr
+    before = digests(scored)
+    for name in names:
+        parts = []
+        for shard in ("00000", "00001", "00002"):
+            found = pq.read_table(scored / f"columns/{name}/{shard}.parquet")["score"].to_numpy()
+            score = pq.read_table(scored / f"columns/net/{shard}.parquet")["score"].to_numpy()
+            np.testing.assert_array_equal(np.isnan(found), np.isnan(score))
+            parts.append(found)
+        assert np.nanstd(np.concatenate(parts)) > 0
+    nearest = pq.read_table(scored / "columns/normsim_inf/00000.parquet")["score"].to_numpy()
+    np.testing.assert_allclose(nearest[:3], 1, atol=1e-3)
+    for path in scored.glob("columns/*/00001.parquet"):
+        if path.parent.name in names:
+            path.unlink()
+    workers = ["--direct_num_workers", "2", "--direct_running_mode", "multi_threading"]
+    assert winnow("annotate", *flags, *batches, *workers)[0] == 0
+    assert digests(scored) == before
+    code, _, stderr = winnow("select", "--output", scored, "--recipe", "negclip_normsim", "--max_reject_fraction", 0.2)
+    assert code == 0, stderr
+    valid = sum(np.isfinite(pq.read_table(path)["score"].to_numpy()).sum() for path in scored.glob("columns/vas/*"))
+    assert len(np.load(scored / "subset.npy")) == int(0.2 * valid + 0.5)
+
+
+def test_another_parameter_writes_the_column_again(winnow, scored):
+    flags = ["--output", scored, "--columns", "negclip,caption"]
+    assert winnow("annotate", *flags, "--temperature", 0.07)[0] == 0
+    code, stdout, _ = winnow("annotate", *flags, "--temperature", 0.01, "--dry_run")
+    assert (code, json.loads(stdout)["to_annotate"]) == (0, 3)
+    code, stdout, _ = winnow("annotate", *flags, "--temperature", 0.07, "--dry_run")
+    assert (code, json.loads(stdout)["to_annotate"]) == (0, 0)
+
+
+def test_what_related_scores_lack_is_told(winnow, scored, tmp_path):
+    np.save(tmp_path / "t.npy", np.eye(3, dtype=np.float32))
+    for flags, problem in (
+        (["--columns", "vas"], "--columns vas needs --target FILE"),
+        (["--columns", "negclip", "--model", "nett"], "--model nett is no column set with a score and embeddings"),
+        (["--columns", "vas", "--target", tmp_path / "t.npy"], "has 3 dimensions, net.image 16"),
+        (["--columns", "negclip", "--temperature", 0], "--temperature must be at least 0.005"),
+        (["--columns", "negclip", "--batch", 1, "--repeats", 0], "--repeats must be at least 1"),
+    ):
+        code, _, stderr = winnow("annotate", "--output", scored, *flags)
+        assert (code, problem in stderr) == (2, True), stderr

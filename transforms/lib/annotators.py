@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -32,6 +32,10 @@ class Annotator(abc.ABC):
     @abc.abstractmethod
     def inputs(self) -> tuple[str, ...]:
         """Returns the columns it reads, ``set.column`` or ``uid``; a NaN in a float one makes a row invalid."""
+
+    def problems(self, types: Mapping[str, pa.DataType]) -> list[str]:
+        """Returns what is wrong with the inputs, of which ``types`` tells the types, one line each with its cure."""
+        return []
 
     @abc.abstractmethod
     def load(self, fetch: Fetch) -> Annotate:

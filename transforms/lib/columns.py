@@ -22,7 +22,7 @@ from transforms.lib.errors import ConfigError
 
 INDEX = "index"
 OK = "ok"
-ANNOTATED = ("language", "cld3", "caption")
+ANNOTATED = ("language", "cld3", "caption", "negclip", "normsim_2", "normsim_inf", "vas", "clipscore")
 """Column sets that ``annotate`` adds."""
 
 INDEX_SCHEMA = pa.schema(

