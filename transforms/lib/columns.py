@@ -101,7 +101,7 @@ def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
         table.replace_schema_metadata(named),
         sink,
         compression=compression,
-        use_dictionary=[name for name in plain if name in ("status", "step", "image_extension")],
+        use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label")],
     )
     return sink.getvalue()
 
