@@ -36,17 +36,20 @@ class AnnotateSettings:
         """Returns the reader of an annotator's blocks."""
         return BlockReader(Store(self.root), {name: self.where[name] for name in annotator.inputs()})
 
-    def stamp(self, annotator: Annotator, shard: str) -> str:
-        """Returns the stamp of a column set of a shard: what makes it, and the stamps of what it is made from."""
-        sets = sorted({columns.INDEX, *(self.where[name][0] for name in annotator.inputs())})
-        inputs = {owner: Store(self.root).facts(owner, shard).get("stamp", "") for owner in sets}
-        return stamps.stamp(inputs=inputs, **annotator.made_by())
-
     def missing(self, shard: str) -> dict[str, str]:
-        """Returns column set -> stamp of the sets that a shard lacks or that were made from something else."""
-        wanted = {annotator.name: self.stamp(annotator, shard) for annotator in self.annotators}
+        """Returns column set -> stamp of the sets that a shard lacks or that were made from something else.
+
+        A stamp is made of what makes the set, and of the stamps of the sets that it is made from.
+        """
         store = Store(self.root)
-        return {name: stamp for name, stamp in wanted.items() if store.facts(name, shard).get("stamp") != stamp}
+        reads = {a.name: sorted({columns.INDEX, *(self.where[n][0] for n in a.inputs())}) for a in self.annotators}
+        sets = {*reads, *(owner for owners in reads.values() for owner in owners)}
+        found = {owner: store.facts(owner, shard).get("stamp", "") for owner in sets}
+        wanted = {
+            a.name: stamps.stamp(inputs={owner: found[owner] for owner in reads[a.name]}, **a.made_by())
+            for a in self.annotators
+        }
+        return {name: stamp for name, stamp in wanted.items() if found[name] != stamp}
 
 
 class Annotated(NamedTuple):
