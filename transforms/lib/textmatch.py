@@ -30,8 +30,8 @@ def count_matches(captions: NDArray[Any] | pa.Array, matcher: wordnets.Matcher) 
     distinct = words.flatten().dictionary_encode()
     known = np.array([matcher.matches(word) for word in distinct.dictionary.to_pylist()], bool)
     hits = np.concatenate([[0], np.cumsum(known[distinct.indices.to_numpy(zero_copy_only=False)])])
-    starts = words.offsets.to_numpy() - words.offsets[0].as_py()
-    counts: NDArray[np.int64] = hits[starts[1:]] - hits[starts[:-1]]
+    ends = np.cumsum(pc.list_value_length(words).to_numpy(zero_copy_only=False))
+    counts: NDArray[np.int64] = np.diff(hits[ends], prepend=0)
     return counts
 
 

@@ -40,7 +40,16 @@ def test_a_band_is_one_top_less_another(rows, drop):
         assert found[name] == [a and not b for a, b in zip(outer[name], inner[name], strict=True)]
 
 
-def test_exactly_the_stated_number_is_kept_in_any_order(monkeypatch):
+def test_the_margin_is_the_distance_to_the_nearer_bound():
+    made = block("a", [n / 10 for n in range(10)], [f"{n:032x}" for n in range(10)])
+    steps = [Band("b", drop=0.2, fraction=0.6)]
+    verdict = steps[0].apply(made, oracles.fit(steps, [made])[0])
+    assert (verdict.copies > 0).tolist() == [False] * 4 + [True] * 4 + [False] * 2
+    # 0.4 is the lowest that is kept, 0.8 the lowest that is dropped again
+    np.testing.assert_allclose(verdict.margin, [-0.4, -0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.1, 0, -0.1], atol=1e-6)
+
+
+def test_exactly_the_stated_number_is_kept_in_any_order():
     random = np.random.default_rng(0)
     shards = {
         f"s{n}": (random.integers(0, 9, 100) / 8, [f"{100 * n + row:032x}" for row in range(100)]) for n in range(3)
