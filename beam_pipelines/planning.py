@@ -171,7 +171,7 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
     files = {name: found for step in recipe.steps for name, found in step_files(step, problems).items()}
     if problems:
         return None
-    shown = next((place for name, place in where.items() if name != "uid"), None)
+    shown = next((where[name] for step in recipe.steps if (name := step.score())), None)
     scores = [(owner, "score") for owner, names in sorted(sets.items()) if "score" in names]
     score = shown or (scores[0] if scores else None)
     settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)

@@ -17,6 +17,8 @@ from transforms.lib import columns, stamps
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
 
+_STATUS = "winnow status"  # no column is called so: a recipe may ask for index.status itself
+
 
 @dataclasses.dataclass(frozen=True)
 class Store:
@@ -69,26 +71,33 @@ class Store:
         with storage.open_read(self.uri(column_set, shard)) as file:
             return pq.read_table(io.BytesIO(file.read()) if names is None else file, columns=names)
 
-    def arrays(self, shard: str, wanted: Mapping[str, tuple[str, str]]) -> dict[str, NDArray[Any]]:
+    def arrays(
+        self, shard: str, wanted: Mapping[str, tuple[str, str]], if_float: Mapping[str, tuple[str, str]] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Reads columns of one shard as arrays.
 
         Args:
           shard: its name.
           wanted: name -> (column set, column).
+          if_float: the same, of columns that are read only where they hold one float a row.
 
         Returns:
-          name -> array ``[n]`` (``[n, 2]`` for uid, ``[n, dim]`` for embeddings).
+          name -> array ``[n]`` of its type (of str for text, ``[n, 2]`` for uid, ``[n, dim]`` for embeddings).
 
         Raises:
           ValueError: the column sets are not row-aligned.
         """
         by_set: dict[str, dict[str, str]] = {}
-        for name, (owner, column) in wanted.items():
+        for name, (owner, column) in {**(if_float or {}), **wanted}.items():
             by_set.setdefault(owner, {})[name] = column
         found: dict[str, NDArray[Any]] = {}
         for owner, names in by_set.items():
-            table = self.read(owner, shard, list(dict.fromkeys(names.values())))
-            found.update({name: columns.to_numpy(column, table[column]) for name, column in names.items()})
+            with storage.open_read(self.uri(owner, shard)) as file:
+                stored = pq.ParquetFile(file)
+                schema = stored.schema_arrow
+                read = {n: c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)}
+                table = stored.read(list(dict.fromkeys(read.values())))
+            found.update({name: columns.to_numpy(column, table[column]) for name, column in read.items()})
         if len({len(values) for values in found.values()}) > 1:
             raise ValueError(f"the column sets of shard {shard} differ in length; score it again")
         return found
@@ -112,14 +121,14 @@ class BlockReader:
         """Returns a block with the columns ``names``.
 
         A row is valid when its status is ok and every float column of the whole recipe has a finite value, so that
-        all rounds of all steps count the same rows.
+        all rounds of all steps count the same rows. Text, whole numbers and embeddings are read only where asked for.
         """
-        floats = {name: place for name, place in self.where.items() if name != "uid"}
-        wanted = {"status": (columns.INDEX, "status"), **floats, **{name: self.where[name] for name in names}}
-        arrays = self.store.arrays(ref.name, wanted)
-        valid: NDArray[np.bool_] = arrays.pop("status") == columns.OK
-        for name in floats:
-            if arrays[name].dtype.kind == "f":
-                valid = valid & np.isfinite(arrays[name])
+        wanted = {_STATUS: (columns.INDEX, "status"), **{name: self.where[name] for name in names}}
+        others = {name: place for name, place in self.where.items() if name != "uid"}
+        arrays = self.store.arrays(ref.name, wanted, others)
+        valid: NDArray[np.bool_] = arrays.pop(_STATUS) == columns.OK
+        for values in arrays.values():
+            if values.dtype.kind == "f" and values.ndim == 1:
+                valid = valid & np.isfinite(values)
         files = {name: storage.fetch(uri) for name, uri in self.files.items()}
         return Block(ref.name, arrays, valid, valid.astype(np.uint16), files)

@@ -23,10 +23,11 @@ def store_of(tmp_path, shards):
     """Writes index and scores of shards given as name -> (scores, uids); NaN stands for a rejected sample."""
     store = Store(str(tmp_path))
     refs = []
+    sizes = dict.fromkeys(("width", "height", "original_width", "original_height"), 0)
     for name, (scores, ids) in shards.items():
         rows = [
             {**dict.fromkeys(columns.INDEX_SCHEMA.names, ""), "uid": uid, "offset": 0, "length": 0, "image_bytes": 0,
-             "width": 0, "height": 0, "status": "ok" if np.isfinite(score) else "image_missing"}
+             **sizes, "status": "ok" if np.isfinite(score) else "image_missing"}
             for score, uid in zip(scores, ids, strict=True)
         ]  # fmt: skip
         store.write("index", name, pa.Table.from_pylist(rows, columns.INDEX_SCHEMA), "s")
@@ -115,3 +116,17 @@ def test_column_sets_of_different_length_are_refused(tmp_path):
     store.write("net", "a", columns.score_table(np.zeros(3, np.float32), zeros, zeros), "s")
     with pytest.raises(ValueError, match="differ in length; score it again"):
         BlockReader(store, WHERE).block(refs[0], ("score",))
+
+
+def test_text_and_whole_numbers_reach_a_step_as_they_are(tmp_path):
+    store, refs = store_of(tmp_path, {"a": ([0.1, np.nan, 0.3], [str(n) * 32 for n in range(3)])})
+    table = pa.table({"label": ["en", "", "de"], "words": pa.array([3, 0, 70_000], pa.int32())})
+    store.write("made", "a", table, "s")
+    where = {**WHERE, "made.label": ("made", "label"), "made.words": ("made", "words"), "image": ("net", "image")}
+    reader = BlockReader(store, where)
+    block = reader.block(refs[0], ("made.label", "made.words"))
+    assert block.columns["made.label"].tolist() == ["en", "", "de"]
+    assert block.columns["made.words"].tolist() == [3, 0, 70_000]
+    assert block.valid.tolist() == [True, False, True]
+    plain = reader.block(refs[0], ("score",))
+    assert set(plain.columns) == {"score"}, "what no round asks for is not read"

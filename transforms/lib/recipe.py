@@ -10,12 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.band import Band
+from transforms.lib.captionlength import CaptionLength
 from transforms.lib.errors import ConfigError
+from transforms.lib.imagesize import ImageSize
+from transforms.lib.keeplanguage import KeepLanguage
+from transforms.lib.metaclip import MetaClip
 from transforms.lib.steps import Block, Step, Threshold
 from transforms.lib.subsets import Subset
+from transforms.lib.textmatch import TextMatch
 from transforms.lib.topfraction import TopFraction
 
 STEPS: dict[str, type[Step]] = {step.kind: step for step in (Subset, Threshold, TopFraction)}
+STEPS |= {step.kind: step for step in (Band, CaptionLength, ImageSize, KeepLanguage, MetaClip, TextMatch)}
 
 KEPT = -1
 REJECTED = -2

@@ -30,7 +30,8 @@ class Block:
 
     Attributes:
       shard: name of the shard; rows are numbered in tar order from 0.
-      columns: the columns that the step asked for, each ``[n]``; ``uid`` is uint64 ``[n, 2]``.
+      columns: the columns that the step asked for, each ``[n]``, text as an object array of str; ``uid`` is
+        uint64 ``[n, 2]``.
       valid: bool ``[n]``; False for a rejected sample, which no step may count or keep.
       copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
       files: ``label.parameter`` -> local path, of the files that the recipe's steps name.
@@ -59,6 +60,12 @@ class Verdict:
 
     copies: NDArray[np.uint16]
     margin: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, block: Block, inside: Bool, margin: NDArray[Any]) -> Verdict:
+        """Returns the verdict that keeps the copies of the rows ``inside``; bool ``[n]``."""
+        copies = np.where(block.alive & inside, block.copies, 0).astype(np.uint16)
+        return cls(copies, margin.astype(np.float32))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +105,10 @@ class Step(abc.ABC):
     @abc.abstractmethod
     def sentence(self) -> str:
         """Returns what the step does, in words."""
+
+    def score(self) -> str | None:
+        """Returns the float column by which the step decides, for the report; None when there is none."""
+        return next((name for name in self.inputs() if name != "uid"), None)
 
     def needs(self, state: Any) -> tuple[str, ...]:
         """Returns the columns that the next ``summarise`` reads; empty when that round is idle.
@@ -153,8 +164,7 @@ class Threshold(Step):
 
     def apply(self, block: Block, state: Any) -> Verdict:
         margin = block.columns[self.column].astype(np.float32) - np.float32(self.at_least)
-        keep = block.alive & (margin >= 0)
-        return Verdict(np.where(keep, block.copies, 0).astype(np.uint16), margin)
+        return Verdict.of(block, margin >= 0, margin)
 
     def sentence(self) -> str:
         return f"Keep samples whose {self.column} is at least {self.at_least:g}."
