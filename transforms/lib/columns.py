@@ -109,12 +109,15 @@ def facts_of(file: BinaryIO) -> dict[str, str]:
     return {k[len(prefix) :].decode(): v.decode() for k, v in metadata.items() if k.startswith(prefix)}
 
 
-def resolve(names: Iterable[str], sets: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+def resolve(
+    names: Iterable[str], sets: Mapping[str, Sequence[str]], cures: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, str]]:
     """Finds the column set of each column name.
 
     Args:
       names: ``set.column`` or bare column names.
       sets: column set -> its columns.
+      cures: column name -> how to get it, for the message about one that is nowhere.
 
     Returns:
       name -> (set, column).
@@ -137,7 +140,8 @@ def resolve(names: Iterable[str], sets: Mapping[str, Sequence[str]]) -> dict[str
         else:
             near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))}"
-            problems.append(f"no column set has {name!r}: {hint} `winnow score` adds the columns of a model")
+            cure = (cures or {}).get(name) or "`winnow score` adds the columns of a model"
+            problems.append(f"no column set has {name!r}: {hint} {cure}")
     if problems:
         raise ConfigError(problems)
     return found
