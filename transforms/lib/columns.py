@@ -2,7 +2,7 @@
 
 A file carries its stamp, so that work whose result exists is skipped, and nothing that depends on
 the clock, so that equal inputs give equal bytes. A column is named ``set.column``; a bare name stands
-for the only set that has it.
+for the only set that has it, or else for the score of the set of that name.
 """
 
 from __future__ import annotations
@@ -130,6 +130,7 @@ def resolve(
     every = [f"{owner}.{column}" for owner in sets for column in sets[owner]]
     for name in names:
         matches = [full for full in every if name == full or full.partition(".")[2] == name]
+        matches = matches or [full for full in every if full == f"{name}.score"]
         if name == "uid":
             matches = [f"{INDEX}.uid"]
         if len(matches) == 1:

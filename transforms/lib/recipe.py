@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.errors import ConfigError
+from transforms.lib.mixing import Mix
 from transforms.lib.steps import Block, Step, Threshold
 from transforms.lib.subsets import Subset
 from transforms.lib.topfraction import TopFraction
 
-STEPS: dict[str, type[Step]] = {step.kind: step for step in (Subset, Threshold, TopFraction)}
+STEPS: dict[str, type[Step]] = {step.kind: step for step in (Mix, Subset, Threshold, TopFraction)}
 
 KEPT = -1
 REJECTED = -2
