@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from transforms.lib.errors import ConfigError
 from transforms.lib.mixing import Mix
+from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
 from transforms.lib.steps import Block, Step, Threshold
 from transforms.lib.subsets import Subset
 from transforms.lib.topfraction import TopFraction
 
-STEPS: dict[str, type[Step]] = {step.kind: step for step in (Mix, Subset, Threshold, TopFraction)}
+_KINDS = (HardCapSample, Mix, RandomFraction, Sample, SoftCapSample, Subset, Threshold, TopFraction)
+STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 
 KEPT = -1
 REJECTED = -2
@@ -174,6 +176,8 @@ def _typed(step: Step, values: Mapping[str, object], found: list[str]) -> dict[s
         kind = type(getattr(step, fields[name]))
         try:
             typed[fields[name]] = _BOOLS[str(value).lower()] if kind is bool else kind(value)
+            if kind is int and isinstance(value, float) and value != int(value):
+                raise ValueError("not whole")
         except (KeyError, TypeError, ValueError):
             found.append(f"{step.label}.{name} must be of type {kind.__name__}, got {value!r}")
     return typed

@@ -216,6 +216,20 @@ def uniform(pairs: U64Array, seed: int) -> npt.NDArray[np.float64]:
     return (keyed_hash(pairs, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def stream(hashes: U64Array, number: U64Array | int) -> U64Array:
+    """Returns the ``number``-th of each uid's endless stream of random integers, by SplitMix64; fixed for ever.
+
+    Args:
+      hashes: uint64, any shape; the ``keyed_hash`` of uids.
+      number: from 0; broadcast against ``hashes``.
+
+    Returns:
+      uint64: ``mix(hash + (number + 1) * g)``, in the words of ``keyed_hash``.
+    """
+    steps = np.atleast_1d(np.asarray(number, np.uint64)) + np.uint64(1)
+    return _mix(hashes + steps * np.uint64(_GOLDEN))
+
+
 def _mix(value: U64Array) -> U64Array:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
