@@ -103,7 +103,9 @@ def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int]:
     result = pipeline.run()
     result.wait_until_finish()
     found = result.metrics().query()["counters"]
-    own = [metric for metric in found if metric.key.metric.namespace in ("score", "select", "reshard", "verify")]
+    own = [
+        metric for metric in found if metric.key.metric.namespace in ("score", "import", "select", "reshard", "verify")
+    ]
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"

@@ -47,7 +47,7 @@ def uid_of(members_json: Mapping[str, Any] | None, *, shard: str, key: str, imag
     value = None if members_json is None else members_json.get("uid")
     if value is None:
         return _hashed(shard.encode(), key.encode(), hashlib.sha256(image).digest(), caption.encode())
-    if not isinstance(value, str) or not _HEX_UID.fullmatch(value):
+    if not isinstance(value, str) or not is_uid(value):
         raise SampleError(Reason.UID_INVALID, f"{value!r}"[:100])
     return value.lower().zfill(32)
 
@@ -58,6 +58,11 @@ def _hashed(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()[:32]
+
+
+def is_uid(text: str) -> bool:
+    """Tells whether a text is a uid as tables and json members have it: 1 to 32 hex digits."""
+    return _HEX_UID.fullmatch(text) is not None
 
 
 def pairs(uids: Sequence[str]) -> U64Array:
