@@ -25,7 +25,7 @@ from transforms.lib.errors import CapacityError
 
 ROUNDS = 6  # four to find the bin, of which all but one are for pools of one uid; one to split it, one to order it
 GATHERED = 1 << 16  # events that are ordered in one place
-_CHUNK = 1 << 13  # events simulated at once: their arrays stay in the processor's cache
+_CHUNK = 1 << 14  # events simulated at once: their arrays stay in the processor's cache
 _EVENT = np.dtype([("time", "<f8"), *ties.FIELDS, ("copy", "<i8")])
 _COARSE, _FINE, _GATHER, _DONE = "coarse", "fine", "gather", "done"
 

@@ -79,8 +79,12 @@ def pairs(uids: Sequence[str]) -> U64Array:
     """
     if any(len(uid) != 32 for uid in uids):
         raise ValueError("every uid must have 32 hex digits")
-    raw = unhexlify("".join(uids))
-    return np.frombuffer(raw, ">u8").reshape(-1, 2).astype(np.uint64)
+    return pairs_of_digits("".join(uids))
+
+
+def pairs_of_digits(digits: str | memoryview) -> U64Array:
+    """Converts the digits of n uids, 32 each and nothing between them; as ``pairs``, raising what it raises."""
+    return np.frombuffer(unhexlify(digits), ">u8").reshape(-1, 2).astype(np.uint64)
 
 
 def to_hex(pairs: U64Array) -> list[str]:
