@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from typing import Any
 
 DEFAULT_MODEL = "tinyclip"
@@ -262,6 +263,31 @@ class TrainConfig(Config):
         return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportConfig(Config):
+    """Flags of ``import-scores``."""
+
+    input: tuple[str, ...] = flag(
+        (), "table of scores, .parquet or .csv with a header; a glob; may be repeated (required)"
+    )
+    by: str = flag("uid", "what names a sample, and the column of the table that has it: uid or key")
+    name: str = flag("", "name of the column set to write (required)")
+    columns: tuple[str, ...] = flag((), "column of numbers to import; may be repeated; default: all of them")
+    min_coverage: float = flag(1.0, "fail when a smaller share of the readable samples has all values, in [0, 1]")
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.input:
+            found.append("--input is missing; name the tables, for example --input scores.parquet")
+        if self.by not in ("uid", "key"):
+            found.append(f"--by must be uid or key, got {self.by!r}")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            found.append(f"--name must be letters, digits, _ and -, got {self.name!r}; it names the column set")
+        if not 0 <= self.min_coverage <= 1:
+            found.append(f"--min_coverage must be in [0, 1], got {self.min_coverage}")
+        return found
+
+
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 
 JOBS: dict[str, tuple[type[Config], str]] = {
@@ -270,6 +296,7 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
+    "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
 }

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from beam_pipelines.planning import Problems
 
-_OURS = re.compile(r"(?:EmptyPoolError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE)
+_OURS = re.compile(
+    r"(?:EmptyPoolError|CapacityError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE
+)
 
 _WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
-_NAMESPACES = ("score", "annotate", "select", "reshard", "verify")  # of our own counters
+_NAMESPACES = ("score", "annotate", "import", "select", "reshard", "verify")  # of our own counters
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ EXAMPLES = {
     "annotate": "winnow annotate --output out --columns language,caption",
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
+    "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
 }

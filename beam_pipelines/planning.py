@@ -114,7 +114,8 @@ class SelectPlan:
     facts: dict[str, Any]
 
     def _reads_score(self, step: Step) -> bool:
-        return self.settings.score in [self.settings.where[name] for name in step.inputs()]
+        where = self.settings.where
+        return self.settings.score in [where[name] for name in step.inputs() if name in where]
 
     def report(self, pool: str) -> ReportFacts:
         """Returns what the report says beside the books; ``pool`` is the input as the user wrote it."""
@@ -165,13 +166,15 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
     in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1
     fraction = config.keep_fraction if in_range else None
     recipe = problems.collect(load_recipe, config.recipe, keep_fraction=fraction, overrides=overrides, seed=config.seed)
-    where = problems.collect(columns.resolve, recipe.inputs(), sets) if recipe and sets else None
+    where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.cures()) if recipe and sets else None
+    if recipe:
+        problems.collect(recipe.check_made, sets)
     if problems or recipe is None or where is None:
         return None
     files = {name: found for step in recipe.steps for name, found in step_files(step, problems).items()}
     if problems:
         return None
-    shown = next((where[name] for step in recipe.steps if (name := step.score())), None)
+    shown = next((where[name] for step in recipe.steps if (name := step.score()) in where), None)
     scores = [(owner, "score") for owner, names in sorted(sets.items()) if "score" in names]
     score = shown or (scores[0] if scores else None)
     settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)

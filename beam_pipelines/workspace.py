@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_pipelines.config import Config
+from beam_pipelines.config import Config, ImportConfig
 from transforms import storage
 from transforms.lib import columns, stamps, textreport, uids
 from transforms.lib.errors import InputError
@@ -88,7 +88,8 @@ def check_output(config: Config, job: str) -> dict[str, Any]:
     storage.check_writable(config.output)
     data = storage.read_if_exists(storage.join(config.output, "run.json"))
     mine = config.recorded()
-    pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine and mine.get("input")}
+    reads_pool = mine.get("input") and not isinstance(config, ImportConfig)
+    pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine and reads_pool}
     if data is None:
         if next(storage.children(config.output), None) is not None:
             raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")

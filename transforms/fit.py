@@ -54,14 +54,12 @@ class _Round:
 
     def summarise(self, ref: FeatureRef, states: States) -> Any:
         step, state = self.steps[self.number], states[self.number]
-        names = {*step.needs(state)}
-        if not names:
+        needs = step.needs(state)
+        if not needs:
             return None
-        for earlier in self.steps[: self.number]:
-            names.update(earlier.inputs())
-        block = self.reader.block(ref, sorted(names))
-        copies = recipes.decide(self.steps[: self.number], block, states[: self.number]).copies
-        return step.summarise(dataclasses.replace(block, copies=copies), state)
+        earlier = self.steps[: self.number]
+        block = self.reader.block(ref, sorted(recipes.stored_inputs(earlier, needs)))
+        return step.summarise(recipes.advance(earlier, block, states[: self.number]), state)
 
     def solve(self, summary: Any, states: States) -> States:
         step = self.steps[self.number]

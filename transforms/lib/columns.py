@@ -2,7 +2,7 @@
 
 A file carries its stamp, so that work whose result exists is skipped, and nothing that depends on
 the clock, so that equal inputs give equal bytes. A column is named ``set.column``; a bare name stands
-for the only set that has it.
+for the only set that has it, or else for the score of the set of that name.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -113,12 +114,15 @@ def facts_of(file: BinaryIO) -> dict[str, str]:
     return {k[len(prefix) :].decode(): v.decode() for k, v in metadata.items() if k.startswith(prefix)}
 
 
-def resolve(names: Iterable[str], sets: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, str]]:
+def resolve(
+    names: Iterable[str], sets: Mapping[str, Sequence[str]], cures: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, str]]:
     """Finds the column set of each column name.
 
     Args:
       names: ``set.column`` or bare column names.
       sets: column set -> its columns.
+      cures: column name -> how to get it, for the message about one that is nowhere.
 
     Returns:
       name -> (set, column).
@@ -131,6 +135,7 @@ def resolve(names: Iterable[str], sets: Mapping[str, Sequence[str]]) -> dict[str
     every = [f"{owner}.{column}" for owner in sets for column in sets[owner]]
     for name in names:
         matches = [full for full in every if name == full or full.partition(".")[2] == name]
+        matches = matches or [full for full in every if full == f"{name}.score"]
         if name == "uid":
             matches = [f"{INDEX}.uid"]
         if len(matches) == 1:
@@ -141,7 +146,7 @@ def resolve(names: Iterable[str], sets: Mapping[str, Sequence[str]]) -> dict[str
         else:
             near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))};"
-            problems.append(f"no column set has {name!r}: {hint} {_adds(name)}")
+            problems.append(f"no column set has {name!r}: {hint} {(cures or {}).get(name) or _adds(name)}")
     if problems:
         raise ConfigError(problems)
     return found
@@ -156,8 +161,21 @@ def _adds(name: str) -> str:
 def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """Returns a column as ``[n]``; uids as uint64 ``[n, 2]`` (zero where there is none), embeddings as ``[n, dim]``."""
     if name == "uid":
-        return uids.pairs([value or "0" * 32 for value in column.to_pylist()])
+        return _uid_pairs(column)
     if pa.types.is_fixed_size_list(column.type):
         return embeddings(column)
     values: NDArray[Any] = column.to_numpy()
     return values
+
+
+def _uid_pairs(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Returns uint64 ``[n, 2]`` from uids as text, straight from Arrow's memory; an empty one becomes zero."""
+    filled = pc.if_else(pc.equal(column, ""), "0" * 32, column)
+    array = pa.concat_arrays(filled.chunks) if filled.num_chunks else pa.array([], pa.string())
+    if not len(array):
+        return np.zeros((0, 2), np.uint64)
+    if pc.min_max(pc.binary_length(array)).as_py() != {"min": 32, "max": 32}:
+        raise ValueError("every uid must have 32 hex digits")
+    _, offsets, digits = array.buffers()
+    start = int(np.frombuffer(offsets, np.int32)[array.offset])
+    return uids.pairs_of_digits(memoryview(digits)[start : start + 32 * len(array)])

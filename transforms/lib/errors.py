@@ -6,6 +6,7 @@ CurationError
 ├─ SampleError       one sample is bad; becomes a row with its reason      worker, job goes on
 ├─ ShardError        the rest of one shard is bad; the same                worker, job goes on
 ├─ EmptyPoolError    there is nothing to measure                           job fails, exit 1
+├─ CapacityError     the pool cannot give what a step is told to take      job fails, exit 1
 └─ AccountsError     books do not close, or too many samples rejected      job fails, exit 1
 
 Anything else is a bug or an outage: it crashes loudly and the runner retries.
@@ -103,6 +104,10 @@ class ShardError(CurationError):
 
 class EmptyPoolError(CurationError):
     """There is no sample to measure, so no threshold exists."""
+
+
+class CapacityError(CurationError):
+    """A step is told to take more copies than this pool, or a decision, can hold; the message has the cure."""
 
 
 class AccountsError(CurationError):

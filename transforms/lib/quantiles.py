@@ -40,9 +40,12 @@ def ordered_bits(scores: ArrayLike) -> NDArray[np.uint32]:
 
 def score_of(bits: int) -> float:
     """Returns the float32 score whose ``ordered_bits`` is ``bits``, as a Python float."""
-    value = np.uint32(bits)
-    raw = value & ~_SIGN if value & _SIGN else ~value
-    return float(np.asarray(raw, np.uint32).view(np.float32))
+    return float(scores_of(np.array([bits], np.uint32))[0])
+
+
+def scores_of(bits: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """Returns the float32 scores ``[n]`` whose ``ordered_bits`` are ``bits``."""
+    return np.where(bits & _SIGN, bits & ~_SIGN, ~bits).view(np.float32)
 
 
 def count_high(keys: NDArray[np.unsignedinteger], bits: int = 32) -> Counts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,16 +17,24 @@ from transforms.lib.errors import ConfigError
 from transforms.lib.imagesize import ImageSize
 from transforms.lib.keeplanguage import KeepLanguage
 from transforms.lib.metaclip import MetaClip
+from transforms.lib.mixing import Mix
+from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
 from transforms.lib.steps import Block, Step, Threshold
 from transforms.lib.subsets import Subset
 from transforms.lib.textmatch import TextMatch
 from transforms.lib.topfraction import TopFraction
 
-STEPS: dict[str, type[Step]] = {step.kind: step for step in (Subset, Threshold, TopFraction)}
-STEPS |= {step.kind: step for step in (Band, CaptionLength, ImageSize, KeepLanguage, MetaClip, TextMatch)}
+_KINDS = (
+    Band, CaptionLength, HardCapSample, ImageSize, KeepLanguage, MetaClip, Mix, RandomFraction, Sample, SoftCapSample,
+    Subset, TextMatch, Threshold, TopFraction,
+)  # fmt: skip
+STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 
 KEPT = -1
 REJECTED = -2
+
+_MADE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BOOLS = {"true": True, "false": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +52,33 @@ class Recipe:
     steps: tuple[Step, ...]
 
     def inputs(self) -> tuple[str, ...]:
-        """Returns every column that a step reads, without repeats, in order of first use."""
-        return tuple(dict.fromkeys(column for step in self.steps for column in step.inputs()))
+        """Returns every column of the store that a step reads, without repeats, in order of first use."""
+        return stored_inputs(self.steps)
+
+    def check_made(self, sets: Mapping[str, Sequence[str]]) -> None:
+        """Checks that no column that a step makes is in the store (column set -> columns) already.
+
+        Raises:
+          ConfigError: one is, so that its name would mean two things.
+        """
+        problems = [
+            f"{step.label}: the column {name!r} that it makes is in column set {owner} already; "
+            f"call it something else, for example mixed_{name}"
+            for step in self.steps
+            for name in step.makes()
+            for owner, names in sorted(sets.items())
+            if name in names
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    def cures(self) -> dict[str, str]:
+        """Returns column of the store -> how to get it, where a step knows."""
+        return {name: step.cure(name) for step in self.steps for name in step.inputs() if step.cure(name)}
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the recipe as plain values, for stamps and the manifest."""
-        steps = [{"kind": step.kind, **dataclasses.asdict(step)} for step in self.steps]
+        steps = [{"kind": s.kind, **{n.rstrip("_"): v for n, v in dataclasses.asdict(s).items()}} for s in self.steps]
         return {"name": self.name, "source": self.source, "steps": steps}
 
 
@@ -88,6 +118,7 @@ def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed:
     steps = [_step(entry, labels, seed, found) for entry in document["steps"]]
     built = _override([step for step in steps if step], overrides or {}, found)
     found += [line for step in built for line in step.problems()]
+    found += _made_problems(built)
     if found:
         raise ConfigError(found)
     return Recipe(str(document.get("name", "unnamed")), str(document.get("source", "")), tuple(built))
@@ -108,7 +139,7 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
     if label in labels:
         found.append(f"two steps are called {label}; give one of them a label")
     labels.add(label)
-    types = {field.name for field in dataclasses.fields(STEPS[kind])}
+    types = {*_parameters(STEPS[kind]), "label"}
     for name in sorted(set(values) - types):
         found.append(f"{label}.{name} is unknown; {kind} has {', '.join(sorted(types - {'label'}))}")
         del values[name]
@@ -117,19 +148,46 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
     return _changed(STEPS[kind](label=label), values, found)
 
 
+def _parameters(step: Step | type[Step]) -> dict[str, str]:
+    """Returns parameter as the YAML has it -> field; a field called ``as_`` is the parameter ``as``."""
+    return {field.name.rstrip("_"): field.name for field in dataclasses.fields(step) if field.name != "label"}
+
+
+def _made_problems(steps: Sequence[Step]) -> list[str]:
+    """Returns what is wrong with the columns that steps make for one another."""
+    found: list[str] = []
+    makers: dict[str, str] = {}
+    read: dict[str, str] = {}
+    for step in steps:
+        for name in step.inputs():
+            read.setdefault(name, step.label)
+        for name in step.makes():
+            if not _MADE.fullmatch(name) or name == "uid":
+                found.append(f"{step.label}: {name!r} cannot name a column; use letters, digits and _, and not uid")
+            elif name in makers:
+                found.append(f"{step.label}: the column {name!r} is made by {makers[name]} too; rename one of them")
+            elif name in read:
+                found.append(f"{read[name]} reads {name!r} before {step.label} makes it; put {step.label} first")
+            makers.setdefault(name, step.label)
+    return found
+
+
 def _changed(step: Step, values: Mapping[str, object], found: list[str]) -> Step:
     changes: dict[str, Any] = _typed(step, values, found)
     return dataclasses.replace(step, **changes)
 
 
 def _typed(step: Step, values: Mapping[str, object], found: list[str]) -> dict[str, object]:
-    """Returns the values as the types of the step's defaults."""
+    """Returns field -> value as the type of the step's default."""
     typed: dict[str, object] = {}
+    fields = _parameters(step)
     for name, value in values.items():
-        kind = type(getattr(step, name))
+        kind = type(getattr(step, fields[name]))
         try:
-            typed[name] = kind(value)
-        except (TypeError, ValueError):
+            typed[fields[name]] = _BOOLS[str(value).lower()] if kind is bool else kind(value)
+            if kind is int and isinstance(value, float) and value != int(value):
+                raise ValueError("not whole")
+        except (KeyError, TypeError, ValueError):
             found.append(f"{step.label}.{name} must be of type {kind.__name__}, got {value!r}")
     return typed
 
@@ -139,8 +197,8 @@ def _override(steps: Iterable[Step], overrides: Mapping[str, str], found: list[s
     for target, text in overrides.items():
         label, _, name = target.partition(".")
         step = built.get(label)
-        if step is None or name == "label" or name not in {field.name for field in dataclasses.fields(step)}:
-            known = [f"{s.label}.{f.name}" for s in built.values() for f in dataclasses.fields(s) if f.name != "label"]
+        if step is None or name not in _parameters(step):
+            known = [f"{s.label}.{parameter}" for s in built.values() for parameter in _parameters(s)]
             found.append(f"{target!r} is not a parameter of this recipe; known: {', '.join(known) or 'none'}")
             continue
         built[label] = _changed(step, {name: text}, found)
@@ -162,9 +220,19 @@ def keep_fraction_override(recipe: Recipe, keep_fraction: float) -> dict[str, st
     return {f"{labels[0]}.fraction": repr(keep_fraction)}
 
 
-def alive_copies(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> NDArray[np.uint16]:
-    """Returns uint16 ``[n]``: the copies that ``steps`` under their solved ``states`` leave."""
-    return decide(steps, block, states).copies
+def stored_inputs(steps: Sequence[Step], more: Iterable[str] = ()) -> tuple[str, ...]:
+    """Returns the columns of the store that ``steps`` read, then those of ``more``; what a step made is not in it."""
+    found: dict[str, None] = {}
+    made: set[str] = set()
+    for step in steps:
+        found.update(dict.fromkeys(name for name in step.inputs() if name not in made))
+        made.update(step.makes())
+    return tuple(found | dict.fromkeys(name for name in more if name not in made))
+
+
+def advance(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Block:
+    """Returns the block as the step after ``steps`` sees it: with the copies they leave and the columns they make."""
+    return _replay(steps, block, states)[0]
 
 
 def decide(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Decisions:
@@ -172,21 +240,27 @@ def decide(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Decisi
 
     Args:
       steps: in order.
-      block: all columns the steps read; its ``copies`` are ignored, every valid row starts with one copy.
+      block: all columns of the store that the steps read; its ``copies`` are ignored, every valid row starts with
+        one copy.
       states: the solved state of each step.
 
     Returns:
       Decisions with every row kept, dropped by exactly one step, or rejected.
     """
-    copies = block.valid.astype(np.uint16)
+    return _replay(steps, block, states)[1]
+
+
+def _replay(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> tuple[Block, Decisions]:
+    block = dataclasses.replace(block, copies=block.valid.astype(np.uint16))
     step_of = np.where(block.valid, KEPT, REJECTED).astype(np.int16)
     margin = np.where(block.valid, np.inf, np.nan).astype(np.float32)
     for number, (step, state) in enumerate(zip(steps, states, strict=True)):
-        before = copies > 0
-        verdict = step.apply(dataclasses.replace(block, copies=copies), state)
+        before = block.copies > 0
+        verdict = step.apply(block, state)
         copies = np.where(before, verdict.copies, 0).astype(np.uint16)
         dropped = before & (copies == 0)
         step_of[dropped] = number
         margin[dropped] = verdict.margin[dropped]
         margin[copies > 0] = np.minimum(margin, verdict.margin)[copies > 0]
-    return Decisions(copies, step_of, margin)
+        block = dataclasses.replace(block, copies=copies, columns={**block.columns, **step.derive(block, state)})
+    return block, Decisions(block.copies, step_of, margin)

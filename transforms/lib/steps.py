@@ -31,7 +31,7 @@ class Block:
     Attributes:
       shard: name of the shard; rows are numbered in tar order from 0.
       columns: the columns that the step asked for, each ``[n]``, text as an object array of str; ``uid`` is
-        uint64 ``[n, 2]``.
+        uint64 ``[n, 2]``. Those that earlier steps make stand beside those of the store.
       valid: bool ``[n]``; False for a rejected sample, which no step may count or keep.
       copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
       files: ``label.parameter`` -> local path, of the files that the recipe's steps name.
@@ -109,6 +109,21 @@ class Step(abc.ABC):
     def score(self) -> str | None:
         """Returns the float column by which the step decides, for the report; None when there is none."""
         return next((name for name in self.inputs() if name != "uid"), None)
+
+    def makes(self) -> tuple[str, ...]:
+        """Returns the names of the columns that the step makes for later ones; none of them is in the store."""
+        return ()
+
+    def derive(self, block: Block, state: Any) -> Mapping[str, NDArray[Any]]:
+        """Returns the columns that ``makes`` names, each ``[n]``, finite where ``block.valid``.
+
+        They are never stored: whoever needs them derives them again from the same block and state.
+        """
+        return {}
+
+    def cure(self, column: str) -> str:
+        """Returns how to get a column that the store lacks; empty when there is nothing special to say."""
+        return ""
 
     def needs(self, state: Any) -> tuple[str, ...]:
         """Returns the columns that the next ``summarise`` reads; empty when that round is idle.

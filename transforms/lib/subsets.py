@@ -61,6 +61,25 @@ def multiplicity(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[n
     return found
 
 
+def places(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Finds the first row of each uid: int64 ``[n]``, -1 where there is none; arguments as for ``multiplicity``.
+
+    ``rows`` may have further fields behind ``f0`` and ``f1``.
+    """
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    queries = pairs[order]
+    first = _search(rows, queries, after=False)
+    inside = np.minimum(first, len(rows) - 1)
+    if len(rows):
+        at = np.asarray(rows[inside])
+        hit = (first < len(rows)) & (at["f0"] == queries[:, 0]) & (at["f1"] == queries[:, 1])
+    else:
+        hit = np.zeros(len(pairs), bool)
+    found = np.empty(len(pairs), np.int64)
+    found[order] = np.where(hit, first, -1)
+    return found
+
+
 def missing(rows: NDArray[np.void], found: NDArray[np.void]) -> NDArray[np.void]:
     """Returns the rows of a subset whose uid is not among ``found``, each uid once.
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import quantiles, uids
+from transforms.lib import quantiles, ties, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.steps import Block, Bool, Step, Verdict
 
-_TIE_DTYPE = np.dtype([("hash", "<u8"), ("shard", "<u8"), ("row", "<i8")])
 _DONE = 4
 
 
@@ -39,10 +37,6 @@ class TopState(NamedTuple):
     tied: int = 0
     hash_bin: int = 0
     last: tuple[int, ...] = ()
-
-
-def _shard_key(shard: str) -> int:
-    return int.from_bytes(hashlib.sha256(shard.encode()).digest()[:8], "little")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +103,7 @@ class TopFraction(Step):
     def merge(self, left: Any, right: Any) -> Any:
         if isinstance(left, tuple):
             return left[0] + right[0], left[1] + right[1]
-        if isinstance(left, np.ndarray) and left.dtype == _TIE_DTYPE:
+        if isinstance(left, np.ndarray) and left.dtype == ties.DTYPE:
             return np.concatenate([left, right])
         return left + right
 
@@ -127,8 +121,7 @@ class TopFraction(Step):
         if state.round == 2:
             hash_bin, left = quantiles.bin_from_bottom(summary, state.left)
             return state._replace(round=3, hash_bin=hash_bin, last=(left,))
-        ordered = np.sort(summary, order=("hash", "shard", "row"))
-        return state._replace(round=_DONE, last=tuple(int(part) for part in ordered[state.last[0] - 1]))
+        return state._replace(round=_DONE, last=ties.nth(summary, state.last[0]))
 
     def _solve_high(self, total: int, counts: NDArray[np.int64]) -> TopState:
         if total == 0:
@@ -142,11 +135,7 @@ class TopFraction(Step):
 
     def _tie_order(self, block: Block, candidates: Bool, tied: Bool) -> NDArray[Any]:
         rows = np.flatnonzero(candidates)[tied]
-        order = np.empty(len(rows), _TIE_DTYPE)
-        order["hash"] = uids.keyed_hash(block.columns["uid"][rows], self.seed)
-        order["shard"] = _shard_key(block.shard)
-        order["row"] = rows
-        return order
+        return ties.order(block.shard, rows, uids.keyed_hash(block.columns["uid"][rows], self.seed))
 
     def apply(self, block: Block, state: TopState) -> Verdict:
         scores = np.asarray(block.columns[self.column], np.float32)
@@ -164,12 +153,7 @@ class TopFraction(Step):
     def _keep_tied(order: NDArray[Any], state: TopState) -> Bool:
         if not state.last:
             return np.ones(len(order), bool)
-        hash_, shard, row = np.uint64(state.last[0]), np.uint64(state.last[1]), np.int64(state.last[2])
-        same_hash = order["hash"] == hash_
-        same_shard = same_hash & (order["shard"] == shard)
-        earlier = order["hash"] < hash_
-        result: Bool = earlier | (same_hash & (order["shard"] < shard)) | (same_shard & (order["row"] <= row))
-        return result
+        return ties.at_or_before(order, state.last)
 
     def threshold(self, state: TopState) -> float:
         """Returns the lowest kept value; infinity when nothing is kept."""

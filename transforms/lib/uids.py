@@ -47,7 +47,7 @@ def uid_of(members_json: Mapping[str, Any] | None, *, shard: str, key: str, imag
     value = None if members_json is None else members_json.get("uid")
     if value is None:
         return _hashed(shard.encode(), key.encode(), hashlib.sha256(image).digest(), caption.encode())
-    if not isinstance(value, str) or not _HEX_UID.fullmatch(value):
+    if not isinstance(value, str) or not is_uid(value):
         raise SampleError(Reason.UID_INVALID, f"{value!r}"[:100])
     return value.lower().zfill(32)
 
@@ -58,6 +58,11 @@ def _hashed(*parts: bytes) -> str:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()[:32]
+
+
+def is_uid(text: str) -> bool:
+    """Tells whether a text is a uid as tables and json members have it: 1 to 32 hex digits."""
+    return _HEX_UID.fullmatch(text) is not None
 
 
 def pairs(uids: Sequence[str]) -> U64Array:
@@ -74,8 +79,12 @@ def pairs(uids: Sequence[str]) -> U64Array:
     """
     if any(len(uid) != 32 for uid in uids):
         raise ValueError("every uid must have 32 hex digits")
-    raw = unhexlify("".join(uids))
-    return np.frombuffer(raw, ">u8").reshape(-1, 2).astype(np.uint64)
+    return pairs_of_digits("".join(uids))
+
+
+def pairs_of_digits(digits: str | memoryview) -> U64Array:
+    """Converts the digits of n uids, 32 each and nothing between them; as ``pairs``, raising what it raises."""
+    return np.frombuffer(unhexlify(digits), ">u8").reshape(-1, 2).astype(np.uint64)
 
 
 def to_hex(pairs: U64Array) -> list[str]:
@@ -214,6 +223,20 @@ def keyed_hash(pairs: U64Array, seed: int) -> U64Array:
 def uniform(pairs: U64Array, seed: int) -> npt.NDArray[np.float64]:
     """Maps uids to numbers in [0, 1), by the top 53 bits of ``keyed_hash``; float64 ``[n]``."""
     return (keyed_hash(pairs, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def stream(hashes: U64Array, number: U64Array | int) -> U64Array:
+    """Returns the ``number``-th of each uid's endless stream of random integers, by SplitMix64; fixed for ever.
+
+    Args:
+      hashes: uint64, any shape; the ``keyed_hash`` of uids.
+      number: from 0; broadcast against ``hashes``.
+
+    Returns:
+      uint64: ``mix(hash + (number + 1) * g)``, in the words of ``keyed_hash``.
+    """
+    steps = np.atleast_1d(np.asarray(number, np.uint64)) + np.uint64(1)
+    return _mix(hashes + steps * np.uint64(_GOLDEN))
 
 
 def _mix(value: U64Array) -> U64Array:

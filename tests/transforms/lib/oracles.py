@@ -25,7 +25,6 @@ def top_fraction(shards, fraction, seed=0, of="pool", alive=None):
 
 def fit(steps, blocks):
     """Runs a recipe's rounds in one process: the contract of a step, spelled out."""
-    import dataclasses
     import functools
 
     from transforms.lib import recipe
@@ -36,10 +35,7 @@ def fit(steps, blocks):
         for _ in range(step.rounds):
             summary = None
             if step.needs(state):
-                copies = [recipe.decide(steps[:number], b, states).copies for b in blocks]
-                parts = [
-                    step.summarise(dataclasses.replace(b, copies=c), state) for b, c in zip(blocks, copies, strict=True)
-                ]
+                parts = [step.summarise(recipe.advance(steps[:number], b, states), state) for b in blocks]
                 summary = functools.reduce(step.merge, parts)
             state = step.solve(state, summary)
         states.append(state)

@@ -51,3 +51,17 @@ def test_ambiguous_and_unknown_names_are_reported_together():
 def test_missing_uids_become_zero():
     column = pa.chunked_array([["0123456789abcdef" * 2, ""]])
     assert columns.to_numpy("uid", column).tolist() == [[0x0123456789ABCDEF] * 2, [0, 0]]
+
+
+def test_uids_become_pairs_whatever_the_chunks():
+    texts = [f"{n * 0x123456789ABCDEF:032x}" for n in range(7)]
+    texts[3] = ""
+    expected = [[int(text[:16] or "0", 16), int(text[16:] or "0", 16)] for text in texts]
+    chunked = pa.chunked_array([texts[:2], [], texts[2:]], pa.string())
+    for column in (chunked, pa.chunked_array([pa.array(["x", *texts, "y"]).slice(1, 7)])):
+        assert columns.to_numpy("uid", column).tolist() == expected
+    assert columns.to_numpy("uid", pa.chunked_array([], pa.string())).shape == (0, 2)
+    assert columns.to_numpy("uid", chunked.slice(7)).shape == (0, 2)
+    for wrong in ("a" * 31, "g" * 32):
+        with pytest.raises(ValueError):  # noqa: PT011
+            columns.to_numpy("uid", pa.chunked_array([[wrong]]))

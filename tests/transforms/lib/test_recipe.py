@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+from tests.transforms.lib import oracles
 from transforms.lib import recipe
 from transforms.lib.errors import ConfigError
-from transforms.lib.steps import Block, Threshold, Verdict
+from transforms.lib.steps import Block, Step, Threshold, Verdict
 from transforms.lib.topfraction import TopFraction
 
 DFN = {"name": "dfn", "source": "paper", "steps": [{"top_fraction": {"fraction": 0.15}}]}
@@ -79,3 +82,101 @@ def test_a_step_cannot_revive_what_an_earlier_one_dropped():
 def test_a_document_that_is_no_recipe_is_refused(document):
     with pytest.raises(ConfigError, match="a recipe is a YAML mapping"):
         recipe.parse(document)
+
+
+@dataclasses.dataclass(frozen=True)
+class Centre(Step):
+    """Makes a column: another one less its mean over the valid rows, plus a bias."""
+
+    kind = "centre"
+    rounds = 1
+    column: str = "score"
+    as_: str = "centred"
+    high: bool = False
+
+    def problems(self):
+        return []
+
+    def inputs(self):
+        return (self.column,)
+
+    def makes(self):
+        return (self.as_,)
+
+    def summarise(self, block, state):
+        return np.array([block.columns[self.column][block.valid].sum(), block.valid.sum()])
+
+    def merge(self, left, right):
+        return left + right
+
+    def solve(self, state, summary):
+        return summary[0] / summary[1]
+
+    def derive(self, block, state):
+        return {self.as_: block.columns[self.column] - state}
+
+    def apply(self, block, state):
+        return Verdict(block.copies, np.full(len(block.valid), np.inf, np.float32))
+
+    def sentence(self):
+        return "Centre."
+
+
+def test_a_column_that_a_step_makes_reaches_the_rounds_and_verdicts_of_later_steps():
+    score = np.arange(10, dtype=np.float32)
+    valid = np.ones(10, bool)
+    block = Block("a", {"score": score, "uid": np.zeros((10, 2), np.uint64)}, valid, valid.astype(np.uint16))
+    steps = [
+        Centre("first"),
+        Threshold("above", column="centred", at_least=0.0),
+        Centre("second", column="centred", as_="again"),
+        TopFraction("top", column="again", fraction=0.2),
+    ]
+    states = oracles.fit(steps, [block])
+    assert states[0] == 4.5
+    assert states[2] == 0
+    assert recipe.decide(steps, block, states).copies.tolist() == [0] * 8 + [1, 1]
+    assert recipe.stored_inputs(steps) == ("score", "uid")
+    assert recipe.stored_inputs(steps[:1], ("centred", "uid")) == ("score", "uid")
+
+
+@pytest.fixture
+def centre(monkeypatch):
+    monkeypatch.setitem(recipe.STEPS, "centre", Centre)
+
+
+def problems_of(*steps):
+    with pytest.raises(ConfigError) as caught:
+        recipe.parse({"name": "r", "steps": list(steps)})
+    return "\n".join(caught.value.problems)
+
+
+def test_made_columns_must_be_unique_named_well_and_made_before_they_are_read(centre):
+    two = {"centre": {"label": "b", "column": "x"}}
+    assert "the column 'centred' is made by centre too" in problems_of({"centre": {}}, two)
+    read = {"threshold": {"column": "centred"}}
+    assert "threshold reads 'centred' before centre makes it; put centre first" in problems_of(read, {"centre": {}})
+    assert "'a.b' cannot name a column" in problems_of({"centre": {"as": "a.b"}})
+    assert "'uid' cannot name a column" in problems_of({"centre": {"as": "uid"}})
+
+
+def test_a_made_column_that_is_stored_already_is_refused_with_its_cure(centre):
+    made = recipe.parse({"name": "r", "steps": [{"centre": {"column": "x", "as": "score"}}]})
+    with pytest.raises(ConfigError, match="in column set net already; call it something else, for example mixed_score"):
+        made.check_made({"index": ["uid"], "net": ["score", "image"]})
+    made.check_made({"index": ["uid"], "net": ["image"]})
+
+
+def test_a_parameter_that_is_a_word_of_python_is_written_without_the_underscore(centre):
+    made = recipe.parse({"name": "r", "steps": [{"centre": {"as": "x", "high": True}}]}, {"centre.as": "y"})
+    assert made.steps[0].makes() == ("y",)
+    assert made.as_dict()["steps"] == [
+        {"kind": "centre", "label": "centre", "column": "score", "as": "y", "high": True}
+    ]
+
+
+def test_a_flag_of_a_step_is_read_as_true_or_false(centre):
+    document = {"name": "r", "steps": [{"centre": {"high": True}}]}
+    assert recipe.parse(document, {"centre.high": "false"}).steps[0].high is False
+    with pytest.raises(ConfigError, match="high must be of type bool, got 'no'"):
+        recipe.parse(document, {"centre.high": "no"})

@@ -1,0 +1,46 @@
+"""The order in which equal samples stand: by hash, then by shard and row, so that a cut between them is exact."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib.steps import Bool
+
+FIELDS: list[tuple[str, str]] = [("hash", "<u8"), ("shard", "<u8"), ("row", "<i8")]
+DTYPE = np.dtype(FIELDS)
+"""A sample's place among equals: hash of (seed, uid), digest of the shard's name, row. Records of it sort by field."""
+
+
+def shard_key(shard: str) -> int:
+    """Returns the first 8 bytes of the sha256 of a shard's name, little-endian."""
+    return int.from_bytes(hashlib.sha256(shard.encode()).digest()[:8], "little")
+
+
+def order(shard: str, rows: NDArray[np.int64], hashes: NDArray[np.uint64]) -> NDArray[Any]:
+    """Returns ``DTYPE`` ``[n]``: the places of rows of one shard, whose hashes are given."""
+    found = np.empty(len(rows), DTYPE)
+    found["hash"], found["shard"], found["row"] = hashes, shard_key(shard), rows
+    return found
+
+
+def nth(records: NDArray[Any], number: int) -> tuple[Any, ...]:
+    """Returns the ``number``-th smallest record, from 1, as Python values; records compare field by field."""
+    assert records.dtype.names is not None
+    ranked = np.lexsort([records[name] for name in reversed(records.dtype.names)])
+    return tuple(records[ranked[number - 1]].item())
+
+
+def at_or_before(records: NDArray[Any], last: Sequence[Any]) -> Bool:
+    """Returns bool ``[n]``: records that stand before ``last`` or are it, compared field by field."""
+    assert records.dtype.names is not None
+    found = np.ones(len(records), bool)
+    for name, value in zip(reversed(records.dtype.names), reversed(last), strict=True):
+        column = records[name]
+        bound = column.dtype.type(value)
+        found = (column < bound) | ((column == bound) & found)
+    return found
