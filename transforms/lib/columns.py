@@ -142,7 +142,9 @@ def resolve(
         else:
             near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))}"
-            cure = (cures or {}).get(name) or "`winnow score` adds the columns of a model"
+            cure = (cures or {}).get(
+                name
+            ) or "`winnow score` adds the columns of a model, `winnow import-scores` others"
             problems.append(f"no column set has {name!r}: {hint} {cure}")
     if problems:
         raise ConfigError(problems)

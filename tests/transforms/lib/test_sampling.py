@@ -229,6 +229,24 @@ def test_many_events_in_one_bin_are_split_once_more(monkeypatch):
     assert (draw(step, pool) == plain).all()
 
 
+@pytest.mark.parametrize("off", [-2.0, -0.013, 0.4, 7.0])
+def test_the_copies_do_not_depend_on_the_time_that_was_expected(off):
+    import dataclasses
+
+    from transforms.lib import quantiles
+
+    scores = np.random.default_rng(6).normal(0, 2, 3000)
+    (pool,) = blocks(scores)
+    step = SoftCapSample("s", total=3000, batch=1)
+    state = step.solve(step.start(), step.summarise(pool, step.start()))
+    end = np.float32(quantiles.score_of(state.engine.high) - off)
+    high = int(quantiles.ordered_bits(np.array([end]))[0])
+    state = state._replace(engine=dataclasses.replace(state.engine, center=state.engine.center + off, high=high))
+    while step.needs(state):
+        state = step.solve(state, step.summarise(pool, state))
+    assert (recipe.decide([step], pool, [state]).copies == draw(step, [pool])).all()
+
+
 def test_scores_of_any_size_are_drawn_from():
     for factor in (1e-6, 1.0, 1e6, 1e30):
         scores = np.random.default_rng(7).normal(0, 1, 200) * factor + 1e4
