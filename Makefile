@@ -1,5 +1,6 @@
 # make demo    curate the real demo pool with the real tiny network
 # make test    lint, types and all tests
+# make test-tfio    what TensorFlow and tensorflow-io make of the output, in an environment of their own
 # Each sets up its own environment from the lock file; the packages are cached by the lock's hash.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -11,7 +12,7 @@ READY := .venv/ready-$(KEY)
 RUN := .venv/bin/python -m
 OUT ?= out/demo
 
-.PHONY: demo test check lint types tests format lock demo-model clean
+.PHONY: demo test test-tfio check lint types tests format lock demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -29,6 +30,19 @@ types: $(READY)
 
 tests: $(READY)
 	$(RUN) pytest
+
+TFIO_LOCK := requirements/tfio.txt
+TFIO := $(CACHE)/tfio-$(shell { cat $(TFIO_LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
+
+$(TFIO)/ready:
+	rm -rf $(TFIO) && mkdir -p $(CACHE)
+	$(PYTHON) -m venv $(TFIO)
+	$(TFIO)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(TFIO_LOCK)
+	$(TFIO)/bin/pip check
+	touch $@
+
+test-tfio: $(TFIO)/ready
+	$(TFIO)/bin/python -m pytest -p no:cacheprovider tests/tfio
 
 format: $(READY)
 	$(RUN) ruff check --fix .
@@ -55,6 +69,8 @@ lock: $(READY)
 	  --extra demo setup.py --output-file requirements/base.txt
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
+	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  requirements/tfio.in --output-file $(TFIO_LOCK)
 
 # Retrains the tiny network's projections from nothing; needs Debian's apt-get and npm for the pictures, 15 minutes.
 demo-model: $(READY)

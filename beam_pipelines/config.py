@@ -6,10 +6,13 @@ Imports no Beam, no torch and no numpy, so that ``--help`` is instant.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 from typing import Any
 
 DEFAULT_MODEL = "tinyclip"
+SHUFFLES = ("none", "shards", "full")
+FORMATS = ("webdataset", "parquet", "tfrecord")
 
 
 def flag(default: Any, text: str, **more: Any) -> Any:
@@ -80,6 +83,61 @@ class ScoreConfig(Config):
         return found
 
 
+COLUMN_SETS = {
+    "language": "language of the caption by fastText: label, probability",
+    "cld3": "language of the caption by CLD3: label, probability",
+    "caption": "counts of the caption: words, characters, tokens",
+    "negclip": "negCLIPLoss: score",
+    "normsim_2": "2-norm of the similarities to target images: score",
+    "normsim_inf": "greatest similarity to a target image: score",
+    "vas": "variance alignment with target images: score",
+    "clipscore": "CLIPScore, the rescaled cosine: score",
+}
+"""What ``annotate`` can add, in words."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnnotateConfig(Config):
+    """Flags of ``annotate``."""
+
+    columns: tuple[str, ...] = flag(
+        (), f"column sets to add, separated by commas: {', '.join(COLUMN_SETS)}; may be repeated (required)"
+    )
+    lid: str = flag(
+        "",
+        "fastText model that finds the language, FILE[#sha256=HEX], such as lid.176.bin; default: the packaged "
+        "lid.176.ftz",
+    )
+    model: str = flag(
+        "", "column set whose embeddings and score the related scores are made of; default: the only one there is"
+    )
+    target: str = flag("", "embeddings of target images by the same network, .npy or .safetensors; unit rows")
+    temperature: float = flag(0.01, "of negclip; that of the model's training")
+    batch: int = flag(32_768, "pairs in a random batch of negclip, never of more than one shard")
+    repeats: int = flag(10, "random batches that negclip puts each pair in")
+    seed: int = flag(0, "of the random batches")
+
+    def wanted(self) -> list[str]:
+        """Returns the names of the column sets, each once, in the order of the flag."""
+        return list(dict.fromkeys(name.strip() for text in self.columns for name in text.split(",") if name.strip()))
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.wanted():
+            found.append(f"--columns is missing; name column sets: {', '.join(COLUMN_SETS)}")
+        for name in self.wanted():
+            if name not in COLUMN_SETS:
+                near = difflib.get_close_matches(name, COLUMN_SETS, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMN_SETS)}"
+                found.append(f"--columns {name} is unknown; {hint}")
+        if not self.temperature >= 0.005:
+            found.append(f"--temperature must be at least 0.005, got {self.temperature}; 0.01 is OpenAI's")
+        for name, least in (("batch", 2), ("repeats", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                found.append(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        return found
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelectConfig(Config):
     """Flags of ``select``."""
@@ -109,12 +167,35 @@ class ReshardConfig(Config):
     """Flags of ``reshard``."""
 
     samples_per_shard: int = flag(10_000, "copies in each output shard but the last")
+    max_shard_bytes: int = flag(0, "cut output shards whose samples have more bytes; 0 = no limit")
+    shuffle: str = flag(
+        "shards",
+        "none: order of the pool; shards: input shards in a seeded order, samples shuffled inside an output shard; "
+        "full: every output shard takes its share of every input shard, which reads each of them many times",
+    )
     shuffle_seed: int = flag(0, "of the order of shards and of the samples inside an output shard")
+    format: str = flag("webdataset", "webdataset, parquet or tfrecord")
+    blur_faces: str = flag(
+        "",
+        "blur faces: json (boxes in the json field face_bboxes), or Parquet files with columns uid and face_bboxes, "
+        "as a glob in which {shard} stands for the input shard's name; default: none are blurred",
+    )
+    coalesce_bytes: int = flag(
+        0,
+        "gaps between wanted samples up to this are read through; 0 = 64 KiB locally, 4 MiB on an object store",
+        operational=True,
+    )
 
     def problems(self) -> list[str]:
         found = super().problems()
         if self.samples_per_shard < 1:
             found.append(f"--samples_per_shard must be at least 1, got {self.samples_per_shard}")
+        for name in ("max_shard_bytes", "coalesce_bytes"):
+            if getattr(self, name) < 0:
+                found.append(f"--{name} must be at least 0, got {getattr(self, name)}")
+        for name, allowed in (("shuffle", SHUFFLES), ("format", FORMATS)):
+            if getattr(self, name) not in allowed:
+                found.append(f"--{name} must be {' or '.join(allowed)}, got {getattr(self, name)!r}")
         return found
 
 
@@ -212,6 +293,7 @@ BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in mem
 JOBS: dict[str, tuple[type[Config], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
+    "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),

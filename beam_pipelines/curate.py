@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from beam_pipelines import driver, planning, whole, workspace
-from beam_pipelines.config import CurateConfig, ReshardConfig, ScoreConfig, SelectConfig
+from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
 
 
 def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | None:
@@ -19,7 +19,7 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
     scoring = planning.plan_score(planning.narrow(config, ScoreConfig), problems)
     sets = planning.model_sets(scoring) if scoring else {}
     selecting = planning.plan_select(planning.narrow(config, SelectConfig), problems, sets)
-    resharding = planning.plan_reshard(planning.narrow(config, ReshardConfig))
+    resharding = planning.plan_reshard(config, scoring.shards if scoring else [], problems)
     record = problems.collect(workspace.check_output, config, "curate") if config.output else None
     if problems or scoring is None or selecting is None or record is None:
         return None

@@ -23,6 +23,9 @@ _OURS = re.compile(
     r"(?:EmptyPoolError|CapacityError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE
 )
 
+_WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
+_NAMESPACES = ("score", "annotate", "import", "select", "reshard", "verify")  # of our own counters
+
 
 @dataclasses.dataclass(frozen=True)
 class Work:
@@ -72,7 +75,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     try:
         counters = _run(work, parsed.beam_args)
     except CurationError as error:
-        return _failed(job, str(error))
+        return _failed(job, _WHERE.sub("", str(error)))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
         found = _OURS.findall(str(error))
         if not found:
@@ -103,9 +106,7 @@ def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int]:
     result = pipeline.run()
     result.wait_until_finish()
     found = result.metrics().query()["counters"]
-    own = [
-        metric for metric in found if metric.key.metric.namespace in ("score", "import", "select", "reshard", "verify")
-    ]
+    own = [metric for metric in found if metric.key.metric.namespace in _NAMESPACES]
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from beam_pipelines.config import BATCH_SIZES, Config, ReshardConfig, ReshardJob
 from beam_pipelines.library import load_recipe
 from transforms import shards as pools
 from transforms import storage
+from transforms.faceboxes import FaceBoxes
 from transforms.lib import clip, columns, modelspec, scoring, stamps
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipe import Recipe
@@ -21,7 +22,7 @@ from transforms.lib.subsets import Subset
 from transforms.report import ReportFacts
 from transforms.reshard import ReshardSettings
 from transforms.rows import FeatureRef, Shard
-from transforms.score import ScoreSettings, missing_sets
+from transforms.scoreshard import ScoreSettings, missing_sets
 from transforms.select import SelectSettings
 
 T = TypeVar("T")
@@ -146,11 +147,14 @@ def plan_subset(config: ReshardJobConfig, problems: Problems) -> SelectPlan | No
 
 
 def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None:
-    """Finds the shards of a pool that is only to be copied from: an index is made, no image is looked at."""
+    """Finds the shards of a pool that is only to be copied from: an index is made.
+
+    No image is looked at, unless faces are to be blurred: then an image that cannot be decoded is rejected now.
+    """
     shards = problems.collect(pools.find_shards, config.input)
-    if problems or shards is None:
+    if shards is None:
         return None
-    rules = scoring.ReadRules(max_sample_bytes=config.max_sample_bytes, look=False)
+    rules = scoring.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
@@ -200,11 +204,28 @@ class ReshardPlan:
     facts: dict[str, Any]
 
 
-def plan_reshard(config: ReshardConfig) -> ReshardPlan:
-    """Returns the settings, recorded alike whichever job reshards; there is nothing to find."""
+def plan_reshard(
+    config: ReshardConfig, shards: Sequence[Shard] | Sequence[FeatureRef], problems: Problems
+) -> ReshardPlan:
+    """Returns the settings, recorded alike whichever job reshards; looks for the face boxes of ``shards``."""
     config = narrow(config, ReshardConfig)
-    settings = ReshardSettings(config.output, config.samples_per_shard, config.shuffle_seed)
-    return ReshardPlan(settings, {"configuration": config.recorded(), "version": version()})
+    if config.blur_faces and shards:
+        problems.collect(FaceBoxes(config.blur_faces).check, [shard.name for shard in shards])
+    return ReshardPlan(reshard_settings(config), {"configuration": config.recorded(), "version": version()})
+
+
+def reshard_settings(config: ReshardConfig) -> ReshardSettings:
+    """Returns what the resharder needs to know."""
+    return ReshardSettings(
+        config.output,
+        samples_per_shard=config.samples_per_shard,
+        max_shard_bytes=config.max_shard_bytes,
+        seed=config.shuffle_seed,
+        shuffle=config.shuffle,
+        format=config.format,
+        coalesce_bytes=config.coalesce_bytes,
+        boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
+    )
 
 
 def model_sets(plan: ScorePlan) -> dict[str, list[str]]:

@@ -35,9 +35,9 @@ def plan(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work |
     if refs:
         problems.collect(workspace.check_decisions, config.output, refs)
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
+    resharding = planning.plan_reshard(config, refs or [], problems)
     if problems or refs is None or record is None:
         return None
-    resharding = planning.plan_reshard(config)
     return driver.Work(
         {"shards": len(refs)},
         lambda: workspace.write_run(config.output, record),
@@ -54,11 +54,13 @@ def plan_subset(config: ReshardJobConfig, problems: planning.Problems) -> driver
     record = problems.collect(workspace.check_output, config, "reshard") if config.output else None
     if index and record:
         problems.collect(workspace.check_unscored, config.output)
+    shards = index.shards if index else refs or []
+    resharding = planning.plan_reshard(config, shards, problems)
     source = index or refs
     if problems or source is None or selecting is None or record is None:
         return None
     facts = selecting.report(" ".join(sorted(config.input)) or workspace.pool_of(config.output))
-    stages = whole.WholePlan(source, selecting, planning.plan_reshard(config), facts)
+    stages = whole.WholePlan(source, selecting, resharding, facts)
 
     def prepare() -> None:
         workspace.write_run(config.output, record)
@@ -66,7 +68,7 @@ def plan_subset(config: ReshardJobConfig, problems: planning.Problems) -> driver
             workspace.write_pool(config.output, index.shards)
 
     return driver.Work(
-        {"shards": len(index.shards if index else refs or [])},
+        {"shards": len(shards)},
         prepare,
         lambda pipeline: whole.build(pipeline, stages),
         lambda: workspace.outcome(config.output),

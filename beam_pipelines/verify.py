@@ -11,20 +11,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines import driver, planning, workspace
-from beam_pipelines.config import VerifyConfig
+from beam_pipelines.config import ReshardConfig, VerifyConfig
 from transforms import storage
-from transforms.lib import plan as plans
 from transforms.lib.errors import InputError
-from transforms.reshard import read_source
+from transforms.reshard import ReshardSettings, cut, read_source, renumber
 from transforms.rows import FileRow
-from transforms.verify import VerifyOutputs
+from transforms.verify import CheckOutput, VerifyOutputs
 
 
-def read_outputs(output: str) -> tuple[list[FileRow], int, int]:
-    """Reads the files that the manifest lists, and how the shards were planned.
-
-    Returns:
-      files, samples per shard, seed.
+def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings]:
+    """Reads the files that the manifest lists, and how the shards were planned and written.
 
     Raises:
       InputError: there is no manifest, or nothing was resharded yet.
@@ -37,9 +33,9 @@ def read_outputs(output: str) -> tuple[list[FileRow], int, int]:
             f"--output {output} is not finished; run `winnow {missing[0]}`, or `winnow curate`, to the end"
         )
     outputs = {path: found for section in sections.values() for path, found in section["outputs"].items()}
-    told = sections["reshard"]["configuration"]
+    told = ReshardConfig(output=output, **sections["reshard"]["configuration"])
     files = [FileRow(path, found["bytes"], found["sha256"]) for path, found in sorted(outputs.items())]
-    return files, told["samples_per_shard"], told["shuffle_seed"]
+    return files, planning.reshard_settings(told)
 
 
 def plan(config: VerifyConfig, problems: planning.Problems) -> driver.Work | None:
@@ -48,10 +44,12 @@ def plan(config: VerifyConfig, problems: planning.Problems) -> driver.Work | Non
     found = problems.collect(read_outputs, config.output) if refs else None
     if problems or refs is None or found is None:
         return None
-    files, samples_per_shard, seed = found
+    files, settings = found
     sources = [read_source(ref, config.output) for ref in refs]
-    outputs = list(plans.output_shards(sources, samples_per_shard, seed))
-    checks = VerifyOutputs(config.output, refs, files, outputs, config.compare_input)
+    outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
+    names = [settings.path(output.number) for output in outputs]
+    checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
+    checks = VerifyOutputs(config.output, refs, files, list(zip(names, outputs, strict=True)), checking)
 
     def finish() -> tuple[str, dict[str, Any]]:
         counts = json.loads(storage.read_bytes(storage.join(config.output, "verify.json")))

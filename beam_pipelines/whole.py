@@ -53,7 +53,7 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
     sections.append(files | "SelectSection" >> MakeSection("select", plan.select.facts, selection.summary))
 
     # 3. Copies -> equal shards.
-    resharded = selection.sources | "Reshard" >> ReshardCopies(plan.reshard.settings, selection.books)
+    resharded = selection.sources | "Reshard" >> ReshardCopies(plan.reshard.settings, selection.books, selection.subset)
     sections.append(resharded.files | "ReshardSection" >> MakeSection("reshard", plan.reshard.facts))
 
     # 4. What was done, with the sha256 of every file.

@@ -109,7 +109,8 @@ def check_output(config: Config, job: str) -> dict[str, Any]:
 
 
 def write_run(output: str, record: dict[str, Any]) -> None:
-    """Writes ``run.json``, by which a later run knows the folder."""
+    """Writes ``run.json``, by which a later run knows the folder, and removes what a killed run left half written."""
+    storage.remove_partial(output)
     text = json.dumps(record, indent=1, sort_keys=True)
     storage.write_atomic(storage.join(output, "run.json"), text.encode() + b"\n")
 

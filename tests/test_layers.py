@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYER1 = {"transforms.books", "transforms.rows", "transforms.storage", "transforms.store", "transforms.lib"}
-JOBS = {"curate", "score", "select", "reshard", "verify", "train_filter", "import_scores", "listing"}
+LAYER1 = {
+    f"transforms.{name}"
+    for name in ("lib", "rows", "storage", "store", "books", "faceboxes", "contents", "scoreshard", "handler")
+}
+JOBS = {"curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "listing"}
 
 
 def imports(path):

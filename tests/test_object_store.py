@@ -1,10 +1,13 @@
 """Pool, model and output on an object store: a real server that speaks Google Cloud Storage, on loopback."""
 
+import contextlib
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -15,6 +18,8 @@ import pytest
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
+from transforms.lib import uids
+from transforms.lib.tarshard import END_OF_ARCHIVE, read_samples, write_member
 
 ROOT = Path(__file__).parents[1]
 CREDENTIALS = {  # never refreshed, never sent anywhere but to loopback
@@ -66,6 +71,31 @@ def bucket(tmp_path_factory):
     server.wait()
 
 
+class Counter:
+    """Passes connections on to a server and counts the bytes that it answers."""
+
+    def __init__(self, port):
+        self.answered = 0
+        self._target = port
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client, _ = self._socket.accept()
+            server = socket.create_connection(("127.0.0.1", self._target))
+            for source, target, counts in ((client, server, False), (server, client, True)):
+                threading.Thread(target=self._pass_on, args=(source, target, counts), daemon=True).start()
+
+    def _pass_on(self, source, target, counts):
+        with contextlib.suppress(OSError):  # either side may hang up
+            while data := source.recv(1 << 16):
+                self.answered += len(data) if counts else 0
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
 def winnow(environment, *args):
     command = [sys.executable, "-m", "beam_pipelines.cli", *map(str, args)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
@@ -105,3 +135,27 @@ def test_what_is_not_in_the_bucket_is_one_line(bucket, tmp_path):
     assert "--input 'gs://demo/none/*.tar' matches no file" in done.stderr
     assert "gs://demo/models/none does not exist" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_resharding_asks_for_the_byte_ranges_it_wants_and_little_more(bucket, tmp_path):
+    environment, upload, download = bucket
+    tar, listed = b"", [f"{number:032x}" for number in range(1, 601)]
+    for uid in listed:
+        tar += write_member(f"{uid}.json", json.dumps({"uid": uid}).encode()) + write_member(
+            f"{uid}.jpg", bytes(40_000)
+        )
+    upload("ranges/0.tar", tar + END_OF_ARCHIVE)
+    wanted = [listed[3], listed[300], listed[598]]
+    for name, kept in (("all", listed[:5]), ("few", wanted)):
+        with (tmp_path / f"{name}.npy").open("wb") as file:
+            uids.write_subset(file, uids.subset(uids.pairs(kept)))
+    first = ["--input", "gs://demo/ranges/*.tar", "--subset", tmp_path / "all.npy"]
+    assert winnow(environment, "reshard", *first, "--output", "gs://demo/out-ranges").returncode == 0
+    counter = Counter(urllib.parse.urlparse(environment["STORAGE_EMULATOR_HOST"]).port)
+    counted = {**environment, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{counter.port}"}
+    done = winnow(counted, "reshard", "--subset", tmp_path / "few.npy", "--output", "gs://demo/out-ranges")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["counters"]["reshard.requests"] == 3
+    assert counter.answered < 1_500_000 < len(tar) / 10
+    shard = download("out-ranges/shards")["00000000.tar"]
+    assert sorted(sample.key for sample in read_samples(io.BytesIO(shard))) == [f"{uid}-0" for uid in wanted]

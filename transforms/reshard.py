@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -13,14 +13,14 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import accounts, columns, plan, stamps, uids
-from transforms.lib.ranges import read_ranges
-from transforms.lib.tarstream import open_tar
-from transforms.lib.tarwrite import END_OF_ARCHIVE, splice
+from transforms.contents import ShardContents
+from transforms.faceboxes import FaceBoxes
+from transforms.lib import accounts, formats, plan, stamps
+from transforms.lib.errors import AccountsError
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 
-RESHARD_VERSION = 1  # raise when the same plan would give other bytes
+RESHARD_VERSION = 2  # raise when the same plan would give other bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +30,51 @@ class ReshardSettings:
     Attributes:
       root: the output folder; shards go into ``shards/`` below it.
       samples_per_shard: copies in each output shard but the last.
+      max_shard_bytes: a shard whose samples have more bytes, as they lie in the input, is cut; 0 = no limit.
       seed: of the order of shards and of the samples inside one.
+      shuffle: ``none``, ``shards`` or ``full``, as in ``plan.output_shards``.
+      format: one of ``formats.NAMES``.
+      coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
+      boxes: where the boxes are of faces to blur; None blurs nothing.
     """
 
     root: str
     samples_per_shard: int = 10_000
+    max_shard_bytes: int = 0
     seed: int = 0
+    shuffle: str = "shards"
+    format: str = "webdataset"
+    coalesce_bytes: int = 0
+    boxes: FaceBoxes | None = None
 
-    def path(self, number: int, suffix: str = ".tar") -> str:
-        """Returns the path of an output shard or of its statistics, below the root."""
-        return f"shards/{number:08d}{suffix}"
+    @property
+    def contents(self) -> ShardContents:
+        """What lists and reads the samples of a shard."""
+        return ShardContents(self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes)
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of output shards."""
+        return formats.format_of(self.format).suffix
+
+    def path(self, number: int, suffix: str = "") -> str:
+        """Returns the path of an output shard, or of its statistics, below the root."""
+        return f"shards/{number:08d}{suffix or self.suffix}"
+
+    def outputs(self, sources: Iterable[plan.Source]) -> Iterator[plan.OutputShard]:
+        """Returns the output shards before any cut by bytes."""
+        return plan.output_shards(list(sources), self.samples_per_shard, self.seed, self.shuffle)
+
+    def stamp(self, output: plan.OutputShard) -> str:
+        """Returns the stamp of an output shard: what its bytes are a function of."""
+        return stamps.stamp(
+            output=output[1:],
+            seed=self.seed,
+            shuffle=self.shuffle,
+            format=self.format,
+            boxes=self.boxes and self.boxes.source,
+            version=RESHARD_VERSION,
+        )
 
 
 class WrittenShard(NamedTuple):
@@ -47,7 +82,8 @@ class WrittenShard(NamedTuple):
 
     number: int
     samples: int
-    tar: FileRow
+    blurred: int
+    file: FileRow
     stats: FileRow
 
 
@@ -64,28 +100,42 @@ class WriteShard:
     """Writes one output shard; called again, it finds its work done.
 
     Attributes:
-      settings: where and in which order.
+      settings: where, in which order and in which form.
     """
 
     settings: ReshardSettings
 
     def __call__(self, output: plan.OutputShard) -> WrittenShard:
         settings = self.settings
-        stamp = stamps.stamp(segments=output.segments, seed=settings.seed, version=RESHARD_VERSION)
+        stamp = settings.stamp(output)
         done = self._done(output.number, stamp)
         if done is not None:
             Metrics.counter("reshard", "shards_skipped").inc()
             return done
-        data = memoryview(self._content(output))
         path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
-        tar = FileRow(path, len(data), stamps.sha256(data))
-        stats = {"successes": output.num_samples, "bytes": tar.size, "sha256": tar.sha256, "stamp": stamp}
-        text = stamps.canonical(stats).encode()
-        storage.write_atomic(storage.join(settings.root, path), data)
-        storage.write_atomic(storage.join(settings.root, stats_path), text)  # last: it says the tar is finished
+        with storage.create_atomic(storage.join(settings.root, path)) as file:
+            blurred = self._write(output, file)
+        stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
+        text = stamps.canonical(stats | {"blurred": blurred}).encode()
+        storage.write_atomic(storage.join(settings.root, stats_path), text)  # last: it says the shard is finished
         Metrics.counter("reshard", "out").inc(output.num_samples)
-        Metrics.counter("reshard", "out_bytes").inc(len(data))
-        return WrittenShard(output.number, output.num_samples, tar, FileRow(stats_path, len(text), stamps.sha256(text)))
+        Metrics.counter("reshard", "out_bytes").inc(file.size)
+        row, stats_row = FileRow(path, file.size, file.sha256), FileRow(stats_path, len(text), stamps.sha256(text))
+        return WrittenShard(output.number, output.num_samples, blurred, row, stats_row)
+
+    def _write(self, output: plan.OutputShard, file: storage.NewFile) -> int:
+        """Writes the samples; returns how many of them had faces blurred."""
+        contents = self.settings.contents
+        blurred = 0
+
+        def samples() -> Iterator[tuple[str, formats.Members]]:
+            nonlocal blurred
+            for sample in contents.samples(contents.listing(output)):
+                blurred += sample.blurred
+                yield sample.key, sample.members
+
+        formats.format_of(self.settings.format).write(samples(), file)
+        return blurred
 
     def _done(self, number: int, stamp: str) -> WrittenShard | None:
         path, stats_path = self.settings.path(number), self.settings.path(number, "_stats.json")
@@ -96,49 +146,55 @@ class WriteShard:
         found = storage.match([storage.join(self.settings.root, path)])[0]
         if stats.get("stamp") != stamp or [info.size for info in found] != [stats["bytes"]]:
             return None
-        tar = FileRow(path, stats["bytes"], stats["sha256"])
-        return WrittenShard(number, stats["successes"], tar, FileRow(stats_path, len(text), stamps.sha256(text)))
+        row, stats_row = (
+            FileRow(path, stats["bytes"], stats["sha256"]),
+            FileRow(stats_path, len(text), stamps.sha256(text)),
+        )
+        return WrittenShard(number, stats["successes"], stats["blurred"], row, stats_row)
 
-    def _content(self, output: plan.OutputShard) -> bytearray:
-        """Returns the tar, its samples in the order of a hash of (seed, uid) and then of the copy."""
-        samples = [sample for segment in output.segments for sample in self._samples(segment)]
-        samples.sort(key=lambda sample: sample[0])
-        tar = bytearray()
-        taken: set[str] = set()
-        for (_, uid, copy), block in samples:
-            while (key := f"{uid}-{copy}") in taken:  # only where two samples of the pool bear one uid
-                copy += 1
-            taken.add(key)
-            tar += splice(block, key)
-        return tar + END_OF_ARCHIVE
 
-    def _samples(self, segment: plan.Segment) -> list[tuple[tuple[int, str, int], bytes]]:
-        """Returns ((hash, uid, copy), bytes of the sample in its input shard) of each row of a segment."""
-        store = Store(self.settings.root)
-        copies = store.read("decisions", segment.name, ["copies"])["copies"].to_numpy()
-        rows = np.flatnonzero(copies > segment.copy)[segment.start : segment.stop]
-        index = store.read(columns.INDEX, segment.name, ["uid", "offset", "length"]).take(rows).to_pydict()
-        order = uids.keyed_hash(uids.pairs(index["uid"]), self.settings.seed)
-        with storage.open_read(segment.uri) as file:
-            blocks = read_ranges(open_tar(file, segment.uri), index["offset"], index["length"])
-        keys = [(int(hashed), uid, segment.copy) for hashed, uid in zip(order, index["uid"], strict=True)]
-        return list(zip(keys, blocks, strict=True))
+def cut(output: plan.OutputShard, settings: ReshardSettings) -> list[plan.OutputShard]:
+    """Cuts an output shard into parts that keep to ``max_shard_bytes``; they keep its number.
+
+    Raises:
+      AccountsError: one sample alone has more bytes.
+    """
+    if not settings.max_shard_bytes:
+        return [output]
+    listing = settings.contents.listing(output)
+    largest = int(np.argmax(listing.length))
+    if listing.length[largest] > settings.max_shard_bytes:
+        raise AccountsError(
+            f"sample {listing.keys[largest]} has {listing.length[largest]} bytes, more than --max_shard_bytes "
+            f"{settings.max_shard_bytes}; give at least that, or leave such samples out by --max_sample_bytes"
+        )
+    ends = plan.cut_by_bytes(listing.length, settings.max_shard_bytes)
+    return [output._replace(start=start, stop=stop) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def renumber(parts: Iterable[plan.OutputShard]) -> list[plan.OutputShard]:
+    """Gives all parts dense numbers, in the order of the shards they were cut from."""
+    ordered = sorted(parts, key=lambda part: (part.number, part.start))
+    return [part._replace(number=number) for number, part in enumerate(ordered)]
 
 
 def plan_outputs(
     sources: Sequence[plan.Source], books: accounts.Books | None, settings: ReshardSettings
 ) -> list[plan.OutputShard]:
     """Returns the plan of all output shards; ``books`` are taken so that nothing is written before they close."""
-    planned = list(plan.output_shards(sources, settings.samples_per_shard, settings.seed))
+    planned = list(settings.outputs(sources))
     if books is not None:
         accounts.check_written(books, sum(output.num_samples for output in planned))
     return planned
 
 
-def finish(written: Sequence[WrittenShard], sources: Sequence[plan.Source], settings: ReshardSettings) -> list[FileRow]:
-    """Checks that all copies are written, then writes ``sizes.json`` and ``meta.json`` and removes older shards.
+def finish(
+    written: Sequence[WrittenShard], sources: Sequence[plan.Source], subset: FileRow | None, settings: ReshardSettings
+) -> list[FileRow]:
+    """Checks that all copies are written, writes what loaders look for and removes older shards.
 
-    ``sizes.json`` (shard name -> samples) and ``meta.json`` are what DataComp's and open_clip's loaders read.
+    Beside the shards: ``sizes.json`` (shard name -> samples), ``meta.json`` and ``sample_ids.npy`` (a copy of the
+    subset file), which DataComp's resharder writes and its and open_clip's loaders read.
 
     Raises:
       AccountsError: the output holds more or fewer copies than were decided.
@@ -147,26 +203,40 @@ def finish(written: Sequence[WrittenShard], sources: Sequence[plan.Source], sett
     total = sum(row.samples for row in ordered)
     accounts.check_written(accounts.Books(copies=sum(sum(source.counts) for source in sources)), total)
     _remove_others(settings, len(ordered))
-    sizes = {row.tar.path.rpartition("/")[2]: row.samples for row in ordered}
+    sizes = {row.file.path.rpartition("/")[2]: row.samples for row in ordered}
     meta: dict[str, Any] = {
         "output_shard_count": len(ordered),
-        "output_shard_format": "{:08d}.tar",
+        "output_shard_format": "{:08d}" + settings.suffix,
         "output_count": total,
+        "blur_count": sum(row.blurred for row in ordered),
     }
-    files = [file for row in ordered for file in (row.tar, row.stats)]
+    files = [file for row in ordered for file in (row.file, row.stats)]
     for name, document in (("sizes.json", sizes), ("meta.json", meta)):
         data = stamps.canonical(document).encode()
         storage.write_atomic(storage.join(settings.root, "shards", name), data)
         files.append(FileRow(f"shards/{name}", len(data), stamps.sha256(data)))
-    return files
+    return [*files, _copy_subset(subset, settings.root)]
+
+
+def _copy_subset(subset: FileRow | None, root: str) -> FileRow:
+    path = "shards/sample_ids.npy"
+    source, target = storage.join(root, "subset.npy"), storage.join(root, path)
+    with storage.open_read(source) as file, storage.create_atomic(target) as copy:
+        while piece := file.read(1 << 24):
+            copy.write(piece)
+    if subset is not None and subset.sha256 != copy.sha256:
+        raise AccountsError("subset.npy changed while the shards were written")
+    return FileRow(path, copy.size, copy.sha256)
 
 
 def _remove_others(settings: ReshardSettings, count: int) -> None:
-    """Deletes shards of an earlier, larger output: a loader that globs the folder must see this one only."""
+    """Deletes shards of an earlier output, larger or of another form: a loader that globs must see this one only."""
     folder = storage.join(settings.root, "shards")
-    planned = {storage.join(settings.root, settings.path(n, s)) for n in range(count) for s in (".tar", "_stats.json")}
-    found = [info.uri for pattern in ("*.tar", "*_stats.json") for info in storage.match([f"{folder}/{pattern}"])[0]]
-    storage.delete([uri for uri in found if uri not in planned])
+    kept = {storage.join(settings.root, settings.path(n, s)) for n in range(count) for s in ("", "_stats.json")}
+    suffixes = [formats.format_of(name).suffix for name in formats.NAMES]
+    patterns = [f"{folder}/*{suffix}" for suffix in (*suffixes, "_stats.json")]
+    found = [info.uri for matched in storage.match(patterns) for info in matched]
+    storage.delete([uri for uri in found if uri not in kept])
 
 
 class Reshard(NamedTuple):
@@ -194,29 +264,38 @@ class ReadSources(beam.PTransform):
 class ReshardCopies(beam.PTransform):
     """Writes all copies into equal output shards: one ``plan.Source`` per input shard in, a ``Reshard`` out.
 
-    Cost: the plan is shuffled, about 100 bytes per input shard; each output shard reads its byte ranges of the
-    inputs and holds its own content once, so memory is bounded by the size of one output shard a thread.
+    Cost: the plan is shuffled, about 100 bytes for each pair of input and output shard that share samples; each
+    output shard reads its byte ranges of the inputs into a temporary file and writes another, so disk is bounded by
+    the size of two output shards a thread, and memory by a few pieces of 4 MiB.
 
     Attributes:
-      settings: where, how large, in which order.
+      settings: where, how large, in which order and form.
       books: singleton of the pool's closed books, or None to trust the decisions alone.
+      subset: singleton of the row of ``subset.npy``, or None when it lies there already.
     """
 
     settings: ReshardSettings
     books: beam.PCollection[accounts.Books] | None = None
+    subset: beam.PCollection[FileRow] | None = None
 
     def expand(self, sources: beam.PCollection[plan.Source]) -> Reshard:
         books = None if self.books is None else AsSingleton(self.books)
-        everything = sources | "AllSources" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-        written = (
-            everything
-            | "Plan" >> beam.FlatMap(plan_outputs, books, self.settings)
-            | "Spread" >> beam.Reshuffle()
-            | "Write" >> beam.Map(WriteShard(self.settings))
-        )
+        subset = None if self.subset is None else AsSingleton(self.subset)
+        to_list = beam.combiners.ToListCombineFn
+        everything = sources | "AllSources" >> beam.CombineGlobally(to_list())
+        outputs = everything | "Plan" >> beam.FlatMap(plan_outputs, books, self.settings)
+        if self.settings.max_shard_bytes:
+            outputs = (
+                outputs
+                | "SpreadCuts" >> beam.Reshuffle()
+                | "Cut" >> beam.FlatMap(cut, self.settings)
+                | "AllCuts" >> beam.CombineGlobally(to_list())
+                | "Renumber" >> beam.FlatMap(renumber)
+            )
+        written = outputs | "Spread" >> beam.Reshuffle() | "Write" >> beam.Map(WriteShard(self.settings))
         files = (
             written
-            | "AllWritten" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-            | "Finish" >> beam.FlatMap(finish, AsSingleton(everything), self.settings)
+            | "AllWritten" >> beam.CombineGlobally(to_list())
+            | "Finish" >> beam.FlatMap(finish, AsSingleton(everything), subset, self.settings)
         )
         return Reshard(written, files)

@@ -215,12 +215,14 @@ class Selection(NamedTuple):
       books: one ``accounts.Books`` of the pool, checked.
       summary: one mapping, the content of ``books.json``.
       files: the decisions, ``books.json`` and ``subset.npy``.
+      subset: the row of ``subset.npy`` alone, one element.
     """
 
     sources: beam.PCollection[plan.Source]
     books: beam.PCollection[accounts.Books]
     summary: beam.PCollection[dict[str, Any]]
     files: beam.PCollection[FileRow]
+    subset: beam.PCollection[FileRow]
 
 
 @dataclasses.dataclass(eq=False)
@@ -262,4 +264,5 @@ class WriteDecisions(beam.PTransform):
             closed | "PoolBooks" >> beam.Map(lambda row: row.books),
             closed | "Summary" >> beam.Map(lambda row: row.summary),
             (decisions, books_file, subset) | "AllFiles" >> beam.Flatten(),
+            subset | "SubsetFile" >> beam.Filter(lambda row: row.path == "subset.npy"),
         )

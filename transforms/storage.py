@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.lib.errors import InputError
+
+_PIECE_BYTES = 1 << 24
+_PARTIAL = ".partial"
 
 
 class FileInfo(NamedTuple):
@@ -51,6 +55,22 @@ def open_read(uri: str) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
+def open_ranges(uri: str) -> BinaryIO:
+    """Opens a file for reads of byte ranges: each read asks for what it was asked for and no more.
+
+    Beam's reader of gs:// fetches 16 MiB at a time, which suits a file that is read through.
+    """
+    if FileSystems.get_scheme(uri) != "gs":
+        return open_read(uri)
+    system: Any = FileSystems.get_filesystem(uri)
+    return cast(BinaryIO, system._gcsIO().open(uri, "r", read_buffer_size=1))
+
+
+def is_local(uri: str) -> bool:
+    """Tells whether an address is on this machine's own file system."""
+    return FileSystems.get_scheme(uri) is None
+
+
 def read_bytes(uri: str) -> bytes:
     """Returns a whole file."""
     with open_read(uri) as file:
@@ -63,32 +83,73 @@ def read_if_exists(uri: str) -> bytes | None:
 
 
 def write_atomic(uri: str, data: bytes | memoryview) -> None:
-    """Writes a file so that it is seen whole or not at all, replacing an older one.
-
-    Locally: a temporary name beside it, fsync, rename. On an object store: one upload, which appears when it is
-    complete; the data is at hand in full, so nothing can fail between the first byte and the last but the upload.
-    """
-    if FileSystems.get_scheme(uri) is None:
-        _write_local(uri, data)
-        return
-    with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as file:
+    """Writes a file so that it is seen whole or not at all, replacing an older one."""
+    with create_atomic(uri) as file:
         file.write(data)
 
 
-def _write_local(path: str, data: bytes | memoryview) -> None:
-    folder = os.path.dirname(path) or "."
+class NewFile:
+    """A file being written: counts its bytes and digests them on the way.
+
+    Attributes:
+      size: bytes written so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Appends bytes; returns how many."""
+        self._digest.update(data)
+        self._file.write(data)
+        self.size += len(data)
+        return len(data)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was written so far."""
+        return self._digest.hexdigest()
+
+
+@contextlib.contextmanager
+def create_atomic(uri: str) -> Iterator[NewFile]:
+    """Opens a file that appears, whole, when the block ends without an error, and replaces an older one.
+
+    Locally: a temporary name beside it, fsync, rename. For an object store it is first put together in a temporary
+    file of this machine; then one upload, which appears when it is complete.
+    """
+    if not is_local(uri):
+        with tempfile.TemporaryFile() as whole:
+            yield NewFile(cast(BinaryIO, whole))
+            whole.seek(0)
+            with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
+                while piece := whole.read(_PIECE_BYTES):
+                    sink.write(piece)
+        return
+    folder = os.path.dirname(uri) or "."
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".partial", dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(uri)}.", suffix=_PARTIAL, dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield NewFile(cast(BinaryIO, file))
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        os.replace(temporary, uri)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def remove_partial(folder: str) -> None:
+    """Deletes what killed runs left half written below a local folder; on an object store nothing is ever left."""
+    if is_local(folder):
+        for path, _, names in os.walk(folder):
+            for name in names:
+                if name.startswith(".") and name.endswith(_PARTIAL):
+                    os.unlink(os.path.join(path, name))
 
 
 def _umask() -> int:
@@ -103,7 +164,7 @@ def check_writable(folder: str) -> None:
     Raises:
       InputError: a file is in the way, or this user may not write there.
     """
-    if FileSystems.get_scheme(folder) is not None:
+    if not is_local(folder):
         return
     path = os.path.abspath(folder)
     while not os.path.exists(path):
@@ -137,7 +198,7 @@ def fetch(uri: str) -> str:
     Returns:
       a local path; one that does not exist when there is nothing at ``uri``.
     """
-    if FileSystems.get_scheme(uri) is None:
+    if is_local(uri):
         return uri
     found = match([uri])[0] or list(children(uri))
     version = hashlib.sha256(repr(found).encode()).hexdigest()[:16]
@@ -145,5 +206,5 @@ def fetch(uri: str) -> str:
     for info in found:
         path = os.path.join(target, *info.uri[len(uri) :].split("/"))
         if not os.path.exists(path.rstrip("/")):
-            _write_local(path.rstrip("/"), read_bytes(info.uri))
+            write_atomic(path.rstrip("/"), read_bytes(info.uri))
     return target

@@ -96,7 +96,7 @@ class Store:
                 stored = pq.ParquetFile(file)
                 schema = stored.schema_arrow
                 read = {n: c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)}
-                table = stored.read(list(dict.fromkeys(read.values()))) if read else None
+                table = stored.read(list(dict.fromkeys(read.values())))
             found.update({name: columns.to_numpy(column, table[column]) for name, column in read.items()})
         if len({len(values) for values in found.values()}) > 1:
             raise ValueError(f"the column sets of shard {shard} differ in length; score it again")

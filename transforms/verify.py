@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,15 +10,15 @@ from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import columns, plan, stamps, uids
+from transforms.contents import Listing, ShardContents
+from transforms.lib import columns, formats, plan, stamps, uids
 from transforms.lib.errors import AccountsError
-from transforms.lib.ranges import read_ranges
-from transforms.lib.tarshard import RawSample, open_tar, read_samples
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 
@@ -75,54 +74,44 @@ class CheckOutput:
 
     Attributes:
       root: the output folder.
+      contents: what lists and reads the samples that a shard must hold.
+      format: of the shard, one of ``formats.NAMES``.
       compare_input: False skips the comparison of bytes, when the inputs are gone.
     """
 
     root: str
+    contents: ShardContents
+    format: str
     compare_input: bool
 
-    def __call__(self, output: plan.OutputShard) -> Checked:
-        name = f"shards/{output.number:08d}.tar"
-        found, problems = self._read(name)
-        expected = self._expected(output)
-        if sorted(found) != sorted(expected):
-            lost, extra = len(expected.keys() - found.keys()), len(found.keys() - expected.keys())
+    def __call__(self, output: tuple[str, plan.OutputShard]) -> Checked:
+        name, planned = output
+        listing = self.contents.listing(planned)
+        found: list[str] = []
+        problems: list[str] = []
+        try:
+            with storage.open_read(storage.join(self.root, name)) as file:
+                found += [key for key, _ in formats.format_of(self.format).read(file)]
+        except (OSError, ValueError, BeamIOError) as error:
+            problems.append(f"{name} cannot be read: {error}")
+        if found != listing.keys:
+            lost, extra = len({*listing.keys} - {*found}), len({*found} - {*listing.keys})
             problems.append(f"{name}: {lost} of the planned samples are missing, {extra} are not planned")
-        for key in sorted(found.keys() & expected.keys()):
-            want = expected[key]
-            if want is not None and found[key].members != want.members:
-                problems.append(f"{name}: the members of {key} are not those of {want.key} in its input shard")
+        elif self.compare_input:
+            problems += self._differences(name, listing)
         pairs = uids.pairs([key.rpartition("-")[0] for key in sorted(found)])
         Metrics.counter("verify", "samples").inc(len(found))
         return Checked("output", len(found), tuple(problems), pairs.tobytes())
 
-    def _read(self, name: str) -> tuple[dict[str, RawSample], list[str]]:
-        data = storage.read_if_exists(storage.join(self.root, name))
-        if data is None:
-            return {}, [f"{name} is missing"]
-        samples = list(read_samples(io.BytesIO(data)))
-        problems = [f"{name}: {sample.key}: {sample.problem}" for sample in samples if sample.problem]
-        return {sample.key: sample for sample in samples}, problems
-
-    def _expected(self, output: plan.OutputShard) -> dict[str, RawSample | None]:
-        """Returns key -> sample of the input; None where inputs are not compared."""
-        expected: dict[str, RawSample | None] = {}
-        store = Store(self.root)
-        for segment in output.segments:
-            copies = store.read("decisions", segment.name, ["copies"])["copies"].to_numpy()
-            rows = np.flatnonzero(copies > segment.copy)[segment.start : segment.stop]
-            index = store.read(columns.INDEX, segment.name, ["uid", "offset", "length"]).take(rows).to_pydict()
-            samples: list[RawSample | None] = [None] * len(rows)
-            if self.compare_input:
-                with storage.open_read(segment.uri) as file:
-                    blocks = read_ranges(open_tar(file, segment.uri), index["offset"], index["length"])
-                samples = [next(read_samples(io.BytesIO(block))) for block in blocks]
-            for uid, sample in zip(index["uid"], samples, strict=True):
-                copy = segment.copy
-                while (key := f"{uid}-{copy}") in expected:
-                    copy += 1
-                expected[key] = sample
-        return expected
+    def _differences(self, name: str, listing: Listing) -> list[str]:
+        """Reads a shard beside its inputs and returns the samples whose members differ."""
+        with storage.open_read(storage.join(self.root, name)) as file:
+            written = formats.format_of(self.format).read(file)
+            return [
+                f"{name}: the members of {key} are not those of its input shard"
+                for (key, members), wanted in zip(written, self.contents.samples(listing), strict=True)
+                if sorted(members) != sorted(wanted.members)
+            ]
 
 
 def conclude(checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str) -> dict[str, int | list[str]]:
@@ -168,22 +157,21 @@ class VerifyOutputs(beam.PTransform):
       root: the output folder.
       refs: the shards of the pool.
       files: what the manifest lists.
-      outputs: the plan of the output shards, made anew from the decisions.
-      compare_input: also compare bytes with the inputs.
+      outputs: path and plan of each output shard, made anew from the decisions.
+      check_output: what checks one of them.
     """
 
     root: str
     refs: Sequence[FeatureRef]
     files: Sequence[FileRow]
-    outputs: Sequence[plan.OutputShard]
-    compare_input: bool = True
+    outputs: Sequence[tuple[str, plan.OutputShard]]
+    check_output: CheckOutput
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, int | list[str]]]:
         to_list = beam.combiners.ToListCombineFn
         files = pipeline | "Files" >> beam.Create(self.files) | "CheckFile" >> beam.Map(check_file, self.root)
         pairs = pipeline | "Refs" >> beam.Create(self.refs) | "CheckShard" >> beam.Map(check_decisions, self.root)
-        check = CheckOutput(self.root, self.compare_input)
-        outputs = pipeline | "Outputs" >> beam.Create(self.outputs) | "CheckOutput" >> beam.Map(check)
+        outputs = pipeline | "Outputs" >> beam.Create(self.outputs) | "CheckOutput" >> beam.Map(self.check_output)
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
         checks = (files, pairs | "Shards" >> beam.Keys(), outputs) | beam.Flatten()
         return (

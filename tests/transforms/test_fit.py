@@ -23,10 +23,11 @@ def store_of(tmp_path, shards):
     """Writes index and scores of shards given as name -> (scores, uids); NaN stands for a rejected sample."""
     store = Store(str(tmp_path))
     refs = []
+    sizes = dict.fromkeys(("width", "height", "original_width", "original_height"), 0)
     for name, (scores, ids) in shards.items():
         rows = [
             {**dict.fromkeys(columns.INDEX_SCHEMA.names, ""), "uid": uid, "offset": 0, "length": 0, "image_bytes": 0,
-             "width": 0, "height": 0, "status": "ok" if np.isfinite(score) else "image_missing"}
+             **sizes, "status": "ok" if np.isfinite(score) else "image_missing"}
             for score, uid in zip(scores, ids, strict=True)
         ]  # fmt: skip
         store.write("index", name, pa.Table.from_pylist(rows, columns.INDEX_SCHEMA), "s")

@@ -23,6 +23,8 @@ from transforms.lib.errors import ConfigError
 
 INDEX = "index"
 OK = "ok"
+ANNOTATED = ("language", "cld3", "caption", "negclip", "normsim_2", "normsim_inf", "vas", "clipscore")
+"""Column sets that ``annotate`` adds."""
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -38,6 +40,8 @@ INDEX_SCHEMA = pa.schema(
         pa.field("image_bytes", pa.int64(), False),
         pa.field("width", pa.int32(), False),  # pixels, 0 when unknown
         pa.field("height", pa.int32(), False),
+        pa.field("original_width", pa.int32(), False),  # before the download resized it, as the json says; else width
+        pa.field("original_height", pa.int32(), False),
     ]
 )
 
@@ -98,7 +102,7 @@ def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
         table.replace_schema_metadata(named),
         sink,
         compression=compression,
-        use_dictionary=[name for name in plain if name in ("status", "step", "image_extension")],
+        use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label")],
     )
     return sink.getvalue()
 
@@ -141,14 +145,21 @@ def resolve(
             problems.append(f"column {name!r} is in several column sets; write one of {', '.join(matches)}")
         else:
             near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))}"
-            cure = (cures or {}).get(
-                name
-            ) or "`winnow score` adds the columns of a model, `winnow import-scores` others"
-            problems.append(f"no column set has {name!r}: {hint} {cure}")
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))};"
+            problems.append(f"no column set has {name!r}: {hint} {(cures or {}).get(name) or _adds(name)}")
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def _adds(name: str) -> str:
+    owner = name.partition(".")[0]
+    job = (
+        f"`winnow annotate --columns {owner}` adds it"
+        if owner in ANNOTATED
+        else "`winnow score` adds a model's, `winnow import-scores` others"
+    )
+    return job
 
 
 def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:

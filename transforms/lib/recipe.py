@@ -11,14 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.band import Band
+from transforms.lib.captionlength import CaptionLength
 from transforms.lib.errors import ConfigError
+from transforms.lib.imagesize import ImageSize
+from transforms.lib.keeplanguage import KeepLanguage
+from transforms.lib.metaclip import MetaClip
 from transforms.lib.mixing import Mix
 from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
 from transforms.lib.steps import Block, Step, Threshold
 from transforms.lib.subsets import Subset
+from transforms.lib.textmatch import TextMatch
 from transforms.lib.topfraction import TopFraction
 
-_KINDS = (HardCapSample, Mix, RandomFraction, Sample, SoftCapSample, Subset, Threshold, TopFraction)
+_KINDS = (
+    Band, CaptionLength, HardCapSample, ImageSize, KeepLanguage, MetaClip, Mix, RandomFraction, Sample, SoftCapSample,
+    Subset, TextMatch, Threshold, TopFraction,
+)  # fmt: skip
 STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 
 KEPT = -1

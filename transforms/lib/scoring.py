@@ -79,7 +79,7 @@ def prepare(raw: RawSample, shard: str, rules: ReadRules, models: Sequence[Model
     """Reads one sample down to its index row and each model's pixels; a bad one gets its reason as status."""
     row: dict[str, Any] = dict.fromkeys(("uid", "detail", "caption", "image_extension", "image_sha256"), "")
     row.update(key=raw.key, offset=raw.offset, length=raw.length, status=columns.OK)
-    row.update(image_bytes=0, width=0, height=0)
+    row.update(image_bytes=0, width=0, height=0, original_width=0, original_height=0)
     pixels: list[Pixels] = []
     data = b""
     document: dict[str, Any] | None = None
@@ -96,11 +96,29 @@ def prepare(raw: RawSample, shard: str, rules: ReadRules, models: Sequence[Model
         row["uid"] = uids.uid_of(document, shard=shard, key=raw.key, image=data, caption=row["caption"])
         image = images.decode(data, max_pixels=rules.max_pixels)
         row.update(width=image.width, height=image.height)
+        row.update(original_size(document, image.width, image.height))
         pixels = [model.pixels(image) for model in models]
     except SampleError as error:
         row.update(status=str(error.reason), detail=error.detail[:200])
         row["uid"] = row["uid"] or _uid_of_rejected(document, row, shard, data)
     return _Prepared(row, pixels)
+
+
+def original_size(document: Mapping[str, Any], width: int, height: int) -> dict[str, int]:
+    """Returns ``original_width`` and ``original_height``: an image's size before the download resized it.
+
+    They are the json fields of these names, which img2dataset writes, when both are whole numbers in 1 .. 2**31 - 1;
+    else the size as decoded, for a pool that was never resized. One without the other says nothing.
+
+    Args:
+      document: the parsed ``.json`` member, empty without one.
+      width: as decoded, in pixels.
+      height: as decoded, in pixels.
+    """
+    told: list[Any] = [document.get(name) for name in ("original_width", "original_height")]
+    if all(type(value) is int and 0 < value < 1 << 31 for value in told):
+        width, height = told
+    return {"original_width": width, "original_height": height}
 
 
 def _uid_unseen(document: dict[str, Any], row: dict[str, Any], shard: str, members: Mapping[str, bytes]) -> str:

@@ -62,6 +62,12 @@ class Verdict:
     copies: NDArray[np.uint16]
     margin: NDArray[np.float32]
 
+    @classmethod
+    def of(cls, block: Block, inside: Bool, margin: NDArray[Any]) -> Verdict:
+        """Returns the verdict that keeps the copies of the rows ``inside``; bool ``[n]``."""
+        copies = np.where(block.alive & inside, block.copies, 0).astype(np.uint16)
+        return cls(copies, margin.astype(np.float32))
+
 
 @dataclasses.dataclass(frozen=True)
 class Step(abc.ABC):
@@ -174,8 +180,7 @@ class Threshold(Step):
 
     def apply(self, block: Block, state: Any) -> Verdict:
         margin = block.columns[self.column].astype(np.float32) - np.float32(self.at_least)
-        keep = block.alive & (margin >= 0)
-        return Verdict(np.where(keep, block.copies, 0).astype(np.uint16), margin)
+        return Verdict.of(block, margin >= 0, margin)
 
     def sentence(self) -> str:
         return f"Keep samples whose {self.column} is at least {self.at_least:g}."

@@ -1,7 +1,7 @@
 """Samples of a WebDataset shard: what ``webdataset`` would group, with byte ranges, and bad ones named.
 
 One import for all that deals with tars: ``open_tar`` (``tarstream``), ``read_members`` (``tarmembers``),
-``splice``, ``write_member``, ``END_OF_ARCHIVE`` (``tarwrite``).
+``members_of``, ``splice``, ``write_member``, ``write_sample``, ``END_OF_ARCHIVE`` (``tarwrite``).
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from typing import BinaryIO
 from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tarmembers import Member, Progress, read_members, scan
 from transforms.lib.tarstream import Cursor, open_tar
-from transforms.lib.tarwrite import END_OF_ARCHIVE, splice, split_name, write_member
+from transforms.lib.tarwrite import END_OF_ARCHIVE, members_of, splice, split_name, write_member, write_sample
 
 __all__ = [
     "END_OF_ARCHIVE",
     "Member",
     "RawSample",
+    "members_of",
     "open_tar",
     "read_members",
     "read_samples",
     "splice",
     "split_name",
     "write_member",
+    "write_sample",
 ]
 
 # A webdataset reader keeps its own values under these names of a sample.

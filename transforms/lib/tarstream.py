@@ -115,6 +115,11 @@ class DecompressedStream(io.RawIOBase):
         self._given += len(piece)
         return piece
 
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
     def close(self) -> None:
         if not self.closed:
             self._source.close()

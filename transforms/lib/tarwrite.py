@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from zlib import adler32
 
 from transforms.lib.errors import Reason, SampleError, ShardError
@@ -79,27 +80,23 @@ def write_member(name: str, data: bytes) -> bytes:
     return b"".join((extension, records, bytes(-len(records) % BLOCK_BYTES), header, data, padding))
 
 
-def splice(block: bytes | memoryview, new_key: str) -> bytes:
-    """Copies one sample out of a tar under a new key; data and order of its members stay as they are.
+def members_of(block: bytes | memoryview) -> list[tuple[str, bytes]]:
+    """Reads the members of one sample out of its bytes in a tar.
 
-    Directories and members that belong to no sample are dropped; headers are those of ``write_member``.
+    Directories and members that belong to no sample are left out.
 
     Args:
       block: exactly the bytes ``offset .. offset + length`` of a ``RawSample`` without a problem.
-      new_key: key of the copy; no dot in its base name.
 
     Returns:
-      bytes, a multiple of 512 long, to be followed by other members or ``END_OF_ARCHIVE``.
+      (lower-case extension, data), in the order of the tar.
 
     Raises:
-      ValueError: ``new_key`` cannot be a key.
       ShardError: ``block`` is not one whole sample (offsets relative to ``block``).
       SampleError: ``TAR_MEMBER_UNSAFE`` when a member must not be used.
     """
-    if split_name(f"{new_key}.x") != (new_key, "x"):
-        raise ValueError(f"not a key: {new_key!r}")
     old_key = ""
-    written: list[bytes] = []
+    found: list[tuple[str, bytes]] = []
     for member, data in read_members(io.BytesIO(block)):
         key, extension = split_name(member.name)
         if not key:
@@ -109,8 +106,34 @@ def splice(block: bytes | memoryview, new_key: str) -> bytes:
         if key != (old_key or key):
             raise ShardError(Reason.TAR_CORRUPT, member.offset, f"{key!r} in the range of {old_key!r}")
         old_key = key
-        written.append(write_member(f"{new_key}.{extension}", data))
-    return b"".join(written)
+        found.append((extension, data))
+    return found
+
+
+def write_sample(key: str, members: Iterable[tuple[str, bytes]]) -> bytes:
+    """Builds one sample: a member, as ``write_member`` makes it, for each (extension, data).
+
+    Args:
+      key: no dot in its base name.
+      members: lower-case extensions and data, in the order they are to have.
+
+    Returns:
+      bytes, a multiple of 512 long, to be followed by other members or ``END_OF_ARCHIVE``.
+
+    Raises:
+      ValueError: ``key`` cannot be a key.
+    """
+    if split_name(f"{key}.x") != (key, "x"):
+        raise ValueError(f"not a key: {key!r}")
+    return b"".join([write_member(f"{key}.{extension}", data) for extension, data in members])
+
+
+def splice(block: bytes | memoryview, new_key: str) -> bytes:
+    """Copies one sample out of a tar under a new key; data and order of its members stay as they are.
+
+    Arguments, result and errors are those of ``members_of`` and ``write_sample``.
+    """
+    return write_sample(new_key, members_of(block))
 
 
 def _header(name: bytes, size: int, fields: bytes, flag: bytes) -> bytes:

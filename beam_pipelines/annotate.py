@@ -1,0 +1,62 @@
+"""Annotate a scored pool: add column sets such as the language of each caption; no image is touched.
+
+winnow annotate --output out --columns language,caption
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from beam_pipelines import annotating, driver, planning, workspace
+from beam_pipelines.config import AnnotateConfig
+from transforms.annotate import AnnotateShards
+from transforms.manifest import MakeSection, WriteManifest
+from transforms.rows import FeatureRef
+
+
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: annotating.AnnotatePlan) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing."""
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    files = shards | "Annotate" >> AnnotateShards(plan.settings) | "Files" >> beam.FlatMap(lambda row: row.files)
+    sections = [
+        files
+        | f"Of_{name}" >> beam.Filter(lambda row, wanted: row[0] == wanted, name)
+        | f"FilesOf_{name}" >> beam.Map(lambda row: row[1])
+        | f"Manifest_{name}" >> MakeSection(f"annotate/{name}", facts)
+        for name, facts in plan.facts.items()
+    ]
+    sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
+
+
+def plan(config: AnnotateConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out which columns there are and what the annotators need."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    annotation = annotating.plan_annotate(config, problems, sets or {}, refs or [])
+    record = problems.collect(workspace.check_output, config, "annotate") if refs else None
+    if problems or annotation is None or refs is None or record is None:
+        return None
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        made = sorted(annotation.facts)
+        return f"{len(refs)} shards are annotated; columns: {', '.join(made)}", {"shards": len(refs), "columns": made}
+
+    return driver.Work(
+        annotating.summary(annotation, refs),
+        lambda: workspace.write_run(config.output, record),
+        lambda pipeline: build(pipeline, refs, annotation),
+        finish,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("annotate", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What ``annotate`` finds out before any work starts: models, files, columns, and every problem with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from beam_pipelines.config import AnnotateConfig
+from beam_pipelines.planning import Problems, version
+from transforms import storage
+from transforms.annotate import AnnotateSettings
+from transforms.lib import captionstats, columns, language, scores_clip, scores_negclip, scores_target
+from transforms.lib.annotators import Annotator
+from transforms.lib.errors import ConfigError
+from transforms.rows import FeatureRef
+from transforms.store import Store
+
+Maker = Callable[[AnnotateConfig, str], Annotator]
+
+
+def _target(name: str) -> Maker:
+    return lambda config, model: scores_target.resolve(name, model, config.target, storage.fetch)
+
+
+def _negclip(config: AnnotateConfig, model: str) -> Annotator:
+    made = {name: getattr(config, name) for name in ("temperature", "batch", "repeats", "seed")}
+    return scores_negclip.NegClip(model=model, **made)
+
+
+OF_CAPTIONS: dict[str, Maker] = {
+    "language": lambda config, model: language.resolve(config.lid, storage.fetch),
+    "cld3": lambda config, model: language.resolve_cld3(),
+    "caption": lambda config, model: captionstats.CaptionCounts(),
+}
+OF_MODELS: dict[str, Maker] = {
+    "negclip": _negclip,
+    **{name: _target(name) for name in ("normsim_2", "normsim_inf", "vas")},
+    "clipscore": lambda config, model: scores_clip.ClipScore(model=model),
+}
+MAKERS = OF_CAPTIONS | OF_MODELS
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotatePlan:
+    """What ``annotate`` is going to do.
+
+    Attributes:
+      settings: for the workers.
+      facts: column set -> its facts for the manifest.
+    """
+
+    settings: AnnotateSettings
+    facts: dict[str, dict[str, Any]]
+
+
+def scored_set(config: AnnotateConfig, sets: dict[str, list[str]]) -> str:
+    """Returns the column set that related scores are made of.
+
+    Raises:
+      ConfigError: ``--model`` names none that has embeddings, or is missing and there is not exactly one.
+    """
+    found = [name for name, columns_ in sets.items() if {"score", "image", "text"} <= set(columns_)]
+    known = f"there are {', '.join(found)}" if found else "`winnow score` adds one"
+    if config.model and config.model not in found:
+        raise ConfigError(f"--model {config.model} is no column set with a score and embeddings; {known}")
+    if not config.model and len(found) != 1:
+        raise ConfigError(f"--model is missing; name a column set with a score and embeddings; {known}")
+    return config.model or found[0]
+
+
+def plan_annotate(
+    config: AnnotateConfig, problems: Problems, sets: dict[str, list[str]], refs: list[FeatureRef]
+) -> AnnotatePlan | None:
+    """Finds the annotators and the columns they read among ``sets`` (column set -> columns); None when wrong."""
+    wanted = [name for name in config.wanted() if name in MAKERS]
+    related = sets and any(name in OF_MODELS for name in wanted)
+    model = problems.collect(scored_set, config, sets) if related else ""
+    made = [problems.collect(MAKERS[name], config, model or "") for name in wanted if model is not None]
+    annotators = tuple(annotator for annotator in made if annotator is not None)
+    inputs = dict.fromkeys(name for annotator in annotators for name in annotator.inputs())
+    where = problems.collect(columns.resolve, inputs, sets) if sets and model is not None else None
+    if where is not None:
+        types = _types(config.output, refs[0].name, where)
+        problems.extend(line for annotator in annotators for line in annotator.problems(types))
+    if problems or where is None:
+        return None
+    settings = AnnotateSettings(config.output, annotators, where)
+    told = {"configuration": config.recorded(), "version": version()}
+    facts = {annotator.name: {**told, "made_by": annotator.made_by()} for annotator in annotators}
+    return AnnotatePlan(settings, facts)
+
+
+def _types(output: str, shard: str, where: Mapping[str, tuple[str, str]]) -> dict[str, pa.DataType]:
+    schemas = {owner: Store(output).schema(owner, shard) for owner, _ in where.values()}
+    return {name: schemas[owner].field(column).type for name, (owner, column) in where.items()}
+
+
+def summary(plan: AnnotatePlan, refs: list[FeatureRef]) -> dict[str, Any]:
+    """Returns what ``--dry_run`` says of annotation."""
+    todo = [ref.name for ref in refs if plan.settings.missing(ref.name)]
+    return {
+        "shards": len(refs),
+        "to_annotate": len(todo),
+        "done": len(refs) - len(todo),
+        "columns": {name: facts["made_by"] for name, facts in plan.facts.items()},
+    }

@@ -1,0 +1,206 @@
+"""What goes into one output shard: its samples in order, and their members read from the input shards."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, cast
+
+import numpy as np
+from apache_beam.metrics import Metrics
+from numpy.typing import NDArray
+
+from transforms import storage
+from transforms.faceboxes import FaceBoxes
+from transforms.lib import columns, faces, images, plan, ranges, uids
+from transforms.lib.captions import json_of
+from transforms.lib.formats import Members
+from transforms.lib.tarstream import open_tar
+from transforms.lib.tarwrite import members_of
+from transforms.store import Store
+
+Int = NDArray[np.int64]
+
+
+class Sample(NamedTuple):
+    """A sample on its way into an output shard: its key, its members, and whether faces were blurred."""
+
+    key: str
+    members: Members
+    blurred: bool
+
+
+class Listing(NamedTuple):
+    """The samples of an output shard, in its order; all arrays are ``[n]``.
+
+    Attributes:
+      keys: ``uid-copy``.
+      sources: names and addresses of the input shards.
+      source: int64, number of the input shard in ``sources``.
+      offset: int64, first byte in it.
+      length: int64, bytes.
+    """
+
+    keys: list[str]
+    sources: list[tuple[str, str]]
+    source: Int
+    offset: Int
+    length: Int
+
+    def part(self, start: int, stop: int) -> Listing:
+        """Returns some of the samples."""
+        chosen = slice(start, stop)
+        return Listing(self.keys[chosen], self.sources, self.source[chosen], self.offset[chosen], self.length[chosen])
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardContents:
+    """Lists and reads what the plan gives to an output shard.
+
+    Attributes:
+      root: the output folder, with decisions and index.
+      seed: of the order of samples.
+      shuffle: ``none``: in the order of the plan; ``shards`` and ``full``: by a hash of (seed, uid), then by copy.
+      coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
+      boxes: where face boxes are; None blurs nothing.
+    """
+
+    root: str
+    seed: int = 0
+    shuffle: str = "shards"
+    coalesce_bytes: int = 0
+    boxes: FaceBoxes | None = None
+
+    def listing(self, output: plan.OutputShard) -> Listing:
+        """Returns the samples of an output shard, in order; no input shard is opened."""
+        by_source: dict[tuple[str, str], list[plan.Segment]] = {}
+        for segment in output.segments:
+            by_source.setdefault((segment.name, segment.uri), []).append(segment)
+        parts = [self._part(name, segments) for (name, _), segments in by_source.items()]
+        copy, offset, length = (np.concatenate([part[field] for part in parts]) for field in (1, 2, 3))
+        names = [uid for part in parts for uid in part[0]]
+        source = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+        if self.shuffle != "none":
+            pairs = uids.pairs(names)
+            hashed = uids.keyed_hash(pairs, self.seed)
+            order = np.lexsort((copy, pairs[:, 1], pairs[:, 0], hashed))
+            names = [names[row] for row in order.tolist()]
+            copy, offset, length, source = copy[order], offset[order], length[order], source[order]
+        listing = Listing(_keys(names, copy), list(by_source), source, offset, length)
+        return listing.part(output.start, output.stop)
+
+    def _part(self, name: str, segments: list[plan.Segment]) -> tuple[list[str], Int, Int, Int]:
+        """Returns uids, copies, offsets and lengths of what an output shard takes from one input shard."""
+        store = Store(self.root)
+        copies = store.read("decisions", name, ["copies"])["copies"].to_numpy()
+        index = store.read(columns.INDEX, name, ["uid", "offset", "length"])
+        rows, numbers = [], []
+        for segment in segments:
+            meant = np.flatnonzero((copies >= segment.least) & (copies <= segment.most))
+            if self.shuffle == "full":
+                pairs = uids.pairs(index["uid"].take(meant).to_pylist())
+                meant = meant[np.argsort(uids.keyed_hash(pairs, self.seed), kind="stable")]
+            picked, copy = segment.picks()
+            rows.append(meant[picked])
+            numbers.append(copy)
+        table = index.take(np.concatenate(rows))
+        return (
+            table["uid"].to_pylist(),
+            np.concatenate(numbers),
+            table["offset"].to_numpy().astype(np.int64),
+            table["length"].to_numpy().astype(np.int64),
+        )
+
+    def samples(self, listing: Listing) -> Iterator[Sample]:
+        """Yields the samples in the order of the listing; memory holds one of them and one piece of 4 MiB.
+
+        Raises:
+          ShardError, EOFError: an input shard is not the one that was indexed.
+          SampleError: an image whose faces are to be blurred cannot be decoded.
+        """
+        uids_of = [key.rpartition("-")[0] for key in listing.keys]
+        shards = [listing.sources[number][0] for number in listing.source.tolist()]
+        boxes = self.boxes and self.boxes.find(list(zip(shards, uids_of, strict=True)))
+        for number, (key, block) in enumerate(zip(listing.keys, self._blocks(listing), strict=True)):
+            members = members_of(block)
+            found = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
+            yield Sample(key, _blurred(members, found) if found else members, bool(found))
+
+    def _blocks(self, listing: Listing) -> Iterator[bytes]:
+        """Yields the bytes of each sample in its input shard.
+
+        Local tars are read directly. Others, where every read is a request or only a forward pass is possible, are
+        first gathered in a temporary file, input shard by input shard.
+        """
+        if all(storage.is_local(uri) and uri.endswith(".tar") for _, uri in listing.sources):
+            return self._direct(listing)
+        return self._gathered(listing)
+
+    def _direct(self, listing: Listing) -> Iterator[bytes]:
+        with ranges.LocalFiles() as files:
+            for number, (_, uri) in enumerate(listing.sources):
+                rows = listing.source == number
+                gap = self.coalesce_bytes or ranges.COALESCE_LOCAL
+                _count(files.announce(uri, listing.offset[rows], listing.length[rows], gap))
+            spans = zip(listing.source.tolist(), listing.offset.tolist(), listing.length.tolist(), strict=True)
+            for number, offset, length in spans:
+                yield files.read(listing.sources[number][1], offset, length)
+
+    def _gathered(self, listing: Listing) -> Iterator[bytes]:
+        starts = np.empty(len(listing.keys), np.int64)
+        with tempfile.TemporaryFile() as gathered:
+            for number, (_, uri) in enumerate(listing.sources):
+                rows = np.flatnonzero(listing.source == number)
+                local = ranges.COALESCE_LOCAL if storage.is_local(uri) else ranges.COALESCE_REMOTE
+                with storage.open_ranges(uri) as file:
+                    copied = ranges.copy_ranges(
+                        open_tar(file, uri),
+                        listing.offset[rows],
+                        listing.length[rows],
+                        cast(BinaryIO, gathered),
+                        self.coalesce_bytes or local,
+                    )
+                starts[rows] = copied.starts
+                _count(copied)
+            gathered.flush()
+            for start, length in zip(starts.tolist(), listing.length.tolist(), strict=True):
+                gathered.seek(start)
+                yield gathered.read(length)
+
+
+def _count(copied: ranges.Copied) -> None:
+    Metrics.counter("reshard", "in_bytes").inc(copied.read_bytes)
+    Metrics.counter("reshard", "requests").inc(copied.requests)
+
+
+def _keys(names: list[str], copy: Int) -> list[str]:
+    """Returns ``uid-copy``; where two samples of the pool bear one uid, the next number that is free."""
+    keys = [f"{uid}-{number}" for uid, number in zip(names, copy.tolist(), strict=True)]
+    if len(set(keys)) == len(keys):
+        return keys
+    taken: set[str] = set()
+    for row, (uid, number) in enumerate(zip(names, copy.tolist(), strict=True)):
+        while (key := f"{uid}-{number}") in taken:
+            number += 1
+        taken.add(key)
+        keys[row] = key
+    return keys
+
+
+def _boxes_in(members: Members) -> list[faces.Box]:
+    return faces.boxes_of(json_of(dict(members)).get("face_bboxes"))
+
+
+def _blurred(members: Members, boxes: list[faces.Box]) -> Members:
+    """Returns the members with the image blurred inside boxes.
+
+    A second image member would show the faces all the same, so it is left out.
+    """
+    image, data = images.image_of(dict(members))
+    changed = faces.blur(data, boxes)
+    return [
+        ("webp", changed) if name == image else (name, old)
+        for name, old in members
+        if name == image or name not in images.IMAGE_EXTENSIONS
+    ]

@@ -1,0 +1,96 @@
+"""Where face boxes come from: the json member of a sample, or Parquet files of metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transforms import storage
+from transforms.lib import faces
+from transforms.lib.errors import InputError
+
+JSON = "json"
+_COLUMNS = ("uid", "face_bboxes")
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceBoxes:
+    """Finds the boxes of samples.
+
+    Attributes:
+      source: ``json``: the field ``face_bboxes`` of the sample's json member. Anything else: the address of Parquet
+        files with columns ``uid`` and ``face_bboxes``, as a glob; ``{shard}`` in it stands for the name of the
+        sample's shard. Without ``{shard}`` every file is read once for each output shard.
+    """
+
+    source: str
+
+    def find(self, wanted: Sequence[tuple[str, str]]) -> list[list[faces.Box]] | None:
+        """Looks samples up in the Parquet files.
+
+        Args:
+          wanted: (name of the input shard, uid) of each sample.
+
+        Returns:
+          the boxes of each sample, none for one that is not listed; None when they are in the json members.
+
+        Raises:
+          SampleError: boxes that are none.
+        """
+        if self.source == JSON:
+            return None
+        if "{shard}" not in self.source:
+            found = self._read(self.source, {uid for _, uid in wanted})
+            return [found.get(uid, []) for _, uid in wanted]
+        by_shard: dict[str, set[str]] = {}
+        for shard, uid in wanted:
+            by_shard.setdefault(shard, set()).add(uid)
+        read = {name: self._read(self.source.replace("{shard}", name), uids) for name, uids in by_shard.items()}
+        return [read[shard].get(uid, []) for shard, uid in wanted]
+
+    @staticmethod
+    def _read(pattern: str, uids: set[str]) -> dict[str, list[faces.Box]]:
+        found = {}
+        listed = pa.array(sorted(uids), pa.string())
+        for info in storage.match([pattern])[0]:
+            for batch in pq.ParquetFile(storage.fetch(info.uri)).iter_batches(columns=list(_COLUMNS)):
+                padded = pc.utf8_lpad(pc.utf8_lower(batch["uid"].cast(pa.string())), 32, "0")
+                rows = pc.is_in(padded, value_set=listed)
+                for uid, boxes in zip(padded.filter(rows), batch["face_bboxes"].filter(rows), strict=True):
+                    found[uid.as_py()] = faces.boxes_of(boxes.as_py())
+        return found
+
+    def check(self, shards: Sequence[str]) -> None:
+        """Checks, before any work, that the files are there and have the columns.
+
+        Args:
+          shards: names of the input shards.
+
+        Raises:
+          InputError: every file that is missing or has no such column, up to five.
+        """
+        if self.source == JSON:
+            return
+        patterns = sorted({self.source.replace("{shard}", name) for name in shards})
+        problems = []
+        for pattern, found in zip(patterns, storage.match(patterns), strict=True):
+            if not found:
+                problems.append(f"--blur_faces: no file matches {pattern}; give json, or Parquet files with boxes")
+            for info in found:
+                problems += self._lacking(info.uri)
+        if problems:
+            raise InputError(problems[:5])
+
+    @staticmethod
+    def _lacking(uri: str) -> list[str]:
+        try:
+            with storage.open_read(uri) as file:
+                names = pq.read_schema(file).names
+        except pa.ArrowInvalid:
+            return [f"--blur_faces: {uri} is no Parquet file"]
+        lacking = [name for name in _COLUMNS if name not in names]
+        return [f"--blur_faces: {uri} has no column {' and no column '.join(lacking)}"] if lacking else []

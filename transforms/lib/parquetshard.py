@@ -1,0 +1,100 @@
+"""Output shards as Parquet: one row a sample, for people who work with tables."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.lib import captions, images
+from transforms.lib.errors import SampleError
+from transforms.lib.formats import Members, ShardFormat, Sink
+
+_ROW_GROUP_BYTES = 1 << 26  # of members; a row group is held in memory
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("uid", pa.string(), nullable=False),
+        pa.field("caption", pa.string()),
+        pa.field("json", pa.string()),
+        pa.field("image_extension", pa.string()),
+        pa.field("image", pa.binary()),
+        pa.field("others", pa.map_(pa.string(), pa.binary()), nullable=False),
+    ]
+)
+"""Columns of a shard.
+
+``key`` is ``uid-copy``; ``caption`` the caption and ``json`` the json member as text, null where there is none that
+can be read; ``image`` the encoded image and ``image_extension`` its extension, null where there is none; ``others``
+every other member verbatim by extension, those of the caption and of json among them.
+"""
+
+
+def _row(key: str, members: Members) -> dict[str, Any]:
+    by_extension = dict(members)
+    row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+    row.update(key=key, uid=key.rpartition("-")[0])
+    with contextlib.suppress(SampleError):
+        row["image_extension"], row["image"] = images.image_of(by_extension)
+    with contextlib.suppress(SampleError):
+        row["caption"] = captions.caption_of(by_extension)
+    with contextlib.suppress(KeyError, UnicodeDecodeError):
+        row["json"] = by_extension["json"].decode()
+    row["others"] = [(name, data) for name, data in members if name != row["image_extension"]]
+    return row
+
+
+class _Positioned:
+    """A sink as pyarrow wants one: it must know its position."""
+
+    closed = False
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._size = 0
+
+    def write(self, data: Any) -> int:
+        self._size += self._sink.write(memoryview(data).cast("B"))
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """The sink is its owner's to close."""
+
+
+class ParquetFormat(ShardFormat):
+    """Parquet with the columns of ``SCHEMA``; row groups of at most 64 MiB and one sample."""
+
+    suffix = ".parquet"
+
+    def write(self, samples: Iterable[tuple[str, Members]], sink: Sink) -> None:
+        compression = {"image": "none", **dict.fromkeys(("key", "uid", "caption", "json"), "zstd")}
+        options = {"compression": compression, "use_dictionary": False, "write_statistics": ["key", "uid"]}
+        file = pa.PythonFile(_Positioned(sink), "w")
+        rows: list[dict[str, Any]] = []
+        size = 0
+        with pq.ParquetWriter(file, SCHEMA, **options) as writer:
+            for key, members in samples:
+                rows.append(_row(key, members))
+                size += sum(len(data) for _, data in members)
+                if size >= _ROW_GROUP_BYTES:
+                    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=len(rows))
+                    rows, size = [], 0
+            if rows:
+                writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=len(rows))
+
+    def read(self, stream: BinaryIO) -> Iterator[tuple[str, Members]]:
+        file = pq.ParquetFile(stream)
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group).to_pylist():
+                image = [(row["image_extension"], row["image"])] if row["image_extension"] else []
+                yield row["key"], image + row["others"]

@@ -1,0 +1,181 @@
+"""Scores of images against a set of target images: NormSim and the variance alignment score."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from transforms.lib.annotators import Annotate, Annotator, Fetch, address
+from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.modelspec import sha256_of
+from transforms.lib.steps import Block
+
+_ROWS = 4096  # rows of either side held as float32 at once
+_CHECKED = 4096  # target rows whose norm is looked at
+
+Embeddings = NDArray[Any]  # float [n, dim], unit rows
+
+
+def read_target(path: str, uri: str) -> Embeddings:
+    """Opens target embeddings; ``.npy`` is mapped into memory, not read.
+
+    Args:
+      path: local file, ``.npy``, or ``.safetensors`` with one tensor.
+      uri: what messages call it.
+
+    Returns:
+      float16, float32 or float64 ``[m, dim]``, ``m >= 1``, unit rows.
+
+    Raises:
+      InputError: there is no such file, or it holds something else.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"--target {uri} does not exist; check the address")
+    try:
+        target = _safetensors(path) if uri.endswith(".safetensors") else np.load(path, "r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SafetensorError) as error:
+        raise InputError(f"--target {uri} is neither .npy nor .safetensors with one tensor: {error}") from None
+    if not isinstance(target, np.ndarray) or target.ndim != 2 or target.dtype.kind != "f" or not len(target):
+        found = f"{target.dtype} {list(target.shape)}" if isinstance(target, np.ndarray) else "an archive"
+        raise InputError(f"--target {uri} holds {found}; it must be float [images, dimensions]")
+    norms = np.linalg.norm(target[:_CHECKED].astype(np.float32), axis=1)
+    if not (np.abs(norms - 1) < 0.01).all():
+        row = int(np.argmax(~(np.abs(norms - 1) < 0.01)))
+        raise InputError(f"--target {uri}: row {row} has norm {norms[row]:.4g}, not 1; divide each row by its norm")
+    return target
+
+
+def _safetensors(path: str) -> Embeddings:
+    from safetensors.numpy import load_file
+
+    found: list[Embeddings] = list(load_file(path).values())
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} tensors")
+    return found[0]
+
+
+def second_moment(target: Embeddings) -> NDArray[np.float64]:
+    """Returns ``S``, the mean of ``f f^T`` over the target rows; float64 ``[dim, dim]``."""
+    total = np.zeros((target.shape[1], target.shape[1]))
+    for start in range(0, len(target), _ROWS):
+        rows = target[start : start + _ROWS].astype(np.float64)
+        total += rows.T @ rows
+    return total / len(target)
+
+
+def vas(image: Embeddings, moment: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the variance alignment score ``f_i^T S f_i`` of each image; float64 ``[n]``, in [0, 1].
+
+    Source: Wang et al. 2024, "Variance Alignment Score", arXiv:2402.02055, section 3.
+
+    Args:
+      image: float ``[n, dim]``, unit rows.
+      moment: ``S`` of the target, as ``second_moment`` returns it.
+    """
+    score = np.zeros(len(image))
+    for start in range(0, len(image), _ROWS):
+        rows = image[start : start + _ROWS].astype(np.float64)
+        score[start : start + _ROWS] = np.einsum("nd,nd->n", rows @ moment, rows)
+    return score
+
+
+def normsim_2(image: Embeddings, moment: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Returns the 2-norm of each image's inner products with the target; float64 ``[n]``, in [0, sqrt(count)].
+
+    It is ``sqrt(count * VAS)``, so the target itself is not needed again.
+
+    Source: Wang et al. 2024, arXiv:2405.19547, section 3.
+
+    Args:
+      image: float ``[n, dim]``, unit rows.
+      moment: ``S`` of the target.
+      count: rows of the target.
+    """
+    norms: NDArray[np.float64] = np.sqrt(np.maximum(count * vas(image, moment), 0))
+    return norms
+
+
+def normsim_inf(image: Embeddings, target: Embeddings) -> NDArray[np.float32]:
+    """Returns the greatest absolute inner product of each image with a target image; float32 ``[n]``, in [0, 1].
+
+    Cost: ``2 n m dim`` floating point operations; the target is read once for each 4,096 images.
+
+    Source: Wang et al. 2024, arXiv:2405.19547, section 3.
+
+    Args:
+      image: float ``[n, dim]``, unit rows.
+      target: float ``[m, dim]``, unit rows.
+    """
+    best = np.zeros(len(image), np.float32)
+    for start in range(0, len(image), _ROWS):
+        rows = image[start : start + _ROWS].astype(np.float32)
+        for other in range(0, len(target), _ROWS):
+            products = np.abs(rows @ target[other : other + _ROWS].astype(np.float32).T)
+            np.maximum(best[start : start + _ROWS], products.max(axis=1), out=best[start : start + _ROWS])
+    return best
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetScore(Annotator):
+    """The column set ``normsim_2``, ``normsim_inf`` or ``vas``: ``score``, float32, against a target file.
+
+    Attributes:
+      model: the column set of the image embeddings; the target's must be of the same network.
+      target: address of the target embeddings, ``.npy`` or ``.safetensors``.
+      sha256: of that file.
+      dim: of its rows.
+    """
+
+    model: str = ""
+    target: str = address()
+    sha256: str = ""
+    dim: int = 0
+
+    def inputs(self) -> tuple[str, ...]:
+        return (f"{self.model}.score", f"{self.model}.image")
+
+    def problems(self, types: Mapping[str, pa.DataType]) -> list[str]:
+        dim = types[self.inputs()[1]].list_size
+        if dim == self.dim:
+            return []
+        return [f"--target {self.target} has {self.dim} dimensions, {self.model}.image {dim}; embed it with that model"]
+
+    def load(self, fetch: Fetch) -> Annotate:
+        path = fetch(self.target)
+        target = read_target(path, self.target)
+        if sha256_of(path) != self.sha256:
+            raise InputError(f"--target {self.target} changed while the job ran; run it again")
+        moment = None if self.name == "normsim_inf" else second_moment(target)
+
+        def scores(image: Embeddings) -> NDArray[Any]:
+            if moment is None:
+                return normsim_inf(image, target)
+            return vas(image, moment) if self.name == "vas" else normsim_2(image, moment, len(target))
+
+        def work(block: Block) -> pa.Table:
+            score = np.full(len(block.valid), np.nan, np.float32)
+            score[block.valid] = scores(block.columns[self.inputs()[1]][block.valid])
+            return pa.table({"score": pa.array(score)})
+
+        return work
+
+
+def resolve(name: str, model: str, target: str, fetch: Fetch) -> TargetScore:
+    """Returns the annotator that ``--columns`` and ``--target`` name, after a look into the file.
+
+    Raises:
+      ConfigError: ``--target`` is missing.
+      InputError: it names nothing that can be used.
+    """
+    if not target:
+        raise ConfigError(f"--columns {name} needs --target FILE: embeddings of target images, .npy or .safetensors")
+    path = fetch(target)
+    dim = read_target(path, target).shape[1]
+    return TargetScore(name, model, target, sha256_of(path), dim)

@@ -1,0 +1,142 @@
+"""Score one shard: settings, stamps, and the models of a process; columns are written, images go nowhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from apache_beam.metrics import Metrics
+
+from transforms import storage
+from transforms.lib import clip, columns, modelspec, scoring, stamps
+from transforms.lib.tarshard import read_samples
+from transforms.lib.tarstream import open_tar
+from transforms.rows import FeatureRef, FileRow, Shard
+from transforms.store import Store
+
+INDEX_VERSION = 2  # raise when the same tar would give another index
+SCORE_VERSION = 1  # raise when the same pixels and text would give another score
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreSettings:
+    """Everything scoring needs to know; workers get it as a field.
+
+    Attributes:
+      root: the output folder.
+      models: what scores; each writes the column set of its name.
+      rules: what is read and what is rejected.
+      batch_size: images given to a model at once.
+      device: ``cpu`` or ``cuda``.
+      precision: ``fp32``, ``bf16`` or ``fp16``.
+      threads: of the model on CPU; 0 = all cores.
+      decode_threads: that decode images; 0 = all cores.
+    """
+
+    root: str
+    models: tuple[modelspec.ModelSpec, ...]
+    rules: scoring.ReadRules = dataclasses.field(default_factory=scoring.ReadRules)
+    batch_size: int = 8
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 0
+    decode_threads: int = 0
+
+    def index_stamp(self, shard: Shard) -> str:
+        """Returns the stamp of a shard's index."""
+        return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **dataclasses.asdict(self.rules))
+
+    def score_stamp(self, shard: Shard, model: modelspec.ModelSpec) -> str:
+        """Returns the stamp of a model's column set of a shard."""
+        made_by = dataclasses.asdict(model) | {"batch": self.batch_size, "precision": self.precision}
+        return stamps.stamp(index=self.index_stamp(shard), version=SCORE_VERSION, device=self.device, **made_by)
+
+    def stamps(self, shard: Shard) -> dict[str, str]:
+        """Returns column set -> stamp, the index included."""
+        made = {model.name: self.score_stamp(shard, model) for model in self.models}
+        return {columns.INDEX: self.index_stamp(shard), **made}
+
+
+def missing_sets(settings: ScoreSettings, shard: Shard) -> list[str]:
+    """Returns the column sets of a shard that are absent or were made from something else."""
+    store = Store(settings.root)
+    wanted = settings.stamps(shard)
+    return [name for name, stamp in wanted.items() if store.facts(name, shard.name).get("stamp") != stamp]
+
+
+class Scored(NamedTuple):
+    """What is left of a shard once its columns are in the store."""
+
+    ref: FeatureRef
+    files: tuple[FileRow, ...]
+
+
+class Scorer:
+    """The models and the decode threads of one process, loaded when the first shard needs them.
+
+    Safe to call from several threads.
+    """
+
+    def __init__(self, settings: ScoreSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._models: dict[str, scoring.Model] = {}
+        self.pool = ThreadPoolExecutor(settings.decode_threads or clip.cpu_count(), "winnow-decode")
+
+    def models(self, names: Iterable[str]) -> dict[str, scoring.Model]:
+        """Returns the named models, loading those that are not."""
+        with self._lock:
+            for spec in self._settings.models:
+                if spec.name in names and spec.name not in self._models:
+                    self._models[spec.name] = clip.load(
+                        spec,
+                        device=self._settings.device,
+                        precision=self._settings.precision,
+                        threads=self._settings.threads or None,
+                        batch_size=self._settings.batch_size,
+                        fetch=storage.fetch,
+                    )
+            return {spec.name: self._models[spec.name] for spec in self._settings.models if spec.name in names}
+
+    def score(self, shard: Shard) -> Scored:
+        """Scores a shard and writes its column sets, or passes it on unread when all carry the right stamp."""
+        store = Store(self._settings.root)
+        wanted = self._settings.stamps(shard)
+        missing = missing_sets(self._settings, shard)
+        files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
+        if missing:
+            files += self._write(store, shard, missing, self._scored(shard, missing))
+        else:
+            Metrics.counter("score", "shards_skipped").inc()
+        return Scored(FeatureRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
+
+    def _scored(self, shard: Shard, missing: list[str]) -> scoring.ScoredShard:
+        start = time.monotonic()
+        models = self.models(missing)
+        with storage.open_read(shard.uri) as file:
+            samples = read_samples(open_tar(file, shard.uri), max_sample_bytes=self._settings.rules.max_sample_bytes)
+            scored = scoring.score_samples(
+                samples, shard.name, models, self._settings.rules, self.pool, self._settings.batch_size
+            )
+        self._count(shard, scored, time.monotonic() - start)
+        return scored
+
+    @staticmethod
+    def _count(shard: Shard, scored: scoring.ScoredShard, seconds: float) -> None:
+        rejected = scoring.rejected_reasons(scored.index)
+        Metrics.counter("score", "shards_scored").inc()
+        Metrics.counter("score", "in").inc(len(scored.index))
+        Metrics.counter("score", "out").inc(len(scored.index) - sum(rejected.values()))
+        Metrics.counter("score", "in_bytes").inc(shard.size)
+        Metrics.distribution("score", "shard_msec").update(int(seconds * 1000))
+        for reason, count in rejected.items():
+            Metrics.counter("score", f"rejected_{reason}").inc(count)
+
+    def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
+        wanted = self._settings.stamps(shard)
+        tables = {**scored.sets, columns.INDEX: scored.index}
+        return [store.write(name, shard.name, tables[name], wanted[name], uri=shard.uri) for name in missing]
