@@ -185,7 +185,7 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
 
 def step_files(step: Step, problems: Problems) -> dict[str, tuple[str, str]]:
     """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, after checking them."""
-    addresses = {f"{step.label}.{name}": str(getattr(step, name)) for name in step.files}
+    addresses = step.named_files()
     local: dict[str, str] = {}
     for name, uri in addresses.items():
         local[name] = storage.fetch(uri)

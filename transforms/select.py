@@ -49,7 +49,7 @@ class SelectSettings:
     @property
     def subsets(self) -> set[str]:
         """Labels of the steps that select by a subset file."""
-        return {step.label for step in self.recipe.steps if isinstance(step, subsets.Subset)}
+        return {step.label for step in self.recipe.flat() if isinstance(step, subsets.Subset)}
 
     @property
     def reader(self) -> BlockReader:

@@ -32,6 +32,8 @@ SMALL_SHARE = 100  # the race stands for batches of at most total / 100
 class _Weighted(Drawing):
     """A draw of ``total`` copies with odds ``exp(column)``."""
 
+    repeats = True
+
     column: str = "score"
     total: int = 0
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
-from transforms.lib import batches, quantiles, recipe, uids
+from transforms.lib import batches, quantiles, recipe, recipeyaml, uids
 from transforms.lib.errors import CapacityError, ConfigError, EmptyPoolError
 from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
 from transforms.lib.steps import Block, Threshold
@@ -369,7 +369,7 @@ def test_parameters_out_of_range_are_all_named():
         ],
     }
     with pytest.raises(ConfigError) as caught:
-        recipe.parse(document)
+        recipeyaml.parse(document)
     text = "\n".join(caught.value.problems)
     for name in ("s_sample.total", ".alpha", ".batch", ".engine", ".seed", ".limit", ".fraction", ".of"):
         assert name.replace("s_", "soft_cap_") in text
@@ -377,4 +377,4 @@ def test_parameters_out_of_range_are_all_named():
 
 def test_a_float_for_a_whole_number_is_not_cut_off():
     with pytest.raises(ConfigError, match=r"total must be of type int, got 2\.5"):
-        recipe.parse({"name": "r", "steps": [{"sample": {"total": 2.5}}]})
+        recipeyaml.parse({"name": "r", "steps": [{"sample": {"total": 2.5}}]})
