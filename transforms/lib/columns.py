@@ -155,7 +155,11 @@ def resolve(
 
 def _adds(name: str) -> str:
     owner = name.partition(".")[0]
-    job = f"`winnow annotate --columns {owner}` adds it" if owner in ANNOTATED else "`winnow score` adds a model's"
+    job = (
+        f"`winnow annotate --columns {owner}` adds it"
+        if owner in ANNOTATED
+        else "`winnow score` adds a model's, `winnow import-scores` others"
+    )
     return job
 
 

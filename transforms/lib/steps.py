@@ -7,6 +7,7 @@ merged in any order, and the merged one is solved into the next state:
     for _ in range(rounds):
         state = solve(state, merge of summarise(block, state) over all shards)
     verdict = apply(block, state)                       for every shard
+    columns for later steps = derive(block, state)      wherever they are needed
 
 Summaries are what crosses the network; their size must not grow with the pool.
 """
