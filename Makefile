@@ -11,7 +11,7 @@ READY := .venv/ready-$(KEY)
 RUN := .venv/bin/python -m
 OUT ?= out/demo
 
-.PHONY: demo test check lint types tests format lock demo-model clean
+.PHONY: demo test check lint types tests format lock templates demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -55,6 +55,10 @@ lock: $(READY)
 	  --extra demo setup.py --output-file requirements/base.txt
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
+
+# What the Flex Templates say about their parameters, from the flags of the jobs.
+templates: $(READY)
+	$(RUN) beam_pipelines.metadata --output templates
 
 # Retrains the tiny network's projections from nothing; needs Debian's apt-get and npm for the pictures, 15 minutes.
 demo-model: $(READY)
