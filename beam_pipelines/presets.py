@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-DRIVER = (
-    "install-nvidia-driver:5xx"  # the newer branch: the locked torch needs CUDA 13, and that 580 or later
-)
+DRIVER = "install-nvidia-driver:5xx"  # the newer branch: the locked torch needs CUDA 13, and that 580 or later
 LAYOUTS = ("A", "B")
 _SINGLE_PROCESS = "no_use_multiple_sdk_containers"
 

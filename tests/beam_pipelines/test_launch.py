@@ -34,9 +34,12 @@ def to(server, *more, job=("--preset", "l4", "--workers", "20")):
 
 
 def test_a_launch_arrives_whole(server, winnow):
-    code, stdout, stderr = winnow("launch", *to(
-        server, "--service_account", "worker@my-project.iam.gserviceaccount.com", "--subnetwork", "regions/us-central1/subnetworks/winnow", "--image", "r.io/winnow/worker@sha256:" + "0" * 64,
-        "--temp_location", "gs://my-bucket/tmp", "--label", "team=data"))  # fmt: skip
+    more = [
+        "--service_account", "worker@my-project.iam.gserviceaccount.com", "--temp_location", "gs://my-bucket/tmp",
+        "--subnetwork", "regions/us-central1/subnetworks/winnow", "--image", "r.io/winnow/worker@sha256:" + "0" * 64,
+        "--label", "team=data",
+    ]  # fmt: skip
+    code, stdout, stderr = winnow("launch", *to(server, *more))
     assert code == 0, stderr
     assert json.loads(stdout) == {"job": "score", "name": "winnow-score", "id": "2026-11-21_job"}
     ((path, authorization, body),) = server.seen
