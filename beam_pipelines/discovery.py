@@ -58,6 +58,8 @@ def _check(given: Any, schema: dict[str, Any], place: str) -> list[str]:
         return []
     if kind == "string" and schema.get("format") in ("int64", "uint64") and isinstance(value, int):
         value = str(value)  # both forms are allowed in JSON
+    if "enum" in schema and type(value) is int and 0 <= value < len(schema["enum"]):
+        return []  # JSON of protocol buffers names an enum's value or numbers it
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return [f"{place} must be of type {kind}, got {json.dumps(value)}"]
     if kind == "array":
