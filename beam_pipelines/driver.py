@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from beam_pipelines.planning import Problems
 
-_OURS = re.compile(r"(?:EmptyPoolError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE)
+_OURS = re.compile(
+    r"(?:EmptyPoolError|AccountsError|ConfigError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE
+)
 
 
 @dataclasses.dataclass(frozen=True)

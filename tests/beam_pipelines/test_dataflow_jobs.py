@@ -251,7 +251,6 @@ def test_the_body_that_is_sent_is_one_that_dataflow_allows(object_store, scored,
 
 TRAIN = """
 import sys
-import urllib.request
 import apache_beam as beam
 from beam_pipelines import options, train_filter
 from beam_pipelines.planning import Problems
@@ -267,7 +266,8 @@ print(problems)
 
 def test_a_filter_is_trained_on_a_worker_and_written_to_a_bucket(object_store, scored, tiny_network):
     pool, _ = scored
-    flags = ["--input", f"{pool}/*.tar", "--model", str(tiny_network), "--output", "gs://demo/filter", "--epochs", "2"]
+    flags = ["--input", f"{pool}/*.tar", "--model", str(tiny_network), "--output", "gs://demo/filter", "--epochs", "2",
+             "--holdout_fraction", "0.5"]  # fmt: skip
     command = [sys.executable, "-c", TRAIN, *flags]
     done = subprocess.run(command, env=object_store, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
