@@ -11,7 +11,7 @@ READY := .venv/ready-$(KEY)
 RUN := .venv/bin/python -m
 OUT ?= out/demo
 
-.PHONY: demo test check lint types tests format lock templates demo-model clean
+.PHONY: demo test check lint types tests format lock templates terraform-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -59,6 +59,10 @@ lock: $(READY)
 # What the Flex Templates say about their parameters, from the flags of the jobs.
 templates: $(READY)
 	$(RUN) beam_pipelines.metadata --output templates
+
+# What can be proved of terraform/ without a cloud; needs terraform and npm, and 150 MB of packages, once.
+terraform-test: $(READY)
+	$(RUN) tests.terraform.run
 
 # Retrains the tiny network's projections from nothing; needs Debian's apt-get and npm for the pictures, 15 minutes.
 demo-model: $(READY)

@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 from typing import Any
 
+from beam_pipelines import presets
 from beam_pipelines.cloudconfig import LaunchConfig
 from beam_pipelines.config import JOBS, Config
 from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, refused
@@ -35,23 +36,12 @@ def parameters(job: str, config: Config, preset: str) -> tuple[dict[str, str], l
 
 def environment(launch: LaunchConfig) -> dict[str, Any]:
     """Returns the ``FlexTemplateRuntimeEnvironment``: workers, network, account, labels."""
-    shape = PRESETS[launch.preset]
-    layout = launch.layout or shape.layout
-    accelerator = shape.worker_accelerator(layout)
-    made: dict[str, Any] = {
-        "machineType": shape.machine_type,
-        "diskSizeGb": shape.disk_gb,
-        "numWorkers": launch.workers if accelerator else 1,
+    made = presets.environment(launch.preset, launch.layout)
+    made["additionalExperiments"] += launch.experiment
+    made |= {
+        "numWorkers": launch.workers if PRESETS[launch.preset].accelerator else 1,
         "maxWorkers": launch.workers,
-        # a GPU at work looks idle to an autoscaler that watches the CPU
-        "autoscalingAlgorithm": f"AUTOSCALING_ALGORITHM_{'NONE' if accelerator else 'BASIC'}",
         "ipConfiguration": "WORKER_IP_PUBLIC" if launch.public_ips else "WORKER_IP_PRIVATE",
-        "additionalExperiments": [
-            *shape.experiments(layout),
-            *([accelerator] if accelerator else []),
-            *launch.experiment,
-        ],
-        "additionalPipelineOptions": [f"number_of_worker_harness_threads={shape.harness_threads(layout)}"],
         "additionalUserLabels": {"app": "winnow", **launch.labels()},
     }
     if launch.flexrs:

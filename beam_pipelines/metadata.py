@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from beam_pipelines import presets
 from beam_pipelines.config import JOBS, LOCAL_JOBS, Config
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
@@ -117,14 +118,24 @@ def as_text(job: str) -> str:
     return json.dumps(metadata(job), indent=2) + "\n"
 
 
+def presets_text() -> str:
+    """Returns ``presets.json``: preset -> its own layout, and the launch environment of layout A and of B."""
+    shapes = {
+        name: {"layout": preset.layout, **{layout: presets.environment(name, layout) for layout in presets.LAYOUTS}}
+        for name, preset in presets.PRESETS.items()
+    }
+    return json.dumps(shapes, indent=2) + "\n"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes ``JOB/metadata.json`` for every job with a template; returns 0."""
+    """Writes ``JOB/metadata.json`` for every job with a template, and ``presets.json``; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, default=Path("templates"), help="folder to write to")
     output: Path = parser.parse_args(argv).output
     for job in template_jobs():
         (output / job).mkdir(parents=True, exist_ok=True)
         (output / job / "metadata.json").write_text(as_text(job), encoding="utf-8")
+    (output / "presets.json").write_text(presets_text(), encoding="utf-8")
     return 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 DRIVER = "install-nvidia-driver:5xx"  # the newer branch: the locked torch needs CUDA 13, and that 580 or later
 LAYOUTS = ("A", "B")
@@ -66,6 +67,26 @@ PRESETS = {
         Preset("h100", "a3-highgpu-1g", 26, 234, "nvidia-h100-80gb", 100, "B", 4),
     )
 }
+
+
+def environment(preset: str, layout: str) -> dict[str, Any]:
+    """Returns a preset's part of a launch request's ``FlexTemplateRuntimeEnvironment``.
+
+    Args:
+      preset: a name in ``PRESETS``.
+      layout: ``A``, ``B`` or empty for the preset's own.
+    """
+    shape = PRESETS[preset]
+    layout = layout or shape.layout
+    accelerator = shape.worker_accelerator(layout)
+    return {
+        "machineType": shape.machine_type,
+        "diskSizeGb": shape.disk_gb,
+        # a GPU at work looks idle to an autoscaler that watches the CPU
+        "autoscalingAlgorithm": f"AUTOSCALING_ALGORITHM_{'NONE' if accelerator else 'BASIC'}",
+        "additionalExperiments": [*shape.experiments(layout), *([accelerator] if accelerator else [])],
+        "additionalPipelineOptions": [f"number_of_worker_harness_threads={shape.harness_threads(layout)}"],
+    }
 
 
 def check(preset: str, layout: str, device: str | None) -> list[str]:

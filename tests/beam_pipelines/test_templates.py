@@ -20,6 +20,10 @@ def test_the_committed_file_is_what_the_flags_give(job):
     assert (ROOT / "templates" / job / "metadata.json").read_text() == metadata.as_text(job), "run `make templates`"
 
 
+def test_terraform_reads_the_presets_that_launch_uses():
+    assert (ROOT / "templates/presets.json").read_text() == metadata.presets_text(), "run `make templates`"
+
+
 def test_there_is_a_template_of_every_job_that_runs_on_dataflow_and_of_no_other():
     folders = {path.parent.name for path in ROOT.glob("templates/*/metadata.json")}
     assert folders == set(JOBS) - set(LOCAL_JOBS)
