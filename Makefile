@@ -59,9 +59,10 @@ lock: $(READY)
 	  --extra demo --extra images --constraint requirements/base.txt --excludes requirements/launcher-excludes.txt setup.py \
 	  --output-file requirements/launcher.txt
 
-# What the Flex Templates say about their parameters, from the flags of the jobs.
+# What the Flex Templates say about their parameters, from the flags of the jobs; and the page of costs.
 templates: $(READY)
 	$(RUN) beam_pipelines.metadata --output templates
+	$(RUN) beam_pipelines.costpage --output docs/cost.md
 
 # What can be proved of terraform/ without a cloud; needs terraform and npm, and 150 MB of packages, once.
 terraform-test: $(READY)

@@ -10,6 +10,7 @@ from beam_pipelines.config import JOBS
 
 OTHERS = {
     "launch": "start a job from its Dataflow template",
+    "plan": "say what a pool will cost on each shape of worker",
     "models": "list what can be given to --model",
     "recipes": "list the recipes and what they do",
 }

@@ -74,3 +74,32 @@ class LaunchConfig:
     def labels(self) -> dict[str, Any]:
         """Returns the labels as a mapping."""
         return dict(text.split("=", 1) for text in self.label)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CostConfig:
+    """Flags of ``winnow plan``."""
+
+    samples: int = flag(1_000_000_000, "samples of the pool")
+    sample_bytes: int = flag(35_000, "bytes of a sample in its shard")
+    gflop_per_pair: float = flag(14.8, "work of the network on one pair: ViT-B-32 14.8, ViT-B-16 41.1, ViT-L-14 175.3")
+    dim: int = flag(512, "length of an embedding, of which two a sample are stored as float16")
+    keep_fraction: float = flag(0.15, "share that is kept and copied, in (0, 1]")
+    workers: int = flag(100, "workers, which set the time and not the cost")
+    set: tuple[str, ...] = flag((), "another price or speed, NAME=VALUE, NAME as printed; may be repeated")
+    print: str = flag("text", "text, json or markdown")
+
+    def problems(self) -> list[str]:
+        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
+        found = [
+            f"--{name} must be at least 1, got {getattr(self, name)}"
+            for name in ("samples", "sample_bytes", "dim", "workers")
+            if getattr(self, name) < 1
+        ]
+        if not self.gflop_per_pair > 0:
+            found.append(f"--gflop_per_pair must be above 0, got {self.gflop_per_pair}")
+        if not 0 < self.keep_fraction <= 1:
+            found.append(f"--keep_fraction must be in (0, 1], got {self.keep_fraction}")
+        if self.print not in ("text", "json", "markdown"):
+            found.append(f"--print must be text, json or markdown, got {self.print!r}")
+        return found

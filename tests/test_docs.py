@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines import launch
+from beam_pipelines import launch, plan
 from beam_pipelines.cli import OTHERS
 from beam_pipelines.config import JOBS
 from beam_pipelines.options import EXAMPLES, parser_of
@@ -23,7 +23,7 @@ def cli_page():
     for job, (_, summary) in JOBS.items():
         lines += [f"## winnow {job}", "", summary[0].upper() + summary[1:] + ".", "", "```", EXAMPLES[job], "```", ""]
         lines += table(parser_of(job))
-    for name, module in (("launch", launch),):
+    for name, module in (("launch", launch), ("plan", plan)):
         lines += [f"## winnow {name}", "", OTHERS[name][0].upper() + OTHERS[name][1:] + ".", ""]
         lines += ["```", module.EXAMPLE, "```", "", *table(module.parser())]
     return "\n".join(lines)
