@@ -19,10 +19,14 @@ resource "google_storage_bucket_object" "template" {
   name         = "templates/${each.value}.json"
   content_type = "application/json"
   content = jsonencode({
-    image              = var.launcher_image
-    sdkInfo            = { language = "PYTHON" }
-    metadata           = jsondecode(file("${local.folder}/${each.value}/metadata.json"))
-    defaultEnvironment = merge(local.environment, { sdkContainerImage = local.images[each.value] }, local.presets["cpu"]["A"])
+    image    = var.launcher_image
+    sdkInfo  = { language = "PYTHON" }
+    metadata = jsondecode(file("${local.folder}/${each.value}/metadata.json"))
+    defaultEnvironment = merge(local.environment, {
+      sdkContainerImage = local.images[each.value]
+      machineType       = local.presets["cpu"]["A"].machineType # a launch names its own; lists are left to it
+      diskSizeGb        = local.presets["cpu"]["A"].diskSizeGb
+    })
   })
 }
 
