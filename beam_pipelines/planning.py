@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -29,7 +29,15 @@ T = TypeVar("T")
 
 
 class Problems(list[str]):
-    """Every problem of a run, so that the user sees all of them at once."""
+    """Every problem of a run, so that the user sees all of them at once.
+
+    Attributes:
+      elsewhere: the workers are other machines than this one; what this one lacks is no problem.
+    """
+
+    def __init__(self, found: Iterable[str] = (), *, elsewhere: bool = False) -> None:
+        super().__init__(found)
+        self.elsewhere = elsewhere
 
     def collect(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
         """Returns what ``work`` returns, or None after noting why it could not."""
@@ -81,7 +89,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     for name, count in Counter(model.name for model in models).items():
         if count > 1 or name in (columns.INDEX, "decisions"):
             problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
-    if config.device == "cuda":
+    if config.device == "cuda" and not problems.elsewhere:
         problems.collect(clip.check_device, config.device)
     if problems or shards is None:
         return None
