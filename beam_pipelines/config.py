@@ -181,6 +181,24 @@ class TrainConfig(Config):
         return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreFlytConfig(Config):
+    """Flags of ``score-flyt``."""
+
+    head: str = flag("", "folder that `train-flyt` wrote: local, gs:// or s3:// (required)")
+    column_set: str = flag("", "embeddings that the head reads; default: the column set it was trained on")
+    name: str = flag("flyt", "column set to write; its column is `score`")
+    threads: int = flag(0, "threads of torch; 0 = all cores", operational=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.head:
+            found.append("--head is missing; name the folder that `train-flyt` wrote")
+        if self.threads < 0:
+            found.append(f"--threads must be at least 0, got {self.threads}")
+        return found
+
+
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 
 JOBS: dict[str, tuple[type[Config], str]] = {
@@ -190,4 +208,5 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
+    "score-flyt": (ScoreFlytConfig, "add the scores of a FLYT head, from saved embeddings"),
 }

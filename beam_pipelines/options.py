@@ -22,6 +22,7 @@ EXAMPLES = {
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
+    "score-flyt": "winnow score-flyt --output out --head my-flyt",
 }
 
 
