@@ -9,7 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYER1 = {"transforms.books", "transforms.rows", "transforms.storage", "transforms.store", "transforms.lib"}
-JOBS = {"curate", "score", "select", "reshard", "verify", "train_filter", "score_flyt", "listing"}
+JOBS = {
+    "curate",
+    "score",
+    "select",
+    "reshard",
+    "verify",
+    "train_filter",
+    "train_mix",
+    "train_flyt",
+    "score_flyt",
+    "listing",
+}
 
 
 def imports(path):
