@@ -230,6 +230,12 @@ class MetaConfig(Config):
     scoring_learning_rate: float = flag(1e-3, "of the scorer")
     weight_decay: float = flag(0.2, "of the matrices of both")
     scoring_eps: float = flag(1e-6, "of the scorer's AdamW; gradients far below it hardly move the scorer")
+    reference_start: str = flag(
+        "model", "where the reference starts: model (its own weights, as in the paper) or random (small pools)"
+    )
+    restart_every: int = flag(
+        0, "steps after which the reference starts anew, so that a small pool is not learnt by heart; 0 = never"
+    )
     update_reference: bool = flag(True, "false: every virtual step starts where the reference started")
     shards_at_once: int = flag(8, "shards in memory, whose samples are mixed with one another")
     part_size: int = flag(64, "samples a forward pass of the towers takes, with --train_towers true")
@@ -245,7 +251,10 @@ class MetaConfig(Config):
         if "://" in self.output:
             found.append(f"--output {self.output} must be local; copy the folder when it is done")
         counts = ("steps", "batch_size", "downstream_batch_size", "shards_at_once", "part_size", "checkpoint_every")
-        for name, least in [*((name, 1) for name in counts), ("warmup", 0), ("threads", 0), ("seed", 0)]:
+        for name, least in [
+            *((name, 1) for name in counts),
+            *((name, 0) for name in ("warmup", "threads", "seed", "restart_every")),
+        ]:
             if getattr(self, name) < least:
                 found.append(f"--{name} must be at least {least}, got {getattr(self, name)}")
         for name in ("learning_rate", "scoring_learning_rate", "scoring_eps"):
@@ -253,6 +262,10 @@ class MetaConfig(Config):
                 found.append(f"--{name} must be above 0, got {getattr(self, name)}")
         if not 0 <= self.weight_decay < float("inf"):
             found.append(f"--weight_decay must be at least 0, got {self.weight_decay}")
+        if self.reference_start not in ("model", "random"):
+            found.append(f"--reference_start must be model or random, got {self.reference_start!r}")
+        if self.reference_start == "random" and self.train_towers:
+            found.append("--reference_start random needs --train_towers false; towers from nothing take a large pool")
         if self.warmup >= self.steps > 0:
             found.append(f"--warmup must be less than --steps {self.steps}, got {self.warmup}")
         if self.device not in ("cpu", "cuda"):

@@ -165,8 +165,11 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     told = f"{sum(survey.counts.values())} samples of the pool, {len(pictures.labels)} labelled pictures"
     print(f"{told}, {len(pictures.names)} classes", file=sys.stderr)
     feed = _feed(config, found, pictures)
-    state = flytrun.begin({n: v.to(config.device) for n, v in feed.reference.start().items()},
-                          {n: v.to(config.device) for n, v in scorer.start.items()})  # fmt: skip
+
+    def start(restart: int) -> dict[str, Any]:
+        return {name: value.to(config.device) for name, value in feed.reference.start(restart).items()}
+
+    state = flytrun.begin(start(0), {name: value.to(config.device) for name, value in scorer.start.items()})
     if earlier is not None:
         state = flytrun.load(folder, config.device)
         print(f"continuing at step {state.step} of {config.steps}", file=sys.stderr)
@@ -176,7 +179,7 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     names = {field.name for field in dataclasses.fields(flytrun.RunSettings)}
     settings = flytrun.RunSettings(**{name: getattr(config, name) for name in names})
     batches = _batches(config, pool, survey, feed, scorer, state.step)
-    state = flytrun.run(state, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
+    state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
     return Trained(state.scorer, survey, _finish(folder, len(pictures.labels), len(pictures.names)))
 
 
@@ -184,7 +187,8 @@ def _feed(config: MetaConfig, found: Found, pictures: labelled.Labelled) -> flyt
     model = clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
     draws = flytdata.Draws(config.seed, config.downstream_batch_size)
     if not config.train_towers:
-        return flytdata.freeze(model, pictures, found.templates, draws, config.device)
+        seed = config.seed if config.reference_start == "random" else None
+        return flytdata.freeze(model, pictures, found.templates, draws, config.device, seed)
     reference = flytref.Towers(model.network, config.part_size)
     threads = ThreadPoolExecutor(clip.cpu_count(), "winnow-decode")
     return flytdata.Whole(reference, model, pictures, found.templates, draws, threads, config.device)

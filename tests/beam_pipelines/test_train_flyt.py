@@ -94,9 +94,16 @@ def test_a_mix_is_trained_and_written_as_a_step(winnow, scored, folder, tmp_path
         assert facts["std"][name] == pytest.approx(found.std(), rel=1e-9)
 
 
-@pytest.mark.parametrize("job", ["train-flyt", "train-mix"])
-def test_a_run_that_was_killed_continues_to_the_same_bytes(winnow, scored, folder, tmp_path, monkeypatch, job):
-    flags = ["--pool", scored, "--downstream", folder, *SMALL, *(["--score", "m.score"] if job == "train-mix" else [])]
+@pytest.mark.parametrize(
+    ("job", "more"),
+    [
+        ("train-flyt", []),
+        ("train-mix", ["--score", "m.score"]),
+        ("train-mix", ["--score", "m.score", "--reference_start", "random", "--restart_every", "2"]),
+    ],
+)
+def test_a_run_that_was_killed_continues_to_the_same_bytes(winnow, scored, folder, tmp_path, monkeypatch, job, more):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, *more]
     assert winnow(job, "--output", tmp_path / "whole", *flags)[0] == 0
     calls = []
 
@@ -191,12 +198,12 @@ def test_every_problem_is_told_at_once(winnow, scored, folder, tmp_path):
         "train-mix", "--pool", scored, "--output", tmp_path / "full", "--downstream", tmp_path / "none.tar",
         "--score", "m.scor", "--column_set", "vit", "--class_names", tmp_path / "no.txt",
         "--prompts", tmp_path / "prompts.txt", "--steps", "0", "--learning_rate", "nan", "--weight_decay", "-1",
-        "--device", "tpu", "--runner", "DirectRunner",
+        "--device", "tpu", "--reference_start", "mind", "--runner", "DirectRunner",
     )  # fmt: skip
     assert code == 2
     for expected in ("holds no run of this job", "matches no file", "did you mean m.score", "--column_set vit",
                      "--class_names", "no {} for the class", "--steps must be", "--learning_rate", "--weight_decay",
-                     "--device must be", "--runner is unknown"):  # fmt: skip
+                     "--device must be", "--reference_start must be", "--runner is unknown"):  # fmt: skip
         assert expected in stderr
     code, _, stderr = winnow("train-mix")
     assert code == 2

@@ -132,7 +132,14 @@ class Whole:
         return self.reference.text(self.model.tokenize(list(texts)).to(self.device))
 
 
-def freeze(model: clip.ClipModel, labelled: Labelled, templates: Sequence[str], draws: Draws, device: str) -> Frozen:
+def freeze(
+    model: clip.ClipModel,
+    labelled: Labelled,
+    templates: Sequence[str],
+    draws: Draws,
+    device: str,
+    random_seed: int | None = None,
+) -> Frozen:
     """Embeds a labelled pool and its prompts once.
 
     Args:
@@ -141,6 +148,7 @@ def freeze(model: clip.ClipModel, labelled: Labelled, templates: Sequence[str], 
       templates: of the prompts.
       draws: of each step.
       device: of the tensors.
+      random_seed: as in ``Projections``.
     """
     import torch
 
@@ -152,7 +160,7 @@ def freeze(model: clip.ClipModel, labelled: Labelled, templates: Sequence[str], 
             parts.append(model.embed_images(pixels))
     texts = model.embed_texts(prompts(labelled.names, templates))
     return Frozen(
-        Projections(model.dim, model.network.logit_scale.item()),
+        Projections(model.dim, model.network.logit_scale.item(), random_seed),
         torch.from_numpy(np.concatenate(parts)).to(device),
         torch.tensor(labelled.labels, device=device),
         torch.from_numpy(texts.reshape(len(labelled.names), len(templates), -1)).to(device),

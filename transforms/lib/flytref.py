@@ -12,7 +12,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from transforms.lib.metagrad import LOGIT_SCALE, LOGIT_SCALE_RANGE
+from transforms.lib import stamps
+from transforms.lib.metagrad import DOWNSTREAM_SCALE, LOGIT_SCALE, LOGIT_SCALE_RANGE
 
 if TYPE_CHECKING:
     import torch
@@ -28,17 +29,25 @@ class Projections:
     Attributes:
       dim: of the embeddings.
       logit_scale: where the temperature starts, natural logarithm: that of the model behind the embeddings.
+      random_seed: of a start that knows nothing of how images and texts belong together: maps drawn from
+        N(0, 1 / dim), another one at each restart, and CLIP's first temperature; None for the identity.
     """
 
     dim: int
     logit_scale: float
+    random_seed: int | None = None
 
-    def start(self) -> Params:
-        """Returns the parameters before training: the identity."""
+    def start(self, restart: int = 0) -> Params:
+        """Returns the parameters before training, float32; ``restart`` counts how often it started before."""
         import torch
 
         scale = torch.tensor(self.logit_scale).clamp(*LOGIT_SCALE_RANGE)
-        return {"image": torch.eye(self.dim), "text": torch.eye(self.dim), LOGIT_SCALE: scale}
+        if self.random_seed is None:
+            return {"image": torch.eye(self.dim), "text": torch.eye(self.dim), LOGIT_SCALE: scale}
+        key = int(stamps.stamp(seed=self.random_seed, restart=restart, what="reference"), 16) >> 1
+        generator = torch.Generator().manual_seed(key)
+        drawn = [torch.randn(self.dim, self.dim, generator=generator) / self.dim**0.5 for _ in range(2)]
+        return {"image": drawn[0], "text": drawn[1], LOGIT_SCALE: torch.tensor(DOWNSTREAM_SCALE)}
 
     def image(self, embeddings: torch.Tensor) -> list[Encode]:
         """Returns the image side of a batch of embeddings, float ``[n, dim]``."""
@@ -67,8 +76,8 @@ class Towers:
     network: Any
     part_size: int
 
-    def start(self) -> Params:
-        """Returns a copy of the model's parameters, the temperature brought into its range."""
+    def start(self, restart: int = 0) -> Params:
+        """Returns a copy of the model's parameters, the temperature brought into its range; every time the same."""
         params = {name: value.detach().clone() for name, value in self.network.named_parameters()}
         params[LOGIT_SCALE].clamp_(*LOGIT_SCALE_RANGE)
         return params

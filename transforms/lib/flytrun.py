@@ -32,6 +32,9 @@ class RunSettings:
       scoring_learning_rate: peak of the scorer's and of the downstream scale's.
       weight_decay: of the matrices of both.
       scoring_eps: of the scorer's AdamW.
+      restart_every: steps after which the reference, and its moments, start anew; 0 for never, as in the paper, whose
+        pool is so large that no sample is seen twice. A pool of a few hundred is learnt by heart in some hundred steps,
+        and then teaches nothing.
       update_reference: False keeps the reference where it started; its moments advance all the same.
       checkpoint_every: steps between checkpoints.
     """
@@ -42,6 +45,7 @@ class RunSettings:
     scoring_learning_rate: float = 1e-3
     weight_decay: float = 0.2
     scoring_eps: float = 1e-6
+    restart_every: int = 0
     update_reference: bool = True
     checkpoint_every: int = 100
 
@@ -137,6 +141,7 @@ def advance(state: State, batch: Batch, score: Score, settings: RunSettings) -> 
 
 def run(
     state: State,
+    start: Callable[[int], Params],
     batches: Iterator[Batch],
     score: Score,
     settings: RunSettings,
@@ -148,6 +153,7 @@ def run(
 
     Args:
       state: to start from: ``begin`` or ``load``.
+      start: times that the reference started before -> its parameters.
       batches: those of ``state.step`` and after.
       score: as in ``advance``.
       settings: how.
@@ -160,6 +166,9 @@ def run(
     """
     with (folder / METRICS).open("a") as metrics:
         while state.step < settings.steps:
+            if settings.restart_every and state.step and state.step % settings.restart_every == 0:
+                anew = start(state.step // settings.restart_every)
+                state = state._replace(reference=anew, reference_moments=adamw.fresh(anew))
             state, figures = advance(state, next(batches), score, settings)
             metrics.write(json.dumps(figures) + "\n")
             told(figures)
