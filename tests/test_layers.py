@@ -23,7 +23,20 @@ LAYER1 = {
         "decideshard",
     )
 }
-JOBS = {"curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "listing"}
+JOBS = {
+    "curate",
+    "score",
+    "annotate",
+    "select",
+    "reshard",
+    "verify",
+    "train_filter",
+    "import_scores",
+    "train_mix",
+    "train_flyt",
+    "score_flyt",
+    "listing",
+}
 
 
 def imports(path):
