@@ -288,6 +288,39 @@ class ImportConfig(Config):
         return found
 
 
+DATACOMP_SETS = ("clip_b32", "clip_l14")
+"""Column sets of embeddings that DataComp publishes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetadataConfig(Config):
+    """Flags of ``import-datacomp``."""
+
+    input: tuple[str, ...] = flag(
+        (), "folder of DataComp's metadata (.parquet, and .npz beside them), or a glob; may be repeated (required)"
+    )
+    embeddings: str = flag(
+        "", "column sets to make of the .npz files: clip_b32,clip_l14 or one of them, or none; default: both if there"
+    )
+    copy: bool = flag(
+        False, "copy the columns, so that the metadata may be deleted; default: they are read where they lie"
+    )
+
+    def wanted(self) -> tuple[str, ...]:
+        """Returns the column sets that ``--embeddings`` names, each once; empty for none and for the default."""
+        names = [name.strip() for name in self.embeddings.split(",")]
+        return tuple(dict.fromkeys(name for name in names if name not in ("", "none")))
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.input:
+            found.append("--input is missing; name the folder of DataComp's metadata")
+        unknown = [name for name in self.wanted() if name not in DATACOMP_SETS]
+        if unknown:
+            found.append(f"--embeddings {','.join(unknown)} is unknown; give {', '.join(DATACOMP_SETS)} or none")
+        return found
+
+
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 
 JOBS: dict[str, tuple[type[Config], str]] = {
@@ -297,6 +330,7 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
+    "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
 }

@@ -22,6 +22,7 @@ EXAMPLES = {
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
+    "import-datacomp": "winnow import-datacomp --input metadata --output out",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
 }

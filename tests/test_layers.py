@@ -12,7 +12,10 @@ LAYER1 = {
     f"transforms.{name}"
     for name in ("lib", "rows", "storage", "store", "books", "faceboxes", "contents", "scoreshard", "handler")
 }
-JOBS = {"curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "listing"}
+JOBS = {
+    "curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "import_datacomp",
+    "listing",
+}  # fmt: skip
 
 
 def imports(path):

@@ -44,10 +44,13 @@ class ReportFacts:
 
 
 def thumbnails(exhibits: Sequence[accounts.Exhibit]) -> tuple[reporting.Thumbnail, ...]:
-    """Reads the images of exhibits again and shrinks them; one that cannot be shown has an empty image."""
-    found: dict[int, bytes] = {}
-    for uri in sorted({exhibit.uri for exhibit in exhibits}):
-        numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.uri == uri]
+    """Reads the images of exhibits again and shrinks them; one that cannot be shown has an empty image.
+
+    A pool of metadata alone has no shards, so its samples have no length.
+    """
+    found = dict.fromkeys(range(len(exhibits)), b"")
+    for uri in sorted({exhibit.uri for exhibit in exhibits if exhibit.length}):
+        numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.uri == uri and exhibit.length]
         with storage.open_read(uri) as file:
             spans = [(exhibits[number].offset, exhibits[number].length) for number in numbers]
             blocks = read_ranges(open_tar(file, uri), [o for o, _ in spans], [n for _, n in spans])

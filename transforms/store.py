@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import columns, stamps
+from transforms.lib import columns, stamps, views
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
 
@@ -56,10 +57,22 @@ class Store:
         storage.write_atomic(self.uri(column_set, shard), data)
         return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
 
+    def write_pieces(
+        self, column_set: str, shard: str, schema: pa.Schema, tables: Iterable[pa.Table], stamp: str, **facts: str
+    ) -> FileRow:
+        """Writes one file, whole or not at all, a row group for each of ``tables``, of which one is held at a time."""
+        with (
+            storage.create_atomic(self.uri(column_set, shard)) as file,
+            columns.parquet_writer(file.write, schema, stamp, **facts) as writer,
+        ):
+            for table in tables:
+                writer.write_table(table)
+        return FileRow(self.path(column_set, shard), file.size, file.sha256)
+
     def row_of(self, column_set: str, shard: str) -> FileRow:
         """Returns the row of a file that is already there."""
-        data = storage.read_bytes(self.uri(column_set, shard))
-        return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
+        size, digest = storage.digest(self.uri(column_set, shard))
+        return FileRow(self.path(column_set, shard), size, digest)
 
     def schema(self, column_set: str, shard: str) -> pa.Schema:
         """Returns the schema of one file, reading the footer only."""
@@ -67,9 +80,25 @@ class Store:
             return pq.read_schema(file)
 
     def read(self, column_set: str, shard: str, names: Sequence[str] | None = None) -> pa.Table:
-        """Reads columns of one file, all of them when ``names`` is None."""
+        """Reads columns of one file, all of them when ``names`` is None; those of a view from where they are.
+
+        Raises:
+          InputError: the file that a view reads is not the one that was imported.
+        """
+        return self._table(column_set, shard, lambda schema: schema.names if names is None else names)
+
+    def _table(self, column_set: str, shard: str, choose: Callable[[pa.Schema], Sequence[str]]) -> pa.Table:
         with storage.open_read(self.uri(column_set, shard)) as file:
-            return pq.read_table(io.BytesIO(file.read()) if names is None else file, columns=names)
+            stored = pq.ParquetFile(file)
+            schema = stored.schema_arrow
+            names = list(choose(schema))
+            view = views.of(schema)
+            if view is None:
+                return stored.read(names)
+        if not view.sources(names):
+            return views.read(None, view, schema, names)
+        with storage.open_read(view.uri) as file:
+            return views.read(file, view, schema, names)
 
     def arrays(
         self, shard: str, wanted: Mapping[str, tuple[str, str]], if_float: Mapping[str, tuple[str, str]] | None = None
@@ -92,15 +121,26 @@ class Store:
             by_set.setdefault(owner, {})[name] = column
         found: dict[str, NDArray[Any]] = {}
         for owner, names in by_set.items():
-            with storage.open_read(self.uri(owner, shard)) as file:
-                stored = pq.ParquetFile(file)
-                schema = stored.schema_arrow
-                read = {n: c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)}
-                table = stored.read(list(dict.fromkeys(read.values())))
-            found.update({name: columns.to_numpy(column, table[column]) for name, column in read.items()})
+            table = self._table(owner, shard, functools.partial(_chosen, names, wanted))
+            for name, column in names.items():
+                if column in table.column_names:
+                    found[name] = _array(name, column, table[column])
         if len({len(values) for values in found.values()}) > 1:
             raise ValueError(f"the column sets of shard {shard} differ in length; score it again")
         return found
+
+
+def _chosen(names: Mapping[str, str], wanted: Mapping[str, Any], schema: pa.Schema) -> list[str]:
+    """Returns the columns of a set to read, each once: those wanted, and of the others those of one float a row."""
+    read = [c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)]
+    return list(dict.fromkeys(read))
+
+
+def _array(name: str, column: str, values: pa.ChunkedArray) -> NDArray[Any]:
+    found: NDArray[Any] = (
+        pc.equal(values, columns.OK).to_numpy() if name == _STATUS else columns.to_numpy(column, values)
+    )
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +166,7 @@ class BlockReader:
         wanted = {_STATUS: (columns.INDEX, "status"), **{name: self.where[name] for name in names}}
         others = {name: place for name, place in self.where.items() if name != "uid"}
         arrays = self.store.arrays(ref.name, wanted, others)
-        valid: NDArray[np.bool_] = arrays.pop(_STATUS) == columns.OK
+        valid: NDArray[np.bool_] = arrays.pop(_STATUS)
         for values in arrays.values():
             if values.dtype.kind == "f" and values.ndim == 1:
                 valid = valid & np.isfinite(values)
