@@ -13,6 +13,7 @@ from beam_pipelines.config import BATCH_SIZES, Config, ReshardConfig, ReshardJob
 from beam_pipelines.library import load_recipe
 from transforms import shards as pools
 from transforms import storage
+from transforms.decideshard import SelectSettings
 from transforms.faceboxes import FaceBoxes
 from transforms.lib import clip, columns, modelspec, scoring, stamps
 from transforms.lib.errors import ConfigError
@@ -23,7 +24,6 @@ from transforms.report import ReportFacts
 from transforms.reshard import ReshardSettings
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
-from transforms.select import SelectSettings
 
 T = TypeVar("T")
 
@@ -185,7 +185,7 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
 
 def step_files(step: Step, problems: Problems) -> dict[str, tuple[str, str]]:
     """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, after checking them."""
-    addresses = {f"{step.label}.{name}": str(getattr(step, name)) for name in step.files}
+    addresses = step.named_files()
     local: dict[str, str] = {}
     for name, uri in addresses.items():
         local[name] = storage.fetch(uri)

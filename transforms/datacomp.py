@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
@@ -214,14 +215,21 @@ class ImportFile:
         facts = {"uri": file.uri, "samples": str(samples), "rejected": "0"}
         if plain and not self.settings.copy:
             return store.write(name, file.name, schema.empty_table(), stamp, view=views.note(view), **facts)
-        with storage.open_read(file.uri) as opened:
-            table = views.read(opened, view, schema, schema.names)
+        table = self._copied(view, schema)
         if not plain:
             table = datacomp.mended(table)
             rejected = pa.compute.sum(pa.compute.not_equal(table["status"], columns.OK)).as_py() or 0
             facts["rejected"] = str(rejected)
             Metrics.counter("import", "rejected_uid_invalid").inc(rejected)
         return store.write(name, file.name, table, stamp, **facts)
+
+    @staticmethod
+    def _copied(view: views.View, schema: pa.Schema) -> pa.Table:
+        """Returns the rows that a view of the metadata would show."""
+        noted = pa.BufferReader(columns.to_parquet(schema.empty_table(), "", view=views.note(view)))
+        with contextlib.ExitStack() as stack:
+            stored = views.Stored(pq.ParquetFile(noted), lambda uri: stack.enter_context(storage.open_read(uri)))
+            return stored.read(schema.names)
 
     def _embeddings(self, file: MetaFile, name: str, stamp: str) -> FileRow:
         with storage.open_read(file.uri) as opened:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,6 @@ from transforms import storage
 from transforms.lib import columns, stamps, views
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
-
-_STATUS = "winnow status"  # no column is called so: a recipe may ask for index.status itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,20 +83,34 @@ class Store:
         Raises:
           InputError: the file that a view reads is not the one that was imported.
         """
-        return self._table(column_set, shard, lambda schema: schema.names if names is None else names)
+        with self._stored(column_set, shard) as stored:
+            return stored.read(stored.schema.names if names is None else names)
 
-    def _table(self, column_set: str, shard: str, choose: Callable[[pa.Schema], Sequence[str]]) -> pa.Table:
-        with storage.open_read(self.uri(column_set, shard)) as file:
-            stored = pq.ParquetFile(file)
-            schema = stored.schema_arrow
-            names = list(choose(schema))
-            view = views.of(schema)
-            if view is None:
-                return stored.read(names)
-        if not view.sources(names):
-            return views.read(None, view, schema, names)
-        with storage.open_read(view.uri) as file:
-            return views.read(file, view, schema, names)
+    @contextlib.contextmanager
+    def _stored(self, column_set: str, shard: str) -> Iterator[views.Stored]:
+        """Opens the file of a column set, and that which it is a view of once a column of that is asked for."""
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(storage.open_read(self.uri(column_set, shard)))
+            yield views.Stored(pq.ParquetFile(file), lambda uri: stack.enter_context(storage.open_read(uri)))
+
+    def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""
+        found: dict[int, dict[str, Any]] = {}
+        with self._stored(column_set, shard) as stored:
+            start = 0
+            for group, count in enumerate(stored.group_rows()):
+                wanted = [row for row in rows if start <= row < start + count]
+                if wanted:
+                    table = stored.read(names, group)
+                    found |= zip(wanted, table.take([row - start for row in wanted]).to_pylist(), strict=True)
+                start += count
+        return [found[row] for row in rows]
+
+    def valid(self, shard: str) -> NDArray[np.bool_]:
+        """Returns bool ``[n]``: the samples of a shard that were not rejected when it was indexed."""
+        status = self.read(columns.INDEX, shard, ["status"])["status"]
+        valid: NDArray[np.bool_] = pc.equal(status, columns.OK).to_numpy()
+        return valid
 
     def arrays(
         self, shard: str, wanted: Mapping[str, tuple[str, str]], if_float: Mapping[str, tuple[str, str]] | None = None
@@ -121,10 +133,11 @@ class Store:
             by_set.setdefault(owner, {})[name] = column
         found: dict[str, NDArray[Any]] = {}
         for owner, names in by_set.items():
-            table = self._table(owner, shard, functools.partial(_chosen, names, wanted))
+            with self._stored(owner, shard) as stored:
+                table = stored.read(_chosen(names, wanted, stored.schema))
             for name, column in names.items():
                 if column in table.column_names:
-                    found[name] = _array(name, column, table[column])
+                    found[name] = columns.to_numpy(column, table[column])
         if len({len(values) for values in found.values()}) > 1:
             raise ValueError(f"the column sets of shard {shard} differ in length; score it again")
         return found
@@ -134,13 +147,6 @@ def _chosen(names: Mapping[str, str], wanted: Mapping[str, Any], schema: pa.Sche
     """Returns the columns of a set to read, each once: those wanted, and of the others those of one float a row."""
     read = [c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)]
     return list(dict.fromkeys(read))
-
-
-def _array(name: str, column: str, values: pa.ChunkedArray) -> NDArray[Any]:
-    found: NDArray[Any] = (
-        pc.equal(values, columns.OK).to_numpy() if name == _STATUS else columns.to_numpy(column, values)
-    )
-    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,10 +169,12 @@ class BlockReader:
         A row is valid when its status is ok and every float column of the whole recipe has a finite value, so that
         all rounds of all steps count the same rows. Text, whole numbers and embeddings are read only where asked for.
         """
-        wanted = {_STATUS: (columns.INDEX, "status"), **{name: self.where[name] for name in names}}
+        wanted = {name: self.where[name] for name in names}
         others = {name: place for name, place in self.where.items() if name != "uid"}
         arrays = self.store.arrays(ref.name, wanted, others)
-        valid: NDArray[np.bool_] = arrays.pop(_STATUS)
+        valid = self.store.valid(ref.name)
+        if any(len(values) != len(valid) for values in arrays.values()):
+            raise ValueError(f"the column sets of shard {ref.name} differ in length; score it again")
         for values in arrays.values():
             if values.dtype.kind == "f" and values.ndim == 1:
                 valid = valid & np.isfinite(values)

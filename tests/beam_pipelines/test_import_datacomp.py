@@ -93,7 +93,8 @@ def test_a_threshold_keeps_what_pandas_keeps(winnow, imported, tmp_path, column)
 
 def test_a_top_fraction_is_exact_and_alike_for_any_number_of_workers(winnow, imported):
     out, tables = imported
-    flags = ("select", "--output", out, "--recipe", "clip_score", "--set", f"top_fraction.column={L14}")
+    flags = ("select", "--output", out, "--recipe", "dfn", "--set", f"top_fraction.column={L14}")
+    flags += ("--keep_fraction", "0.3")
     assert winnow(*flags)[0] == 0
     before = digests(out)
     rows = frame(tables).sort_values(L14, ascending=False)
@@ -105,6 +106,15 @@ def test_a_top_fraction_is_exact_and_alike_for_any_number_of_workers(winnow, imp
     assert np.isin(kept, pairs(rows.uid[rows[L14] >= bound])).all()
     assert winnow(*flags, *WORKERS)[0] == 0
     assert digests(out) == before
+
+
+def test_clip_score_keeps_what_the_published_script_keeps(winnow, imported):
+    out, tables = imported
+    assert winnow("select", "--output", out, "--recipe", "clip_score", "--set", f"top_fraction.column={L14}")[0] == 0
+    rows = frame(tables)
+    scores = rows[L14].to_numpy()
+    bound = -np.sort(-scores)[int(len(scores) * 0.3)]
+    np.testing.assert_array_equal(np.load(out / "subset.npy"), pairs(rows.uid[scores >= bound]))
 
 
 def test_basic_filter_without_its_language_keeps_what_pandas_keeps(winnow, imported, tmp_path):

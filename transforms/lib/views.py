@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -45,7 +45,7 @@ class View:
 
 
 def note(view: View) -> str:
-    """Returns a view as text, the fact that ``of`` reads."""
+    """Returns a view as text, which ``of`` reads."""
     return stamps.canonical(dataclasses.asdict(view))
 
 
@@ -55,35 +55,61 @@ def of(schema: pa.Schema) -> View | None:
     return None if text is None else View(**json.loads(text))
 
 
-def read(file: BinaryIO | None, view: View, schema: pa.Schema, names: Sequence[str]) -> pa.Table:
-    """Reads columns of a view.
+class Stored:
+    """A Parquet file of the column store with its rows, whether they are its own or it is a view.
 
     Args:
-      file: the other file; not needed where ``view.sources(names)`` is empty.
-      view: what to read.
-      schema: of the column set.
-      names: columns of the set.
-
-    Returns:
-      the columns, typed as in ``schema``; a missing value is ``""``, 0 or NaN where the schema allows none.
-
-    Raises:
-      InputError: the other file is not the one that was imported.
+      own: the file.
+      open_read: opens the file that a view is of, for as long as this object is used.
     """
-    source = None
-    if file is not None:
-        size = file.seek(0, 2)
-        file.seek(0)
-        if size != view.size:
-            raise InputError(f"{view.uri} changed since it was imported; run `winnow import-datacomp` again")
-        source = pq.ParquetFile(file).read(view.sources(names))
-    fields = [schema.field(name) for name in names]
-    arrays = [
-        _constant(field, view.rows) if field.name not in view.columns or source is None
-        else conform(source[view.columns[field.name]], field)
-        for field in fields
-    ]  # fmt: skip
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+    def __init__(self, own: pq.ParquetFile, open_read: Callable[[str], BinaryIO]) -> None:
+        self.schema: pa.Schema = own.schema_arrow
+        self._view = of(self.schema)
+        self._open = open_read
+        self._file: pq.ParquetFile | None = own if self._view is None else None
+
+    def group_rows(self) -> list[int]:
+        """Returns how many rows each row group has."""
+        footer = self._opened().metadata
+        return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+
+    def read(self, names: Sequence[str], group: int | None = None) -> pa.Table:
+        """Reads columns, of one row group or of all.
+
+        Returns:
+          the columns, typed as in ``schema``; of a view a missing value is ``""``, 0 or NaN where that allows none.
+
+        Raises:
+          InputError: the file that a view is of is not the one that was imported.
+        """
+        if self._view is None:
+            return _read(self._opened(), list(names), group)
+        sources = self._view.sources(names)
+        table = _read(self._opened(), sources, group) if sources else None
+        rows = self._view.rows if group is None else self.group_rows()[group]
+        fields = [self.schema.field(name) for name in names]
+        arrays = [self._array(field, table, rows) for field in fields]
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+    def _array(self, field: pa.Field, table: pa.Table | None, rows: int) -> pa.Array | pa.ChunkedArray:
+        source = self._view.columns.get(field.name) if self._view else None
+        return _constant(field, rows) if table is None or source is None else conform(table[source], field)
+
+    def _opened(self) -> pq.ParquetFile:
+        if self._file is None:
+            assert self._view is not None
+            file = self._open(self._view.uri)
+            size = file.seek(0, 2)
+            file.seek(0)
+            if size != self._view.size:
+                raise InputError(f"{self._view.uri} changed since it was imported; run `winnow import-datacomp` again")
+            self._file = pq.ParquetFile(file)
+        return self._file
+
+
+def _read(file: pq.ParquetFile, names: list[str], group: int | None) -> pa.Table:
+    return file.read(names) if group is None else file.read_row_group(group, columns=names)
 
 
 def _constant(field: pa.Field, rows: int) -> pa.Array:

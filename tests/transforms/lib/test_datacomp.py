@@ -20,9 +20,11 @@ def file_of(table):
     return sink
 
 
-def view_of(table, sink):
-    made_of = datacomp.index_columns(table.schema)
-    return views.View("m.parquet", len(sink.getvalue()), len(table), made_of)
+def index_view(table, sink):
+    """Returns the index of a file as a view of it."""
+    view = views.View("m.parquet", len(sink.getvalue()), len(table), datacomp.index_columns(table.schema))
+    noted = columns.to_parquet(columns.INDEX_SCHEMA.empty_table(), "stamp", view=views.note(view))
+    return views.Stored(pq.ParquetFile(pa.BufferReader(noted)), {"m.parquet": sink}.__getitem__)
 
 
 def test_the_published_schema_is_right_and_others_are_told_apart():
@@ -38,9 +40,13 @@ def test_the_published_schema_is_right_and_others_are_told_apart():
 def test_a_view_is_the_index_that_a_copy_would_be():
     table = rows_of(3, 30)
     sink = file_of(table)
-    index = views.read(sink, view_of(table, sink), columns.INDEX_SCHEMA, columns.INDEX_SCHEMA.names)
+    index = index_view(table, sink).read(columns.INDEX_SCHEMA.names)
     assert index.schema == columns.INDEX_SCHEMA
     index.validate(full=True)
+    stored = index_view(table, sink)
+    groups = [stored.read(columns.INDEX_SCHEMA.names, group) for group in range(len(stored.group_rows()))]
+    assert len(groups) == 5
+    assert pa.concat_tables(groups).equals(index)
     expected = table.to_pydict()
     assert index["uid"].to_pylist() == index["key"].to_pylist() == expected["uid"]
     assert index["caption"].to_pylist() == [text or "" for text in expected["text"]]
@@ -56,18 +62,19 @@ def test_sizes_that_pandas_made_floats_become_whole_numbers_again():
     widths = pa.array([0.0, None, float("nan"), 512.0], pa.float64())
     table = table.set_column(3, "original_width", widths)
     sink = file_of(table)
-    index = views.read(sink, view_of(table, sink), columns.INDEX_SCHEMA, ["original_width"])
+    index = index_view(table, sink).read(["original_width"])
     assert index["original_width"].to_pylist() == [0, 0, 0, 512]
 
 
 def test_a_file_of_another_size_is_not_the_one_that_was_imported():
     table = rows_of(3, 30)
     sink = file_of(table)
-    view = view_of(table, sink)
+    index = index_view(table, sink)
     sink.seek(0, 2)
     sink.write(b"x")
+    assert len(index.read(["status"])) == 30
     with pytest.raises(InputError, match="changed since it was imported"):
-        views.read(sink, view, columns.INDEX_SCHEMA, ["uid"])
+        index.read(["uid"])
 
 
 @pytest.mark.parametrize("bad", ["A" * 32, "0" * 31, "g" * 32, "", None, "0" * 33, "0" * 30 + "é"])
@@ -83,7 +90,7 @@ def test_uids_are_mended_where_they_can_be_and_rejected_where_not():
     given = ["ABC", "0" * 32, "f" * 33, "no uid", None, "1" * 31]
     table = rows_of(3, 6).set_column(0, "uid", pa.array(given))
     sink = file_of(table)
-    index = datacomp.mended(views.read(sink, view_of(table, sink), columns.INDEX_SCHEMA, columns.INDEX_SCHEMA.names))
+    index = datacomp.mended(index_view(table, sink).read(columns.INDEX_SCHEMA.names))
     assert index.schema == columns.INDEX_SCHEMA
     assert index["uid"].to_pylist() == ["0" * 29 + "abc", "0" * 32, "", "", "", "0" + "1" * 31]
     assert index["status"].to_pylist() == ["ok", "ok", "uid_invalid", "uid_invalid", "uid_invalid", "ok"]
