@@ -288,6 +288,24 @@ class ImportConfig(Config):
         return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExplainConfig(Config):
+    """What ``explain`` is asked."""
+
+    uid: tuple[str, ...] = flag((), "uid of a sample, 1 to 32 hex digits; several at once (required)", positional=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.uid:
+            found.append("no uid is given; name the samples, for example `winnow explain 139e4a9b... --output OUT`")
+        bad = [uid for uid in self.uid if not re.fullmatch(r"[0-9a-fA-F]{1,32}", uid)]
+        return [*found, *(f"{uid!r} is no uid, which has 1 to 32 hex digits" for uid in bad)]
+
+    def wanted(self) -> tuple[str, ...]:
+        """Returns the uids as columns have them, each once."""
+        return tuple(dict.fromkeys(uid.lower().zfill(32) for uid in self.uid))
+
+
 DATACOMP_SETS = ("clip_b32", "clip_l14")
 """Column sets of embeddings that DataComp publishes."""
 
@@ -328,6 +346,7 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
+    "explain": (ExplainConfig, "say why samples were kept or dropped, with every column they were judged by"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
     "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),

@@ -23,7 +23,8 @@ def cli_page():
         lines += ["| flag | |", "|---|---|"]
         for action in parser_of(job)._actions[1:]:
             text = action.help.replace("%%", "%").replace("|", "\\|")
-            lines.append(f"| `{action.option_strings[0]}` | {text} |")
+            name = action.option_strings[0] if action.option_strings else action.metavar
+            lines.append(f"| `{name}` | {text} |")
         lines.append("")
     return "\n".join(lines)
 

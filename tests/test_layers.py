@@ -21,11 +21,12 @@ LAYER1 = {
         "scoreshard",
         "handler",
         "decideshard",
+        "fitted",
     )
 }
 JOBS = {
     "curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "import_datacomp",
-    "listing",
+    "explain", "listing",
 }  # fmt: skip
 
 

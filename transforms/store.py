@@ -106,6 +106,12 @@ class Store:
                 start += count
         return [found[row] for row in rows]
 
+    def groups(self, column_set: str, shard: str, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Yields columns of one file, row group after row group."""
+        with self._stored(column_set, shard) as stored:
+            for group in range(len(stored.group_rows())):
+                yield stored.read(names, group)
+
     def valid(self, shard: str) -> NDArray[np.bool_]:
         """Returns bool ``[n]``: the samples of a shard that were not rejected when it was indexed."""
         status = self.read(columns.INDEX, shard, ["status"])["status"]
