@@ -21,6 +21,7 @@ LAYER1 = {
         "scoreshard",
         "handler",
         "decideshard",
+        "fitted",
     )
 }
 JOBS = {
@@ -35,6 +36,8 @@ JOBS = {
     "train_mix",
     "train_flyt",
     "score_flyt",
+    "import_datacomp",
+    "explain",
     "listing",
 }
 

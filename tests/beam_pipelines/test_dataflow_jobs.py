@@ -19,6 +19,7 @@ from beam_pipelines.metadata import has_device, required, template_jobs
 from tests.beam_pipelines.test_score_flyt import write_head
 from tests.conftest import make_pool
 from tests.dataflow import serve
+from tests.metadata import make_metadata
 from tests.servers import listed, storage
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
@@ -65,6 +66,9 @@ def flags_of(job, scored, network, tmp_path):
         return ["--output", str(done), *given]
     if job == "score-flyt":
         return ["--output", str(done), "--head", str(write_head(tmp_path / "head", column_set="tiny"))]
+    if job == "import-datacomp":
+        make_metadata(tmp_path / "metadata")
+        return ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "metadata")]
     if job == "annotate":
         return ["--output", str(done), "--columns", "caption"]
     flags = ["--output", str(tmp_path / "out" if "input" in needed else done)]

@@ -60,6 +60,19 @@ def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed:
     return Recipe(str(document.get("name", "unnamed")), str(document.get("source", "")), tuple(built))
 
 
+def of_dict(values: Mapping[str, Any]) -> Recipe:
+    """Builds the recipe that ``Recipe.as_dict`` returned; raises as ``parse``."""
+    return parse({**values, "steps": [_entry(step) for step in values["steps"]]})
+
+
+def _entry(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a step as YAML has it."""
+    parameters = {name: value for name, value in step.items() if name != "kind"}
+    if step["kind"] in COMPOSED:
+        parameters["parts"] = [_entry(part) for part in step["parts"]]
+    return {step["kind"]: parameters}
+
+
 def _steps(entries: Iterable[object], labels: set[str], seed: int, found: list[str]) -> tuple[Step, ...]:
     return tuple(step for entry in entries if (step := _step(entry, labels, seed, found)))
 
