@@ -134,7 +134,7 @@ def by_number(numbers: NDArray[np.integer[Any]], rows: NDArray[Any]) -> dict[int
     """Returns number -> its rows, in the order they have; int ``[n]`` and ``[n]``."""
     order = np.argsort(numbers, kind="stable")
     found, starts = np.unique(numbers[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(rows[order], starts[1:]), strict=True))
+    return dict(zip(found.tolist(), np.split(rows[order], starts[1:]), strict=False))
 
 
 def table(compared: Bool, decided: Verdicts) -> pa.Table:

@@ -174,6 +174,7 @@ def matches(
     places = np.arange(len(order))
     if chains == "paper":
         root = forest.roots(places.astype(np.uint64), trees).astype(np.int64)
+        root[:start] = places[:start]
         best.match = np.where(root == places, -1, root)
         gone = np.flatnonzero(root != places)
         best.cosine[gone] = cosine_of(vectors, vectors, order[root[gone]], order[gone])

@@ -33,8 +33,9 @@ def brute_force(vectors, above, chains):
         if chains == "paper":
             reached, edge = {j}, [j]
             while edge:
-                edge = [k for k in range(len(wide)) if k not in reached and close[edge.pop(), k]] + edge
-                reached |= set(edge)
+                here = edge.pop()
+                new = [k for k in range(len(wide)) if k not in reached and close[here, k]]
+                edge, reached = edge + new, reached | set(new)
             if min(reached) < j:
                 gone.add(j)
     return wide @ wide.T, gone
