@@ -226,7 +226,7 @@ def clusters(
     cluster = records["cluster"][order]
     cuts = np.flatnonzero(np.append(True, cluster[1:] != cluster[:-1])[: len(order)])
     shards, found = [np.zeros(0, np.uint32)], [np.zeros(0, dedup.VERDICT)]
-    for a, b in zip(cuts, np.append(cuts[1:], len(order)), strict=True):
+    for a, b in zip(cuts, np.append(cuts[1:], len(order)), strict=False):
         inside = order[a:b]
         place = records[inside]
         start = int((place["shard"] >= fresh).sum())
