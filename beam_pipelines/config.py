@@ -16,7 +16,10 @@ FORMATS = ("webdataset", "parquet", "tfrecord")
 
 
 def flag(default: Any, text: str, **more: Any) -> Any:
-    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range."""
+    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range.
+
+    ``operational=True``: it says where or how fast, not what. ``choices=``: all values there are.
+    """
     return dataclasses.field(default=default, metadata={"help": text, **more})
 
 
@@ -59,8 +62,8 @@ class ScoreConfig(Config):
     batch_size: int = flag(
         0, "images given to a model at once; 0 = 8 on a CPU, 256 on a GPU; part of the scores' stamp"
     )
-    device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error")
-    precision: str = flag("fp32", "fp32, bf16 or fp16; part of the scores' stamp")
+    device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error", choices=("cpu", "cuda"))
+    precision: str = flag("fp32", "fp32, bf16 or fp16; part of the scores' stamp", choices=("fp32", "bf16", "fp16"))
     threads: int = flag(0, "threads of the model on CPU; 0 = all cores", operational=True)
     decode_threads: int = flag(0, "threads that decode images; 0 = all cores", operational=True)
 
@@ -235,7 +238,11 @@ class TrainConfig(Config):
 
     input: tuple[str, ...] = flag((), "shards of clean pairs; as for curate (required)")
     model: str = flag(DEFAULT_MODEL, "what to train: as for curate, or a bare architecture from random weights")
-    train: str = flag("projections", "projections (the towers stay as they are: minutes on a CPU) or towers")
+    train: str = flag(
+        "projections",
+        "projections (the towers stay as they are: minutes on a CPU) or towers",
+        choices=("projections", "towers"),
+    )
     caption_field: str = flag("", "json field with the caption; default: the .txt member, then json `caption`")
     holdout_fraction: float = flag(0.1, "share of the captions held out to measure and to stop by, in (0, 1)")
     seed: int = flag(0, "of the start, the split, the order and the noise; equal seeds give equal weights")
@@ -300,3 +307,5 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
 }
+
+LOCAL_JOBS = ("verify",)  # jobs without a Dataflow template
