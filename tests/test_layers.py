@@ -21,9 +21,21 @@ LAYER1 = {
         "scoreshard",
         "handler",
         "decideshard",
+        "dedupshard",
     )
 }
-JOBS = {"curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "listing"}
+JOBS = {
+    "curate",
+    "score",
+    "annotate",
+    "dedup",
+    "select",
+    "reshard",
+    "verify",
+    "train_filter",
+    "import_scores",
+    "listing",
+}
 
 
 def imports(path):
