@@ -107,7 +107,7 @@ def _read(numbered: Numbered, settings: DedupSettings, wanted: Mapping[str, tupl
     number, ref = numbered
     more = {"winnow order": settings.score} if settings.score and number < settings.fresh else {}
     arrays = settings.store(number).arrays(ref.name, {"status": (columns.INDEX, "status"), **wanted, **more})
-    return _Samples(np.flatnonzero(arrays["status"] == columns.OK), arrays).take(arrays["status"] == columns.OK)
+    return _Samples(np.arange(len(arrays["status"])), arrays).take(arrays["status"] == columns.OK)
 
 
 def _place(records: NDArray[Any], number: int, samples: _Samples, settings: DedupSettings) -> NDArray[Any]:
