@@ -76,8 +76,8 @@ def check_name(config: DedupConfig) -> None:
     """
     name = config.column_set()
     sections = manifest.read(config.output)
-    taken = any(path.startswith(f"columns/{name}/") for job, made in sections.items() if job != f"dedup {name}"
-                for path in made.get("outputs", {}))  # fmt: skip
+    others = [made.get("outputs", {}) for job, made in sections.items() if job != f"dedup {name}"]
+    taken = any(path.startswith(f"columns/{name}/") for outputs in others for path in outputs)
     if taken or name in (columns.INDEX, "decisions"):
         raise InputError(f"--name {name} is a column set that another job made; choose another")
 
@@ -100,10 +100,12 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[FeatureRe
         raise InputError([line.replace("--output", "--against") for line in error.problems]) from error
     lacking = [name for name in settings.reads() if name not in sets]
     if lacking:
-        raise InputError(f"--against {config.against} has no column set {', '.join(lacking)}; make it there, by the "
-                         "same names as here")  # fmt: skip
+        names = ", ".join(lacking)
+        raise InputError(f"--against {config.against} has no column set {names}; make it there, called as here")
     if settings.by == "phash" and "phash" not in sets[columns.INDEX]:
         raise InputError(f"--against {config.against} has no perceptual hashes; score it again")
+    if settings.by in ("exact", "phash"):
+        check_images(config.against, "--against", refs)
     if settings.by == "semantic":
         digests = [centroids_of(root, settings.clusters) for root in (config.output, config.against)]
         if digests[0] != digests[1] or not digests[0]:
@@ -112,6 +114,21 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[FeatureRe
                 f"run `winnow cluster --centroids` on --output with those of {config.against}"
             )
     return refs
+
+
+def check_images(root: str, flag: str, refs: list[FeatureRef]) -> None:
+    """Checks that the index of a pool was made with a look at the images.
+
+    Raises:
+      InputError: it was made for copying only.
+    """
+    for ref in refs:
+        index = Store(root).read(columns.INDEX, ref.name, ["status", "image_sha256"])
+        seen = index["image_sha256"].to_numpy()[index["status"].to_numpy() == columns.OK]
+        if len(seen):
+            if not all(seen):
+                raise InputError(f"{flag} {root} has an index for copying only; run `winnow score` in another folder")
+            return
 
 
 def centroids_of(root: str, clusters: str) -> str:
@@ -161,6 +178,8 @@ def plan_groups(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> Dedu
     )
     if config.by == "phash" and "phash" not in sets[columns.INDEX]:
         raise InputError(f"--output {config.output} has no perceptual hashes; run `winnow score` again")
+    if config.by in ("exact", "phash"):
+        check_images(config.output, "--output", refs)
     dim = 0
     if config.by == "semantic":
         needs = ("cluster", "similarity")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -187,6 +188,38 @@ def test_the_best_survives_and_a_recipe_drops_the_rest(winnow, pool, tmp_path, t
     assert books["dropped"] == {"drop_duplicates": 3}
 
 
+def test_an_index_for_copying_only_is_refused(winnow, pool, tmp_path):
+    from beam_pipelines import cli
+
+    out = index_only(pool, tmp_path / "out")
+    np.save(tmp_path / "subset.npy", uids.subset(np.zeros((0, 2), np.uint64)))
+    plain = tmp_path / "plain"
+    assert cli.main(["reshard", "--input", f"{pool}/*.tar", "--subset", str(tmp_path / "subset.npy"), "--output",
+                     str(plain), "--max_reject_fraction", "1"]) == 0  # fmt: skip
+    for flags, named in ((["--output", plain], "--output"), (["--output", out, "--against", plain], "--against")):
+        code, _, stderr = winnow("dedup", *flags)
+        assert (code, f"{named} {plain} has an index for copying only" in stderr) == (2, True)
+
+
+DEMO = Path(__file__).parents[1] / "data/pool"
+
+
+def test_the_planted_copies_of_the_demo_pool_are_found_and_no_others(winnow, tmp_path):
+    of_key = {key: (title, author) for key, title, author in json.loads((DEMO / "attribution.json").read_text())}
+    faults = json.loads((DEMO / "faults.json").read_text())
+    out = index_only(DEMO, tmp_path / "out")
+    expected = set()
+    for by, kind in (("exact", "exact_duplicate"), ("phash", "near_duplicate")):
+        planted = {fault["key"] for fault in faults if fault["fault"] == kind}
+        expected |= {frozenset((a, b)) for a in planted for b in of_key if a != b and of_key[a] == of_key[b]}
+        assert winnow("dedup", "--output", out, "--by", by)[0] == 0
+        table = frame(out, f"dedup_{by}")
+        key = dict(zip(table["uid"], table["key"], strict=True))
+        gone = table[table["duplicate_of"] != ""]
+        assert {frozenset((r.key, key[r.duplicate_of])) for r in gone.itertuples()} == expected
+    assert len(expected) == 24
+
+
 def embedded(out, shards, clusters, first_uid=0, centroids="c"):
     """Writes an output folder as `score` and `cluster` leave it: embeddings of our own, and no image."""
     from beam_pipelines import workspace
@@ -200,7 +233,7 @@ def embedded(out, shards, clusters, first_uid=0, centroids="c"):
         zero |= dict.fromkeys(("width", "height", "original_width", "original_height"), 1)
         uid = [UID(first_uid + 1000 * at + row) for row in range(n)]
         texts = dict.fromkeys(("key", "detail", "caption", "image_extension", "image_sha256"), "")
-        index = [{**zero, **texts, "uid": u, "status": "ok"} for u in uid]
+        index = [{**zero, **texts, "uid": u, "status": "ok", "image_sha256": 2 * u} for u in uid]
         store.write("index", name, pa.Table.from_pylist(index, columns.INDEX_SCHEMA), f"i{at}")
         score = np.zeros(n, np.float32)
         store.write("net", name, columns.score_table(score, vectors.astype(np.float32), vectors), f"n{at}")
