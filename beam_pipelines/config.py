@@ -8,39 +8,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from typing import Any
+
+from beam_pipelines.configbase import Config as Config
+from beam_pipelines.configbase import flag as flag
+from beam_pipelines.dedupconfig import DedupConfig as DedupConfig
 
 DEFAULT_MODEL = "tinyclip"
 SHUFFLES = ("none", "shards", "full")
 FORMATS = ("webdataset", "parquet", "tfrecord")
-
-
-def flag(default: Any, text: str, **more: Any) -> Any:
-    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range.
-
-    ``operational=True``: it says where or how fast, not what. ``choices=``: all values there are.
-    """
-    return dataclasses.field(default=default, metadata={"help": text, **more})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Where a job works; every job has it."""
-
-    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
-
-    def problems(self) -> list[str]:
-        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
-        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
-
-    def recorded(self) -> dict[str, Any]:
-        """Returns the values that determine the output, as JSON values: all but those about where and how fast.
-
-        Repeated flags are sorted, since their order says nothing.
-        """
-        skip = {f.name for f in dataclasses.fields(self) if f.metadata.get("operational")} | {"output"}
-        values = dataclasses.asdict(self)
-        return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -472,6 +447,10 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
+    "dedup": (
+        DedupConfig,
+        "find exact, near and semantic duplicates, and samples of evaluation sets; adds a column set",
+    ),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "explain": (ExplainConfig, "say why samples were kept or dropped, with every column they were judged by"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),

@@ -22,12 +22,14 @@ LAYER1 = {
         "handler",
         "decideshard",
         "fitted",
+        "dedupshard",
     )
 }
 JOBS = {
     "curate",
     "score",
     "annotate",
+    "dedup",
     "select",
     "reshard",
     "verify",

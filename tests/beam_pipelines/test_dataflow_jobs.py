@@ -69,8 +69,8 @@ def flags_of(job, scored, network, tmp_path):
     if job == "import-datacomp":
         make_metadata(tmp_path / "metadata")
         return ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "metadata")]
-    if job == "annotate":
-        return ["--output", str(done), "--columns", "caption"]
+    if job in ("annotate", "dedup"):
+        return ["--output", str(done), *(["--columns", "caption"] if job == "annotate" else ["--by", "exact"])]
     flags = ["--output", str(tmp_path / "out" if "input" in needed else done)]
     flags += ["--input", f"{pool}/*.tar"] if "input" in needed else []
     flags += ["--model", f"tiny={network}"] if job in ("curate", "score") else []
