@@ -8,36 +8,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from typing import Any
+
+from beam_pipelines.clusterconfig import ClusterConfig as ClusterConfig
+from beam_pipelines.configbase import Config as Config
+from beam_pipelines.configbase import flag
 
 DEFAULT_MODEL = "tinyclip"
 SHUFFLES = ("none", "shards", "full")
 FORMATS = ("webdataset", "parquet", "tfrecord")
-
-
-def flag(default: Any, text: str, **more: Any) -> Any:
-    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range."""
-    return dataclasses.field(default=default, metadata={"help": text, **more})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Where a job works; every job has it."""
-
-    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
-
-    def problems(self) -> list[str]:
-        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
-        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
-
-    def recorded(self) -> dict[str, Any]:
-        """Returns the values that determine the output, as JSON values: all but those about where and how fast.
-
-        Repeated flags are sorted, since their order says nothing.
-        """
-        skip = {f.name for f in dataclasses.fields(self) if f.metadata.get("operational")} | {"output"}
-        values = dataclasses.asdict(self)
-        return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -294,6 +272,7 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
+    "cluster": (ClusterConfig, "find clusters by k-means, or assign to given centroids; adds a column set"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),

@@ -24,7 +24,7 @@ _OURS = re.compile(
 )
 
 _WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
-_NAMESPACES = ("score", "annotate", "import", "select", "reshard", "verify")  # of our own counters
+_NAMESPACES = ("score", "annotate", "import", "cluster", "select", "reshard", "verify")  # of our own counters
 
 
 @dataclasses.dataclass(frozen=True)

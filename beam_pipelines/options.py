@@ -19,6 +19,7 @@ EXAMPLES = {
     "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
     "score": "winnow score --input 'pool/*.tar' --output out --model tinyclip",
     "annotate": "winnow annotate --output out --columns language,caption",
+    "cluster": "winnow cluster --output out --k 100",
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",

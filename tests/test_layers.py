@@ -10,9 +10,31 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYER1 = {
     f"transforms.{name}"
-    for name in ("lib", "rows", "storage", "store", "books", "faceboxes", "contents", "scoreshard", "handler")
+    for name in (
+        "lib",
+        "rows",
+        "storage",
+        "store",
+        "books",
+        "faceboxes",
+        "contents",
+        "scoreshard",
+        "handler",
+        "clusterdata",
+    )
 }
-JOBS = {"curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "listing"}
+JOBS = {
+    "curate",
+    "score",
+    "annotate",
+    "select",
+    "reshard",
+    "verify",
+    "train_filter",
+    "import_scores",
+    "cluster",
+    "listing",
+}
 
 
 def imports(path):

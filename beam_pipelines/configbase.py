@@ -1,0 +1,31 @@
+"""What every job's configuration has: fields that are flags, and their check. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+def flag(default: Any, text: str, **more: Any) -> Any:
+    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range."""
+    return dataclasses.field(default=default, metadata={"help": text, **more})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Where a job works; every job has it."""
+
+    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
+
+    def problems(self) -> list[str]:
+        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
+        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
+
+    def recorded(self) -> dict[str, Any]:
+        """Returns the values that determine the output, as JSON values: all but those about where and how fast.
+
+        Repeated flags are sorted, since their order says nothing.
+        """
+        skip = {f.name for f in dataclasses.fields(self) if f.metadata.get("operational")} | {"output"}
+        values = dataclasses.asdict(self)
+        return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
