@@ -63,7 +63,7 @@ def _array(path: str, uri: str, what: str) -> NDArray[Any]:
     if not os.path.isfile(path):
         raise InputError(f"{what} {uri} does not exist; check the address")
     try:
-        found = _open(path, uri)
+        found = _open(path)
     except (OSError, ValueError, EOFError, SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{what} {uri} is no .npy, .safetensors or .pt with one tensor: {first}") from None
@@ -72,13 +72,13 @@ def _array(path: str, uri: str, what: str) -> NDArray[Any]:
     return found
 
 
-def _open(path: str, uri: str) -> Any:
-    if uri.endswith(".safetensors"):
+def _open(path: str) -> Any:
+    if path.endswith(".safetensors"):
         tensors = list(load_file(path).values())
         if len(tensors) != 1:
             raise ValueError(f"{len(tensors)} tensors")
         return tensors[0]
-    if uri.endswith(".pt"):
+    if path.endswith(".pt"):
         import torch
 
         loaded = torch.load(path, map_location="cpu", weights_only=True)

@@ -86,6 +86,10 @@ class Step(abc.ABC):
     def problems(self) -> list[str]:
         """Returns what is wrong with the parameters, one line each with its cure."""
 
+    def addresses(self, root: str) -> dict[str, str]:
+        """Returns parameter -> address of each of ``files``; ``root`` is the output folder that is selected from."""
+        return {name: str(getattr(self, name)) for name in self.files}
+
     def check_files(self, files: Mapping[str, str]) -> None:
         """Checks the files that ``files`` names, by ``label.parameter`` -> local path, before anything starts.
 
