@@ -114,7 +114,7 @@ class AssignClusters(beam.PTransform):
     """Assigns every sample to a cluster: ``FeatureRef`` rows in, ``Clusters`` out.
 
     Cost: reads the embeddings once; ``2 k dim`` operations a sample; shuffles ``8 k`` bytes a shard, added up on the
-    way. Memory of a worker: the centroids twice, a shard's embeddings and 64 MiB.
+    way. Memory of a worker: the centroids twice, a shard's embeddings and 8 MiB.
 
     Attributes:
       settings: column, rule and where to write.

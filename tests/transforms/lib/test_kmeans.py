@@ -130,6 +130,12 @@ def test_centroids_in_several_tiles_are_compared_alike(monkeypatch):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_every_finite_half_is_widened_exactly():
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    rows = every[np.isfinite(every)].reshape(-1, 128)
+    assert np.array_equal(nearest._widen(rows, np.empty(rows.shape, np.float32)), rows.astype(np.float32))
+
+
 def test_torch_assigns_alike():
     rows, centroids = blobs(300), blobs(70, seed=4)
     assign = nearest.Nearest(centroids, "euclidean")
