@@ -21,7 +21,6 @@ from transforms.lib.errors import CapacityError, InputError
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 
 _BLOCK = 4096  # clusters whose sums travel under one key
-_ALL = 0xFFFFFFFF
 
 
 class Cut(NamedTuple):
@@ -57,7 +56,7 @@ def solve_high(counts: NDArray[np.int64], settings: ClusterSettings) -> Cut:
         raise CapacityError(f"--k {settings.k} is more than the {total} samples of this pool; lower it")
     wanted = min(settings.sample, total), min(seeding.rows_wanted(settings.k), settings.sample, total)
     (sample, first), (seeds, second) = (quantiles.bin_from_bottom(counts, number) for number in wanted)
-    return Cut(total, _ALL if wanted[0] == total else sample << 16, seeds << 16, (first, second))
+    return Cut(total, sample << 16, seeds << 16, (first, second))
 
 
 def count_low(ref: FeatureRef, cut: Cut, settings: ClusterSettings) -> NDArray[np.int64]:
@@ -69,10 +68,8 @@ def count_low(ref: FeatureRef, cut: Cut, settings: ClusterSettings) -> NDArray[n
 
 def solve_low(counts: NDArray[np.int64], cut: Cut) -> Cut:
     """Finds both bounds to 32 bits."""
-    low = [quantiles.bin_from_bottom(part, rank)[0] if part.sum() >= rank else 0
-           for part, rank in zip(counts, cut.left, strict=True)]  # fmt: skip
-    sample = cut.sample if cut.sample == _ALL else cut.sample | low[0]
-    return Cut(cut.of, sample, cut.seeds | low[1])
+    low = [quantiles.bin_from_bottom(part, rank)[0] for part, rank in zip(counts, cut.left, strict=True)]
+    return Cut(cut.of, cut.sample | low[0], cut.seeds | low[1])
 
 
 class Drawn(NamedTuple):
@@ -92,12 +89,12 @@ class Drawn(NamedTuple):
 
 
 def draw_sample(ref: FeatureRef, cut: Cut, settings: ClusterSettings) -> Drawn:
-    """Draws a shard's part of the sample, and sets it aside in a file where it is not the whole shard."""
+    """Draws a shard's part of the sample, and sets it aside: to read Parquet would take longer than a round does."""
     found = settings.rows(ref)
     hashes = settings.hashes(ref)[1][found.numbers]
     upper = hashes >> np.uint64(32)
     chosen = upper <= cut.sample
-    if cut.sample != _ALL and chosen.any():
+    if chosen.any():
         sink = io.BytesIO()
         np.save(sink, found.embeddings[chosen], allow_pickle=False)
         settings.write(sink.getvalue(), "fit", f"{ref.name}.npy")
@@ -144,13 +141,11 @@ def start(parts: Iterable[Drawn], settings: ClusterSettings) -> Fit:
 Part = tuple[int, tuple[kmeans.Sums, int]]
 
 
-def summarise(row: tuple[FeatureRef, Cut], fit: Fit, settings: ClusterSettings) -> Iterator[Part]:
+def summarise(ref: FeatureRef, fit: Fit, settings: ClusterSettings) -> Iterator[Part]:
     """Assigns a shard's part of the sample, and yields block of clusters -> (sums, squared norms)."""
     if fit.done:
         return
-    ref, cut = row
-    whole = cut.sample == _ALL
-    rows = settings.rows(ref).embeddings if whole else np.load(storage.fetch(settings.uri("fit", f"{ref.name}.npy")))
+    rows = settings.sample_of(ref)
     rule = "inner" if settings.metric == "spherical" else "euclidean"
     nearest = load_nearest(fit.file, settings.root, rule, settings.device)
     sums = kmeans.cluster_sums(rows, nearest(rows).cluster)
@@ -161,8 +156,15 @@ def summarise(row: tuple[FeatureRef, Cut], fit: Fit, settings: ClusterSettings) 
         squared = 0
 
 
+@dataclasses.dataclass(eq=False)
 class MergeSumsFn(beam.CombineFn):
-    """Adds the sums of one block of clusters; the accumulator is dense, at most 4,096 clusters."""
+    """Adds the sums of one block of clusters; the accumulator is dense.
+
+    Attributes:
+      clusters: in a block, at most.
+    """
+
+    clusters: int
 
     def create_accumulator(self) -> Any:
         return None
@@ -171,7 +173,7 @@ class MergeSumsFn(beam.CombineFn):
         sums, squared = part
         if accumulator is None:
             width = sums.vectors.shape[1]
-            accumulator = [np.zeros((_BLOCK, width), np.int64), np.zeros(_BLOCK, np.int64), 0]
+            accumulator = [np.zeros((self.clusters, width), np.int64), np.zeros(self.clusters, np.int64), 0]
         places = sums.ids % _BLOCK
         accumulator[0][places] += sums.vectors
         accumulator[1][places] += sums.counts
@@ -230,10 +232,10 @@ def publish(fit: Fit, cut: Cut, samples: int, stamp: str, settings: ClusterSetti
 class FitCentroids(beam.PTransform):
     """Fits centroids: ``FeatureRef`` rows in, the rows of ``centroids.safetensors`` and ``fit.json`` out.
 
-    Cost: two passes over the uids and one over the embeddings draw the sample, which is set aside in one file a shard
-    unless it is the whole pool; each round reads it once and merges ``8 k dim`` bytes, in blocks of 4,096 clusters. A
-    round after the end reads nothing. Memory of a worker: a shard's rows, the centroids twice, the sums once; of the
-    one that draws the start: 8 rows a cluster, at least 20,000, as float16 and, below 256 MiB, as float64.
+    Cost: two passes over the uids and one over the embeddings draw the sample, which is set aside in one file a shard,
+    ``2 dim`` bytes a sample, until the job ends. Each round reads it once and merges ``8 k dim`` bytes, in blocks of
+    4,096 clusters; a round after the end reads nothing. Memory of a worker: a shard's rows, the centroids twice, the
+    sums once; of the one that draws the start: 8 rows a cluster, at least 20,000, as float16 and float64.
 
     Attributes:
       settings: column, number of clusters and where to write.
@@ -262,7 +264,7 @@ class FitCentroids(beam.PTransform):
         sampled = (
             drawn
             | "Sampled" >> beam.Filter(lambda row: row.samples > 0)
-            | "SampleRefs" >> beam.Map(lambda row, cut: (row.ref, cut), AsSingleton(cut))
+            | "SampleRefs" >> beam.Map(lambda row: row.ref).with_output_types(FeatureRef)
             | "Checkpoint" >> beam.Reshuffle()
         )
         parts = drawn | "GatherSeeds" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
@@ -271,7 +273,7 @@ class FitCentroids(beam.PTransform):
             merged = (
                 sampled
                 | f"Assign{turn}" >> beam.FlatMap(summarise, AsSingleton(fit), settings)
-                | f"Sum{turn}" >> beam.CombinePerKey(MergeSumsFn())
+                | f"Sum{turn}" >> beam.CombinePerKey(MergeSumsFn(min(settings.k, _BLOCK)))
             )
             fit = fit | f"Move{turn}" >> beam.Map(solve, AsIter(merged), settings)
         return fit | "Publish" >> beam.FlatMap(publish, AsSingleton(cut), AsSingleton(samples), self.stamp, settings)

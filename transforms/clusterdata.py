@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import threading
 from typing import Any, NamedTuple
 
@@ -88,6 +89,14 @@ class ClusterSettings:
         unit = self.metric == "spherical" and not self.given[0]
         numbers = numbers[kmeans.usable(embeddings[numbers], unit)]
         return ShardRows(len(embeddings), numbers, embeddings[numbers])
+
+    def sample_of(self, ref: FeatureRef) -> NDArray[np.float16]:
+        """Opens the part of the sample that was set aside of a shard, float16 ``[m, dim]``; mapped where it is local."""
+        uri = self.uri("fit", f"{ref.name}.npy")
+        local = storage.is_local(uri)
+        file = uri if local else io.BytesIO(storage.read_bytes(uri))
+        found: NDArray[np.float16] = np.load(file, "r" if local else None, allow_pickle=False)
+        return found
 
     def hashes(self, ref: FeatureRef) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
         """Reads which samples of a shard are valid, bool ``[n]``, and the hashes of their uids, uint64 ``[n]``."""
