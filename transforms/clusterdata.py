@@ -91,7 +91,7 @@ class ClusterSettings:
         return ShardRows(len(embeddings), numbers, embeddings[numbers])
 
     def sample_of(self, ref: FeatureRef) -> NDArray[np.float16]:
-        """Opens the part of the sample that was set aside of a shard, float16 ``[m, dim]``; mapped where it is local."""
+        """Opens the part of the sample that was set aside of a shard, float16 ``[m, dim]``; mapped where local."""
         uri = self.uri("fit", f"{ref.name}.npy")
         local = storage.is_local(uri)
         file = uri if local else io.BytesIO(storage.read_bytes(uri))

@@ -184,3 +184,33 @@ def test_a_pool_smaller_than_k_fails_in_words(winnow, out):
         1,
         "winnow cluster: --k 1000 is more than the 699 samples of this pool; lower it",
     )
+
+
+def test_sums_that_travel_in_several_blocks_are_the_same(winnow, tmp_path, shards, monkeypatch):
+    found = []
+    for block in (4096, 3):
+        monkeypatch.setattr("transforms.cluster._BLOCK", block)
+        out = write_scored(tmp_path / str(block), shards)
+        flags = ["--k", 8, "--rounds", 4, "--metric", "euclidean"]
+        assert winnow("cluster", "--output", out, *flags)[0] == 0
+        found.append(digests(out, "run.json"))
+    assert found[0] == found[1]
+
+
+def test_later_rounds_are_idle_once_nothing_is_gained(winnow, tmp_path, shards):
+    found = []
+    for rounds in (30, 60):
+        out = write_scored(tmp_path / str(rounds), shards)
+        assert winnow("cluster", "--output", out, "--k", 8, "--rounds", rounds, "--tolerance", 1e-3)[0] == 0
+        found.append(json.loads((out / "clusters/cluster_k8/fit.json").read_text()))
+    assert found[0]["rounds"] == found[1]["rounds"] < 30
+    assert found[0]["inertia"] == found[1]["inertia"]
+
+
+def test_more_clusters_than_are_drawn_singly(winnow, tmp_path):
+    out = write_scored(tmp_path / "out", [groups(900, number=300, seed=1), groups(900, number=300, seed=2)])
+    code, stdout, stderr = winnow("cluster", "--output", out, "--k", 1100, "--rounds", 3)
+    assert code == 0, stderr
+    counts = json.loads(stdout)
+    assert (counts["samples"], counts["clusters"]) == (1800, 1100)
+    assert counts["empty"] < 110
