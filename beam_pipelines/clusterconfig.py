@@ -7,6 +7,8 @@ import re
 
 from beam_pipelines.configbase import Config, flag
 
+DEVICES = ("cpu", "cuda")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterConfig(Config):
@@ -15,7 +17,11 @@ class ClusterConfig(Config):
     name: str = flag("", "column set to write; default: cluster_k followed by the number of clusters")
     column: str = flag("", "embeddings to cluster, SET.COLUMN; default: the image embeddings of the only model")
     k: int = flag(500, "clusters, 2 to 100000; density-based pruning: 100 for DataComp medium, 500 for LAION")
-    metric: str = flag("spherical", "what k-means makes small: spherical (1 - cosine) or euclidean (squared distance)")
+    metric: str = flag(
+        "spherical",
+        "what k-means makes small: spherical (1 - cosine) or euclidean (squared distance)",
+        choices=("spherical", "euclidean"),
+    )
     rounds: int = flag(20, "rounds of k-means at most; each reads the sample once")
     tolerance: float = flag(1e-4, "stop when a round lowers the inertia by at most this share of it; 0 = never")
     sample: int = flag(
@@ -31,7 +37,9 @@ class ClusterConfig(Config):
         "also list the clusters of target images: their embeddings (.npy, .safetensors, .pt), or the output folder "
         "of `winnow score` on them",
     )
-    device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error", operational=True)
+    device: str = flag(
+        "cpu", "cpu or cuda; a GPU that is asked for and absent is an error", operational=True, choices=DEVICES
+    )
 
     def column_set(self) -> str:
         """Returns the name of the column set."""

@@ -7,7 +7,10 @@ from typing import Any
 
 
 def flag(default: Any, text: str, **more: Any) -> Any:
-    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range."""
+    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range.
+
+    ``operational=True``: it says where or how fast, not what. ``choices=``: all values there are.
+    """
     return dataclasses.field(default=default, metadata={"help": text, **more})
 
 

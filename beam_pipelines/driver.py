@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from beam_pipelines.planning import Problems
 
 _OURS = re.compile(
-    r"(?:EmptyPoolError|CapacityError|AccountsError|InputError): (.*?)(?: \[while running .*|\\n.*)?$", re.MULTILINE
+    r"(?:EmptyPoolError|CapacityError|AccountsError|ConfigError|InputError): (.*?)(?: \[while running .*|\\n.*)?$",
+    re.MULTILINE,
 )
 
 _WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
@@ -62,7 +63,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     from beam_pipelines.planning import Problems
 
-    problems = Problems(parsed.problems)
+    problems = Problems(parsed.problems, elsewhere=options.runs_elsewhere(parsed.beam_args))
     work = problems.collect(plan, parsed.config, problems)
     if problems or work is None:
         for line in problems:
@@ -81,6 +82,9 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         if not found:
             raise
         return _failed(job, found[-1])
+    if counters is None:
+        print(json.dumps({"job": job, "output": parsed.config.output, "launched": True}, sort_keys=True))
+        return 0
     text, values = work.finish()
     print(text, file=sys.stderr)
     print(json.dumps({"job": job, "output": parsed.config.output, **values, "counters": counters}, sort_keys=True))
@@ -96,14 +100,20 @@ def _shown(config: Config) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
 
 
-def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int]:
-    """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count."""
+def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int] | None:
+    """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count.
+
+    The launcher of a Flex Template only writes the job down (``--template_location``); then the result is None.
+    """
     import apache_beam as beam
+    from apache_beam.options.pipeline_options import GoogleCloudOptions
 
     pipeline = beam.Pipeline(options=options.pipeline_options(beam_args))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors reach the user once, through the exception
     work.build(pipeline)
     result = pipeline.run()
+    if pipeline.options.view_as(GoogleCloudOptions).template_location:
+        return None
     result.wait_until_finish()
     found = result.metrics().query()["counters"]
     own = [metric for metric in found if metric.key.metric.namespace in _NAMESPACES]

@@ -13,53 +13,13 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import driver, importing, planning, workspace
 from beam_pipelines.config import ImportConfig
 from transforms import manifest, storage
 from transforms.imports import ImportScores, ImportSettings
-from transforms.lib import columns, modelspec, scoretable
-from transforms.lib.errors import InputError
+from transforms.lib import scoretable
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
-
-
-def find_tables(patterns: Sequence[str]) -> list[str]:
-    """Returns local paths of the tables that patterns match, sorted.
-
-    Raises:
-      InputError: a pattern matches nothing.
-    """
-    matched = storage.match(patterns)
-    lacking = [pattern for pattern, found in zip(patterns, matched, strict=True) if not found]
-    if lacking:
-        raise InputError([f"--input {pattern!r} matches no file; check the address" for pattern in lacking])
-    return sorted({storage.fetch(info.uri) for found in matched for info in found})
-
-
-def check_name(config: ImportConfig) -> None:
-    """Checks that no model has made, and Winnow does not need, the column set that is to be written.
-
-    Raises:
-      InputError: it is taken.
-    """
-    models = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {})
-    if config.name in (columns.INDEX, "decisions", *models):
-        raise InputError(f"--name {config.name} is a column set that Winnow makes; choose another")
-
-
-def settings_of(config: ImportConfig, paths: list[str]) -> ImportSettings:
-    """Returns what is to be imported.
-
-    Raises:
-      InputError: a table cannot be read or lacks columns.
-    """
-    found = [scoretable.score_columns(scoretable.schema_of(path), config.by, config.columns) for path in paths]
-    if len({tuple(sorted(names)) for names in found}) > 1:
-        raise InputError("the tables have different columns of numbers; name those to import by --columns")
-    sources = tuple(sorted(modelspec.sha256_of(path) for path in paths))
-    lookup = storage.join(config.output, "imports", f"{config.name}.npy")
-    made = tuple(sorted(found[0]))
-    return ImportSettings(config.output, config.name, config.by, made, sources, lookup, config.min_coverage)
 
 
 def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: ImportSettings, facts: dict[str, Any]) -> None:
@@ -75,10 +35,10 @@ def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | Non
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.stored_sets, config.output, refs)
-    paths = problems.collect(find_tables, config.input) if config.input else None
+    paths = problems.collect(importing.find_tables, config.input) if config.input else None
     if config.output:
-        problems.collect(check_name, config)
-    settings = problems.collect(settings_of, config, paths) if paths and not problems else None
+        problems.collect(importing.check_name, config)
+    settings = problems.collect(importing.settings_of, config, paths) if paths and not problems else None
     record = problems.collect(workspace.check_output, config, f"import-scores {config.name}") if refs else None
     if problems or refs is None or settings is None or record is None:
         return None

@@ -40,7 +40,7 @@ def load_recipe(
     """
     import yaml
 
-    from transforms.lib import recipe as recipes
+    from transforms.lib import recipeyaml
 
     text = _text(name)
     try:
@@ -48,11 +48,11 @@ def load_recipe(
     except yaml.YAMLError as error:
         raise ConfigError(f"--recipe {name} is not YAML: {' '.join(str(error).split())}") from None
     try:
-        recipe = recipes.parse(document, seed=seed)
+        recipe = recipeyaml.parse(document, seed=seed)
         changes = dict(overrides or {})
         if keep_fraction is not None:
-            changes |= recipes.keep_fraction_override(recipe, keep_fraction)
-        return recipes.parse(document, changes, seed=seed)
+            changes |= recipeyaml.keep_fraction_override(recipe, keep_fraction)
+        return recipeyaml.parse(document, changes, seed=seed)
     except ConfigError as error:
         raise ConfigError([f"--recipe {name}: {line}" for line in error.problems]) from None
 

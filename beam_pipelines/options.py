@@ -10,6 +10,7 @@ import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from beam_pipelines import presets
 from beam_pipelines.config import JOBS, Config
 
 if TYPE_CHECKING:
@@ -25,11 +26,14 @@ EXAMPLES = {
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
+    "train-mix": "winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
+    "train-flyt": "winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt",
+    "score-flyt": "winnow score-flyt --output out --head my-flyt",
 }
 
 
 class Parsed(NamedTuple):
-    """What the command line said: the job's config, whether to run it, and what is left for Beam."""
+    """What the command line said: the job's config, whether to run it, and the flags for Beam."""
 
     config: Config
     dry_run: bool
@@ -64,15 +68,29 @@ def _kind(annotation: Any) -> Any:
 
 
 def parser_of(job: str) -> argparse.ArgumentParser:
-    """Returns the parser of a job: one flag per field of its config and no other, but ``--dry_run``."""
+    """Returns the parser of a job: one flag per field of its config, ``--preset``, ``--layout`` and ``--dry_run``."""
     config, summary = JOBS[job]
-    parser = _Parser(
+    parser = flag_parser(
         prog=f"winnow {job}",
         description=summary[0].upper() + summary[1:] + ".",
         epilog=f"Flags of Beam and its runners are passed on, for example --runner, --direct_num_workers.\n\n"
         f"example:\n  {EXAMPLES[job]}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_fields(parser, config)
+    names = ", ".join(presets.PRESETS)
+    parser.add_argument("--preset", default="", help=f"shape of Dataflow's workers: {names}; flags of Beam win over it")
+    parser.add_argument("--layout", default="", help="A: a process per vCPU, B: one process; default: the preset's own")
+    parser.add_argument("--dry_run", action="store_true", help="print what would be done and do nothing")
+    return parser
+
+
+def flag_parser(**settings: Any) -> argparse.ArgumentParser:
+    """Returns a parser without flags that ``read`` can collect every problem from."""
+    return _Parser(**settings, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_fields(parser: argparse.ArgumentParser, config: type[Any]) -> None:
+    """Adds a flag for each field of a config."""
     kinds = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         many = isinstance(field.default, tuple)
@@ -86,17 +104,16 @@ def parser_of(job: str) -> argparse.ArgumentParser:
             metavar=field.name.upper() if not many else "VALUE",
             help=text.replace("%", "%%"),
         )
-    parser.add_argument("--dry_run", action="store_true", help="print what would be done and do nothing")
-    return parser
 
 
-def parse(job: str, argv: Sequence[str]) -> Parsed:
-    """Reads the flags of a job.
+def read(
+    parser: argparse.ArgumentParser, argv: Sequence[str]
+) -> tuple[argparse.Namespace, dict[str, Any], list[str], list[str]]:
+    """Reads flags, noting every problem instead of stopping at the first.
 
     Returns:
-      the config (defaults where a value is unusable), what is left for Beam, and every problem found so far.
+      the namespace, the values that were given (repeated flags as tuples), what no flag took, and the problems.
     """
-    parser = parser_of(job)
     problems: list[str] = []
     args = list(argv)
     while True:
@@ -106,10 +123,33 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
         except argparse.ArgumentError as error:
             problems.append(_readable(error.message))
             args = _without_culprit(args, error.message)
-    values = {k: v for k, v in vars(known).items() if v is not None and k != "dry_run"}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    config = JOBS[job][0](**values)
-    return Parsed(config, known.dry_run, rest, [*problems, *config.problems(), *unknown_flags(rest)])
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(known).items() if v is not None}
+    return known, values, rest, problems
+
+
+def parse_config(job: str, argv: Sequence[str]) -> tuple[Config, argparse.Namespace, list[str], list[str]]:
+    """Reads the flags of a job without a look at Beam's.
+
+    Returns:
+      the config (defaults where a value is unusable), the namespace, what no flag took, and the problems.
+    """
+    known, values, rest, problems = read(parser_of(job), argv)
+    kind = JOBS[job][0]
+    names = {field.name for field in dataclasses.fields(kind)}
+    config = kind(**{name: value for name, value in values.items() if name in names})
+    return config, known, rest, [*problems, *config.problems()]
+
+
+def parse(job: str, argv: Sequence[str]) -> Parsed:
+    """Reads the flags of a job and those for Beam, the preset's among them.
+
+    Returns:
+      the config (defaults where a value is unusable), the flags for Beam, and every problem found so far.
+    """
+    config, known, rest, problems = parse_config(job, argv)
+    chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
+    beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
+    return Parsed(config, known.dry_run, beam_args, [*problems, *chosen, *unknown_flags(rest)])
 
 
 def _readable(message: str) -> str:
@@ -156,3 +196,8 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
         options.view_as(StandardOptions).runner = "FnApiRunner"
     options.view_as(SetupOptions).save_main_session = False
     return options
+
+
+def runs_elsewhere(beam_args: Sequence[str]) -> bool:
+    """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
+    return "--runner DataflowRunner" in " ".join(beam_args).replace("=", " ")

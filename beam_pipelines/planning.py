@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from beam_pipelines.config import BATCH_SIZES, Config, ReshardConfig, ReshardJob
 from beam_pipelines.library import load_recipe
 from transforms import shards as pools
 from transforms import storage
+from transforms.decideshard import SelectSettings
 from transforms.faceboxes import FaceBoxes
 from transforms.lib import clip, columns, modelspec, scoring, stamps
 from transforms.lib.errors import ConfigError
@@ -23,13 +24,20 @@ from transforms.report import ReportFacts
 from transforms.reshard import ReshardSettings
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
-from transforms.select import SelectSettings
 
 T = TypeVar("T")
 
 
 class Problems(list[str]):
-    """Every problem of a run, so that the user sees all of them at once."""
+    """Every problem of a run, so that the user sees all of them at once.
+
+    Attributes:
+      elsewhere: the workers are other machines than this one; what this one lacks is no problem.
+    """
+
+    def __init__(self, found: Iterable[str] = (), *, elsewhere: bool = False) -> None:
+        super().__init__(found)
+        self.elsewhere = elsewhere
 
     def collect(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
         """Returns what ``work`` returns, or None after noting why it could not."""
@@ -81,7 +89,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     for name, count in Counter(model.name for model in models).items():
         if count > 1 or name in (columns.INDEX, "decisions"):
             problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
-    if config.device == "cuda":
+    if config.device == "cuda" and not problems.elsewhere:
         problems.collect(clip.check_device, config.device)
     if problems or shards is None:
         return None
@@ -185,7 +193,7 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
 
 def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str, str]]:
     """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, checked; ``root`` as for it."""
-    addresses = {f"{step.label}.{name}": uri for name, uri in step.addresses(root).items()}
+    addresses = step.named_files(root)
     local: dict[str, str] = {}
     for name, uri in addresses.items():
         local[name] = storage.fetch(uri)

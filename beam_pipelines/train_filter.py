@@ -1,4 +1,4 @@
-"""Train a filtering network on a pool of clean pairs; plain torch on one machine, no Beam inside.
+"""Train a filtering network on a pool of clean pairs; plain torch on one machine, this one or one of Dataflow's.
 
 winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip
 winnow curate --model my-filter --input 'crawl/*.tar' --output out
@@ -10,21 +10,30 @@ import dataclasses
 import itertools
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from beam_pipelines import options
+from beam_pipelines import driver, options
 from beam_pipelines.config import TrainConfig
 from transforms.lib.errors import ConfigError
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+
+    from beam_pipelines.planning import Problems
 
 
 def check(config: TrainConfig, problems: list[str]) -> list[Any]:
     """Returns the shards to train on, noting everything that is wrong."""
+    from transforms import storage
     from transforms.shards import check_images, find_shards
 
     folder = Path(config.output)
-    if config.output and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    local = "://" not in config.output and folder.exists()
+    taken = local and (not folder.is_dir() or any(folder.iterdir()))
+    if config.output and (taken or ("://" in config.output and any(storage.children(config.output)))):
         problems.append(f"--output {config.output} exists and is not empty; name a new folder")
     if not config.input:
         return []
@@ -38,7 +47,20 @@ def check(config: TrainConfig, problems: list[str]) -> list[Any]:
 
 
 def train(config: TrainConfig, shards: Sequence[Any]) -> dict[str, Any]:
-    """Reads the pairs, trains, writes the folder; returns the held-out figures."""
+    """Reads the pairs, trains, writes the folder, a remote one by way of a local one; returns the held-out figures."""
+    from transforms import storage
+
+    if "://" not in config.output:
+        return train_here(config, shards, Path(config.output))
+    with tempfile.TemporaryDirectory() as temporary:
+        figures = train_here(config, shards, Path(temporary))
+        for path in sorted(Path(temporary).iterdir()):
+            storage.write_atomic(storage.join(config.output, path.name), path.read_bytes())
+    return figures
+
+
+def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict[str, Any]:
+    """Reads the pairs, trains, writes a local folder; returns the held-out figures."""
     import torch
 
     from transforms import storage
@@ -59,15 +81,39 @@ def train(config: TrainConfig, shards: Sequence[Any]) -> dict[str, Any]:
     kind = training.TowerSettings if config.train == "towers" else projections.FitSettings
     settings = kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
     result = trainrun.run(network, pairs, config.holdout_fraction, settings)
-    folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     told = {**config.recorded(), "pairs": len(pairs), "held out": int(result.held)}
     return filternet.save(network, folder, result.history, result.best, told, result.control_auc)
 
 
+def build(pipeline: beam.Pipeline, config: TrainConfig, shards: Sequence[Any]) -> None:
+    """Adds the training, which is one element's work, to ``pipeline``; runs nothing."""
+    import apache_beam as beam
+
+    job = pipeline | "Job" >> beam.Create([config]) | beam.Reshuffle()
+    _ = job | "Train" >> beam.Map(lambda told: sorted(train(told, shards).items()))
+
+
+def plan(config: TrainConfig, problems: Problems) -> driver.Work | None:
+    """Finds the shards of clean pairs for a training on another machine."""
+    shards = check(config, problems)
+    if "://" not in config.output:
+        problems.append(f"--output {config.output}: a worker's disk is gone with it; name a gs:// or s3:// folder")
+    if problems:
+        return None
+    return driver.Work(
+        {"shards": len(shards)},
+        lambda: None,
+        lambda pipeline: build(pipeline, config, shards),
+        lambda: (f"trained on {len(shards)} shards: {config.output}", {"shards": len(shards)}),
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
     parsed = options.parse("train-filter", sys.argv[1:] if argv is None else argv)
+    if options.runs_elsewhere(parsed.beam_args):
+        return driver.main("train-filter", plan, argv)
     config, problems = parsed.config, [*parsed.problems, *(f"{text} is unknown" for text in parsed.beam_args)]
     assert isinstance(config, TrainConfig)
     shards = check(config, problems)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from beam_pipelines import launch, plan
+from beam_pipelines.cli import OTHERS
 from beam_pipelines.config import JOBS
 from beam_pipelines.options import EXAMPLES, parser_of
 from transforms.lib.errors import Reason
@@ -20,12 +22,19 @@ def cli_page():
     lines = ["# Flags", "", "Flags of Beam and its runners are passed on. Tests hold this page equal to `--help`.", ""]
     for job, (_, summary) in JOBS.items():
         lines += [f"## winnow {job}", "", summary[0].upper() + summary[1:] + ".", "", "```", EXAMPLES[job], "```", ""]
-        lines += ["| flag | |", "|---|---|"]
-        for action in parser_of(job)._actions[1:]:
-            text = action.help.replace("%%", "%").replace("|", "\\|")
-            lines.append(f"| `{action.option_strings[0]}` | {text} |")
-        lines.append("")
+        lines += table(parser_of(job))
+    for name, module in (("launch", launch), ("plan", plan)):
+        lines += [f"## winnow {name}", "", OTHERS[name][0].upper() + OTHERS[name][1:] + ".", ""]
+        lines += ["```", module.EXAMPLE, "```", "", *table(module.parser())]
     return "\n".join(lines)
+
+
+def table(parser):
+    rows = [
+        f"| `{action.option_strings[0]}` | {action.help.replace('%%', '%').replace('|', chr(92) + '|')} |"
+        for action in parser._actions[1:]
+    ]
+    return ["| flag | |", "|---|---|", *rows, ""]
 
 
 def test_the_page_of_flags_is_true():

@@ -21,6 +21,7 @@ LAYER1 = {
         "scoreshard",
         "handler",
         "clusterdata",
+        "decideshard",
     )
 }
 JOBS = {
@@ -33,6 +34,9 @@ JOBS = {
     "train_filter",
     "import_scores",
     "cluster",
+    "train_mix",
+    "train_flyt",
+    "score_flyt",
     "listing",
 }
 

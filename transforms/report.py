@@ -10,12 +10,13 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import accounts, images, reporting, stamps
+from transforms.lib import accounts, columns, images, reporting, stamps
 from transforms.lib.errors import SampleError
 from transforms.lib.ranges import read_ranges
 from transforms.lib.tarshard import read_samples
 from transforms.lib.tarstream import open_tar
 from transforms.rows import FileRow
+from transforms.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,24 +44,32 @@ class ReportFacts:
     stamps: Mapping[str, str]
 
 
-def thumbnails(exhibits: Sequence[accounts.Exhibit]) -> tuple[reporting.Thumbnail, ...]:
-    """Reads the images of exhibits again and shrinks them; one that cannot be shown has an empty image."""
-    found: dict[int, bytes] = {}
-    for uri in sorted({exhibit.uri for exhibit in exhibits}):
-        numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.uri == uri]
-        with storage.open_read(uri) as file:
-            spans = [(exhibits[number].offset, exhibits[number].length) for number in numbers]
-            blocks = read_ranges(open_tar(file, uri), [o for o, _ in spans], [n for _, n in spans])
-        found.update(zip(numbers, map(_thumbnail, blocks), strict=True))
+def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[reporting.Thumbnail, ...]:
+    """Looks exhibits up in the index below ``root``, and reads and shrinks their images.
+
+    One that cannot be shown, or whose tar is gone, has an empty image.
+    """
+    captions: dict[int, str] = {}
+    jpegs: dict[int, bytes] = {}
+    for shard, uri in sorted({(exhibit.shard, exhibit.uri) for exhibit in exhibits}):
+        numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.shard == shard]
+        rows = [exhibits[number].row for number in numbers]
+        facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length"], rows)
+        captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
+        if storage.exists(uri):
+            with storage.open_read(uri) as file:
+                spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
+                blocks = read_ranges(open_tar(file, uri), *spans)
+            jpegs.update(zip(numbers, map(_thumbnail, blocks), strict=True))
     return tuple(
         reporting.Thumbnail(
             uid=exhibit.uid,
-            caption=exhibit.caption,
+            caption=captions[number],
             score=exhibit.score,
             margin=exhibit.margin,
             kept=exhibit.step == "",
             step=exhibit.step,
-            jpeg=found[number],
+            jpeg=jpegs.get(number, b""),
         )
         for number, exhibit in enumerate(exhibits)
     )
@@ -106,9 +115,9 @@ def write_report(
         histogram=books.histogram,
         histogram_kept=books.histogram_kept,
         threshold=max(thresholds, default=None),
-        kept_thumbnails=thumbnails(books.exhibits.get("kept", ())),
-        dropped_thumbnails=thumbnails(books.exhibits.get("dropped", ())),
-        borderline_thumbnails=thumbnails(books.exhibits.get("borderline", ())),
+        kept_thumbnails=thumbnails(books.exhibits.get("kept", ()), facts.root),
+        dropped_thumbnails=thumbnails(books.exhibits.get("dropped", ()), facts.root),
+        borderline_thumbnails=thumbnails(books.exhibits.get("borderline", ()), facts.root),
         settings=tuple(sorted(facts.settings.items())),
         stamps=tuple(sorted(facts.stamps.items())),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,8 +17,6 @@ from transforms import storage
 from transforms.lib import columns, stamps
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
-
-_STATUS = "winnow status"  # no column is called so: a recipe may ask for index.status itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +70,27 @@ class Store:
         with storage.open_read(self.uri(column_set, shard)) as file:
             return pq.read_table(io.BytesIO(file.read()) if names is None else file, columns=names)
 
+    def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""
+        found: dict[int, dict[str, Any]] = {}
+        with storage.open_read(self.uri(column_set, shard)) as file:
+            stored = pq.ParquetFile(file)
+            start = 0
+            for group in range(stored.num_row_groups):
+                stop = start + stored.metadata.row_group(group).num_rows
+                wanted = [row for row in rows if start <= row < stop]
+                if wanted:
+                    table = stored.read_row_group(group, columns=list(names))
+                    found |= zip(wanted, table.take([row - start for row in wanted]).to_pylist(), strict=True)
+                start = stop
+        return [found[row] for row in rows]
+
+    def valid(self, shard: str) -> NDArray[np.bool_]:
+        """Returns bool ``[n]``: the samples of a shard that were not rejected when it was indexed."""
+        status = self.read(columns.INDEX, shard, ["status"])["status"]
+        valid: NDArray[np.bool_] = pc.equal(status, columns.OK).to_numpy()
+        return valid
+
     def arrays(
         self, shard: str, wanted: Mapping[str, tuple[str, str]], if_float: Mapping[str, tuple[str, str]] | None = None
     ) -> dict[str, NDArray[Any]]:
@@ -123,10 +143,12 @@ class BlockReader:
         A row is valid when its status is ok and every float column of the whole recipe has a finite value, so that
         all rounds of all steps count the same rows. Text, whole numbers and embeddings are read only where asked for.
         """
-        wanted = {_STATUS: (columns.INDEX, "status"), **{name: self.where[name] for name in names}}
+        wanted = {name: self.where[name] for name in names}
         others = {name: place for name, place in self.where.items() if name != "uid"}
         arrays = self.store.arrays(ref.name, wanted, others)
-        valid: NDArray[np.bool_] = arrays.pop(_STATUS) == columns.OK
+        valid = self.store.valid(ref.name)
+        if any(len(values) != len(valid) for values in arrays.values()):
+            raise ValueError(f"the column sets of shard {ref.name} differ in length; score it again")
         for values in arrays.values():
             if values.dtype.kind == "f" and values.ndim == 1:
                 valid = valid & np.isfinite(values)

@@ -55,10 +55,10 @@ def check_file(row: FileRow, root: str) -> Checked:
 def check_decisions(ref: FeatureRef, root: str) -> tuple[Checked, Counter[str]]:
     """Compares a shard's decisions with its index; also returns how many samples went which way."""
     store = Store(root)
-    index = store.read(columns.INDEX, ref.name, ["uid", "status"])
+    index = store.facts(columns.INDEX, ref.name)["stamp"], len(store.read(columns.INDEX, ref.name, ["status"]))
     decisions = store.read("decisions", ref.name)
     problems = []
-    if index["uid"].to_pylist() != decisions["uid"].to_pylist():
+    if index != (store.facts("decisions", ref.name)["index"], len(decisions)):
         problems.append(f"decisions/{ref.name} are not about the samples of columns/index/{ref.name}")
     copies, step = decisions["copies"].to_numpy(), np.array(decisions["step"].to_pylist(), object)
     if ((copies > 0) != (step == "")).any():

@@ -87,6 +87,6 @@ def test_decisions_that_do_not_add_up_to_the_books_are_found(winnow, finished):
     table = pq.read_table(finished / path)
     step = np.array(table["step"].to_pylist(), object)
     step[np.flatnonzero(step == "top_fraction")[0]] = "another"
-    changed = table.set_column(2, table.schema.field("step"), [step.tolist()])
-    relisted(finished, path, columns.to_parquet(changed, "s"))
+    changed = table.set_column(1, table.schema.field("step"), [step.tolist()])
+    relisted(finished, path, columns.to_parquet(changed, "s", index="i"))
     assert any(line.startswith("books.json says") for line in problems(winnow, finished))

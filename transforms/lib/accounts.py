@@ -18,19 +18,18 @@ SHOWN = 12  # thumbnails of each kind
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Exhibit:
-    """A sample the report may show: where it lies and what was decided. Orders by ``rank``, then by uid.
+    """A sample the report may show: where it lies and what was decided. Orders by ``rank``, then by uid and place.
 
     Attributes:
       rank: smaller is shown first; a uid hash, or the distance from the threshold.
+      row: of the sample in the columns of its shard.
     """
 
     rank: float
     uid: str
     shard: str
+    row: int
     uri: str
-    offset: int
-    length: int
-    caption: str
     score: float
     margin: float
     step: str
@@ -84,8 +83,9 @@ class Books:
 
 def histogram(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Returns int64 ``[BINS]``: finite scores counted over [-1, 1]; values outside fall into the end bins."""
-    finite = np.clip(scores[np.isfinite(scores)], -1, 1)
-    return np.histogram(finite, BINS, (-1, 1))[0].astype(np.int64)
+    finite = scores[np.isfinite(scores)].astype(np.float64)
+    bins = np.clip((finite + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
+    return np.bincount(bins, minlength=BINS).astype(np.int64)
 
 
 def merge(left: Books, right: Books) -> Books:

@@ -20,6 +20,7 @@ from transforms.lib.draws import Float64
 from transforms.lib.errors import CapacityError
 
 MAX_ROWS = 1 << 22
+MAX_BATCHES = 1 << 16
 MAX_DRAWS = 1 << 33  # rows times batches: about ten minutes
 _ROW = np.dtype([*ties.FIELDS, ("score", "<f8")])
 _CHUNK = 1 << 13
@@ -61,7 +62,7 @@ class Batches:
                 f"{self.rules.label}: {self.rows} samples are too many for the sequential engine, which gathers up to "
                 f"{MAX_ROWS}; {cure}, or lower batch to at most total / 100 = {self.rules.total // 100}"
             )
-        if self.rows * self.num_batches > MAX_DRAWS:
+        if self.num_batches > MAX_BATCHES or self.rows * self.num_batches > MAX_DRAWS:
             raise CapacityError(
                 f"{self.rules.label}: {self.num_batches} batches of {self.rows} samples are too many for the "
                 f"sequential engine; raise batch, or {cure}"

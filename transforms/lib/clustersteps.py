@@ -65,9 +65,9 @@ class DensityPrune(PerCluster):
             found.append(f"{self.label}.balance must be in [0, 1], got {self.balance}; the paper has 0")
         return found
 
-    def addresses(self, root: str) -> dict[str, str]:
+    def named_files(self, root: str) -> dict[str, str]:
         default = f"{root.rstrip('/')}/clusters/{self.clusters}/centroids.safetensors"
-        return {"centroids": self.centroids or default}
+        return {f"{self.label}.centroids": self.centroids or default}
 
     def check_files(self, files: Mapping[str, str]) -> None:
         read_vectors(files[f"{self.label}.centroids"], self.centroids or self.clusters, f"{self.label}.centroids")

@@ -23,6 +23,7 @@ from transforms.lib.errors import ConfigError
 
 INDEX = "index"
 OK = "ok"
+ROW_GROUP = 1 << 16  # rows that are read together when a few are wanted
 ANNOTATED = ("language", "cld3", "caption", "negclip", "normsim_2", "normsim_inf", "vas", "clipscore")
 """Column sets that ``annotate`` adds."""
 
@@ -47,7 +48,6 @@ INDEX_SCHEMA = pa.schema(
 
 DECISIONS_SCHEMA = pa.schema(
     [
-        pa.field("uid", pa.string(), False),
         pa.field("copies", pa.uint16(), False),
         pa.field("step", pa.string(), False),  # "" kept, "rejected", or the label of the step that dropped it
         pa.field("margin", pa.float32(), False),
@@ -101,6 +101,7 @@ def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
     pq.write_table(
         table.replace_schema_metadata(named),
         sink,
+        row_group_size=ROW_GROUP,
         compression=compression,
         use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label")],
     )
@@ -154,7 +155,11 @@ def resolve(
 
 def _adds(name: str) -> str:
     owner = name.partition(".")[0]
-    job = f"`winnow annotate --columns {owner}` adds it" if owner in ANNOTATED else "`winnow score` adds a model's"
+    job = (
+        f"`winnow annotate --columns {owner}` adds it"
+        if owner in ANNOTATED
+        else "`winnow score` adds a model's, `winnow import-scores` others"
+    )
     return job
 
 
@@ -170,12 +175,14 @@ def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _uid_pairs(column: pa.ChunkedArray) -> NDArray[np.uint64]:
     """Returns uint64 ``[n, 2]`` from uids as text, straight from Arrow's memory; an empty one becomes zero."""
-    filled = pc.if_else(pc.equal(column, ""), "0" * 32, column)
-    array = pa.concat_arrays(filled.chunks) if filled.num_chunks else pa.array([], pa.string())
+    array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
     if not len(array):
         return np.zeros((0, 2), np.uint64)
-    if pc.min_max(pc.binary_length(array)).as_py() != {"min": 32, "max": 32}:
+    lengths = set(np.unique(np.diff(np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1])))
+    if lengths - {0, 32}:
         raise ValueError("every uid must have 32 hex digits")
+    if 0 in lengths:
+        array = pc.if_else(pc.equal(array, ""), "0" * 32, array)
     _, offsets, digits = array.buffers()
     start = int(np.frombuffer(offsets, np.int32)[array.offset])
     return uids.pairs_of_digits(memoryview(digits)[start : start + 32 * len(array)])

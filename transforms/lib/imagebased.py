@@ -93,10 +93,10 @@ class ImageBased(Step):
         }
         return [f"{self.label}.{name} is missing; name {cures[name]}" for name in self.files if not getattr(self, name)]
 
-    def addresses(self, root: str) -> dict[str, str]:
+    def named_files(self, root: str) -> dict[str, str]:
         folder = f"{root.rstrip('/')}/clusters/{self.clusters}"
         defaults = {"centroids": f"{folder}/centroids.safetensors", "targets": f"{folder}/target_clusters.npy"}
-        return {name: getattr(self, name) or defaults[name] for name in self.files}
+        return {f"{self.label}.{name}": getattr(self, name) or defaults[name] for name in self.files}
 
     def check_files(self, files: Mapping[str, str]) -> None:
         self._targets(files)

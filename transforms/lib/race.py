@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from transforms.lib.errors import CapacityError
 ROUNDS = 6  # four to find the bin, of which all but one are for pools of one uid; one to split it, one to order it
 GATHERED = 1 << 16  # events that are ordered in one place
 _CHUNK = 1 << 14  # events simulated at once: their arrays stay in the processor's cache
+_GRID = 1024  # estimates are rounded to its parts, so that their last bits, which machines differ in, do not matter
 _EVENT = np.dtype([("time", "<f8"), *ties.FIELDS, ("copy", "<i8")])
 _COARSE, _FINE, _GATHER, _DONE = "coarse", "fine", "gather", "done"
 
@@ -137,10 +139,11 @@ def start(rules: Rules, counts: NDArray[np.int64], tries: int = 0) -> Race:
     deviations of a Poisson number, and 64 times that, three units later, with each further try.
     """
     aim = (1.04 * rules.total + 12 * math.sqrt(rules.total) + 12) * 64**tries
-    center = contest.log_time(counts, rules.total, rules.alpha, rules.cap)
-    end = contest.log_time(counts, aim, rules.alpha, rules.cap) + 3 * tries
+    center = round(contest.log_time(counts, rules.total, rules.alpha, rules.cap) * _GRID) / _GRID
+    end = math.ceil(contest.log_time(counts, aim, rules.alpha, rules.cap) * _GRID) / _GRID + 3 * tries
     high = int(quantiles.ordered_bits(np.array([end - center], np.float32))[0])
-    return Race(rules, math.exp(-rules.alpha), center, tries=tries, high=high)
+    shrink = float(Decimal(-rules.alpha).exp())  # the same on any machine, unlike exp of its C library
+    return Race(rules, shrink, center, tries=tries, high=high)
 
 
 @dataclasses.dataclass(frozen=True)

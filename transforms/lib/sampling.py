@@ -6,7 +6,7 @@ left take part, each once, however many copies they had.
 
 Cost of a race, at any pool size: a round that reads the score column and merges 1 MiB; one that reads column and uids
 and merges 512 KiB; one that merges the up to 65,536 events (40 bytes each) of the bin in which the draw ends. Above
-some 300 million copies that bin is split once more (512 KiB). A worker holds its shard's columns (12 bytes a row and
+some 700 million copies that bin is split once more (512 KiB). A worker holds its shard's columns (12 bytes a row and
 about 30 while they are used) and 3 MB. Nothing per sample is shuffled: 12.8 billion rows in 1.28 million shards move as
 many summaries into the combiners' local sums as shards, and one per bundle, 2 MiB in all rounds, over the network.
 
@@ -31,6 +31,8 @@ SMALL_SHARE = 100  # the race stands for batches of at most total / 100
 @dataclasses.dataclass(frozen=True)
 class _Weighted(Drawing):
     """A draw of ``total`` copies with odds ``exp(column)``."""
+
+    repeats = True
 
     column: str = "score"
     total: int = 0

@@ -7,6 +7,7 @@ merged in any order, and the merged one is solved into the next state:
     for _ in range(rounds):
         state = solve(state, merge of summarise(block, state) over all shards)
     verdict = apply(block, state)                       for every shard
+    columns for later steps = derive(block, state)      wherever they are needed
 
 Summaries are what crosses the network; their size must not grow with the pool.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,6 +80,7 @@ class Step(abc.ABC):
     kind: ClassVar[str]
     rounds: ClassVar[int] = 0
     files: ClassVar[tuple[str, ...]] = ()  # parameters that name a file; steps find it in Block.files
+    repeats: ClassVar[bool] = False  # it decides how many copies, not only whether
 
     label: str
 
@@ -86,9 +88,28 @@ class Step(abc.ABC):
     def problems(self) -> list[str]:
         """Returns what is wrong with the parameters, one line each with its cure."""
 
-    def addresses(self, root: str) -> dict[str, str]:
-        """Returns parameter -> address of each of ``files``; ``root`` is the output folder that is selected from."""
-        return {name: str(getattr(self, name)) for name in self.files}
+    def as_dict(self) -> dict[str, Any]:
+        """Returns kind, label and parameters as plain values, under the names that YAML has."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {"kind": self.kind, **{name.rstrip("_"): value for name, value in values.items()}}
+
+    def nested(self) -> tuple[Step, ...]:
+        """Returns the steps that this one is made of."""
+        return ()
+
+    def flat(self) -> Iterator[Step]:
+        """Yields this step, then all that it is made of."""
+        yield self
+        for part in self.nested():
+            yield from part.flat()
+
+    def named_files(self, root: str) -> dict[str, str]:
+        """Returns ``label.parameter`` -> address of every file that the step names.
+
+        Args:
+          root: the output folder that is selected from, where a file may lie that no parameter names.
+        """
+        return {f"{self.label}.{name}": str(getattr(self, name)) for name in self.files}
 
     def check_files(self, files: Mapping[str, str]) -> None:
         """Checks the files that ``files`` names, by ``label.parameter`` -> local path, before anything starts.

@@ -41,12 +41,17 @@ class TopState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TopFraction(Step):
-    """Keeps exactly ``floor(fraction * N + 1/2)`` samples with the highest values of a column.
+    """Keeps the samples with the highest values of a column: exactly ``floor(fraction * N + 1/2)`` of them.
 
     Ties at the threshold are kept in the order of a hash of (seed, uid); should uids repeat, then of the shard's
     name and the row, so the number is exact whatever the pool holds. ``N`` counts samples with a finite value:
     of the whole pool (``of: pool``) or of those that earlier steps left (``of: remaining``). Should fewer samples
     remain than are to be kept, all of them are.
+
+    ``rule: datacomp`` is the rule of DataComp's ``clip_score --fraction`` instead, for parity with published subsets:
+    the threshold is the value at position ``int(N * fraction)``, from 0, of the values sorted downwards, of all
+    samples whatever earlier steps dropped (``of: pool``), and every sample at or above it is kept: one more than
+    asked for, and all ties. A fraction of 1, which is an error there, keeps everything.
 
     Cost: rounds 1 and 2 merge 512 KiB each; rounds 3 and 4 read nothing unless ties straddle the threshold, then
     merge 512 KiB and the tied samples of one of 65,536 hash bins (24 B each).
@@ -58,6 +63,7 @@ class TopFraction(Step):
       fraction: share to keep, in (0, 1].
       of: ``pool`` or ``remaining``.
       seed: of the tie order.
+      rule: ``exact`` or ``datacomp``.
     """
 
     kind = "top_fraction"
@@ -67,6 +73,7 @@ class TopFraction(Step):
     fraction: float = 0.15
     of: str = "pool"
     seed: int = 0
+    rule: str = "exact"
 
     def problems(self) -> list[str]:
         found = []
@@ -74,6 +81,8 @@ class TopFraction(Step):
             found.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.15 keeps the best 15 %")
         if self.of not in ("pool", "remaining"):
             found.append(f"{self.label}.of must be pool or remaining, got {self.of!r}")
+        if self.rule not in ("exact", "datacomp"):
+            found.append(f"{self.label}.rule must be exact or datacomp, got {self.rule!r}")
         return found
 
     def inputs(self) -> tuple[str, ...]:
@@ -87,8 +96,12 @@ class TopFraction(Step):
     def start(self) -> TopState:
         return TopState()
 
+    def _ranked(self, block: Block) -> Bool:
+        """Returns the samples among which the threshold is sought."""
+        return block.valid if self.rule == "datacomp" and self.of == "pool" else block.alive
+
     def summarise(self, block: Block, state: TopState) -> Any:
-        candidates = block.alive
+        candidates = self._ranked(block)
         bits = quantiles.ordered_bits(np.asarray(block.columns[self.column], np.float32)[candidates])
         if state.round == 0:
             total = int(candidates.sum() if self.of == "remaining" else block.valid.sum())
@@ -117,6 +130,8 @@ class TopFraction(Step):
         if state.round == 1:
             low, left = quantiles.bin_from_top(summary, state.left)
             found = state._replace(bits=state.bits | low, left=left, tied=int(summary[low]))
+            if self.rule == "datacomp":
+                return found._replace(round=_DONE, keep=state.keep - left + found.tied, left=found.tied)
             return found._replace(round=_DONE if found.left == found.tied else 2)
         if state.round == 2:
             hash_bin, left = quantiles.bin_from_bottom(summary, state.left)
@@ -127,7 +142,10 @@ class TopFraction(Step):
         if total == 0:
             raise EmptyPoolError(f"{self.label}: no sample has a value in {self.column}")
         candidates = int(counts.sum())
-        keep = min(quantiles.number_kept(self.fraction, total), candidates)
+        wanted = quantiles.number_kept(self.fraction, total)
+        if self.rule == "datacomp":
+            wanted = int(total * self.fraction) + 1
+        keep = min(wanted, candidates)
         if keep == 0:
             return TopState(_DONE, total, 0, bits=0xFFFFFFFF)
         high, left = quantiles.bin_from_top(counts, keep)
@@ -162,6 +180,8 @@ class TopFraction(Step):
     def sentence(self) -> str:
         whom = "all samples" if self.of == "pool" else "the samples that are left"
         share = f"{100 * self.fraction:.4g} %"
+        if self.rule == "datacomp":
+            return f"Keep the top {share} of {whom} by {self.column}, one sample more and all ties: DataComp's rule."
         return f"Keep the top {share} of {whom} by {self.column}; ties are broken by uid, seed {self.seed}."
 
     def facts(self, state: TopState) -> dict[str, float | int | str]:

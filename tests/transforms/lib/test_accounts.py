@@ -10,7 +10,7 @@ from transforms.lib.errors import AccountsError
 
 
 def shown(rank):
-    return Exhibit(rank, f"{rank}", "s", "u", 0, 1, "c", 0.0, 0.0, "")
+    return Exhibit(rank, f"{rank}", "s", 0, "u", 0.0, 0.0, "")
 
 
 def books(kept, dropped, rejected, ranks=()):

@@ -1,7 +1,11 @@
 import math
+import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,3 +55,16 @@ def test_records_are_cut_as_tuples_are(records, data):
     last = ties.nth(array, number)
     assert last == sorted(records)[number - 1]
     assert ties.at_or_before(array, last).tolist() == [record <= last for record in records]
+
+
+@pytest.mark.parametrize("without", ["X86_V4", "X86_V3 X86_V4"])
+def test_draws_are_the_same_on_an_older_processor(without):
+    """numpy's own logarithm is not, which is why there is one here."""
+    code = (
+        "import hashlib, numpy as np; from transforms.lib import draws, uids;"
+        "h = np.arange(100_000, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15);"
+        "print(hashlib.sha256(draws.log(draws.exponential(uids.stream(h, 3))).tobytes()).hexdigest())"
+    )
+    older = {**os.environ, "NPY_DISABLE_CPU_FEATURES": without, "PYTHONWARNINGS": "ignore"}
+    found = [subprocess.check_output([sys.executable, "-c", code], env=env) for env in (dict(os.environ), older)]
+    assert found[0] == found[1]

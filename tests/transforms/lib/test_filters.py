@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transforms.lib.wordnets import write_wordnet
-from transforms.lib import recipe, wordnet
+from transforms.lib import recipeyaml, wordnet
 from transforms.lib.captionlength import CaptionLength
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.imagesize import ImageSize
@@ -163,7 +163,7 @@ def test_every_wrong_parameter_is_told():
         ]
     }
     with pytest.raises(ConfigError) as caught:
-        recipe.parse(document)
+        recipeyaml.parse(document)
     found = "\n".join(caught.value.problems)
     for expected in (
         "language.keep is missing", "words_above must be at least 0", "min_side must be at least 0",

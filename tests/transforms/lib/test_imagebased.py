@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transforms.lib import recipe
+from transforms.lib import recipe, recipeyaml
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.imagebased import ImageBased
 from transforms.lib.steps import Block
@@ -71,18 +71,18 @@ def test_embeddings_that_are_not_numbers_are_dropped(pool):
 
 def test_files_are_those_of_the_cluster_job_unless_named():
     step = ImageBased("b", clusters="net_k9")
-    assert step.addresses("out/") == {
-        "centroids": "out/clusters/net_k9/centroids.safetensors",
-        "targets": "out/clusters/net_k9/target_clusters.npy",
+    assert step.named_files("out/") == {
+        "b.centroids": "out/clusters/net_k9/centroids.safetensors",
+        "b.targets": "out/clusters/net_k9/target_clusters.npy",
     }
-    assert ImageBased("b", centroids="c", targets="t").addresses("out") == {"centroids": "c", "targets": "t"}
+    assert ImageBased("b", centroids="c", targets="t").named_files("out") == {"b.centroids": "c", "b.targets": "t"}
     assert "winnow cluster --name net_k9" in step.cure("net_k9.cluster")
 
 
 def test_what_is_wrong(pool):
     _, _, _, folder = pool
     with pytest.raises(ConfigError, match=r"image_based\.centroids is missing.*\n.*image_based\.targets is missing"):
-        recipe.parse({"steps": [{"image_based": {}}]})
+        recipeyaml.parse({"steps": [{"image_based": {}}]})
     np.save(folder / "wide.npy", np.ones((2, 9), np.float32) / 3)
     np.save(folder / "far.npy", np.array([99]))
     np.save(folder / "below.npy", np.array([-1]))

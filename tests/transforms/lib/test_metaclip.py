@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
-from transforms.lib import entrymatch, recipe, uids
+from transforms.lib import entrymatch, recipe, recipeyaml, uids
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.metaclip import BalanceState, MetaClip, chances
 from transforms.lib.steps import Block
@@ -166,5 +166,5 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch):
 
 def test_wrong_parameters_are_told():
     with pytest.raises(ConfigError) as caught:
-        recipe.parse({"steps": [{"metaclip": {"limit": 0, "seed": -1}}]})
+        recipeyaml.parse({"steps": [{"metaclip": {"limit": 0, "seed": -1}}]})
     assert len(caught.value.problems) == 3

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
-from transforms.lib import exactsums, recipe
+from transforms.lib import exactsums, recipe, recipeyaml
 from transforms.lib.errors import ConfigError, EmptyPoolError
 from transforms.lib.mixing import Mix
 from transforms.lib.steps import Block
@@ -108,13 +108,13 @@ def test_an_empty_pool_has_no_mean():
 def test_weights_must_be_there_and_finite():
     for weights in ({}, {"a": "big"}, {"a": float("nan")}, {"a": True}):
         with pytest.raises(ConfigError, match="weights"):
-            recipe.parse({"name": "r", "steps": [{"mix": {"weights": weights}}]})
+            recipeyaml.parse({"name": "r", "steps": [{"mix": {"weights": weights}}]})
 
 
 def test_a_missing_column_is_named_with_how_to_get_it():
     from transforms.lib import columns
 
-    made = recipe.parse({"name": "r", "steps": [{"mix": {"weights": {"dfn_ft": 1, "hype_distance": 1}}}]})
+    made = recipeyaml.parse({"name": "r", "steps": [{"mix": {"weights": {"dfn_ft": 1, "hype_distance": 1}}}]})
     with pytest.raises(ConfigError) as caught:
         columns.resolve(made.inputs(), {"index": ["uid"], "net": ["score"]}, made.cures())
     text = "\n".join(caught.value.problems)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.transforms.lib import oracles
-from transforms.lib import recipe
+from transforms.lib import recipe, recipeyaml
 from transforms.lib.errors import ConfigError
 from transforms.lib.steps import Block, Step, Threshold, Verdict
 from transforms.lib.topfraction import TopFraction
@@ -13,13 +13,13 @@ DFN = {"name": "dfn", "source": "paper", "steps": [{"top_fraction": {"fraction":
 
 
 def test_reads_a_recipe():
-    parsed = recipe.parse(DFN, seed=7)
+    parsed = recipeyaml.parse(DFN, seed=7)
     assert parsed.steps == (TopFraction("top_fraction", column="score", fraction=0.15, of="pool", seed=7),)
     assert parsed.inputs() == ("score", "uid")
 
 
 def test_overrides_replace_parameters_as_their_type():
-    parsed = recipe.parse(DFN, {"top_fraction.fraction": "0.5", "top_fraction.column": "a.b"})
+    parsed = recipeyaml.parse(DFN, {"top_fraction.fraction": "0.5", "top_fraction.column": "a.b"})
     assert (parsed.steps[0].fraction, parsed.steps[0].column) == (0.5, "a.b")
 
 
@@ -36,7 +36,7 @@ def test_every_problem_is_reported_at_once():
         ],
     }
     with pytest.raises(ConfigError) as caught:
-        recipe.parse(document, {"top_fraction.size": "1"})
+        recipeyaml.parse(document, {"top_fraction.size": "1"})
     text = "\n".join(caught.value.problems)
     for expected in (
         "recipe key 'stages' is unknown",
@@ -53,9 +53,9 @@ def test_every_problem_is_reported_at_once():
 
 
 def test_keep_fraction_stands_for_the_only_top_fraction():
-    assert recipe.keep_fraction_override(recipe.parse(DFN), 0.3) == {"top_fraction.fraction": "0.3"}
+    assert recipeyaml.keep_fraction_override(recipeyaml.parse(DFN), 0.3) == {"top_fraction.fraction": "0.3"}
     with pytest.raises(ConfigError, match="exactly one top_fraction step, none has 0"):
-        recipe.keep_fraction_override(recipe.parse({"name": "none", "steps": []}), 0.3)
+        recipeyaml.keep_fraction_override(recipeyaml.parse({"name": "none", "steps": []}), 0.3)
 
 
 def test_a_recipe_without_steps_keeps_every_valid_sample():
@@ -81,7 +81,7 @@ def test_a_step_cannot_revive_what_an_earlier_one_dropped():
 @pytest.mark.parametrize("document", [None, [], {"name": "x"}, {"steps": {}}])
 def test_a_document_that_is_no_recipe_is_refused(document):
     with pytest.raises(ConfigError, match="a recipe is a YAML mapping"):
-        recipe.parse(document)
+        recipeyaml.parse(document)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,12 +142,12 @@ def test_a_column_that_a_step_makes_reaches_the_rounds_and_verdicts_of_later_ste
 
 @pytest.fixture
 def centre(monkeypatch):
-    monkeypatch.setitem(recipe.STEPS, "centre", Centre)
+    monkeypatch.setitem(recipeyaml.STEPS, "centre", Centre)
 
 
 def problems_of(*steps):
     with pytest.raises(ConfigError) as caught:
-        recipe.parse({"name": "r", "steps": list(steps)})
+        recipeyaml.parse({"name": "r", "steps": list(steps)})
     return "\n".join(caught.value.problems)
 
 
@@ -161,14 +161,14 @@ def test_made_columns_must_be_unique_named_well_and_made_before_they_are_read(ce
 
 
 def test_a_made_column_that_is_stored_already_is_refused_with_its_cure(centre):
-    made = recipe.parse({"name": "r", "steps": [{"centre": {"column": "x", "as": "score"}}]})
+    made = recipeyaml.parse({"name": "r", "steps": [{"centre": {"column": "x", "as": "score"}}]})
     with pytest.raises(ConfigError, match="in column set net already; call it something else, for example mixed_score"):
         made.check_made({"index": ["uid"], "net": ["score", "image"]})
     made.check_made({"index": ["uid"], "net": ["image"]})
 
 
 def test_a_parameter_that_is_a_word_of_python_is_written_without_the_underscore(centre):
-    made = recipe.parse({"name": "r", "steps": [{"centre": {"as": "x", "high": True}}]}, {"centre.as": "y"})
+    made = recipeyaml.parse({"name": "r", "steps": [{"centre": {"as": "x", "high": True}}]}, {"centre.as": "y"})
     assert made.steps[0].makes() == ("y",)
     assert made.as_dict()["steps"] == [
         {"kind": "centre", "label": "centre", "column": "score", "as": "y", "high": True}
@@ -177,6 +177,6 @@ def test_a_parameter_that_is_a_word_of_python_is_written_without_the_underscore(
 
 def test_a_flag_of_a_step_is_read_as_true_or_false(centre):
     document = {"name": "r", "steps": [{"centre": {"high": True}}]}
-    assert recipe.parse(document, {"centre.high": "false"}).steps[0].high is False
+    assert recipeyaml.parse(document, {"centre.high": "false"}).steps[0].high is False
     with pytest.raises(ConfigError, match="high must be of type bool, got 'no'"):
-        recipe.parse(document, {"centre.high": "no"})
+        recipeyaml.parse(document, {"centre.high": "no"})

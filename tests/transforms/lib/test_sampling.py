@@ -1,3 +1,4 @@
+import dataclasses
 import heapq
 import math
 
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
-from transforms.lib import batches, recipe, uids
+from transforms.lib import batches, quantiles, recipe, recipeyaml, uids
 from transforms.lib.errors import CapacityError, ConfigError, EmptyPoolError
 from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
 from transforms.lib.steps import Block, Threshold
@@ -229,6 +230,41 @@ def test_many_events_in_one_bin_are_split_once_more(monkeypatch):
     assert (draw(step, pool) == plain).all()
 
 
+def run_on(step, pool, state, **changes):
+    """Runs the rounds that are left on a race with some of its facts changed, and draws."""
+    state = state._replace(engine=dataclasses.replace(state.engine, **changes))
+    while step.needs(state):
+        state = step.solve(state, step.summarise(pool, state))
+    return state, recipe.decide([step], pool, [state]).copies
+
+
+@pytest.mark.parametrize("off", [-2.0, -0.013, 0.4, 7.0])
+def test_the_copies_do_not_depend_on_the_time_that_was_expected(off):
+    (pool,) = blocks(np.random.default_rng(6).normal(0, 2, 3000))
+    step = SoftCapSample("s", total=3000, batch=1)
+    state = step.solve(step.start(), step.summarise(pool, step.start()))
+    end = np.float32(quantiles.score_of(state.engine.high) - off)
+    high = int(quantiles.ordered_bits(np.array([end]))[0])
+    assert (run_on(step, pool, state, center=state.engine.center + off, high=high)[1] == draw(step, [pool])).all()
+
+
+def test_a_count_that_ends_with_the_last_event_and_one_that_ends_too_early_are_exact_too():
+    (pool,) = blocks(np.random.default_rng(6).normal(0, 2, 3000))
+    step = SoftCapSample("s", total=3000, batch=1)
+    state = step.solve(step.start(), step.summarise(pool, step.start()))
+    found, copies = run_on(step, pool, state)
+    events = step.summarise(pool, state._replace(engine=dataclasses.replace(found.engine, phase="gather", low=0)))
+    time = np.sort(events["time"])[2999] - state.engine.center
+    last = int(quantiles.ordered_bits(np.array([time], np.float32))[0])
+    early = int(quantiles.ordered_bits(np.array([time - 1], np.float32))[0])
+    ended, drawn = run_on(step, pool, state, high=last)
+    assert (drawn == copies).all()
+    assert ended.engine.high == last
+    again, drawn = run_on(step, pool, state, high=early)
+    assert (drawn == copies).all()
+    assert again.engine.tries == 1
+
+
 def test_scores_of_any_size_are_drawn_from():
     for factor in (1e-6, 1.0, 1e6, 1e30):
         scores = np.random.default_rng(7).normal(0, 1, 200) * factor + 1e4
@@ -333,7 +369,7 @@ def test_parameters_out_of_range_are_all_named():
         ],
     }
     with pytest.raises(ConfigError) as caught:
-        recipe.parse(document)
+        recipeyaml.parse(document)
     text = "\n".join(caught.value.problems)
     for name in ("s_sample.total", ".alpha", ".batch", ".engine", ".seed", ".limit", ".fraction", ".of"):
         assert name.replace("s_", "soft_cap_") in text
@@ -341,4 +377,4 @@ def test_parameters_out_of_range_are_all_named():
 
 def test_a_float_for_a_whole_number_is_not_cut_off():
     with pytest.raises(ConfigError, match=r"total must be of type int, got 2\.5"):
-        recipe.parse({"name": "r", "steps": [{"sample": {"total": 2.5}}]})
+        recipeyaml.parse({"name": "r", "steps": [{"sample": {"total": 2.5}}]})

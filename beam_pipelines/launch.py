@@ -1,0 +1,132 @@
+"""Start a job from its Dataflow template.
+
+winnow launch score --project P --region R --template gs://B/templates/score.json --preset l4 --workers 20 \
+  -- --input 'gs://B/pool/*.tar' --output gs://B/out --model gs://B/models/dfn
+
+The request is checked against Google's description of the API before it is sent. ``--print`` shows it instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines import discovery, launching, options, presets
+from beam_pipelines.cloudconfig import LaunchConfig
+from beam_pipelines.metadata import has_device, template_jobs
+from transforms.lib.errors import ConfigError, InputError
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+TIMEOUT_SECONDS = 120
+EXAMPLE = (
+    "winnow launch score --project my-project --region us-central1 --template gs://my-bucket/templates/score.json "
+    "--preset l4 --workers 20 -- --input 'gs://my-bucket/pool/*.tar' --output gs://my-bucket/out"
+)
+_CURES = {
+    401: "the credentials are refused; run `gcloud auth application-default login`",
+    403: "you may not; ask for roles/dataflow.developer, and roles/iam.serviceAccountUser on the worker's account",
+    404: "check --project, --region and --template, and that the Dataflow API is enabled",
+    409: "a job of this name is at work; wait for its end, cancel it, or give another --job_name",
+    429: "too many requests or jobs; try again later, or ask for quota",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the flags before ``--``."""
+    made = options.flag_parser(
+        prog="winnow launch JOB",
+        description="Start a job from its Dataflow template.",
+        epilog=f"The flags of the job come after --.\n\nexample:\n  {EXAMPLE}",
+    )
+    options.add_fields(made, LaunchConfig)
+    return made
+
+
+def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
+    """Returns the flags before ``--``, the request, empty where something is wrong, and every problem."""
+    at = list(argv).index("--") if "--" in argv else len(argv)
+    job, before, after = argv[0] if argv else "", argv[1:at], argv[at + 1 :]
+    _, values, rest, problems = options.read(parser(), before)
+    launch = LaunchConfig(**values)
+    problems += [*(f"{text} is unknown; flags of the job come after --" for text in rest), *launch.problems()]
+    if job not in template_jobs():
+        return launch, {}, [f"there is no template of {job!r}; there are {', '.join(template_jobs())}", *problems]
+    config, told, rest, found = options.parse_config(job, after)
+    problems += [*found, *(f"{text} is no flag of {job}; those of launch come before --" for text in rest)]
+    problems += [f"--{name} comes before --" for name in ("preset", "layout", "dry_run") if getattr(told, name)]
+    device = (told.device or "") if has_device(job) else None
+    problems += presets.check(launch.preset, launch.layout, device)
+    if launch.preset not in presets.PRESETS:
+        return launch, {}, problems
+    said, unsayable = launching.parameters(job, config, launch.preset)
+    body = launching.request(launch, job, said)
+    return launch, body, [*problems, *unsayable, *discovery.problems(body, "LaunchFlexTemplateRequest")]
+
+
+def post(launch: LaunchConfig, body: dict[str, Any]) -> dict[str, Any]:
+    """Sends the request with the credentials of this machine and returns the answer.
+
+    Raises:
+      InputError: there are no credentials, they are refused, or Dataflow refuses the request; with the cure.
+    """
+    import google.auth
+    import requests
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from google.auth.transport.requests import AuthorizedSession
+
+    path = f"v1b3/projects/{launch.project}/locations/{launch.region}/flexTemplates:launch"
+    try:
+        credentials, _ = google.auth.default(scopes=[SCOPE])
+        with AuthorizedSession(credentials) as session:
+            answer = session.post(f"{launch.endpoint.rstrip('/')}/{path}", json=body, timeout=TIMEOUT_SECONDS)
+    except DefaultCredentialsError:
+        raise InputError("there are no Google credentials; run `gcloud auth application-default login`") from None
+    except GoogleAuthError as error:
+        raise InputError(f"the credentials are refused ({_line(error)}); {_CURES[401].split('; ')[1]}") from None
+    except requests.RequestException as error:
+        raise InputError(f"{launch.endpoint} cannot be reached ({_line(error)}); try again: a name runs once") from None
+    if not answer.ok:
+        raise InputError(_refusal(launch, answer.status_code, answer.text))
+    return dict(answer.json())
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _refusal(launch: LaunchConfig, status: int, text: str) -> str:
+    try:
+        message = json.loads(text)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = text
+    cure = _CURES.get(status, "try again: a name runs once" if status >= 500 else "mend the request")
+    return f"Dataflow answered {status}: {' '.join(message.split())[:300] or 'nothing'}; {cure}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Launches a job; returns the exit code: 0 done, 2 nothing was started because something is wrong."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(args):
+        print(parser().format_help())
+        return 0
+    try:
+        launch, body, problems = read(args)
+        if problems:
+            raise ConfigError(problems)
+        if launch.print:
+            print(json.dumps(body, indent=2) if launch.print == "json" else launching.gcloud(launch, body))
+            return 0
+        job = post(launch, body).get("job", {})
+    except ConfigError as error:
+        for line in error.problems:
+            print(f"winnow launch: {line}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps({"job": args[0], "name": body["launchParameter"]["jobName"], "id": job.get("id", "")}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

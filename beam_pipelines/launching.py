@@ -1,0 +1,116 @@
+"""The flexTemplates.launch request of a job, as JSON and as a gcloud command."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+from beam_pipelines import presets
+from beam_pipelines.cloudconfig import LaunchConfig
+from beam_pipelines.config import JOBS, Config
+from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, refused
+from beam_pipelines.presets import PRESETS
+
+
+def parameters(job: str, config: Config, preset: str) -> tuple[dict[str, str], list[str]]:
+    """Returns a template's parameters for a job's config, defaults left out, and what cannot be said in them.
+
+    A worker with a GPU scores on it: ``device`` becomes ``cuda``, which is part of the scores' stamp.
+    """
+    said: dict[str, str] = {JOB_PARAMETER: job}
+    problems = []
+    defaults = JOBS[job][0]()
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == getattr(defaults, field.name):
+            continue
+        values = [str(one) for one in value] if isinstance(value, tuple) else [str(value)]
+        if isinstance(value, tuple) and any(SEPARATOR in one for one in values):
+            problems.append(f"--{field.name}: {SEPARATOR!r} separates values in a template, and one value has it")
+        said[field.name] = SEPARATOR.join(values).lower() if isinstance(value, bool) else SEPARATOR.join(values)
+    if PRESETS[preset].accelerator:
+        said["device"] = "cuda"
+    return said, problems + (refused(job, said) if not config.problems() else [])
+
+
+def environment(launch: LaunchConfig) -> dict[str, Any]:
+    """Returns the ``FlexTemplateRuntimeEnvironment``: workers, network, account, labels."""
+    made = presets.environment(launch.preset, launch.layout)
+    made["additionalExperiments"] += launch.experiment
+    made |= {
+        "numWorkers": launch.workers if PRESETS[launch.preset].accelerator else 1,
+        "maxWorkers": launch.workers,
+        "ipConfiguration": "WORKER_IP_PUBLIC" if launch.public_ips else "WORKER_IP_PRIVATE",
+        "additionalUserLabels": {"app": "winnow", **launch.labels()},
+    }
+    if launch.flexrs:
+        made["flexrsGoal"] = "FLEXRS_COST_OPTIMIZED"
+    if launch.temp_location:
+        made |= {"tempLocation": launch.temp_location, "stagingLocation": f"{launch.temp_location.rstrip('/')}/staging"}
+    named = {
+        "sdkContainerImage": launch.image,
+        "serviceAccountEmail": launch.service_account,
+        "subnetwork": launch.subnetwork,
+        "workerZone": launch.worker_zone,
+    }
+    return made | {name: value for name, value in named.items() if value}
+
+
+def request(launch: LaunchConfig, job: str, said: dict[str, str]) -> dict[str, Any]:
+    """Returns the ``LaunchFlexTemplateRequest``; equal flags give equal requests.
+
+    The job's name is fixed, and Dataflow runs one job of a name and region at a time: a second launch, of a schedule
+    or of a retry, is refused while the first is at work.
+    """
+    body: dict[str, Any] = {
+        "launchParameter": {
+            "jobName": launch.job_name or f"winnow-{job}",
+            "containerSpecGcsPath": launch.template,
+            "parameters": said,
+            "environment": environment(launch),
+        }
+    }
+    return body | ({"validateOnly": True} if launch.validate_only else {})
+
+
+_GCLOUD = {
+    "machineType": "worker-machine-type",
+    "numWorkers": "num-workers",
+    "maxWorkers": "max-workers",
+    "serviceAccountEmail": "service-account-email",
+    "subnetwork": "subnetwork",
+    "workerZone": "worker-zone",
+    "tempLocation": "temp-location",
+    "stagingLocation": "staging-location",
+}
+_OPTIONS = {"diskSizeGb": "disk_size_gb", "sdkContainerImage": "sdk_container_image"}  # gcloud has no flags for these
+
+
+def gcloud(launch: LaunchConfig, body: dict[str, Any]) -> str:
+    """Returns the same launch as one ``gcloud dataflow flex-template run`` command, quoted for a shell."""
+    told = body["launchParameter"]
+    shape = told["environment"]
+    fixed = shape["autoscalingAlgorithm"].endswith("NONE")
+    options = [f"{option}={shape[name]}" for name, option in _OPTIONS.items() if name in shape]
+    options += [f"autoscaling_algorithm={'NONE' if fixed else 'THROUGHPUT_BASED'}"]
+    lists = {
+        "parameters": [f"{name}={value}" for name, value in told["parameters"].items()],
+        "additional-experiments": shape["additionalExperiments"],
+        "additional-pipeline-options": [*shape["additionalPipelineOptions"], *options],
+        "additional-user-labels": [f"{name}={value}" for name, value in shape["additionalUserLabels"].items()],
+    }
+    words = ["gcloud", "dataflow", "flex-template", "run", told["jobName"]]
+    words += [f"--project={launch.project}", f"--region={launch.region}"]
+    words += [f"--template-file-gcs-location={told['containerSpecGcsPath']}"]
+    words += [f"--{option}={shape[name]}" for name, option in _GCLOUD.items() if name in shape]
+    words += [f"--{option}={_listed(values)}" for option, values in lists.items()]
+    words += ["--disable-public-ips"] if shape["ipConfiguration"] == "WORKER_IP_PRIVATE" else []
+    words += ["--flexrs-goal=COST_OPTIMIZED"] if "flexrsGoal" in shape else []
+    return " \\\n  ".join([" ".join(words[:5]), *(shlex.quote(word) for word in words[5:])])
+
+
+def _listed(values: list[str]) -> str:
+    """Returns values as gcloud takes them; after ``^MARK^`` with another separator where one holds a comma."""
+    free = next(mark for mark in (",", "~", ":", "@", "#", "^") if not any(mark in value for value in values))
+    return ",".join(values) if free == "," else f"^{free}^{free.join(values)}"

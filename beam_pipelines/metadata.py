@@ -1,0 +1,143 @@
+"""What a Flex Template says about its parameters, made from the job's flags: ``templates/JOB/metadata.json``.
+
+python -m beam_pipelines.metadata --output templates      (`make templates`)
+
+The form is Dataflow's ``TemplateMetadata`` (v1b3 discovery document).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines import presets
+from beam_pipelines.config import JOBS, LOCAL_JOBS, Config
+
+SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
+JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build
+_NUMBERS = {int: r"-?[0-9]+", float: r"-?[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
+_FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker
+
+
+def template_jobs() -> list[str]:
+    """Returns the jobs that have a Dataflow template."""
+    return [job for job in JOBS if job not in LOCAL_JOBS]
+
+
+def required(config: type[Config]) -> set[str]:
+    """Returns the flags without which a job refuses to start: those it calls missing when told nothing."""
+    return {found[1] for line in config().problems() if (found := re.match(r"--(\w+) is missing", line))}
+
+
+def has_device(job: str) -> bool:
+    """Returns whether a job has a use for a GPU."""
+    return any(field.name == "device" for field in dataclasses.fields(JOBS[job][0]))
+
+
+def parameter(field: dataclasses.Field[Any], kind: Any, *, optional: bool) -> dict[str, Any]:
+    """Returns the ``ParameterMetadata`` of one flag.
+
+    Args:
+      field: of a job's config.
+      kind: its type.
+      optional: whether the job starts without it.
+    """
+    many = typing.get_origin(kind) is tuple
+    plain = kind if isinstance(kind, type) else typing.get_args(kind)[0]
+    choices = field.metadata.get("choices", ())
+    text = field.metadata["help"].removesuffix(" (required)")
+    text = text.replace("; may be repeated", f"; several: put {SEPARATOR} between them")
+    made: dict[str, Any] = {
+        "name": field.name,
+        "label": field.name.replace("_", " ").capitalize(),
+        "helpText": text[0].upper() + text[1:] + ("" if text.endswith(".") else "."),
+        "isOptional": optional,
+    }
+    if plain is bool:
+        made |= {"paramType": "BOOLEAN", "regexes": ["^(true|false)$"]}
+    elif choices:
+        options = [{"value": value, "label": value} for value in choices]
+        made |= {"paramType": "ENUM", "enumOptions": options, "regexes": [f"^({'|'.join(choices)})$"]}
+    elif plain in _NUMBERS:
+        made |= {"paramType": "NUMBER", "regexes": [f"^{_NUMBERS[plain]}$"]}
+    elif field.name == "output":
+        made |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
+    else:
+        made |= {"paramType": "TEXT", "regexes": ["^.+$"]}
+    if field.default not in (None, "", ()):
+        default = SEPARATOR.join(typing.cast("tuple[str, ...]", field.default)) if many else str(field.default)
+        made["defaultValue"] = default.lower() if plain is bool else default
+    return made
+
+
+def metadata(job: str) -> dict[str, Any]:
+    """Returns the ``TemplateMetadata`` of a job: the job's name, then a parameter for each flag."""
+    config, summary = JOBS[job]
+    kinds = typing.get_type_hints(config)
+    needed = required(config)
+    first = {
+        "name": JOB_PARAMETER,
+        "label": "Job",
+        "helpText": f"Always {job}: one launcher serves all templates.",
+        "isOptional": False,
+        "paramType": "ENUM",
+        "enumOptions": [{"value": job, "label": job}],
+        "regexes": [f"^{job}$"],
+        "defaultValue": job,
+    }
+    fields = sorted(dataclasses.fields(config), key=lambda field: field.name not in needed)  # required ones first
+    rest = [parameter(field, kinds[field.name], optional=field.name not in needed) for field in fields]
+    return {
+        "name": f"Winnow {job}",
+        "description": summary[0].upper() + summary[1:] + ".",
+        "parameters": [first, *rest],
+        "streaming": False,
+    }
+
+
+def refused(job: str, said: Mapping[str, str]) -> list[str]:
+    """Returns a line for each parameter that Dataflow will refuse for its regexes."""
+    regexes = {made["name"]: made["regexes"] for made in metadata(job)["parameters"]}
+    return [
+        f"--{name} must match {one} in a template, got {value!r}"
+        for name, value in said.items()
+        for one in regexes[name]
+        if not re.search(one, value)
+    ]
+
+
+def as_text(job: str) -> str:
+    """Returns a job's ``metadata.json``."""
+    return json.dumps(metadata(job), indent=2) + "\n"
+
+
+def presets_text() -> str:
+    """Returns ``presets.json``: preset -> its own layout, and the launch environment of layout A and of B."""
+    shapes = {
+        name: {"layout": preset.layout, **{layout: presets.environment(name, layout) for layout in presets.LAYOUTS}}
+        for name, preset in presets.PRESETS.items()
+    }
+    return json.dumps(shapes, indent=2) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes ``JOB/metadata.json`` for every job with a template, and ``presets.json``; returns 0."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--output", type=Path, default=Path("templates"), help="folder to write to")
+    output: Path = parser.parse_args(argv).output
+    for job in template_jobs():
+        (output / job).mkdir(parents=True, exist_ok=True)
+        (output / job / "metadata.json").write_text(as_text(job), encoding="utf-8")
+    (output / "presets.json").write_text(presets_text(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

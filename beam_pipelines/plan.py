@@ -1,0 +1,74 @@
+"""Say what a pool will cost, before it does.
+
+winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+
+from beam_pipelines import costs, options
+from beam_pipelines.cloudconfig import CostConfig
+from transforms.lib.errors import ConfigError
+
+EXAMPLE = "winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the flags."""
+    made = options.flag_parser(
+        prog="winnow plan",
+        description="Say what a pool will cost on each shape of worker.",
+        epilog=f"docs/cost.md has the formula.\n\nexample:\n  {EXAMPLE}",
+    )
+    options.add_fields(made, CostConfig)
+    return made
+
+
+def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
+    """Returns the inputs that ``--set`` replaces, and what is wrong with it."""
+    found: dict[str, float] = {}
+    problems = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in costs.INPUTS:
+            near = difflib.get_close_matches(name, costs.INPUTS, 3) or list(costs.INPUTS)
+            problems.append(f"--set {text}: there is no input {name!r}; there is {', '.join(near)}")
+            continue
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = -1.0
+        if not 0 < found[name] < float("inf"):
+            problems.append(f"--set {text}: the value must be a number above 0")
+    return found, problems
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the plan; returns the exit code: 0 done, 2 the request is wrong."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(args):
+        print(parser().format_help())
+        return 0
+    _, values, rest, problems = options.read(parser(), args)
+    config = CostConfig(**values)
+    changed, wrong = changes(config.set)
+    problems += [*(f"{text} is unknown; --help lists the flags" for text in rest), *config.problems(), *wrong]
+    for line in problems:
+        print(f"winnow plan: {line}", file=sys.stderr)
+    if problems:
+        return ConfigError.exit_code
+    given = costs.inputs(changed)
+    if config.print == "json":
+        print(json.dumps(costs.as_values(config, given), indent=1))
+    else:
+        print(costs.tables(config, given) if config.print == "markdown" else costs.text(config, given))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

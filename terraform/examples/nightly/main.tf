@@ -1,0 +1,95 @@
+# Every night: score yesterday's crawl on L4s, select by the DFN recipe, write shards.
+
+terraform {
+  required_version = ">= 1.9, < 2.0"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = "6.50.0"
+    }
+  }
+}
+
+variable "project" {
+  type        = string
+  description = "Id of the project."
+}
+
+variable "worker_image" {
+  type        = string
+  description = "Image of the workers, by digest; empty at the first apply."
+  default     = ""
+}
+
+variable "launcher_image" {
+  type        = string
+  description = "Image of the launcher, by digest; empty at the first apply."
+  default     = ""
+}
+
+variable "crawl_bucket" {
+  type        = string
+  description = "Bucket of the crawl: gs://BUCKET/2026-11-21/*.tar."
+}
+
+variable "alert_email" {
+  type        = string
+  description = "Who is told."
+}
+
+provider "google" {
+  project = var.project
+  region  = "us-central1"
+}
+
+locals {
+  output = "gs://${var.project}-winnow-output/crawls/{yesterday}"
+}
+
+module "winnow" {
+  # checkov:skip=CKV_TF_1: this very checkout; pin ?ref= to a commit where the source is a repository's address
+  source         = "../.."
+  project        = var.project
+  region         = "us-central1"
+  input_buckets  = [var.crawl_bucket]
+  worker_image   = var.worker_image
+  launcher_image = var.launcher_image
+  alert_emails   = [var.alert_email]
+  labels         = { team = "data" }
+
+  chains = {
+    nightly = {
+      schedule = "0 3 * * *"
+      steps = [
+        {
+          job     = "score"
+          preset  = "l4"
+          workers = 20
+          parameters = {
+            input     = "gs://${var.crawl_bucket}/{yesterday}/*.tar"
+            output    = local.output
+            model     = "dfn=gs://${var.project}-winnow-models/dfn"
+            precision = "bf16"
+          }
+        },
+        {
+          job        = "select"
+          workers    = 4
+          parameters = { output = local.output, recipe = "dfn", keep_fraction = "0.15" }
+        },
+        {
+          job        = "reshard"
+          workers    = 10
+          flexrs     = true
+          parameters = { output = local.output }
+        },
+      ]
+    }
+  }
+}
+
+output "winnow" {
+  description = "Everything that the module prints."
+  value       = module.winnow
+}

@@ -1,0 +1,104 @@
+"""Templates, flags and documents say the same, and Dataflow's own description allows them."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from beam_pipelines import discovery, metadata, template
+from beam_pipelines.config import JOBS, LOCAL_JOBS
+from beam_pipelines.options import parser_of
+
+ROOT = Path(__file__).parents[2]
+RUN_FLAGS = {"help", "preset", "layout", "dry_run"}  # about a run on this machine, not about the job
+
+
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_the_committed_file_is_what_the_flags_give(job):
+    assert (ROOT / "templates" / job / "metadata.json").read_text() == metadata.as_text(job), "run `make templates`"
+
+
+def test_terraform_reads_the_presets_that_launch_uses():
+    assert (ROOT / "templates/presets.json").read_text() == metadata.presets_text(), "run `make templates`"
+
+
+def test_there_is_a_template_of_every_job_that_runs_on_dataflow_and_of_no_other():
+    folders = {path.parent.name for path in ROOT.glob("templates/*/metadata.json")}
+    assert folders == set(JOBS) - set(LOCAL_JOBS)
+
+
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_parameters_flags_fields_and_page_are_one_set(job):
+    document = json.loads((ROOT / "templates" / job / "metadata.json").read_text())
+    names = [made["name"] for made in document["parameters"]]
+    assert len(names) == len(set(names))
+    flags = {action.dest for action in parser_of(job)._actions} - RUN_FLAGS
+    fields = {field.name for field in dataclasses.fields(JOBS[job][0])}
+    section = (ROOT / "docs/cli.md").read_text().split(f"## winnow {job}\n")[1].split("\n## ")[0]
+    page = set(re.findall(r"^\| `--(\w+)` \|", section, re.MULTILINE)) - RUN_FLAGS
+    assert set(names) - {"job"} == flags == fields == page
+
+
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_dataflow_allows_it(job):
+    assert discovery.problems(metadata.metadata(job), "TemplateMetadata") == []
+
+
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_what_is_required_is_what_the_job_misses(job):
+    config = JOBS[job][0]
+    required = {made["name"] for made in metadata.metadata(job)["parameters"] if not made["isOptional"]} - {"job"}
+    given = {name: ("x",) if isinstance(getattr(config(), name), tuple) else "x" for name in required}
+    assert config(**given).problems() == []
+    for name in required:
+        assert config(**{k: v for k, v in given.items() if k != name}).problems()
+
+
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_a_regex_allows_the_default_and_refuses_nonsense(job):
+    for made in metadata.metadata(job)["parameters"]:
+        (regex,) = made["regexes"]
+        if "defaultValue" in made:
+            assert re.search(regex, made["defaultValue"]), made["name"]
+        if made["paramType"] in ("NUMBER", "BOOLEAN", "ENUM"):
+            assert not re.search(regex, "1 2 nonsense"), made["name"]
+        assert not re.search(regex, "")
+
+
+def test_a_missing_required_field_and_an_unknown_one_are_found():
+    broken = metadata.metadata("score")
+    del broken["parameters"][1]["helpText"]
+    broken["parameters"][2]["paramType"] = "FOLDER"
+    broken["colour"] = "red"
+    found = discovery.problems(broken, "TemplateMetadata")
+    assert [line.split()[0] for line in found] == [
+        "$.parameters[1].helpText", "$.parameters[2].paramType", "$.colour",
+    ]  # fmt: skip
+
+
+def test_parameters_become_flags():
+    flags = template.job_flags(
+        "score",
+        ["--input=gs://b/{a,b}.tar|gs://c/*.tar", "--output=gs://b/o=1", "--caption_field=", "--batch_size=4",
+         "--runner=DataflowRunner", "--experiments=worker_accelerator=type:nvidia-l4;count:1", "--flag_of_no_one=1"],
+    )  # fmt: skip
+    assert flags == [
+        "--input=gs://b/{a,b}.tar", "--input=gs://c/*.tar", "--output=gs://b/o=1", "--batch_size=4",
+        "--runner=DataflowRunner", "--experiments=worker_accelerator=type:nvidia-l4;count:1",
+    ]  # fmt: skip
+
+
+def test_a_template_runs_its_job(small_pool, tiny_network, tmp_path, capsys):
+    out = tmp_path / "out"
+    inputs = metadata.SEPARATOR.join(str(path) for path in sorted(small_pool.glob("*.tar")))
+    args = [f"--input={inputs}", f"--output={out}", f"--model=tiny={tiny_network}", "--runner=DirectRunner"]
+    assert template.main(["--job=score", *args]) == 0
+    assert len(list((out / "columns/tiny").glob("*.parquet"))) == 3
+
+
+@pytest.mark.parametrize("args", [[], ["--job=verify"], ["--job=score", "--job=select"]])
+def test_a_template_without_its_job_says_so(args, capsys):
+    assert template.main(args) == 2
+    assert "--job=NAME" in capsys.readouterr().err

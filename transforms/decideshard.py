@@ -1,0 +1,184 @@
+"""Decide one shard: columns in; decisions, books, kept uids and candidates for the report out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from numpy.typing import NDArray
+
+from transforms.lib import accounts, columns, plan, stamps, subsets, uids
+from transforms.lib import recipe as recipes
+from transforms.lib.errors import Reason
+from transforms.lib.steps import Block
+from transforms.rows import FeatureRef, FileRow
+from transforms.store import BlockReader, Store
+
+_EXHIBIT_SEED = 12  # of the thumbnails that the report draws
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectSettings:
+    """Everything selection needs to know; workers get it as a field.
+
+    Attributes:
+      root: the output folder.
+      recipe: what decides.
+      where: each column the recipe reads -> (column set, column).
+      score: the column that the histogram and the thumbnails show; None shows none.
+      max_reject_fraction: the largest share of rejected samples that is not a failure.
+      files: ``label.parameter`` -> (address, sha256) of the files that the recipe's steps name.
+    """
+
+    root: str
+    recipe: recipes.Recipe
+    where: Mapping[str, tuple[str, str]]
+    score: tuple[str, str] | None
+    max_reject_fraction: float
+    files: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def subsets(self) -> set[str]:
+        """Labels of the steps that select by a subset file."""
+        return {step.label for step in self.recipe.flat() if isinstance(step, subsets.Subset)}
+
+    @property
+    def reader(self) -> BlockReader:
+        """The reader of the recipe's blocks."""
+        return BlockReader(Store(self.root), self.where, {name: uri for name, (uri, _) in self.files.items()})
+
+
+class Decided(NamedTuple):
+    """What one shard's decisions leave behind.
+
+    Attributes:
+      books: of the shard.
+      source: the shard as the resharder's plan sees it.
+      uids: the kept uids, once per copy, as bytes of ``uids.SUBSET_DTYPE``.
+      file: the decisions file.
+    """
+
+    books: accounts.Books
+    source: plan.Source
+    uids: bytes
+    file: FileRow
+
+
+@dataclasses.dataclass(frozen=True)
+class DecideShard:
+    """Decides one shard, writes its decisions and keeps its books."""
+
+    settings: SelectSettings
+
+    def __call__(self, ref: FeatureRef, states: tuple[Any, ...]) -> Decided:
+        settings = self.settings
+        block = settings.reader.block(ref, settings.recipe.inputs())
+        uid, score = self._uid_and_score(ref, block)
+        decisions = recipes.decide(settings.recipe.steps, block, states)
+        stamp = stamps.stamp(recipe=settings.recipe.as_dict(), states=repr(states), inputs=self._inputs(ref))
+        file = self._write(ref, decisions, stamp)
+        books = dataclasses.replace(
+            self._books(ref, decisions, score), exhibits=self._exhibits(ref, decisions, score, uid)
+        )
+        accounts.check_closed(books, f"shard {ref.name}")
+        Metrics.counter("select", "in").inc(books.samples)
+        Metrics.counter("select", "out").inc(books.kept)
+        source = plan.Source(ref.name, ref.uri, stamp, plan.counts_of(decisions.copies))
+        kept = np.repeat(uid, decisions.copies, axis=0)
+        return Decided(books, source, np.ascontiguousarray(kept).tobytes(), file)
+
+    def _uid_and_score(self, ref: FeatureRef, block: Block) -> tuple[uids.U64Array, NDArray[np.float32]]:
+        """Returns uint64 ``[n, 2]`` and float32 ``[n]`` (NaN when no score is shown), from the block if it has them."""
+        wanted = {"uid": (columns.INDEX, "uid")} | ({"score": self.settings.score} if self.settings.score else {})
+        names = {place: name for name, place in self.settings.where.items() if name in block.columns}
+        found = {name: block.columns[names[place]] for name, place in wanted.items() if place in names}
+        lacking = {name: place for name, place in wanted.items() if name not in found}
+        found |= Store(self.settings.root).arrays(ref.name, lacking)
+        score = found.get("score", np.full(len(found["uid"]), np.nan))
+        return found["uid"], score.astype(np.float32)
+
+    def _labels(self) -> list[str]:
+        """Returns the names of step indices: those of the steps, then ``REJECTED`` and ``KEPT`` from the end."""
+        return [*(step.label for step in self.settings.recipe.steps), "rejected", ""]
+
+    def _write(self, ref: FeatureRef, decisions: recipes.Decisions, stamp: str) -> FileRow:
+        labels = self._labels()
+        step = pa.array(labels, pa.string()).take(pa.array(decisions.step.astype(np.int64) % len(labels)))
+        arrays = [pa.array(decisions.copies), step, pa.array(decisions.margin)]
+        table = pa.Table.from_arrays(arrays, schema=columns.DECISIONS_SCHEMA)
+        store = Store(self.settings.root)
+        index = store.facts(columns.INDEX, ref.name)["stamp"]
+        return store.write("decisions", ref.name, table, stamp, uri=ref.uri, index=index)
+
+    def _inputs(self, ref: FeatureRef) -> dict[str, str]:
+        """Returns name -> stamp or sha256 of all files that this shard's decisions depend on."""
+        files = {name: digest for name, (_, digest) in self.settings.files.items()}
+        sets = {columns.INDEX, *(owner for owner, _ in self.settings.where.values())}
+        return files | {name: Store(self.settings.root).facts(name, ref.name)["stamp"] for name in sorted(sets)}
+
+    def _reasons(self, ref: FeatureRef, rejected: NDArray[np.bool_]) -> dict[str, int]:
+        """Returns reason -> samples; a sample that was not rejected when it was indexed has no finite score."""
+        if not rejected.any():
+            return {}
+        status = Store(self.settings.root).read(columns.INDEX, ref.name, ["status"])["status"].filter(rejected)
+        counts = Counter(status.to_pylist())
+        finite = counts.pop(columns.OK, 0)
+        return dict(counts) | ({Reason.SCORE_NOT_FINITE.value: finite} if finite else {})
+
+    def _books(self, ref: FeatureRef, decisions: recipes.Decisions, score: NDArray[np.float32]) -> accounts.Books:
+        rejected, kept = decisions.step == recipes.REJECTED, decisions.copies > 0
+        labels = [step.label for step in self.settings.recipe.steps]
+        dropped = np.bincount(decisions.step[decisions.step >= 0], minlength=len(labels)).tolist()
+        return accounts.Books(
+            shards=1,
+            samples=len(rejected),
+            kept=int(kept.sum()),
+            copies=int(decisions.copies.sum()),
+            dropped={label: count for label, count in zip(labels, dropped, strict=True) if count},
+            rejected=self._reasons(ref, rejected),
+            size_bytes=ref.size,
+            histogram=accounts.histogram(score[~rejected]),
+            histogram_kept=accounts.histogram(score[kept]),
+        )
+
+    def _exhibits(
+        self, ref: FeatureRef, decisions: recipes.Decisions, score: NDArray[np.float32], uid: uids.U64Array
+    ) -> dict[str, tuple[accounts.Exhibit, ...]]:
+        """Returns this shard's candidates for the report: drawn kept and dropped ones, and the closest calls."""
+        kept, dropped = decisions.copies > 0, decisions.step >= 0
+        draw, closeness = uids.uniform(uid, _EXHIBIT_SEED), np.abs(decisions.margin.astype(np.float64))
+        chosen = {
+            "kept": _first(draw, kept),
+            "dropped": _first(draw, dropped),
+            "borderline": _first(closeness, kept | dropped),
+        }
+        labels = self._labels()
+
+        def exhibit(row: int, rank: float) -> accounts.Exhibit:
+            return accounts.Exhibit(
+                rank=rank,
+                uid=uids.to_hex(uid[row : row + 1])[0],
+                shard=ref.name,
+                row=row,
+                uri=ref.uri,
+                score=float(score[row]),
+                margin=float(decisions.margin[row]),
+                step=labels[decisions.step[row]],
+            )
+
+        return {kind: tuple(exhibit(row, rank) for row, rank in found) for kind, found in chosen.items()}
+
+
+def _first(rank: NDArray[np.float64], among: NDArray[np.bool_]) -> list[tuple[int, float]]:
+    """Returns (row, rank) of the smallest finite ranks among some rows, at most as many as are shown."""
+    rows = np.flatnonzero(among & np.isfinite(rank))
+    if len(rows) > accounts.SHOWN:
+        bound = np.partition(rank[rows], accounts.SHOWN)[accounts.SHOWN]
+        rows = rows[rank[rows] <= bound]
+    rows = rows[np.argsort(rank[rows], kind="stable")][: accounts.SHOWN]
+    return [(int(row), float(rank[row])) for row in rows]
