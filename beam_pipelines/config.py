@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import re
 
+from beam_pipelines.clusterconfig import ClusterConfig as ClusterConfig
 from beam_pipelines.configbase import Config as Config
 from beam_pipelines.configbase import flag as flag
 from beam_pipelines.dedupconfig import DedupConfig as DedupConfig
@@ -451,6 +452,7 @@ JOBS: dict[str, tuple[type[Config], str]] = {
         DedupConfig,
         "find exact, near and semantic duplicates, and samples of evaluation sets; adds a column set",
     ),
+    "cluster": (ClusterConfig, "find clusters by k-means, or assign to given centroids; adds a column set"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "explain": (ExplainConfig, "say why samples were kept or dropped, with every column they were judged by"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),

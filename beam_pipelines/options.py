@@ -21,6 +21,7 @@ EXAMPLES = {
     "score": "winnow score --input 'pool/*.tar' --output out --model tinyclip",
     "annotate": "winnow annotate --output out --columns language,caption",
     "dedup": "winnow dedup --output out --by exact",
+    "cluster": "winnow cluster --output out --k 100",
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
     "explain": "winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",

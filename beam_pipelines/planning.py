@@ -144,7 +144,7 @@ def plan_subset(config: ReshardJobConfig, problems: Problems) -> SelectPlan | No
     """Finds the subset file that ``reshard --subset`` copies by; None when it cannot be used."""
     step = Subset(label="subset", file=config.subset)
     recipe = Recipe("subset", "the file itself", (step,))
-    files = step_files(step, problems)
+    files = step_files(step, config.output, problems)
     if problems:
         return None
     where = {"uid": (columns.INDEX, "uid")}
@@ -179,7 +179,7 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
         problems.collect(recipe.check_made, sets)
     if problems or recipe is None or where is None:
         return None
-    files = {name: found for step in recipe.steps for name, found in step_files(step, problems).items()}
+    files = {name: found for step in recipe.steps for name, found in step_files(step, config.output, problems).items()}
     if problems:
         return None
     shown = next((where[name] for step in recipe.steps if (name := step.score()) in where), None)
@@ -191,9 +191,9 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
     return SelectPlan(settings, facts)
 
 
-def step_files(step: Step, problems: Problems) -> dict[str, tuple[str, str]]:
-    """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, after checking them."""
-    addresses = step.named_files()
+def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str, str]]:
+    """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, checked; ``root`` as for it."""
+    addresses = step.named_files(root)
     local: dict[str, str] = {}
     for name, uri in addresses.items():
         local[name] = storage.fetch(uri)

@@ -62,8 +62,8 @@ class Composed(Step):
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, "label": self.label, "parts": [part.as_dict() for part in self.parts]}
 
-    def named_files(self) -> dict[str, str]:
-        return {name: address for part in self.parts for name, address in part.named_files().items()}
+    def named_files(self, root: str) -> dict[str, str]:
+        return {name: address for part in self.parts for name, address in part.named_files(root).items()}
 
     def check_files(self, files: Mapping[str, str]) -> None:
         for part in self.parts:

@@ -10,9 +10,11 @@ from typing import Any
 
 from transforms.lib.band import Band
 from transforms.lib.captionlength import CaptionLength
+from transforms.lib.clustersteps import Balance, DensityPrune
 from transforms.lib.composition import COMPOSED, Composed
 from transforms.lib.dropduplicates import DropDuplicates
 from transforms.lib.errors import ConfigError
+from transforms.lib.imagebased import ImageBased
 from transforms.lib.imagesize import ImageSize
 from transforms.lib.keeplanguage import KeepLanguage
 from transforms.lib.metaclip import MetaClip
@@ -25,8 +27,8 @@ from transforms.lib.textmatch import TextMatch
 from transforms.lib.topfraction import TopFraction
 
 _KINDS = (
-    Band, CaptionLength, DropDuplicates, HardCapSample, ImageSize, KeepLanguage, MetaClip, Mix, RandomFraction,
-    Sample, SoftCapSample, Subset, TextMatch, Threshold, TopFraction,
+    Balance, Band, CaptionLength, DensityPrune, DropDuplicates, HardCapSample, ImageBased, ImageSize, KeepLanguage,
+    MetaClip, Mix, RandomFraction, Sample, SoftCapSample, Subset, TextMatch, Threshold, TopFraction,
 )  # fmt: skip
 STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 

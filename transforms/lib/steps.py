@@ -103,8 +103,12 @@ class Step(abc.ABC):
         for part in self.nested():
             yield from part.flat()
 
-    def named_files(self) -> dict[str, str]:
-        """Returns ``label.parameter`` -> address of every file that the step names."""
+    def named_files(self, root: str) -> dict[str, str]:
+        """Returns ``label.parameter`` -> address of every file that the step names.
+
+        Args:
+          root: the output folder that is selected from, where a file may lie that no parameter names.
+        """
         return {f"{self.label}.{name}": str(getattr(self, name)) for name in self.files}
 
     def check_files(self, files: Mapping[str, str]) -> None:

@@ -1,0 +1,82 @@
+"""Find clusters of embeddings by k-means, or assign to given centroids, and write them as a column set.
+
+winnow cluster --output out --k 100
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from beam_pipelines import clustering, driver, planning, workspace
+from beam_pipelines.config import ClusterConfig
+from transforms import storage
+from transforms.assign import AssignClusters, FindTargetClusters
+from transforms.cluster import FitCentroids, publish_given
+from transforms.manifest import MakeSection, WriteManifest
+from transforms.rows import FeatureRef, FileRow
+
+
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: clustering.ClusterPlan) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing."""
+    settings = plan.settings
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    if plan.found:
+        fitted = pipeline | "Found" >> beam.Create(plan.found).with_output_types(FileRow)
+    elif settings.given[0]:
+        fitted = pipeline | "Given" >> beam.Create([settings]) | "Publish" >> beam.Map(publish_given)
+    else:
+        fitted = shards | "Fit" >> FitCentroids(settings, plan.stamp)
+    centroids = fitted | "Centroids" >> beam.Filter(lambda row: row.path.endswith(".safetensors"))
+    assigned = shards | "Assign" >> AssignClusters(settings, centroids)
+    files = [fitted, assigned.files]
+    if plan.target:
+        parts = pipeline | "Target" >> beam.Create(plan.target) | "SpreadTarget" >> beam.Reshuffle()
+        files.append(parts | "FindTargets" >> FindTargetClusters(settings, centroids))
+    section = files | "Files" >> beam.Flatten() | MakeSection(f"cluster {settings.name}", plan.facts, assigned.counts)
+    section | "WriteManifest" >> WriteManifest(settings.root)
+
+
+def plan(config: ClusterConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out which embeddings there are, and what is done already."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    found = clustering.plan_cluster(config, problems, sets, refs) if sets and refs else None
+    record = problems.collect(workspace.check_output, config, f"cluster {config.column_set()}") if refs else None
+    if problems or found is None or refs is None or record is None:
+        return None
+    settings = found.settings
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        storage.delete([info.uri for info in storage.children(settings.uri("fit"))])
+        counts = json.loads(storage.read_bytes(settings.uri("sizes.json")))
+        del counts["sizes"]
+        words = f"{counts['samples']} samples in {counts['clusters']} clusters of {counts['smallest']} to"
+        return f"{settings.name}: {words} {counts['largest']}; {counts['without_cluster']} in none", counts
+
+    column = ".".join(settings.column)
+    summary = {
+        "shards": len(refs),
+        "column": column,
+        "clusters": settings.k,
+        "to_fit": not (found.found or settings.given[0]),
+    }
+    return driver.Work(
+        summary,
+        lambda: workspace.write_run(config.output, record),
+        lambda pipeline: build(pipeline, refs, found),
+        finish,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("cluster", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What ``cluster`` finds out before any work starts: the column, the centroids, the target, what is done already."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from beam_pipelines import workspace
+from beam_pipelines.config import ClusterConfig
+from beam_pipelines.planning import Problems, version
+from transforms import manifest, storage
+from transforms.assign import TargetPart
+from transforms.clusterdata import ClusterSettings
+from transforms.lib import centroids, clip, columns, modelspec, stamps
+from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.nearest import Nearest
+from transforms.rows import FeatureRef, FileRow
+from transforms.store import Store
+
+_TARGET_ROWS = 65_536
+_PER_CLUSTER = 256  # samples fitted on, as faiss draws them
+_AT_LEAST = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class ClusterPlan:
+    """What ``cluster`` is going to do.
+
+    Attributes:
+      settings: for the workers.
+      stamp: of the fit.
+      found: the centroids that are there already, with the files of their fit; empty to fit them.
+      target: the rows of the target; empty where none is asked for.
+      facts: for the manifest.
+    """
+
+    settings: ClusterSettings
+    stamp: str
+    found: tuple[FileRow, ...]
+    target: tuple[TargetPart, ...]
+    facts: dict[str, Any]
+
+
+def find_column(config: ClusterConfig, refs: list[FeatureRef], sets: dict[str, list[str]]) -> tuple[str, str]:
+    """Returns the embedding column to cluster, as (column set, column).
+
+    Raises:
+      ConfigError: ``--column`` names none, or is missing and there is not exactly one model.
+    """
+    store = Store(config.output)
+    schemas = {owner: store.schema(owner, refs[0].name) for owner in sets}
+    every = [
+        (owner, field.name)
+        for owner, schema in schemas.items()
+        for field in schema
+        if pa.types.is_fixed_size_list(field.type)
+    ]
+    known = ", ".join(map(".".join, every)) or "`winnow score` adds some"
+    if config.column:
+        if tuple(config.column.split(".", 1)) not in every:
+            raise ConfigError(f"--column {config.column} holds no embeddings; there are {known}")
+        return config.column.split(".", 1)[0], config.column.split(".", 1)[1]
+    images = [place for place in every if place[1] == "image"]
+    if len(images) != 1:
+        raise ConfigError(f"--column is missing; name the embeddings to cluster; there are {known}")
+    return images[0]
+
+
+def check_name(config: ClusterConfig) -> None:
+    """Checks that no other job made the column set that is to be written.
+
+    Raises:
+      InputError: one did.
+    """
+    name = config.column_set()
+    models = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {})
+    sections = manifest.read(config.output)
+    if name in (columns.INDEX, "decisions", *columns.ANNOTATED, *models) or f"import-scores {name}" in sections:
+        raise InputError(f"--name {name} is a column set of another job; choose another")
+
+
+def given_centroids(uri: str, dim: int) -> tuple[str, int]:
+    """Returns sha256 and number of the centroids in a file, after a look at them.
+
+    Raises:
+      InputError: they cannot be used, or have not ``dim`` dimensions.
+    """
+    path = storage.fetch(uri)
+    found = centroids.read_vectors(path, uri, "--centroids")
+    if found.shape[1] != dim:
+        raise InputError(
+            f"--centroids {uri} has {found.shape[1]} dimensions, the embeddings {dim}; use their own model"
+        )
+    try:
+        Nearest(found, "inner")
+    except InputError as error:
+        raise InputError(f"--centroids {uri}: {error}") from None
+    return modelspec.sha256_of(path), len(found)
+
+
+def find_target(uri: str, column: tuple[str, str], dim: int) -> tuple[TargetPart, ...]:
+    """Returns the rows of target images that ``--target`` names.
+
+    Raises:
+      InputError: there are none, or they have not ``dim`` dimensions.
+    """
+    if uri.endswith((".npy", ".safetensors", ".pt")):
+        found = centroids.read_vectors(storage.fetch(uri), uri, "--target")
+        width = found.shape[1]
+        starts = range(0, len(found), _TARGET_ROWS)
+        parts = tuple(TargetPart(uri, "", at, min(at + _TARGET_ROWS, len(found))) for at in starts)
+    else:
+        refs = workspace.read_pool(uri)
+        if column[0] not in workspace.stored_sets(uri, refs):
+            raise InputError(f"--target {uri} has no column set {column[0]}; score its images with the same --model")
+        width = Store(uri).schema(column[0], refs[0].name).field(column[1]).type.list_size
+        parts = tuple(TargetPart(Store(uri).uri(column[0], ref.name), column[1], 0, 0) for ref in refs)
+    if width != dim:
+        raise InputError(f"--target {uri} has {width} dimensions, the embeddings {dim}; embed it with the same model")
+    return parts
+
+
+def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
+    """Returns the files of a fit with this stamp; empty where there is none, or its centroids are not what it wrote."""
+    fit = storage.read_if_exists(settings.uri("fit.json"))
+    data = storage.read_if_exists(settings.uri("centroids.safetensors"))
+    if fit is None or data is None:
+        return ()
+    noted = json.loads(fit)
+    rows = [
+        FileRow(settings.path(name), len(content), stamps.sha256(content))
+        for name, content in (("centroids.safetensors", data), ("fit.json", fit))
+    ]
+    return tuple(rows) if (noted["stamp"], noted["sha256"]) == (stamp, rows[0].sha256) else ()
+
+
+def plan_cluster(
+    config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: list[FeatureRef]
+) -> ClusterPlan | None:
+    """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
+    problems.collect(check_name, config)
+    if config.device == "cuda":
+        problems.collect(clip.check_device, config.device)
+    column = problems.collect(find_column, config, refs, sets)
+    if column is None:
+        return None
+    dim = Store(config.output).schema(column[0], refs[0].name).field(column[1]).type.list_size
+    given = problems.collect(given_centroids, config.centroids, dim) if config.centroids else ("", config.k)
+    target = problems.collect(find_target, config.target, column, dim) if config.target else ()
+    if problems or given is None or target is None:
+        return None
+    settings = ClusterSettings(
+        config.output,
+        config.column_set(),
+        column,
+        given[1],
+        config.metric,
+        config.rule(),
+        rounds=config.rounds,
+        tolerance=config.tolerance,
+        sample=config.sample or max(_PER_CLUSTER * config.k, _AT_LEAST),
+        seed=config.seed,
+        device=config.device,
+        given=(config.centroids, given[0]) if given[0] else ("", ""),
+    )
+    inputs = {} if given[0] else {ref.name: settings.inputs(ref.name) for ref in refs}
+    stamp = stamps.stamp(inputs=inputs, **settings.made_by())
+    facts = {"configuration": config.recorded(), "made_by": settings.made_by(), "version": version()}
+    return ClusterPlan(settings, stamp, () if given[0] else finished(settings, stamp), target, facts)

@@ -1,0 +1,46 @@
+"""An output folder as `winnow score` leaves it, with embeddings of our own and no image."""
+
+import numpy as np
+import pyarrow as pa
+
+from beam_pipelines import workspace
+from transforms import storage
+from transforms.lib import columns, stamps
+from transforms.rows import Shard
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def groups(n, dim=16, number=8, seed=0, spread=0.25):
+    """Returns float16 ``[n, dim]`` unit rows around some directions."""
+    chance = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(number, dim))
+    return unit(centres[chance.integers(0, number, n)] + spread * chance.normal(size=(n, dim))).astype(np.float16)
+
+
+def write_scored(out, shards, scores=None, model="net", first_uid=0):
+    """Writes a scored pool: ``shards`` is a list of float ``[n, dim]``; a row of zeros is a rejected sample."""
+    made = []
+    number = first_uid
+    for at, rows in enumerate(shards):
+        n, name = len(rows), f"{at:05d}"
+        ok = np.abs(rows.astype(np.float64)).sum(axis=1) != 0
+        kinds = {pa.string(): "", pa.int64(): 0, pa.int32(): 1}
+        table = {field.name: pa.array([kinds[field.type]] * n, field.type) for field in columns.INDEX_SCHEMA}
+        table["uid"] = pa.array([f"{(number + i) * 0x9E3779B97F4A7C15 % 2**128:032x}" for i in range(n)])
+        table["key"] = pa.array([f"{i:06d}" for i in range(n)])
+        table["status"] = pa.array(np.where(ok, "ok", "image_undecodable").tolist())
+        number += n
+        score = np.where(ok, 0.3 if scores is None else scores[at], np.nan).astype(np.float32)
+        for owner, written in (
+            ("index", pa.table(table, schema=columns.INDEX_SCHEMA)),
+            (model, columns.score_table(score, rows.astype(np.float32), rows.astype(np.float32))),
+        ):
+            data = columns.to_parquet(written, stamps.stamp(shard=name, digest=stamps.sha256(rows.tobytes())))
+            storage.write_atomic(f"{out}/columns/{owner}/{name}.parquet", data)
+        made.append(Shard(name, f"pool/{name}.tar", 1000, stamps.stamp(name=name)))
+    workspace.write_pool(str(out), made)
+    workspace.write_run(str(out), {"pool": {"input": ["pool/*.tar"]}, "jobs": {}})
+    return out

@@ -1,0 +1,189 @@
+"""Assign samples, and target images, to centroids: a column set, the sizes of the clusters, the clusters of targets."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import AsSingleton
+from numpy.typing import NDArray
+
+from transforms import storage
+from transforms.clusterdata import ClusterSettings, load_nearest
+from transforms.lib import centroids, columns, stamps
+from transforms.lib.kmeans import usable
+from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.store import Store
+
+NONE = -1  # the cluster of a sample that has none
+
+SCHEMA = pa.schema(
+    [
+        pa.field("cluster", pa.int32(), False),  # NONE for a sample without a usable embedding
+        pa.field("similarity", pa.float32(), False),  # to its centroid; NaN where there is none
+        pa.field("margin", pa.float32(), False),  # by how much the second best is less similar
+    ]
+)
+
+
+class Assigned(NamedTuple):
+    """A shard's file, the samples in each cluster (int64 ``[k]``), and how many are in none."""
+
+    file: FileRow
+    sizes: NDArray[np.int64]
+    none: int
+
+
+def stamp_of(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> str:
+    """Returns the stamp of a shard's clusters: what it is made from, the centroids, the rule."""
+    made = {"centroids": file.sha256, "rule": settings.rule, "column": ".".join(settings.column)}
+    return stamps.stamp(inputs=settings.inputs(ref.name), **made)
+
+
+def assign(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> Assigned:
+    """Writes the clusters of a shard's samples, unless they are there."""
+    store = Store(settings.root)
+    stamp = stamp_of(ref, file, settings)
+    if store.facts(settings.name, ref.name).get("stamp") == stamp:
+        Metrics.counter("cluster", "shards_skipped").inc()
+        cluster = store.read(settings.name, ref.name, ["cluster"])["cluster"].to_numpy()
+        return Assigned(store.row_of(settings.name, ref.name), *_sizes(cluster, settings.k))
+    rows = settings.rows(ref)
+    found = load_nearest(file, settings.root, settings.rule, settings.device)(rows.embeddings)
+    cluster = np.full(rows.total, NONE, np.int32)
+    similarity, margin = np.full((2, rows.total), np.nan, np.float32)
+    for whole, part in zip((cluster, similarity, margin), found, strict=True):
+        whole[rows.numbers] = part
+    finite = np.where(np.isinf(margin), np.finfo(np.float32).max, margin)  # one cluster alone has no second
+    table = pa.table([cluster, similarity, finite], schema=SCHEMA)
+    Metrics.counter("cluster", "shards_assigned").inc()
+    Metrics.counter("cluster", "assigned").inc(len(rows.numbers))
+    written = store.write(settings.name, ref.name, table, stamp, uri=ref.uri)
+    return Assigned(written, *_sizes(cluster, settings.k))
+
+
+def _sizes(cluster: NDArray[np.int32], k: int) -> tuple[NDArray[np.int64], int]:
+    return np.bincount(cluster[cluster >= 0], minlength=k), int((cluster < 0).sum())
+
+
+def add_sizes(parts: Iterable[tuple[Any, int]]) -> tuple[Any, int]:
+    """Adds the sizes of shards."""
+    sizes, none = 0, 0
+    for one, more in parts:
+        sizes, none = sizes + one, none + more
+    return sizes, none
+
+
+def summary(sizes: tuple[NDArray[np.int64], int]) -> dict[str, Any]:
+    """Returns what the manifest says of the clusters."""
+    inside, none = np.asarray(sizes[0]), sizes[1]
+    return {
+        "clusters": len(inside),
+        "samples": int(inside.sum()),
+        "without_cluster": none,
+        "empty": int((inside == 0).sum()),
+        "smallest": int(inside.min()),
+        "median": float(np.median(inside)),
+        "largest": int(inside.max()),
+    }
+
+
+def write_sizes(sizes: tuple[NDArray[np.int64], int], settings: ClusterSettings) -> FileRow:
+    """Writes ``sizes.json``: the summary, and the samples in each cluster."""
+    document = {**summary(sizes), "sizes": np.asarray(sizes[0]).tolist()}
+    return settings.write(json.dumps(document, sort_keys=True).encode() + b"\n", "sizes.json")
+
+
+class Clusters(NamedTuple):
+    """What ``AssignClusters`` gives: the files it wrote, and one mapping of counts."""
+
+    files: beam.PCollection[FileRow]
+    counts: beam.PCollection[dict[str, Any]]
+
+
+@dataclasses.dataclass(eq=False)
+class AssignClusters(beam.PTransform):
+    """Assigns every sample to a cluster: ``FeatureRef`` rows in, ``Clusters`` out.
+
+    Cost: reads the embeddings once; ``2 k dim`` operations a sample; shuffles ``8 k`` bytes a shard, added up on the
+    way. Memory of a worker: the centroids twice, a shard's embeddings and 8 MiB.
+
+    Attributes:
+      settings: column, rule and where to write.
+      centroids: singleton, the row of the centroid file.
+    """
+
+    settings: ClusterSettings
+    centroids: beam.PCollection[FileRow]
+
+    def expand(self, refs: FeatureRefs) -> Clusters:
+        assigned = (
+            refs
+            | "Assign" >> beam.Map(assign, AsSingleton(self.centroids), self.settings)
+            | "Checkpoint" >> beam.Reshuffle()
+        )
+        sizes = assigned | "Sizes" >> beam.Map(lambda row: (row.sizes, row.none)) | beam.CombineGlobally(add_sizes)
+        written = sizes | "WriteSizes" >> beam.Map(write_sizes, self.settings)
+        files = assigned | "ColumnFiles" >> beam.Map(lambda row: row.file)
+        return Clusters((files, written) | "Files" >> beam.Flatten(), sizes | "Summary" >> beam.Map(summary))
+
+
+class TargetPart(NamedTuple):
+    """Some rows of the target: of a file of vectors from ``start`` to ``stop``, or a whole file of a column set."""
+
+    uri: str
+    column: str
+    start: int
+    stop: int
+
+    def rows(self) -> NDArray[np.float16]:
+        """Returns the usable embeddings, float16 ``[m, dim]``."""
+        if self.column:
+            with storage.open_read(self.uri) as file:
+                rows = columns.embeddings(pq.read_table(io.BytesIO(file.read()), columns=[self.column])[self.column])
+        else:
+            found = centroids.read_vectors(storage.fetch(self.uri), self.uri, "--target")
+            rows = found[self.start : self.stop].astype(np.float16)
+        return rows[usable(rows, unit=False)]
+
+
+def clusters_of(part: TargetPart, file: FileRow, settings: ClusterSettings) -> NDArray[np.int64]:
+    """Returns how many target images are in each cluster, int64 ``[k]``."""
+    found = load_nearest(file, settings.root, settings.rule, settings.device)(part.rows())
+    return np.bincount(found.cluster, minlength=settings.k)
+
+
+def write_targets(counts: NDArray[np.int64], settings: ClusterSettings) -> FileRow:
+    """Writes ``target_clusters.npy``: the clusters that hold a target image, int32, ascending."""
+    sink = io.BytesIO()
+    np.save(sink, np.flatnonzero(counts).astype(np.int32), allow_pickle=False)
+    return settings.write(sink.getvalue(), "target_clusters.npy")
+
+
+@dataclasses.dataclass(eq=False)
+class FindTargetClusters(beam.PTransform):
+    """Finds the clusters of target images: ``TargetPart`` rows in, the row of ``target_clusters.npy`` out.
+
+    Attributes:
+      settings: rule and where to write.
+      centroids: singleton, the row of the centroid file.
+    """
+
+    settings: ClusterSettings
+    centroids: beam.PCollection[FileRow]
+
+    def expand(self, parts: beam.PCollection[TargetPart]) -> beam.PCollection[FileRow]:
+        return (
+            parts
+            | "Assign" >> beam.Map(clusters_of, AsSingleton(self.centroids), self.settings)
+            | "Add" >> beam.CombineGlobally(sum)
+            | "Write" >> beam.Map(write_targets, self.settings)
+        )

@@ -1,0 +1,293 @@
+"""Fit centroids by k-means: a sample by uid, a drawn start, and Lloyd's rounds as combiners over shards."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import AsIter, AsSingleton
+from numpy.typing import NDArray
+
+from transforms import storage
+from transforms.clusterdata import ClusterSettings, load_nearest
+from transforms.lib import centroids, kmeans, quantiles, seeding, stamps, ties
+from transforms.lib.errors import CapacityError, InputError
+from transforms.rows import FeatureRef, FeatureRefs, FileRow
+
+_BLOCK = 4096  # clusters whose sums travel under one key
+
+
+class Cut(NamedTuple):
+    """Which samples are fitted on: those whose uid hash, its upper 32 bits, is at most ``sample``.
+
+    Attributes:
+      of: valid samples of the pool.
+      sample: the bound of the samples that the rounds use.
+      seeds: the bound of those that the start is drawn from.
+      left: while the bounds are sought, the ranks inside their upper 16 bits.
+    """
+
+    of: int
+    sample: int
+    seeds: int
+    left: tuple[int, int] = (0, 0)
+
+
+def count_high(ref: FeatureRef, settings: ClusterSettings) -> NDArray[np.int64]:
+    """Counts the upper 16 bits of the hashes of a shard's valid samples; int64 ``[65536]``."""
+    valid, hashes = settings.hashes(ref)
+    return quantiles.count_high(hashes[valid], bits=64)
+
+
+def solve_high(counts: NDArray[np.int64], settings: ClusterSettings) -> Cut:
+    """Finds the upper 16 bits of both bounds.
+
+    Raises:
+      CapacityError: there are fewer samples than clusters.
+    """
+    total = int(counts.sum())
+    if total < settings.k:
+        raise CapacityError(f"--k {settings.k} is more than the {total} samples of this pool; lower it")
+    wanted = min(settings.sample, total), min(seeding.rows_wanted(settings.k), settings.sample, total)
+    (sample, first), (seeds, second) = (quantiles.bin_from_bottom(counts, number) for number in wanted)
+    return Cut(total, sample << 16, seeds << 16, (first, second))
+
+
+def count_low(ref: FeatureRef, cut: Cut, settings: ClusterSettings) -> NDArray[np.int64]:
+    """Counts the next 16 bits of the hashes that share their upper ones with a bound; int64 ``[2, 65536]``."""
+    valid, hashes = settings.hashes(ref)
+    upper = (hashes[valid] >> np.uint64(32)).astype(np.uint32)
+    return np.stack([quantiles.count_low(upper, bound >> 16) for bound in (cut.sample, cut.seeds)])
+
+
+def solve_low(counts: NDArray[np.int64], cut: Cut) -> Cut:
+    """Finds both bounds to 32 bits."""
+    low = [quantiles.bin_from_bottom(part, rank)[0] for part, rank in zip(counts, cut.left, strict=True)]
+    return Cut(cut.of, cut.sample | low[0], cut.seeds | low[1])
+
+
+class Drawn(NamedTuple):
+    """What a shard gives to the sample.
+
+    Attributes:
+      ref: the shard.
+      samples: how many of its samples are in it.
+      order: ``ties.DTYPE`` ``[m]``, places of those that the start may be drawn from.
+      seeds: float16 ``[m, dim]``, their embeddings.
+    """
+
+    ref: FeatureRef
+    samples: int
+    order: NDArray[Any]
+    seeds: NDArray[np.float16]
+
+
+def draw_sample(ref: FeatureRef, cut: Cut, settings: ClusterSettings) -> Drawn:
+    """Draws a shard's part of the sample, and sets it aside: to read Parquet would take longer than a round does."""
+    found = settings.rows(ref)
+    hashes = settings.hashes(ref)[1][found.numbers]
+    upper = hashes >> np.uint64(32)
+    chosen = upper <= cut.sample
+    if chosen.any():
+        sink = io.BytesIO()
+        np.save(sink, found.embeddings[chosen], allow_pickle=False)
+        settings.write(sink.getvalue(), "fit", f"{ref.name}.npy")
+    first = upper <= cut.seeds
+    order = ties.order(ref.name, found.numbers[first], hashes[first])
+    Metrics.counter("cluster", "sampled").inc(int(chosen.sum()))
+    return Drawn(ref, int(chosen.sum()), order, found.embeddings[first])
+
+
+class Fit(NamedTuple):
+    """Where k-means stands.
+
+    Attributes:
+      round: rounds done.
+      file: the centroids they left.
+      inertias: of each round, under the centroids it started from.
+      squared: ``kmeans.squares`` of the sample.
+      empty: clusters without a sample in the last round.
+      done: no further round is needed.
+    """
+
+    round: int
+    file: FileRow
+    inertias: tuple[float, ...] = ()
+    squared: int = 0
+    empty: int = 0
+    done: bool = False
+
+
+def _save(vectors: NDArray[np.float32], turn: int, settings: ClusterSettings) -> FileRow:
+    return settings.write(centroids.to_file(vectors, {}), "fit", f"round-{turn:03d}.safetensors")
+
+
+def start(parts: Iterable[Drawn], settings: ClusterSettings) -> Fit:
+    """Draws the centroids to start from."""
+    found = [part for part in parts if len(part.order)]
+    order = np.concatenate([part.order for part in found] or [np.zeros(0, ties.DTYPE)])
+    rows = np.concatenate([part.seeds for part in found] or [np.zeros((0, 1), np.float16)])
+    place = np.lexsort((order["row"], order["shard"], order["hash"]))
+    chosen = place[seeding.draw(rows[place], order["hash"][place], settings.k)]
+    return Fit(0, _save(kmeans.on_grid(rows[chosen]), 0, settings))
+
+
+Part = tuple[int, tuple[kmeans.Sums, int]]
+
+
+def summarise(ref: FeatureRef, fit: Fit, settings: ClusterSettings) -> Iterator[Part]:
+    """Assigns a shard's part of the sample, and yields block of clusters -> (sums, squared norms)."""
+    if fit.done:
+        return
+    rows = settings.sample_of(ref)
+    rule = "inner" if settings.metric == "spherical" else "euclidean"
+    nearest = load_nearest(fit.file, settings.root, rule, settings.device)
+    sums = kmeans.cluster_sums(rows, nearest(rows).cluster)
+    squared = kmeans.squares(rows) if settings.metric == "euclidean" and fit.round == 0 else 0
+    for block in np.unique(sums.ids // _BLOCK).tolist():
+        inside = sums.ids // _BLOCK == block
+        yield block, (kmeans.Sums(*(values[inside] for values in sums)), squared)
+        squared = 0
+
+
+@dataclasses.dataclass(eq=False)
+class MergeSumsFn(beam.CombineFn):
+    """Adds the sums of one block of clusters; the accumulator is dense.
+
+    Attributes:
+      clusters: in a block, at most.
+    """
+
+    clusters: int
+
+    def create_accumulator(self) -> Any:
+        return None
+
+    def add_input(self, accumulator: Any, part: tuple[kmeans.Sums, int]) -> Any:
+        sums, squared = part
+        if accumulator is None:
+            width = sums.vectors.shape[1]
+            accumulator = [np.zeros((self.clusters, width), np.int64), np.zeros(self.clusters, np.int64), 0]
+        places = sums.ids % _BLOCK
+        accumulator[0][places] += sums.vectors
+        accumulator[1][places] += sums.counts
+        accumulator[2] += squared
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Any]) -> Any:
+        merged = None
+        for one in accumulators:
+            if merged is None or one is None:
+                merged = one if merged is None else merged
+                continue
+            merged = [mine + other for mine, other in zip(merged, one, strict=True)]
+        return merged
+
+    def extract_output(self, accumulator: Any) -> Any:
+        return accumulator
+
+
+def solve(fit: Fit, parts: Iterable[tuple[int, Any]], settings: ClusterSettings) -> Fit:
+    """Moves the centroids to the means of what was assigned to them, and tells whether that is the end."""
+    if fit.done:
+        return fit
+    found = sorted(parts, key=lambda part: part[0])
+    rows = [np.flatnonzero(counts) for _, (_, counts, _) in found]
+    sums = kmeans.Sums(
+        np.concatenate([block * _BLOCK + inside for (block, _), inside in zip(found, rows, strict=True)]),
+        np.concatenate([part[0][inside] for (_, part), inside in zip(found, rows, strict=True)]),
+        np.concatenate([part[1][inside] for (_, part), inside in zip(found, rows, strict=True)]),
+    )
+    squared = fit.squared + sum(part[2] for _, part in found)
+    before = load_nearest(fit.file, settings.root, "inner", "cpu").centroids
+    inertias = (*fit.inertias, kmeans.inertia(settings.metric, sums, squared, before))
+    turn = fit.round + 1
+    done = turn == settings.rounds or kmeans.has_converged(inertias, settings.tolerance)
+    after = kmeans.update(settings.metric, sums, before, split=not done)
+    return Fit(turn, _save(after, turn, settings), inertias, squared, settings.k - len(sums.ids), done)
+
+
+def publish(fit: Fit, cut: Cut, samples: int, stamp: str, settings: ClusterSettings) -> list[FileRow]:
+    """Writes the fitted centroids and what is known of the fit; the centroids come first."""
+    vectors = load_nearest(fit.file, settings.root, "inner", "cpu").centroids
+    row = settings.write(centroids.to_file(vectors, settings.made_by()), "centroids.safetensors")
+    facts = {
+        "stamp": stamp,
+        "sha256": row.sha256,
+        "samples": {"pool": cut.of, "fitted_on": samples},
+        "rounds": fit.round,
+        "inertia": list(fit.inertias),
+        "empty_clusters": fit.empty,
+    }
+    return [row, settings.write(json.dumps(facts, indent=1, sort_keys=True).encode() + b"\n", "fit.json")]
+
+
+@dataclasses.dataclass(eq=False)
+class FitCentroids(beam.PTransform):
+    """Fits centroids: ``FeatureRef`` rows in, the rows of ``centroids.safetensors`` and ``fit.json`` out.
+
+    Cost: two passes over the uids and one over the embeddings draw the sample, which is set aside in one file a shard,
+    ``2 dim`` bytes a sample, until the job ends. Each round reads it once and merges ``8 k dim`` bytes, in blocks of
+    4,096 clusters; a round after the end reads nothing. Memory of a worker: a shard's rows, the centroids twice, the
+    sums once; of the one that draws the start: 8 rows a cluster, at least 20,000, as float16 and float64.
+
+    Attributes:
+      settings: column, number of clusters and where to write.
+      stamp: of the fit, noted in ``fit.json``.
+    """
+
+    settings: ClusterSettings
+    stamp: str
+
+    def expand(self, refs: FeatureRefs) -> beam.PCollection[FileRow]:
+        settings = self.settings
+        cut = (
+            refs
+            | "CountHigh" >> beam.Map(count_high, settings)
+            | "AddHigh" >> beam.CombineGlobally(sum)
+            | "SolveHigh" >> beam.Map(solve_high, settings)
+        )
+        cut = (
+            refs
+            | "CountLow" >> beam.Map(count_low, AsSingleton(cut), settings)
+            | "AddLow" >> beam.CombineGlobally(sum)
+            | "SolveLow" >> beam.Map(solve_low, AsSingleton(cut))
+        )
+        drawn = refs | "DrawSample" >> beam.Map(draw_sample, AsSingleton(cut), settings)
+        samples = drawn | "Samples" >> beam.Map(lambda row: row.samples) | "AddSamples" >> beam.CombineGlobally(sum)
+        sampled = (
+            drawn
+            | "Sampled" >> beam.Filter(lambda row: row.samples > 0)
+            | "SampleRefs" >> beam.Map(lambda row: row.ref).with_output_types(FeatureRef)
+            | "Checkpoint" >> beam.Reshuffle()
+        )
+        parts = drawn | "GatherSeeds" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+        fit = parts | "Start" >> beam.Map(start, settings)
+        for turn in range(settings.rounds):
+            merged = (
+                sampled
+                | f"Assign{turn}" >> beam.FlatMap(summarise, AsSingleton(fit), settings)
+                | f"Sum{turn}" >> beam.CombinePerKey(MergeSumsFn(min(settings.k, _BLOCK)))
+            )
+            fit = fit | f"Move{turn}" >> beam.Map(solve, AsIter(merged), settings)
+        return fit | "Publish" >> beam.FlatMap(publish, AsSingleton(cut), AsSingleton(samples), self.stamp, settings)
+
+
+def publish_given(settings: ClusterSettings) -> FileRow:
+    """Writes given centroids, on the grid, beside what is assigned to them.
+
+    Raises:
+      InputError: the file changed since it was looked at.
+    """
+    uri, digest = settings.given
+    data = storage.read_bytes(storage.fetch(uri))
+    if stamps.sha256(data) != digest:
+        raise InputError(f"--centroids {uri} changed while the job ran; run it again")
+    vectors = kmeans.on_grid(centroids.read_vectors(storage.fetch(uri), uri, "--centroids"))
+    return settings.write(centroids.to_file(vectors, settings.made_by()), "centroids.safetensors")

@@ -1,0 +1,99 @@
+"""Files of vectors: centroids, and the embeddings of target images, as numpy, safetensors or torch store them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from transforms.lib import stamps
+from transforms.lib.errors import InputError
+from transforms.lib.kmeans import Vectors
+
+TENSOR = "centroids"
+
+
+def to_file(centroids: Vectors, facts: Mapping[str, Any]) -> bytes:
+    """Returns a safetensors file: the tensor ``centroids``, float32 ``[k, dim]``, and facts as JSON (``winnow``)."""
+    tensors = {TENSOR: np.ascontiguousarray(centroids, np.float32)}
+    return bytes(save(tensors, {"winnow": stamps.canonical(dict(facts))}))
+
+
+def read_vectors(path: str, uri: str, what: str) -> NDArray[Any]:
+    """Opens a matrix; ``.npy`` is mapped into memory, not read. Nothing is unpickled.
+
+    Args:
+      path: local file: ``.npy``, ``.safetensors`` or ``.pt``, each with one tensor, as DataComp publishes it.
+      uri: its address.
+      what: the flag or parameter that names it, for messages.
+
+    Returns:
+      float ``[n, dim]``, ``n >= 1``.
+
+    Raises:
+      InputError: there is no such file, or it holds something else.
+    """
+    found = _array(path, uri, what)
+    if found.ndim != 2 or found.dtype.kind != "f" or not len(found):
+        raise InputError(f"{what} {uri} holds {found.dtype} {list(found.shape)}; it must be float [rows, dimensions]")
+    return found
+
+
+def read_ids(path: str, uri: str, what: str) -> NDArray[np.int64] | None:
+    """Returns the cluster numbers int64 ``[n]`` of a file of whole numbers; None where it holds floats.
+
+    Raises:
+      InputError: as ``read_vectors``.
+    """
+    found = _array(path, uri, what)
+    if found.dtype.kind not in "iu":
+        return None
+    if found.ndim != 1:
+        raise InputError(f"{what} {uri} holds {found.dtype} {list(found.shape)}; cluster numbers must be [n]")
+    return found.astype(np.int64)
+
+
+def _array(path: str, uri: str, what: str) -> NDArray[Any]:
+    if not os.path.isfile(path):
+        raise InputError(f"{what} {uri} does not exist; check the address")
+    try:
+        found = _open(path)
+    except (OSError, ValueError, EOFError, SafetensorError, RuntimeError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{what} {uri} is no .npy, .safetensors or .pt with one tensor: {first}") from None
+    if not isinstance(found, np.ndarray):
+        raise InputError(f"{what} {uri} holds an archive; it must hold one array")
+    return found
+
+
+def _open(path: str) -> Any:
+    if path.endswith(".safetensors"):
+        tensors = list(load_file(path).values())
+        if len(tensors) != 1:
+            raise ValueError(f"{len(tensors)} tensors")
+        return tensors[0]
+    if path.endswith(".pt"):
+        import torch
+
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(loaded, torch.Tensor):
+            raise ValueError(f"a {type(loaded).__name__}")
+        return loaded.numpy()
+    return np.load(path, "r", allow_pickle=False)
+
+
+def facts_of(path: str) -> dict[str, Any]:
+    """Returns the facts of a file that ``to_file`` made; empty for any other."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return dict(json.loads((file.metadata() or {}).get("winnow", "{}")))
+    except (OSError, SafetensorError, ValueError):
+        return {}
