@@ -270,6 +270,126 @@ class ImportConfig(Config):
         return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScoreFlytConfig(Config):
+    """Flags of ``score-flyt``."""
+
+    head: str = flag("", "folder that `train-flyt` wrote: local, gs:// or s3:// (required)")
+    column_set: str = flag("", "embeddings that the head reads; default: the column set it was trained on")
+    name: str = flag("flyt", "column set to write; its column is `score`")
+    threads: int = flag(0, "threads of torch; 0 = all cores", operational=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.head:
+            found.append("--head is missing; name the folder that `train-flyt` wrote")
+        if self.threads < 0:
+            found.append(f"--threads must be at least 0, got {self.threads}")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetaConfig(Config):
+    """Flags that ``train-mix`` and ``train-flyt`` share; the defaults are the paper's."""
+
+    output: str = flag(
+        "", "folder for what is trained, with checkpoints; local; continued when it is half done (required)"
+    )
+    pool: str = flag("", "scored pool to learn from: the --output of `winnow score` (required)")
+    column_set: str = flag("", "embeddings of the reference model; default: the only ones that the pool has")
+    downstream: tuple[str, ...] = flag(
+        (),
+        "labelled pictures that the reference is to get right: a folder with a folder for each class, or shards with a "
+        ".cls member (globs as for score); may be repeated (required)",
+    )
+    label_field: str = flag("", "json field with the label, text or number; default: the .cls member")
+    class_names: str = flag("", "file with the name of a class a line, in order of number; default: labels are names")
+    prompts: str = flag("", "file with a prompt a line, {} for the class; default: CLIP's 80 for ImageNet")
+    train_towers: bool = flag(
+        False,
+        "true: the reference is the whole network, trained on the shards' images; false: two linear maps over frozen "
+        "embeddings",
+    )
+    seed: int = flag(0, "of every draw; equal seeds give equal weights")
+    steps: int = flag(5000, "virtual steps of the reference, each with one step of the scorer")
+    warmup: int = flag(100, "steps that lead up to the full learning rates, which then fall along a cosine")
+    batch_size: int = flag(4096, "samples of the pool a step")
+    downstream_batch_size: int = flag(3072, "labelled pictures a step")
+    learning_rate: float = flag(5e-5, "of the reference")
+    scoring_learning_rate: float = flag(1e-3, "of the scorer")
+    weight_decay: float = flag(0.2, "of the matrices of both")
+    scoring_eps: float = flag(1e-6, "of the scorer's AdamW; gradients far below it hardly move the scorer")
+    reference_start: str = flag(
+        "model", "where the reference starts: model (its own weights, as in the paper) or random (small pools)"
+    )
+    restart_every: int = flag(
+        0, "steps after which the reference starts anew, so that a small pool is not learnt by heart; 0 = never"
+    )
+    update_reference: bool = flag(True, "false: every virtual step starts where the reference started")
+    shards_at_once: int = flag(8, "shards in memory, whose samples are mixed with one another")
+    part_size: int = flag(64, "samples a forward pass of the towers takes, with --train_towers true")
+    checkpoint_every: int = flag(100, "steps between checkpoints", operational=True)
+    device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error")
+    threads: int = flag(0, "threads of torch; 0 = all cores", operational=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        for name in ("pool", "downstream"):
+            if not getattr(self, name):
+                found.append(f"--{name} is missing; --help says what it is")
+        if "://" in self.output:
+            found.append(f"--output {self.output} must be local; copy the folder when it is done")
+        counts = ("steps", "batch_size", "downstream_batch_size", "shards_at_once", "part_size", "checkpoint_every")
+        for name, least in [
+            *((name, 1) for name in counts),
+            *((name, 0) for name in ("warmup", "threads", "seed", "restart_every")),
+        ]:
+            if getattr(self, name) < least:
+                found.append(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("learning_rate", "scoring_learning_rate", "scoring_eps"):
+            if not 0 < getattr(self, name) < float("inf"):
+                found.append(f"--{name} must be above 0, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < float("inf"):
+            found.append(f"--weight_decay must be at least 0, got {self.weight_decay}")
+        if self.reference_start not in ("model", "random"):
+            found.append(f"--reference_start must be model or random, got {self.reference_start!r}")
+        if self.reference_start == "random" and self.train_towers:
+            found.append("--reference_start random needs --train_towers false; towers from nothing take a large pool")
+        if self.warmup >= self.steps > 0:
+            found.append(f"--warmup must be less than --steps {self.steps}, got {self.warmup}")
+        if self.device not in ("cpu", "cuda"):
+            found.append(f"--device must be cpu or cuda, got {self.device!r}")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainMixConfig(MetaConfig):
+    """Flags of ``train-mix``."""
+
+    score: tuple[str, ...] = flag((), "column to mix, SET.COLUMN; may be repeated (required)")
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.score:
+            found.append("--score is missing; name the columns to mix, for example --score tinyclip.score")
+        twice = sorted({name for name in self.score if self.score.count(name) > 1})
+        return found + [f"--score {name} is given twice" for name in twice]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainFlytConfig(MetaConfig):
+    """Flags of ``train-flyt``."""
+
+    hidden_mod: int = flag(1, "hidden units of the head over entries of both embeddings")
+    cosine_start: bool = flag(True, "true: the head starts as the cosine and a little noise; false: at random")
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.hidden_mod < 1:
+            found.append(f"--hidden_mod must be at least 1, got {self.hidden_mod}")
+        return found
+
+
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 
 JOBS: dict[str, tuple[type[Config], str]] = {
@@ -285,6 +405,9 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
+    "train-mix": (TrainMixConfig, "learn the weights of a mix of scores (M-FLYT)"),
+    "train-flyt": (TrainFlytConfig, "learn a scoring head on embeddings (FLYT)"),
+    "score-flyt": (ScoreFlytConfig, "add the scores of a FLYT head, from saved embeddings"),
 }
 
-LOCAL_JOBS = ("verify",)  # jobs without a Dataflow template
+LOCAL_JOBS = ("verify", "train-mix", "train-flyt")  # jobs without a Dataflow template

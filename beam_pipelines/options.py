@@ -26,6 +26,9 @@ EXAMPLES = {
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
+    "train-mix": "winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
+    "train-flyt": "winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt",
+    "score-flyt": "winnow score-flyt --output out --head my-flyt",
 }
 
 

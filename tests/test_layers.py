@@ -34,6 +34,9 @@ JOBS = {
     "verify",
     "train_filter",
     "import_scores",
+    "train_mix",
+    "train_flyt",
+    "score_flyt",
     "listing",
 }
 

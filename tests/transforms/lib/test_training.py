@@ -137,7 +137,7 @@ def test_the_first_clause_is_what_the_picture_is_called(caption, clause):
 def test_curves_are_drawn_for_every_epoch():
     import xml.etree.ElementTree as ElementTree
 
-    history = [{"train_loss": 5.0 - n, "held_loss": 5.5 - n, "auc": 0.6 + 0.1 * n} for n in range(3)]
+    history = [{"train_loss": 5.0 - n, "held_loss": 5.5 - n, "auc": 0.6 + 0.1 * n, "epoch": n} for n in range(3)]
     svg = ElementTree.fromstring(curves.draw(history, 2))
     lines = [line.get("points").split() for line in svg.iter("{http://www.w3.org/2000/svg}polyline")]
     assert [len(points) for points in lines] == [3, 3, 3]

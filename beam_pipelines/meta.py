@@ -1,0 +1,266 @@
+"""What ``train-mix`` and ``train-flyt`` share: find the pool and the labelled pictures, train, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from beam_pipelines import options, planning, workspace
+from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
+from beam_pipelines.planning import Problems
+from transforms import manifest, storage
+from transforms import shards as pools
+from transforms.lib import clip, columns, curves, flytdata, flytref, flytrun, labelled, modelspec, stamps, tarshard
+from transforms.lib.errors import ConfigError
+from transforms.poolbatches import PoolBatches, Rows, Survey
+from transforms.rows import FeatureRef, Shard
+from transforms.store import Store
+
+VERSION = 1  # raise when the same run would give other weights
+
+
+class Found(NamedTuple):
+    """What a request is about, once nothing is wrong with it.
+
+    Attributes:
+      refs: the shards of the pool.
+      where: ``image``, ``text`` and every score -> (column set, column).
+      scores: the names of the scores among them.
+      spec: the model that made the embeddings.
+      shards: of the labelled pool; empty when it is a folder.
+      names: of the classes, None when labels are names.
+      templates: of the prompts.
+    """
+
+    refs: list[FeatureRef]
+    where: dict[str, tuple[str, str]]
+    scores: list[str]
+    spec: modelspec.ModelSpec
+    shards: list[Shard]
+    names: list[str] | None
+    templates: list[str]
+
+
+class Scorer(NamedTuple):
+    """What is trained.
+
+    Attributes:
+      start: its parameters.
+      score: as in ``flytrun.advance``.
+      see: a batch of the pool -> what ``score`` reads of it, as an array.
+    """
+
+    start: dict[str, Any]
+    score: flytrun.Score
+    see: Callable[[Rows, Survey], Any]
+
+
+class Trained(NamedTuple):
+    """What came out."""
+
+    params: dict[str, Any]
+    survey: Survey
+    figures: dict[str, Any]
+
+
+def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) -> Found | None:
+    """Finds the pool's columns, the model behind them, the labelled pictures and the prompts; notes what is wrong."""
+    folder = Path(config.output)
+    ours = (folder / flytrun.CHECKPOINT).is_file()
+    if config.output and folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        problems.append(f"--output {config.output} exists and holds no run of this job; name a new folder")
+    refs = problems.collect(workspace.read_pool, config.pool) if config.pool else None
+    sets = problems.collect(workspace.stored_sets, config.pool, refs) if refs else None
+    where = problems.collect(columns.resolve, scores, sets) if sets else None
+    source = _embeddings(config, problems, sets) if sets else ""
+    spec = _spec(config, problems, source) if source else None
+    names = problems.collect(labelled.read_lines, config.class_names, "--class_names") if config.class_names else None
+    templates = problems.collect(labelled.templates, config.prompts)
+    shards = _labelled_shards(config, problems)
+    if config.device == "cuda":
+        problems.collect(clip.check_device, config.device)
+    if problems or refs is None or where is None or spec is None or templates is None:
+        return None
+    where |= {"image": (source, "image"), "text": (source, "text")}
+    if config.train_towers:
+        where["caption"] = (columns.INDEX, "caption")
+    return Found(refs, where, list(scores), spec, shards, names, templates)
+
+
+def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str]]) -> str:
+    having = [name for name in sets if "image" in sets[name]]
+    if config.column_set in having or (not config.column_set and len(having) == 1):
+        return config.column_set or having[0]
+    told = f"--column_set {config.column_set}: no such embeddings" if config.column_set else "--column_set is missing"
+    problems.append(f"{told}; there are {', '.join(having) or 'none'}; `winnow score` adds them")
+    return ""
+
+
+def _spec(config: MetaConfig, problems: Problems, source: str) -> modelspec.ModelSpec | None:
+    made_by = manifest.read(config.pool).get("score", {}).get("stamps", {}).get("models", {}).get(source)
+    if made_by is not None:
+        return modelspec.ModelSpec(**made_by)
+    problems.append(
+        f"--column_set {source}: the manifest of --pool {config.pool} does not say which model made it; run "
+        "`winnow score` there again with every --model in one command (what is done is skipped)"
+    )
+    return None
+
+
+def _labelled_shards(config: MetaConfig, problems: Problems) -> list[Shard]:
+    folders = [text for text in config.downstream if os.path.isdir(text)]
+    if len(folders) == len(config.downstream):
+        return []
+    if folders:
+        problems.append(f"--downstream {folders[0]} is a folder and others are shards; give one kind")
+        return []
+    return problems.collect(pools.find_shards, config.downstream) or []
+
+
+def _read_labelled(config: MetaConfig, found: Found) -> labelled.Labelled:
+    def pictures() -> Iterator[labelled.Picture]:
+        for folder in () if found.shards else config.downstream:
+            yield from labelled.from_folder(Path(folder))
+        for shard in found.shards:
+            with storage.open_read(shard.uri) as file:
+                samples = tarshard.read_samples(tarshard.open_tar(file, shard.uri))
+                yield from labelled.from_samples(samples, config.label_field)
+
+    return labelled.gather(pictures(), found.names, ordered=not found.shards)
+
+
+def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
+    """Trains, or continues, to the last step.
+
+    Raises:
+      ConfigError: the data cannot be trained on, or the folder holds another run.
+    """
+    import torch
+
+    torch.set_num_threads(config.threads or clip.cpu_count())
+    clip.keep_freed_memory()
+    pool = PoolBatches(
+        Store(config.pool), found.refs, found.where, config.batch_size, config.shards_at_once, config.seed,
+        config.train_towers,
+    )  # fmt: skip
+    survey = pool.survey(found.scores)
+    pictures = _read_labelled(config, found)
+    stamp = stamps.stamp(
+        version=VERSION, kind=type(config).__name__, configuration=config.recorded(), pool=survey.stamp,
+        model=found.spec.weights_sha256, classes=pictures.names, templates=found.templates, labels=pictures.labels,
+        pictures=hashlib.sha256(b"".join(hashlib.sha256(image).digest() for image in pictures.images)).hexdigest(),
+    )  # fmt: skip
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier = flytrun.stamp_of(folder)
+    if earlier not in (None, stamp):
+        raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
+    told = f"{sum(survey.counts.values())} samples of the pool, {len(pictures.labels)} labelled pictures"
+    print(f"{told}, {len(pictures.names)} classes", file=sys.stderr)
+    feed = _feed(config, found, pictures)
+
+    def start(restart: int) -> dict[str, Any]:
+        return {name: value.to(config.device) for name, value in feed.reference.start(restart).items()}
+
+    state = flytrun.begin(start(0), {name: value.to(config.device) for name, value in scorer.start.items()})
+    if earlier is not None:
+        state = flytrun.load(folder, config.device)
+        print(f"continuing at step {state.step} of {config.steps}", file=sys.stderr)
+    else:
+        (folder / flytrun.METRICS).write_text("")
+        flytrun.save(state, folder, stamp)
+    names = {field.name for field in dataclasses.fields(flytrun.RunSettings)}
+    settings = flytrun.RunSettings(**{name: getattr(config, name) for name in names})
+    batches = _batches(config, pool, survey, feed, scorer, state.step)
+    state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
+    return Trained(state.scorer, survey, _finish(folder, len(pictures.labels), len(pictures.names)))
+
+
+def _feed(config: MetaConfig, found: Found, pictures: labelled.Labelled) -> flytdata.Frozen | flytdata.Whole:
+    model = clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
+    draws = flytdata.Draws(config.seed, config.downstream_batch_size)
+    if not config.train_towers:
+        seed = config.seed if config.reference_start == "random" else None
+        return flytdata.freeze(model, pictures, found.templates, draws, config.device, seed)
+    reference = flytref.Towers(model.network, config.part_size)
+    threads = ThreadPoolExecutor(clip.cpu_count(), "winnow-decode")
+    return flytdata.Whole(reference, model, pictures, found.templates, draws, threads, config.device)
+
+
+def _batches(
+    config: MetaConfig, pool: PoolBatches, survey: Survey, feed: flytdata.Feed, scorer: Scorer, first: int
+) -> Iterator[flytrun.Batch]:
+    import torch
+
+    for step, rows in enumerate(pool.batches(survey, first), first):
+        arrays = rows.arrays
+        captions = arrays["caption"].tolist() if config.train_towers else []
+        sides = feed.upstream(arrays["image"], arrays["text"], rows.images, captions)
+        seen = torch.from_numpy(scorer.see(rows, survey)).to(config.device)
+        yield flytrun.Batch(seen, sides, feed.downstream(step))
+
+
+def _tell(steps: int) -> Callable[[dict[str, Any]], None]:
+    def told(figures: dict[str, Any]) -> None:
+        if (figures["step"] + 1) % max(1, steps // 10) == 0 and not figures["skipped"]:
+            shown = ", ".join(f"{name} {figures[name]:.4f}" for name in ("up_loss", "down_loss", "down_accuracy"))
+            print(f"step {figures['step'] + 1} of {steps}: {shown}", file=sys.stderr)
+
+    return told
+
+
+def _finish(folder: Path, pictures: int, classes: int) -> dict[str, Any]:
+    """Draws the curves; returns the figures of the last tenth of the run."""
+    history = [json.loads(line) for line in (folder / flytrun.METRICS).read_text().splitlines()]
+    points = flytrun.smoothed(history)
+    if points:
+        drawn = curves.draw(
+            points, len(points) - 1, left=("up_loss", "down_loss"), right=("down_accuracy", "effective"),
+            right_from=0.0, along="step",
+        )  # fmt: skip
+        (folder / "curves.svg").write_text(drawn)
+    last = flytrun.smoothed(history[-max(1, len(history) // 10) :], 1)
+    figures = {name: round(value, 6) for name, value in (last[0] if last else {}).items() if name != "step"}
+    skipped = sum(row["skipped"] for row in history)
+    return {**figures, "steps": len(history), "skipped": skipped, "labelled": pictures, "classes": classes}
+
+
+def main(
+    job: str,
+    argv: Sequence[str] | None,
+    plan: Callable[[Any, Problems], Found | None],
+    work: Callable[[Any, Found], dict[str, Any]],
+) -> int:
+    """Runs a training job from argv to exit code.
+
+    Args:
+      job: its name.
+      argv: the flags; those of the process when None.
+      plan: finds out what there is to do, or notes problems and returns None.
+      work: does it, and returns what to print.
+
+    Returns:
+      0 done, 2 the request is wrong.
+    """
+    parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
+    problems = Problems([*parsed.problems, *(f"{text} is unknown" for text in parsed.beam_args)])
+    config = parsed.config
+    assert isinstance(config, TrainMixConfig | TrainFlytConfig)
+    found = problems.collect(plan, config, problems)
+    if not problems and found is not None and not parsed.dry_run:
+        result = problems.collect(work, config, found)
+        if result is not None:
+            print(json.dumps({"job": job, "output": config.output, **result}, sort_keys=True))
+    for line in problems:
+        print(f"winnow {job}: {line}", file=sys.stderr)
+    if parsed.dry_run and found is not None and not problems:
+        shown = {"configuration": config.recorded(), "shards": len(found.refs), "model": dataclasses.asdict(found.spec)}
+        print(json.dumps({**shown, "version": planning.version()}, indent=1))
+    return ConfigError.exit_code if problems else 0

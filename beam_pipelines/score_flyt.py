@@ -1,0 +1,95 @@
+"""Score a pool with a FLYT head: from the embeddings in the column store to one score more; no image is read.
+
+winnow score-flyt --output out --head my-flyt
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from beam_pipelines import driver, planning, workspace
+from beam_pipelines.config import ScoreFlytConfig
+from transforms import manifest, storage
+from transforms.headscore import HeadSettings, ScoreByHead, is_done
+from transforms.lib import columns, flythead, modelspec
+from transforms.manifest import MakeSection, WriteManifest
+from transforms.rows import FeatureRef
+from transforms.store import Store
+
+
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: HeadSettings, facts: dict[str, Any]) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing."""
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    files = shards | "Score" >> ScoreByHead(settings) | "Files" >> beam.Map(lambda row: row.file)
+    section = files | "Manifest" >> MakeSection(f"score-flyt.{settings.name}", facts)
+    section | "WriteManifest" >> WriteManifest(settings.root)
+
+
+def find_head(
+    config: ScoreFlytConfig, problems: planning.Problems, sets: dict[str, list[str]], shard: str
+) -> HeadSettings | None:
+    """Returns what to do, after checking that the head and the embeddings (of one shard) belong together."""
+    store = Store(config.output)
+    folder = Path(storage.fetch(config.head))
+    head = problems.collect(flythead.read_config, folder, config.head)
+    if not re.fullmatch(r"[a-z0-9_]+", config.name) or config.name in (columns.INDEX, "decisions"):
+        problems.append(f"--name {config.name!r} must be lower-case letters, digits and _, not index or decisions")
+    if head is None:
+        return None
+    problems.collect(flythead.load, folder, config.head)
+    source = config.column_set or head.column_set
+    if config.name in sets and "image" in sets[config.name]:
+        problems.append(f"--name {config.name} is a model's column set; write another")
+    if "image" not in sets.get(source, []):
+        having = ", ".join(name for name in sets if "image" in sets[name]) or "none"
+        problems.append(
+            f"--column_set {source}: there are no such embeddings; there are {having}; `winnow score` adds them"
+        )
+        return None
+    made_by = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {}).get(source)
+    known = head.embeddings.get("weights_sha256")
+    if made_by and known and made_by["weights_sha256"] != known:
+        problems.append(
+            f"--column_set {source} was made by weights {made_by['weights_sha256'][:12]}, the head was trained on "
+            f"those of {known[:12]}; score the pool with that model"
+        )
+    width = store.schema(source, shard).field("image").type.list_size
+    if width != head.dim:
+        problems.append(f"--head {config.head} reads embeddings of {head.dim} dimensions, {source} has {width}")
+    digest = modelspec.sha256_of(os.path.join(folder, flythead.WEIGHTS))
+    return HeadSettings(config.output, config.head, digest, source, config.name, config.threads)
+
+
+def plan(config: ScoreFlytConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out which shards there are and whether the head fits them."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    settings = find_head(config, problems, sets, refs[0].name) if config.head and sets and refs else None
+    record = problems.collect(workspace.check_output, config, "score-flyt") if refs else None
+    if problems or refs is None or settings is None or record is None:
+        return None
+    head = {"weights_sha256": settings.weights_sha256, "source": settings.source}
+    facts = {"configuration": config.recorded(), "head": head, "version": planning.version()}
+    todo = sum(not is_done(settings, ref.name) for ref in refs)
+    return driver.Work(
+        {"shards": len(refs), "to_score": todo, "done": len(refs) - todo, "column": f"{settings.name}.score"},
+        lambda: workspace.write_run(config.output, record),
+        lambda pipeline: build(pipeline, refs, settings, facts),
+        lambda: (f"{len(refs)} shards have {settings.name}.score", {"shards": len(refs)}),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("score-flyt", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Learn the weights of a mix of scores by what it teaches a reference model (M-FLYT); plain torch, no Beam inside.
+
+winnow train-mix --pool out --output my-mix --downstream labelled --score tinyclip.score --score other.score
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from beam_pipelines import meta
+from beam_pipelines.config import TrainMixConfig
+from beam_pipelines.planning import Problems
+
+
+def plan(config: TrainMixConfig, problems: Problems) -> meta.Found | None:
+    """Finds out what there is to learn from."""
+    return meta.check(config, problems, sorted(config.score))
+
+
+def work(config: TrainMixConfig, found: meta.Found) -> dict[str, Any]:
+    """Trains the mix and writes it; returns the weights and the run's figures."""
+    from transforms.lib import mixfit
+
+    scorer = meta.Scorer(
+        mixfit.start(len(found.scores)),
+        mixfit.apply,
+        lambda rows, survey: mixfit.standardised(rows.arrays, survey.mean, survey.std),
+    )
+    trained = meta.train(config, found, scorer)
+    survey = trained.survey
+    weights = mixfit.save(Path(config.output), found.scores, trained.params, survey.mean, survey.std)
+    return {**trained.figures, "weights": {name: round(value, 6) for name, value in weights.items()}}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
+    return meta.main("train-mix", argv, plan, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""``train-mix`` and ``train-flyt`` as commands, on a pool of small pictures and a real, tiny network."""
+
+import io
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from tests.beam_pipelines.files import digests
+from tests.conftest import make_pool, picture
+from transforms.lib import columns, flythead, flytrun, metagrad
+from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
+
+
+def coloured(colour, seed):
+    random = np.random.default_rng(seed)
+    pixels = np.clip(np.array(colour) + random.integers(-30, 30, (40, 40, 3)), 0, 255).astype(np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "PNG")
+    return sink.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, colour in COLOURS.items():
+        (tmp_path / "labelled" / name).mkdir(parents=True)
+        for seed in range(4):
+            (tmp_path / "labelled" / name / f"{seed}.png").write_bytes(coloured(colour, seed))
+    (tmp_path / "labelled/red/broken.png").write_bytes(b"no picture")
+    return tmp_path / "labelled"
+
+
+@pytest.fixture
+def scored(winnow, tiny_network, tmp_path):
+    pool = make_pool(tmp_path / "pool", faults=True)
+    out = tmp_path / "scored"
+    code, _, stderr = winnow("score", "--input", f"{pool}/*.tar", "--output", out, "--model", f"m={tiny_network}")
+    assert code == 0, stderr
+    return out
+
+
+SMALL = ["--steps", "8", "--warmup", "2", "--batch_size", "12", "--downstream_batch_size", "6", "--shards_at_once", "2",
+         "--checkpoint_every", "3"]  # fmt: skip
+
+
+def history(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_head_is_trained_and_scores_the_pool(winnow, scored, folder, tmp_path):
+    out = tmp_path / "flyt"
+    code, stdout, stderr = winnow("train-flyt", "--pool", scored, "--output", out, "--downstream", folder, *SMALL)
+    assert code == 0, stderr
+    result = json.loads(stdout)
+    assert (result["steps"], result["skipped"], result["labelled"], result["classes"]) == (8, 0, 12, 3)
+    rows = history(out)
+    assert [row["step"] for row in rows] == list(range(8))
+    assert all(0 < row["effective"] <= 1 for row in rows)
+    assert (out / "curves.svg").read_text().count("<polyline") == 4
+    config = flythead.read_config(out, "x")
+    assert (config.dim, config.column_set, config.embeddings["name"]) == (16, "m", "m")
+    code, _, stderr = winnow("score-flyt", "--output", scored, "--head", out)
+    assert code == 0, stderr
+    assert np.isfinite(pq.read_table(scored / "columns/flyt/00000.parquet")["score"].to_numpy()).all()
+
+
+def test_a_mix_is_trained_and_written_as_a_step(winnow, scored, folder, tmp_path):
+    out, head = tmp_path / "mix", tmp_path / "head"
+    assert winnow("train-flyt", "--pool", scored, "--output", head, "--downstream", folder, *SMALL)[0] == 0
+    assert winnow("score-flyt", "--output", scored, "--head", head)[0] == 0
+    flags = ["--score", "m.score", "--score", "flyt.score", "--scoring_learning_rate", "0.1"]
+    code, stdout, stderr = winnow(
+        "train-mix", "--pool", scored, "--output", out, "--downstream", folder, *flags, *SMALL
+    )
+    assert code == 0, stderr
+    weights = json.loads(stdout)["weights"]
+    assert list(weights) == ["flyt.score", "m.score"]
+    step = yaml.safe_load((out / "mix.yaml").read_text())["mix"]
+    assert step["standardise"] is True
+    assert step["weights"] == pytest.approx(weights, abs=1e-5)
+    facts = json.loads((out / "mix.json").read_text())
+    for name in weights:
+        owner, column = name.split(".")
+        found = np.concatenate([
+            pq.read_table(path)[column].to_numpy() for path in sorted((scored / f"columns/{owner}").glob("*.parquet"))
+        ]).astype(np.float64)  # fmt: skip
+        found = found[np.isfinite(found)]
+        assert facts["mean"][name] == pytest.approx(found.mean(), rel=1e-9)
+        assert facts["std"][name] == pytest.approx(found.std(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("job", "more"),
+    [
+        ("train-flyt", []),
+        ("train-mix", ["--score", "m.score"]),
+        ("train-mix", ["--score", "m.score", "--reference_start", "random", "--restart_every", "2"]),
+    ],
+)
+def test_a_run_that_was_killed_continues_to_the_same_bytes(winnow, scored, folder, tmp_path, monkeypatch, job, more):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, *more]
+    assert winnow(job, "--output", tmp_path / "whole", *flags)[0] == 0
+    calls = []
+
+    def killed(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return meta_step(*args, **kwargs)
+
+    meta_step = metagrad.meta_step
+    monkeypatch.setattr(metagrad, "meta_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        winnow(job, "--output", tmp_path / "parts", *flags)
+    assert len(history(tmp_path / "parts")) == 5
+    code, _, stderr = winnow(job, "--output", tmp_path / "parts", *flags)
+    assert code == 0, stderr
+    assert "continuing at step 3 of 8" in stderr
+    assert len(calls) == 6 + 5
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+    assert winnow(job, "--output", tmp_path / "parts", *flags)[0] == 0
+    assert len(calls) == 6 + 5
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+    code, _, stderr = winnow(job, "--output", tmp_path / "parts", *flags, "--seed", "1")
+    assert code == 2
+    assert "name a new folder" in stderr
+
+
+def test_other_seeds_give_other_weights(winnow, scored, folder, tmp_path):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--score", "m.score"]
+    for seed in (0, 1):
+        assert winnow("train-mix", "--output", tmp_path / str(seed), "--seed", seed, *flags)[0] == 0
+    assert history(tmp_path / "0") != history(tmp_path / "1")
+
+
+def test_whole_towers_are_the_reference(winnow, scored, folder, tmp_path, tiny_network):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--train_towers", "true", "--part_size", "5"]
+    code, _, stderr = winnow("train-flyt", "--output", tmp_path / "flyt", "--learning_rate", "1e-3", *flags)
+    assert code == 0, stderr
+    state = flytrun.load(tmp_path / "flyt")
+    from safetensors.torch import load_file
+
+    before = load_file(tiny_network / "open_clip_model.safetensors")
+    assert not (state.reference["visual.conv1.weight"] == before["visual.conv1.weight"]).all()
+    assert all(row["skipped"] == 0 for row in history(tmp_path / "flyt"))
+    flags[flags.index("true")] = "false"
+    assert winnow("train-flyt", "--output", tmp_path / "frozen", *flags)[0] == 0
+    first = [history(tmp_path / name)[0] for name in ("flyt", "frozen")]
+    assert first[0]["up_loss"] == pytest.approx(first[1]["up_loss"], abs=2e-3)  # float16 embeddings against images
+
+
+def write_shard(path, samples):
+    tar = b"".join(
+        write_member(f"{number:05d}.{extension}", data)
+        for number, members in enumerate(samples)
+        for extension, data in members.items()
+    )
+    path.write_bytes(tar + END_OF_ARCHIVE)
+
+
+def test_labels_are_read_from_shards_and_folders_alike(winnow, scored, folder, tmp_path):
+    order = sorted(COLOURS)
+    samples = [
+        {"png": (folder / name / f"{seed}.png").read_bytes(), "cls": str(number).encode(),
+         "json": json.dumps({"kind": name, "n": number}).encode()}
+        for number, name in enumerate(order) for seed in range(4)
+    ]  # fmt: skip
+    samples += [{"png": b"broken", "cls": b"1"}, {"png": picture(1)}, {"txt": b"x", "cls": b"0"}]
+    write_shard(tmp_path / "labels.tar", samples)
+    (tmp_path / "names.txt").write_text("\n".join(order) + "\n")
+    shards = ["--downstream", tmp_path / "labels.tar"]
+    named = ["--class_names", tmp_path / "names.txt"]
+    ways = {
+        "folder": ["--downstream", folder],
+        "cls": [*shards, *named],
+        "json": [*shards, "--label_field", "kind"],
+        "number": [*shards, "--label_field", "n", *named],
+        "folders": ["--downstream", folder, *named],
+    }
+    for way, flags in ways.items():
+        code, stdout, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / way, *flags, *SMALL)
+        assert code == 0, stderr
+        assert json.loads(stdout)["labelled"] == 12
+    weights = {(tmp_path / way / flythead.WEIGHTS).read_bytes() for way in ways}
+    assert len(weights) == 1
+
+
+def test_every_problem_is_told_at_once(winnow, scored, folder, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/x").write_text("")
+    (tmp_path / "prompts.txt").write_text("a photo\n")
+    code, _, stderr = winnow(
+        "train-mix", "--pool", scored, "--output", tmp_path / "full", "--downstream", tmp_path / "none.tar",
+        "--score", "m.scor", "--column_set", "vit", "--class_names", tmp_path / "no.txt",
+        "--prompts", tmp_path / "prompts.txt", "--steps", "0", "--learning_rate", "nan", "--weight_decay", "-1",
+        "--device", "tpu", "--reference_start", "mind", "--runner", "DirectRunner",
+    )  # fmt: skip
+    assert code == 2
+    for expected in ("holds no run of this job", "matches no file", "did you mean m.score", "--column_set vit",
+                     "--class_names", "no {} for the class", "--steps must be", "--learning_rate", "--weight_decay",
+                     "--device must be", "--reference_start must be", "--runner is unknown"):  # fmt: skip
+        assert expected in stderr
+    code, _, stderr = winnow("train-mix")
+    assert code == 2
+    for flag in ("--pool", "--output", "--downstream", "--score"):
+        assert f"{flag} is missing" in stderr
+
+
+def test_labels_that_cannot_be_used_are_named(winnow, scored, folder, tmp_path):
+    write_shard(tmp_path / "numbers.tar", [{"png": picture(n), "cls": str(n).encode()} for n in range(4)])
+    write_shard(tmp_path / "one.tar", [{"png": picture(n), "cls": b"dog"} for n in range(4)])
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    for flags, expected in (
+        (["--downstream", tmp_path / "numbers.tar"], "name the classes by --class_names"),
+        (["--downstream", tmp_path / "numbers.tar", "--class_names", tmp_path / "names.txt"], "2 labels are none"),
+        (["--downstream", tmp_path / "one.tar"], "4 pictures with a label, of 1 classes"),
+        (["--downstream", folder, "--class_names", tmp_path / "names.txt"], "1 labels are none"),
+        (["--downstream", folder, "--downstream", tmp_path / "one.tar"], "give one kind"),
+    ):
+        code, _, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / "out", *flags, *SMALL)
+        assert code == 2
+        assert expected in stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_says_nothing_is_refused(winnow, scored, folder, tmp_path):
+    for path in sorted((scored / "columns/m").glob("*.parquet")):
+        table = pq.read_table(path, columns=["score"])
+        same = table.set_column(0, "score", [np.ones(len(table), np.float32)])
+        (scored / "columns/flat").mkdir(exist_ok=True)
+        (scored / "columns/flat" / path.name).write_bytes(columns.to_parquet(same, "s"))
+    flags = ["--pool", scored, "--downstream", folder, "--score", "flat.score", "--score", "m.score", *SMALL]
+    code, _, stderr = winnow("train-mix", "--output", tmp_path / "out", *flags)
+    assert code == 2
+    assert "--score flat.score is the same for every sample" in stderr
+
+
+def test_a_dry_run_starts_nothing(winnow, scored, folder, tmp_path):
+    flags = ["--pool", scored, "--downstream", folder, "--dry_run"]
+    code, stdout, stderr = winnow("train-flyt", "--output", tmp_path / "out", *flags)
+    assert code == 0, stderr
+    assert json.loads(stdout)["model"]["name"] == "m"
+    assert not (tmp_path / "out").exists()

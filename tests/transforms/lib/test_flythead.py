@@ -1,0 +1,91 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from transforms.lib import flythead
+from transforms.lib.errors import InputError
+
+
+def unit(random, n, dim):
+    rows = random.normal(size=(n, dim))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+
+
+def draw(config, seed=0, cosine=True):
+    return flythead.start(config, cosine=cosine, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_head_is_the_formula():
+    config = flythead.HeadConfig(dim=4, hidden_mod=2)
+    params = draw(config, cosine=False)
+    random = np.random.default_rng(0)
+    image, text = unit(random, 9, 4), unit(random, 9, 4)
+    x = np.concatenate([image, text], 1).astype(np.float64)
+    p = {name: value.double().numpy() for name, value in params.items()}
+    a, b = (x @ p[f"{w}.weight"].T + p[f"{w}.bias"] for w in ("w1", "w3"))
+    expected = (a / (1 + np.exp(-a)) * b) @ p["w2.weight"][0] + p["w2.bias"]
+    assert p["w1.weight"].shape == (16, 8)
+    np.testing.assert_allclose(flythead.scores(params, image, text), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mod", [1, 3])
+def test_it_starts_as_the_cosine(mod, monkeypatch):
+    random = np.random.default_rng(1)
+    image, text = unit(random, 300, 32), unit(random, 300, 32)
+    cosine = np.einsum("nd,nd->n", image.astype(np.float64), text.astype(np.float64))
+    noisy = flythead.scores(draw(flythead.HeadConfig(32, mod)), image, text)
+    assert 0.95 < np.corrcoef(noisy, cosine)[0, 1] < 0.99999
+    monkeypatch.setattr(flythead, "NOISE", 0.0)
+    np.testing.assert_allclose(flythead.scores(draw(flythead.HeadConfig(32, mod)), image, text), cosine, atol=1e-6)
+
+
+def test_a_row_is_scored_alike_whatever_stands_beside_it(monkeypatch):
+    monkeypatch.setattr(flythead, "BATCH", 16)
+    random = np.random.default_rng(2)
+    image, text = unit(random, 45, 8), unit(random, 45, 8)
+    params = draw(flythead.HeadConfig(8))
+    whole = flythead.scores(params, image, text)
+    for rows in (slice(3, 4), slice(20, 41), slice(0, 0)):
+        np.testing.assert_array_equal(flythead.scores(params, image[rows], text[rows]), whole[rows])
+
+
+def test_its_files_bring_it_back(tmp_path):
+    config = flythead.HeadConfig(6, 1, "m", {"kind": "folder"})
+    params = draw(config)
+    flythead.save(tmp_path, params, config)
+    assert flythead.read_config(tmp_path, "x") == config
+    assert all(torch.equal(value, params[name]) for name, value in flythead.load(tmp_path, "x").items())
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        ("absent", "holds no"),
+        ("json", "flyt_head.json is damaged"),
+        ("field", "flyt_head.json is damaged"),
+        ("size", "not of the sizes"),
+        ("zero", "has dim 0"),
+        ("cut", "flyt_head.safetensors is damaged"),
+        ("name", "not of the sizes"),
+    ],
+)
+def test_a_damaged_head_is_named(tmp_path, damage, expected):
+    config = flythead.HeadConfig(6)
+    flythead.save(tmp_path, draw(config), config)
+    weights, told = tmp_path / flythead.WEIGHTS, tmp_path / flythead.CONFIG
+    if damage == "absent":
+        weights.unlink()
+    elif damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-5])
+    elif damage == "name":
+        save_file({f"{name}x": value for name, value in load_file(weights).items()}, weights)
+    else:
+        values = dataclasses.asdict(config)
+        values |= {"field": {"width": 3}, "size": {"dim": 5}, "zero": {"dim": 0}}.get(damage, {})
+        told.write_text("{" if damage == "json" else json.dumps(values))
+    with pytest.raises(InputError, match=expected):
+        flythead.load(tmp_path, "x")

@@ -1,0 +1,134 @@
+"""Score saved embeddings with a FLYT head: one column set more, and no image is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+
+from transforms import storage
+from transforms.lib import columns, flythead, modelspec, stamps
+from transforms.lib.errors import InputError
+from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.store import Store
+
+if TYPE_CHECKING:
+    from transforms.lib.adamw import Params
+
+HEAD_VERSION = 1  # raise when the same head and embeddings would give another score
+SCHEMA = pa.schema([pa.field("score", pa.float32(), False)])  # NaN for a rejected sample
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadSettings:
+    """Everything a worker needs to know.
+
+    Attributes:
+      root: the output folder.
+      head: folder of the head, local or remote.
+      weights_sha256: of its weights; workers refuse any other.
+      source: column set with the embeddings that the head reads.
+      name: column set to write.
+      threads: of torch; 0 = all cores.
+    """
+
+    root: str
+    head: str
+    weights_sha256: str
+    source: str
+    name: str
+    threads: int = 0
+
+    def stamp(self, store: Store, shard: str) -> str:
+        """Returns the stamp of a shard's scores: of the head and of the embeddings it reads."""
+        source = store.facts(self.source, shard).get("stamp")
+        return stamps.stamp(embeddings=source, head=self.weights_sha256, version=HEAD_VERSION)
+
+
+def is_done(settings: HeadSettings, shard: str) -> bool:
+    """Tells whether a shard has the scores already."""
+    store = Store(settings.root)
+    return store.facts(settings.name, shard).get("stamp") == settings.stamp(store, shard)
+
+
+class HeadScored(NamedTuple):
+    """A shard whose scores are in the store."""
+
+    ref: FeatureRef
+    file: FileRow
+
+
+class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
+    """Scores whole shards; elements are references, as in ``OpenClipShardHandler``."""
+
+    def __init__(self, settings: HeadSettings) -> None:
+        super().__init__(min_batch_size=1, max_batch_size=1)
+        self._settings = settings
+
+    def load_model(self) -> _Head:
+        import torch
+
+        from transforms.lib.clip import cpu_count
+
+        torch.set_num_threads(self._settings.threads or cpu_count())
+        folder = Path(storage.fetch(self._settings.head))
+        digest = modelspec.sha256_of(str(folder / flythead.WEIGHTS))
+        if digest != self._settings.weights_sha256:
+            raise InputError(
+                f"--head: the weights have sha256 {digest} here, {self._settings.weights_sha256} at the start"
+            )
+        return _Head(flythead.load(folder, self._settings.head))
+
+    def run_inference(
+        self, batch: Sequence[FeatureRef], model: _Head, inference_args: Mapping[str, Any] | None = None
+    ) -> list[HeadScored]:
+        return [self._score(ref, model) for ref in batch]
+
+    def get_metrics_namespace(self) -> str:
+        return "score"
+
+    def _score(self, ref: FeatureRef, head: _Head) -> HeadScored:
+        store, settings = Store(self._settings.root), self._settings
+        if is_done(settings, ref.name):
+            Metrics.counter("score", "shards_skipped").inc()
+            return HeadScored(ref, store.row_of(settings.name, ref.name))
+        wanted = {"status": (columns.INDEX, "status"), "image": (settings.source, "image")}
+        found = store.arrays(ref.name, {**wanted, "text": (settings.source, "text")})
+        valid = found["status"] == columns.OK
+        scores = np.full(len(valid), np.nan, np.float32)
+        scores[valid] = flythead.scores(head.params, found["image"][valid], found["text"][valid])
+        table = pa.table({"score": scores}, schema=SCHEMA)
+        Metrics.counter("score", "shards_scored").inc()
+        Metrics.counter("score", "out").inc(int(valid.sum()))
+        return HeadScored(ref, store.write(settings.name, ref.name, table, settings.stamp(store, ref.name)))
+
+
+@dataclasses.dataclass(eq=False)
+class _Head:
+    """The weights; a class of its own, since Beam shares models by weak reference."""
+
+    params: Params
+
+
+@dataclasses.dataclass(eq=False)
+class ScoreByHead(beam.PTransform):
+    """Scores the embeddings of shards; ``FeatureRef`` in, one ``HeadScored`` a shard out.
+
+    Cost: the embeddings are read once, 4 bytes a dimension and sample; nothing but references is shuffled. Memory a
+    thread: the embeddings of one shard.
+
+    Attributes:
+      settings: which head, what it reads, and where to write.
+    """
+
+    settings: HeadSettings
+
+    def expand(self, refs: FeatureRefs) -> beam.PCollection[HeadScored]:
+        return refs | "Infer" >> RunInference(HeadHandler(self.settings)) | "Checkpoint" >> beam.Reshuffle()

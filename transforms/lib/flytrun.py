@@ -1,0 +1,238 @@
+"""FLYT's training loop: one meta-gradient a step, resumable, and equal for equal seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from transforms.lib import adamw, flytref, metagrad
+
+if TYPE_CHECKING:
+    import torch
+
+    from transforms.lib.adamw import Params
+
+SCALE = "downstream_logit_scale"
+CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """How a scorer is trained; the defaults are the paper's (its training script's).
+
+    Attributes:
+      steps: virtual steps in all.
+      warmup: steps that lead up to the peak of both learning rates.
+      learning_rate: peak of the reference's.
+      scoring_learning_rate: peak of the scorer's and of the downstream scale's.
+      weight_decay: of the matrices of both.
+      scoring_eps: of the scorer's AdamW.
+      restart_every: steps after which the reference, and its moments, start anew; 0 for never, as in the paper, whose
+        pool is so large that no sample is seen twice. A pool of a few hundred is learnt by heart in some hundred steps,
+        and then teaches nothing.
+      update_reference: False keeps the reference where it started; its moments advance all the same.
+      checkpoint_every: steps between checkpoints.
+    """
+
+    steps: int = 5000
+    warmup: int = 100
+    learning_rate: float = 5e-5
+    scoring_learning_rate: float = 1e-3
+    weight_decay: float = 0.2
+    scoring_eps: float = 1e-6
+    restart_every: int = 0
+    update_reference: bool = True
+    checkpoint_every: int = 100
+
+
+class Batch(NamedTuple):
+    """One step's data.
+
+    Attributes:
+      seen: what the scorer reads of a batch of the pool; whatever its function takes.
+      upstream: the batch as the reference sees it.
+      downstream: a labelled batch.
+    """
+
+    seen: Any
+    upstream: metagrad.Sides
+    downstream: metagrad.Downstream
+
+
+class State(NamedTuple):
+    """Everything that a step changes.
+
+    Attributes:
+      step: the next one.
+      reference: parameters.
+      reference_moments: of its AdamW.
+      scorer: parameters, and the downstream scale.
+      scorer_moments: of its AdamW.
+    """
+
+    step: int
+    reference: Params
+    reference_moments: adamw.Moments
+    scorer: Params
+    scorer_moments: adamw.Moments
+
+
+Score = Callable[["Params", Any], "torch.Tensor"]
+
+
+def begin(reference: Params, scorer: Params) -> State:
+    """Returns the state before the first step."""
+    import torch
+
+    learned = {**scorer, SCALE: torch.tensor(metagrad.DOWNSTREAM_SCALE).to(reference[metagrad.LOGIT_SCALE])}
+    return State(0, reference, adamw.fresh(reference), learned, adamw.fresh(learned))
+
+
+def advance(state: State, batch: Batch, score: Score, settings: RunSettings) -> tuple[State, dict[str, Any]]:
+    """Takes one step: a virtual step of the reference, and a step of the scorer along the meta-gradient.
+
+    Args:
+      state: before; not changed.
+      batch: of this step.
+      score: (parameters, ``batch.seen``) -> scores ``[batch]``, with a graph.
+      settings: how.
+
+    Returns:
+      the state after, and the step's figures: ``up_loss``, ``down_loss``, ``down_accuracy``, ``effective`` (share of
+      the batch that the weights amount to, by their entropy), and ``skipped`` (1 where something was not finite or a
+      batch was empty, so that nothing but the step counter changed).
+    """
+    import torch
+
+    rates = [
+        adamw.learning_rate_at(state.step, settings.steps, settings.warmup, peak)
+        for peak in (settings.learning_rate, settings.scoring_learning_rate)
+    ]
+    figures: dict[str, Any] = {"step": state.step, "learning_rate": rates[0], "skipped": 1}
+    skipped = state._replace(step=state.step + 1), figures
+    leaves = {name: value.detach().requires_grad_() for name, value in state.scorer.items()}
+    log_weights = score(leaves, batch.seen).log_softmax(0)
+    constants = adamw.AdamW(weight_decay=settings.weight_decay)
+    with flytref.plain_attention():
+        found = metagrad.meta_step(
+            state.reference, state.reference_moments, log_weights, batch.upstream, batch.downstream,
+            state.scorer[SCALE], rates[0], constants,
+        )  # fmt: skip
+    if found is None:
+        return skipped
+    surrogate = (log_weights * found.by_log_weight).sum() + leaves[SCALE] * found.by_scale
+    grads = dict(zip(leaves, torch.autograd.grad(surrogate, list(leaves.values())), strict=True))
+    if not all(bool(torch.isfinite(grad).all()) for grad in grads.values()):
+        return skipped
+    scoring = constants._replace(eps=settings.scoring_eps)
+    scorer, moments = adamw.step(state.scorer, grads, state.scorer_moments, rates[1], scoring)
+    scorer[SCALE] = scorer[SCALE].clamp(*metagrad.LOGIT_SCALE_RANGE)
+    weights = log_weights.detach().exp()
+    effective = float(torch.exp(-(weights * log_weights.detach()).sum())) / len(weights)
+    figures |= {**found.figures, "effective": effective, "skipped": 0}
+    reference = found.params if settings.update_reference else state.reference
+    return State(state.step + 1, reference, found.moments, scorer, moments), figures
+
+
+def run(
+    state: State,
+    start: Callable[[int], Params],
+    batches: Iterator[Batch],
+    score: Score,
+    settings: RunSettings,
+    folder: Path,
+    stamp: str,
+    told: Callable[[dict[str, Any]], None],
+) -> State:
+    """Trains to the last step, with a line of ``metrics.jsonl`` a step and a checkpoint every so many.
+
+    Args:
+      state: to start from: ``begin`` or ``load``.
+      start: times that the reference started before -> its parameters.
+      batches: those of ``state.step`` and after.
+      score: as in ``advance``.
+      settings: how.
+      folder: to write to; exists.
+      stamp: of everything that the run depends on; a checkpoint with another one is not continued.
+      told: gets each step's figures.
+
+    Returns:
+      the last state.
+    """
+    with (folder / METRICS).open("a") as metrics:
+        while state.step < settings.steps:
+            if settings.restart_every and state.step and state.step % settings.restart_every == 0:
+                anew = start(state.step // settings.restart_every)
+                state = state._replace(reference=anew, reference_moments=adamw.fresh(anew))
+            state, figures = advance(state, next(batches), score, settings)
+            metrics.write(json.dumps(figures) + "\n")
+            told(figures)
+            if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+                metrics.flush()
+                save(state, folder, stamp)
+    return state
+
+
+def save(state: State, folder: Path, stamp: str) -> None:
+    """Writes the checkpoint, whole or not at all, in place of an older one."""
+    from safetensors.torch import save
+
+    groups = {
+        "reference": state.reference, "reference_first": state.reference_moments.first,
+        "reference_second": state.reference_moments.second, "scorer": state.scorer,
+        "scorer_first": state.scorer_moments.first, "scorer_second": state.scorer_moments.second,
+    }  # fmt: skip
+    tensors = {
+        f"{group}/{name}": value.cpu().contiguous() for group, held in groups.items() for name, value in held.items()
+    }
+    steps = {"reference": state.reference_moments.steps, "scorer": state.scorer_moments.steps}
+    told = json.dumps({"stamp": stamp, "step": state.step, **steps})  # one entry: safetensors keeps no order of several
+    partial = folder / f".{CHECKPOINT}.partial"
+    partial.write_bytes(save(tensors, {"winnow": told}))
+    os.replace(partial, folder / CHECKPOINT)
+
+
+def stamp_of(folder: Path) -> str | None:
+    """Returns the stamp of a folder's checkpoint, None where there is none."""
+    return _told(folder).get("stamp")
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    if not (folder / CHECKPOINT).is_file():
+        return {}
+    with safe_open(folder / CHECKPOINT, "pt") as file:
+        return dict(json.loads(file.metadata()["winnow"]))
+
+
+def load(folder: Path, device: str = "cpu") -> State:
+    """Reads a folder's checkpoint, and cuts ``metrics.jsonl`` to the steps before it."""
+    from safetensors.torch import load_file
+
+    groups: dict[str, Params] = {}
+    for name, value in load_file(folder / CHECKPOINT, device=device).items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = value
+    told = _told(folder)
+    moments = {
+        what: adamw.Moments(told[what], groups[f"{what}_first"], groups[f"{what}_second"])
+        for what in ("reference", "scorer")
+    }
+    lines = (folder / METRICS).read_text().splitlines(keepends=True)[: told["step"]]
+    (folder / METRICS).write_text("".join(lines))
+    return State(told["step"], groups["reference"], moments["reference"], groups["scorer"], moments["scorer"])
+
+
+def smoothed(history: Sequence[dict[str, Any]], points: int = 200) -> list[dict[str, float]]:
+    """Returns at most so many points of a curve, each the mean of a stretch of steps that were not skipped."""
+    done = [row for row in history if not row["skipped"]]
+    width = math.ceil(len(done) / points) or 1
+    stretches = [done[first : first + width] for first in range(0, len(done), width)]
+    names = ("step", "up_loss", "down_loss", "down_accuracy", "effective")
+    return [{name: sum(row[name] for row in stretch) / len(stretch) for name in names} for stretch in stretches]
