@@ -20,7 +20,7 @@ def usage() -> str:
     """Returns the overview that ``winnow --help`` prints."""
     lines = ["usage: winnow JOB [FLAGS]", "", "Curates image-text pools of WebDataset shards.", "", "jobs:"]
     jobs = {name: summary for name, (_, summary) in JOBS.items()} | OTHERS
-    lines += [f"  {name:<14}{summary}" for name, summary in jobs.items()]
+    lines += [f"  {name:<17}{summary}" for name, summary in jobs.items()]
     return "\n".join([*lines, "", "`winnow JOB --help` lists the flags of a job.", ""])
 
 

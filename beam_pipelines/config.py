@@ -11,7 +11,8 @@ import re
 
 from beam_pipelines.clusterconfig import ClusterConfig as ClusterConfig
 from beam_pipelines.configbase import Config as Config
-from beam_pipelines.configbase import flag
+from beam_pipelines.configbase import flag as flag
+from beam_pipelines.dedupconfig import DedupConfig as DedupConfig
 
 DEFAULT_MODEL = "tinyclip"
 SHUFFLES = ("none", "shards", "full")
@@ -390,6 +391,57 @@ class TrainFlytConfig(MetaConfig):
         return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExplainConfig(Config):
+    """What ``explain`` is asked."""
+
+    uid: tuple[str, ...] = flag((), "uid of a sample, 1 to 32 hex digits; several at once (required)", positional=True)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.uid:
+            found.append("no uid is given; name the samples, for example `winnow explain 139e4a9b... --output OUT`")
+        bad = [uid for uid in self.uid if not re.fullmatch(r"[0-9a-fA-F]{1,32}", uid)]
+        return [*found, *(f"{uid!r} is no uid, which has 1 to 32 hex digits" for uid in bad)]
+
+    def wanted(self) -> tuple[str, ...]:
+        """Returns the uids as columns have them, each once."""
+        return tuple(dict.fromkeys(uid.lower().zfill(32) for uid in self.uid))
+
+
+DATACOMP_SETS = ("clip_b32", "clip_l14")
+"""Column sets of embeddings that DataComp publishes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetadataConfig(Config):
+    """Flags of ``import-datacomp``."""
+
+    input: tuple[str, ...] = flag(
+        (), "folder of DataComp's metadata (.parquet, and .npz beside them), or a glob; may be repeated (required)"
+    )
+    embeddings: str = flag(
+        "", "column sets to make of the .npz files: clip_b32,clip_l14 or one of them, or none; default: both if there"
+    )
+    copy: bool = flag(
+        False, "copy the columns, so that the metadata may be deleted; default: they are read where they lie"
+    )
+
+    def wanted(self) -> tuple[str, ...]:
+        """Returns the column sets that ``--embeddings`` names, each once; empty for none and for the default."""
+        names = [name.strip() for name in self.embeddings.split(",")]
+        return tuple(dict.fromkeys(name for name in names if name not in ("", "none")))
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.input:
+            found.append("--input is missing; name the folder of DataComp's metadata")
+        unknown = [name for name in self.wanted() if name not in DATACOMP_SETS]
+        if unknown:
+            found.append(f"--embeddings {','.join(unknown)} is unknown; give {', '.join(DATACOMP_SETS)} or none")
+        return found
+
+
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 
 JOBS: dict[str, tuple[type[Config], str]] = {
@@ -397,9 +449,15 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
     "cluster": (ClusterConfig, "find clusters by k-means, or assign to given centroids; adds a column set"),
+    "dedup": (
+        DedupConfig,
+        "find exact, near and semantic duplicates, and samples of evaluation sets; adds a column set",
+    ),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
+    "explain": (ExplainConfig, "say why samples were kept or dropped, with every column they were judged by"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
+    "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
     "train-mix": (TrainMixConfig, "learn the weights of a mix of scores (M-FLYT)"),
@@ -407,4 +465,4 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "score-flyt": (ScoreFlytConfig, "add the scores of a FLYT head, from saved embeddings"),
 }
 
-LOCAL_JOBS = ("verify", "train-mix", "train-flyt")  # jobs without a Dataflow template
+LOCAL_JOBS = ("verify", "explain", "train-mix", "train-flyt")  # jobs without a Dataflow template

@@ -25,7 +25,7 @@ _OURS = re.compile(
 )
 
 _WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
-_NAMESPACES = ("score", "annotate", "import", "cluster", "select", "reshard", "verify")  # of our own counters
+_NAMESPACES = ("score", "annotate", "cluster", "dedup", "import", "select", "reshard", "verify")  # of our own counters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Work:
     Attributes:
       summary: what ``--dry_run`` prints: shards found and work to do.
       prepare: writes what the driver itself writes, just before the pipeline starts.
-      build: adds the whole job to a pipeline; runs nothing.
+      build: adds the whole job to a pipeline; runs nothing. None for a job that needs no pipeline.
       finish: returns what to print at the end: text for people, and values for the JSON line.
     """
 
     summary: dict[str, Any]
     prepare: Callable[[], None]
-    build: Callable[[beam.Pipeline], None]
+    build: Callable[[beam.Pipeline], None] | None
     finish: Callable[[], tuple[str, dict[str, Any]]]
 
 
@@ -72,9 +72,11 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     if parsed.dry_run:
         print(json.dumps({"job": job, "configuration": _shown(parsed.config), **work.summary}, indent=1))
         return 0
+    if work.build is None:
+        return _alone(job, work, parsed)
     work.prepare()
     try:
-        counters = _run(work, parsed.beam_args)
+        counters = _run(work.build, parsed.beam_args)
     except CurationError as error:
         return _failed(job, _WHERE.sub("", str(error)))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
@@ -91,6 +93,24 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
+    """Does the work of a job that needs no pipeline, all of it in ``finish``."""
+    try:
+        if parsed.beam_args:
+            raise ConfigError(f"{' '.join(parsed.beam_args)} is for a pipeline, and {job} runs none; leave it out")
+        work.prepare()
+        text, values = work.finish()
+    except ConfigError as error:
+        for line in error.problems:
+            _failed(job, line)
+        return ConfigError.exit_code
+    except CurationError as error:
+        return _failed(job, str(error))
+    print(text, file=sys.stderr)
+    print(json.dumps({"job": job, **values}, sort_keys=True))
+    return 0
+
+
 def _failed(job: str, message: str) -> int:
     print(f"winnow {job}: {message}", file=sys.stderr)
     return CurationError.exit_code
@@ -100,7 +120,7 @@ def _shown(config: Config) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
 
 
-def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int] | None:
+def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dict[str, int] | None:
     """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count.
 
     The launcher of a Flex Template only writes the job down (``--template_location``); then the result is None.
@@ -110,7 +130,7 @@ def _run(work: Work, beam_args: Sequence[str]) -> dict[str, int] | None:
 
     pipeline = beam.Pipeline(options=options.pipeline_options(beam_args))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors reach the user once, through the exception
-    work.build(pipeline)
+    build(pipeline)
     result = pipeline.run()
     if pipeline.options.view_as(GoogleCloudOptions).template_location:
         return None

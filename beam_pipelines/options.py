@@ -21,9 +21,12 @@ EXAMPLES = {
     "score": "winnow score --input 'pool/*.tar' --output out --model tinyclip",
     "annotate": "winnow annotate --output out --columns language,caption",
     "cluster": "winnow cluster --output out --k 100",
+    "dedup": "winnow dedup --output out --by exact",
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
+    "explain": "winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
+    "import-datacomp": "winnow import-datacomp --input metadata --output out",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
     "train-mix": "winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
@@ -96,6 +99,9 @@ def add_fields(parser: argparse.ArgumentParser, config: type[Any]) -> None:
         many = isinstance(field.default, tuple)
         shown = " ".join(field.default) if isinstance(field.default, tuple) else field.default
         text = field.metadata["help"] + ("" if shown in ("", None) else f" (default: {shown})")
+        if field.metadata.get("positional"):
+            parser.add_argument(field.name, nargs="*", metavar=field.name.upper(), help=text)
+            continue
         parser.add_argument(
             f"--{field.name}",
             type=_kind(kinds[field.name]),
@@ -118,7 +124,7 @@ def read(
     args = list(argv)
     while True:
         try:
-            known, rest = parser.parse_known_args(args)
+            known, rest = parser.parse_known_intermixed_args(args)
             break
         except argparse.ArgumentError as error:
             problems.append(_readable(error.message))

@@ -33,6 +33,7 @@ def plan(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work |
         return plan_subset(config, problems)
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
+        problems.collect(workspace.check_shards, config.output, refs)
         problems.collect(workspace.check_decisions, config.output, refs)
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
     resharding = planning.plan_reshard(config, refs or [], problems)
@@ -50,6 +51,8 @@ def plan_subset(config: ReshardJobConfig, problems: planning.Problems) -> driver
     """Finds out what a subset file lists, of a scored pool or of shards that Winnow never saw."""
     index = planning.plan_index(config, problems) if config.input else None
     refs = problems.collect(workspace.read_pool, config.output) if config.output and not config.input else None
+    if refs:
+        problems.collect(workspace.check_shards, config.output, refs)
     selecting = planning.plan_subset(config, problems) if config.subset else None
     record = problems.collect(workspace.check_output, config, "reshard") if config.output else None
     if index and record:

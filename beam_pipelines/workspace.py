@@ -141,6 +141,19 @@ def check_unscored(output: str) -> None:
         raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
 
 
+def check_shards(output: str, refs: list[FeatureRef]) -> None:
+    """Checks that a pool has shards to copy from, which one of metadata alone has not.
+
+    Raises:
+      InputError: it has none.
+    """
+    if any(ref.uri.endswith(".parquet") for ref in refs):
+        raise InputError(
+            f"--output {output}: this pool has no shards, only metadata; to copy what `winnow select` kept, name "
+            f"another --output, give --input with the tars, and --subset {storage.join(output, 'subset.npy')}"
+        )
+
+
 def pool_of(output: str) -> str:
     """Returns the input that an output folder was made from, as the user wrote it."""
     record = json.loads(storage.read_bytes(storage.join(output, "run.json")))

@@ -30,10 +30,8 @@ def cli_page():
 
 
 def table(parser):
-    rows = [
-        f"| `{action.option_strings[0]}` | {action.help.replace('%%', '%').replace('|', chr(92) + '|')} |"
-        for action in parser._actions[1:]
-    ]
+    told = [([*action.option_strings, action.metavar][0], action.help) for action in parser._actions[1:]]
+    rows = [f"| `{name}` | {text.replace('%%', '%').replace('|', chr(92) + '|')} |" for name, text in told]
     return ["| flag | |", "|---|---|", *rows, ""]
 
 

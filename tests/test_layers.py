@@ -22,12 +22,15 @@ LAYER1 = {
         "handler",
         "clusterdata",
         "decideshard",
+        "fitted",
+        "dedupshard",
     )
 }
 JOBS = {
     "curate",
     "score",
     "annotate",
+    "dedup",
     "select",
     "reshard",
     "verify",
@@ -37,6 +40,8 @@ JOBS = {
     "train_mix",
     "train_flyt",
     "score_flyt",
+    "import_datacomp",
+    "explain",
     "listing",
 }
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import accounts, columns, plan, stamps, subsets, uids
 from transforms.lib import recipe as recipes
+from transforms.lib import states as solved
 from transforms.lib.errors import Reason
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
@@ -80,7 +81,7 @@ class DecideShard:
         block = settings.reader.block(ref, settings.recipe.inputs())
         uid, score = self._uid_and_score(ref, block)
         decisions = recipes.decide(settings.recipe.steps, block, states)
-        stamp = stamps.stamp(recipe=settings.recipe.as_dict(), states=repr(states), inputs=self._inputs(ref))
+        stamp = self.stamp(ref, states)
         file = self._write(ref, decisions, stamp)
         books = dataclasses.replace(
             self._books(ref, decisions, score), exhibits=self._exhibits(ref, decisions, score, uid)
@@ -91,6 +92,11 @@ class DecideShard:
         source = plan.Source(ref.name, ref.uri, stamp, plan.counts_of(decisions.copies))
         kept = np.repeat(uid, decisions.copies, axis=0)
         return Decided(books, source, np.ascontiguousarray(kept).tobytes(), file)
+
+    def stamp(self, ref: FeatureRef, states: tuple[Any, ...]) -> str:
+        """Returns the stamp of a shard's decisions."""
+        fitted = [solved.to_json(state) for state in states]
+        return stamps.stamp(recipe=self.settings.recipe.as_dict(), states=fitted, inputs=self._inputs(ref))
 
     def _uid_and_score(self, ref: FeatureRef, block: Block) -> tuple[uids.U64Array, NDArray[np.float32]]:
         """Returns uint64 ``[n, 2]`` and float32 ``[n]`` (NaN when no score is shown), from the block if it has them."""

@@ -47,7 +47,7 @@ class ReportFacts:
 def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[reporting.Thumbnail, ...]:
     """Looks exhibits up in the index below ``root``, and reads and shrinks their images.
 
-    One that cannot be shown, or whose tar is gone, has an empty image.
+    One that cannot be shown, whose tar is gone or never was, has an empty image.
     """
     captions: dict[int, str] = {}
     jpegs: dict[int, bytes] = {}
@@ -56,7 +56,7 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[reporti
         rows = [exhibits[number].row for number in numbers]
         facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length"], rows)
         captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
-        if storage.exists(uri):
+        if any(fact["length"] for fact in facts) and storage.exists(uri):
             with storage.open_read(uri) as file:
                 spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
                 blocks = read_ranges(open_tar(file, uri), *spans)

@@ -12,7 +12,7 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms import storage
+from transforms import fitted, storage
 from transforms.books import MergeBooksFn, close_books
 from transforms.decideshard import DecideShard, SelectSettings
 from transforms.lib import accounts, plan, stamps, subsets, uids
@@ -50,7 +50,7 @@ class Selection(NamedTuple):
       sources: one ``plan.Source`` per shard.
       books: one ``accounts.Books`` of the pool, checked.
       summary: one mapping, the content of ``books.json``.
-      files: the decisions, ``books.json`` and ``subset.npy``.
+      files: the decisions, ``books.json``, ``fitted.json`` and ``subset.npy``.
       subset: the row of ``subset.npy`` alone, one element.
     """
 
@@ -93,12 +93,13 @@ class WriteDecisions(beam.PTransform):
             | "AllUids" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
             | "WriteSubset" >> beam.FlatMap(write_subset, self.settings)
         )
+        solved = self.states | "WriteFitted" >> beam.Map(fitted.write, self.settings)
         decisions = decided | "Decisions" >> beam.Map(lambda row: row.file)
         books_file = closed | "BooksFile" >> beam.Map(lambda row: row.file)
         return Selection(
             decided | "Sources" >> beam.Map(lambda row: row.source),
             closed | "PoolBooks" >> beam.Map(lambda row: row.books),
             closed | "Summary" >> beam.Map(lambda row: row.summary),
-            (decisions, books_file, subset) | "AllFiles" >> beam.Flatten(),
+            (decisions, books_file, solved, subset) | "AllFiles" >> beam.Flatten(),
             subset | "SubsetFile" >> beam.Filter(lambda row: row.path == "subset.npy"),
         )

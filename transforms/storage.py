@@ -77,6 +77,16 @@ def read_bytes(uri: str) -> bytes:
         return file.read()
 
 
+def digest(uri: str) -> tuple[int, str]:
+    """Returns bytes and sha256 of a file, of which 16 MiB are held."""
+    size, found = 0, hashlib.sha256()
+    with open_read(uri) as file:
+        while piece := file.read(_PIECE_BYTES):
+            size += len(piece)
+            found.update(piece)
+    return size, found.hexdigest()
+
+
 def read_if_exists(uri: str) -> bytes | None:
     """Returns a whole file, or None where there is none."""
     return read_bytes(uri) if exists(uri) else None

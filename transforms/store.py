@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import columns, stamps
+from transforms.lib import columns, stamps, views
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
 
@@ -55,10 +55,22 @@ class Store:
         storage.write_atomic(self.uri(column_set, shard), data)
         return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
 
+    def write_pieces(
+        self, column_set: str, shard: str, schema: pa.Schema, tables: Iterable[pa.Table], stamp: str, **facts: str
+    ) -> FileRow:
+        """Writes one file, whole or not at all, a row group for each of ``tables``, of which one is held at a time."""
+        with (
+            storage.create_atomic(self.uri(column_set, shard)) as file,
+            columns.parquet_writer(file.write, schema, stamp, **facts) as writer,
+        ):
+            for table in tables:
+                writer.write_table(table)
+        return FileRow(self.path(column_set, shard), file.size, file.sha256)
+
     def row_of(self, column_set: str, shard: str) -> FileRow:
         """Returns the row of a file that is already there."""
-        data = storage.read_bytes(self.uri(column_set, shard))
-        return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
+        size, digest = storage.digest(self.uri(column_set, shard))
+        return FileRow(self.path(column_set, shard), size, digest)
 
     def schema(self, column_set: str, shard: str) -> pa.Schema:
         """Returns the schema of one file, reading the footer only."""
@@ -66,24 +78,39 @@ class Store:
             return pq.read_schema(file)
 
     def read(self, column_set: str, shard: str, names: Sequence[str] | None = None) -> pa.Table:
-        """Reads columns of one file, all of them when ``names`` is None."""
-        with storage.open_read(self.uri(column_set, shard)) as file:
-            return pq.read_table(io.BytesIO(file.read()) if names is None else file, columns=names)
+        """Reads columns of one file, all of them when ``names`` is None; those of a view from where they are.
+
+        Raises:
+          InputError: the file that a view reads is not the one that was imported.
+        """
+        with self._stored(column_set, shard) as stored:
+            return stored.read(stored.schema.names if names is None else names)
+
+    @contextlib.contextmanager
+    def _stored(self, column_set: str, shard: str) -> Iterator[views.Stored]:
+        """Opens the file of a column set, and that which it is a view of once a column of that is asked for."""
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(storage.open_read(self.uri(column_set, shard)))
+            yield views.Stored(pq.ParquetFile(file), lambda uri: stack.enter_context(storage.open_read(uri)))
 
     def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
         """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""
         found: dict[int, dict[str, Any]] = {}
-        with storage.open_read(self.uri(column_set, shard)) as file:
-            stored = pq.ParquetFile(file)
+        with self._stored(column_set, shard) as stored:
             start = 0
-            for group in range(stored.num_row_groups):
-                stop = start + stored.metadata.row_group(group).num_rows
-                wanted = [row for row in rows if start <= row < stop]
+            for group, count in enumerate(stored.group_rows()):
+                wanted = [row for row in rows if start <= row < start + count]
                 if wanted:
-                    table = stored.read_row_group(group, columns=list(names))
+                    table = stored.read(names, group)
                     found |= zip(wanted, table.take([row - start for row in wanted]).to_pylist(), strict=True)
-                start = stop
+                start += count
         return [found[row] for row in rows]
+
+    def groups(self, column_set: str, shard: str, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Yields columns of one file, row group after row group."""
+        with self._stored(column_set, shard) as stored:
+            for group in range(len(stored.group_rows())):
+                yield stored.read(names, group)
 
     def valid(self, shard: str) -> NDArray[np.bool_]:
         """Returns bool ``[n]``: the samples of a shard that were not rejected when it was indexed."""
@@ -112,15 +139,20 @@ class Store:
             by_set.setdefault(owner, {})[name] = column
         found: dict[str, NDArray[Any]] = {}
         for owner, names in by_set.items():
-            with storage.open_read(self.uri(owner, shard)) as file:
-                stored = pq.ParquetFile(file)
-                schema = stored.schema_arrow
-                read = {n: c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)}
-                table = stored.read(list(dict.fromkeys(read.values())))
-            found.update({name: columns.to_numpy(column, table[column]) for name, column in read.items()})
+            with self._stored(owner, shard) as stored:
+                table = stored.read(_chosen(names, wanted, stored.schema))
+            for name, column in names.items():
+                if column in table.column_names:
+                    found[name] = columns.to_numpy(column, table[column])
         if len({len(values) for values in found.values()}) > 1:
             raise ValueError(f"the column sets of shard {shard} differ in length; score it again")
         return found
+
+
+def _chosen(names: Mapping[str, str], wanted: Mapping[str, Any], schema: pa.Schema) -> list[str]:
+    """Returns the columns of a set to read, each once: those wanted, and of the others those of one float a row."""
+    read = [c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)]
+    return list(dict.fromkeys(read))
 
 
 @dataclasses.dataclass(frozen=True)

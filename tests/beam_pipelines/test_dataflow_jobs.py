@@ -8,6 +8,7 @@ import sys
 
 import apache_beam as beam
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.runners.portability.fn_api_runner import translations
@@ -15,8 +16,10 @@ from apache_beam.runners.portability.fn_api_runner import translations
 from beam_pipelines import options, planning, presets
 from beam_pipelines.config import JOBS
 from beam_pipelines.metadata import has_device, required, template_jobs
+from tests.beam_pipelines.test_score_flyt import write_head
 from tests.conftest import make_pool
 from tests.dataflow import serve
+from tests.metadata import make_metadata
 from tests.servers import listed, storage
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
@@ -53,9 +56,21 @@ def work_of(job, argv):
 
 
 def flags_of(job, scored, network, tmp_path):
-    """Returns the flags that a job needs, found by what it calls missing, so that a new job needs no line here."""
+    """Returns the flags that a job needs, found by what it calls missing; only odd ones need a line here."""
     pool, done = scored
     needed = required(JOBS[job][0])
+    if job == "import-scores":
+        table = pq.read_table(next(done.glob("columns/index/*.parquet")), columns=["uid"])
+        pq.write_table(table.append_column("quality", [[0.5] * len(table)]), tmp_path / "t.parquet")
+        given = ["--input", str(tmp_path / "t.parquet"), "--name", "more", "--min_coverage", "0"]
+        return ["--output", str(done), *given]
+    if job == "score-flyt":
+        return ["--output", str(done), "--head", str(write_head(tmp_path / "head", column_set="tiny"))]
+    if job == "import-datacomp":
+        make_metadata(tmp_path / "metadata")
+        return ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "metadata")]
+    if job in ("annotate", "dedup"):
+        return ["--output", str(done), *(["--columns", "caption"] if job == "annotate" else ["--by", "exact"])]
     flags = ["--output", str(tmp_path / "out" if "input" in needed else done)]
     flags += ["--input", f"{pool}/*.tar"] if "input" in needed else []
     flags += ["--model", f"tiny={network}"] if job in ("curate", "score") else []

@@ -23,7 +23,7 @@ def store_of(tmp_path, shards):
     """Writes index and scores of shards given as name -> (scores, uids); NaN stands for a rejected sample."""
     store = Store(str(tmp_path))
     refs = []
-    sizes = dict.fromkeys(("width", "height", "original_width", "original_height"), 0)
+    sizes = dict.fromkeys(("width", "height", "original_width", "original_height", "phash"), 0)
     for name, (scores, ids) in shards.items():
         rows = [
             {**dict.fromkeys(columns.INDEX_SCHEMA.names, ""), "uid": uid, "offset": 0, "length": 0, "image_bytes": 0,

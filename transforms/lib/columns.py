@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -43,6 +43,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("height", pa.int32(), False),
         pa.field("original_width", pa.int32(), False),  # before the download resized it, as the json says; else width
         pa.field("original_height", pa.int32(), False),
+        pa.field("phash", pa.uint64(), False),  # perceptual hash of the pixels; 0 when they could not be decoded
     ]
 )
 
@@ -67,13 +68,15 @@ def score_schema(dim: int) -> pa.Schema:
     )
 
 
-def score_table(score: NDArray[np.float32], image: NDArray[np.float32], text: NDArray[np.float32]) -> pa.Table:
+def score_table(
+    score: NDArray[np.float32], image: NDArray[np.floating[Any]], text: NDArray[np.floating[Any]]
+) -> pa.Table:
     """Returns a model's column set.
 
     Args:
       score: float32 ``[n]``, cosine, NaN for rejected samples.
-      image: float32 ``[n, dim]``, unit norm or zero.
-      text: float32 ``[n, dim]``, unit norm or zero.
+      image: floats ``[n, dim]``, unit norm or zero; stored as float16.
+      text: floats ``[n, dim]``, unit norm or zero; stored as float16.
     """
     schema = score_schema(image.shape[1])
     arrays = [pa.array(score.astype(np.float32))]
@@ -92,20 +95,50 @@ def embeddings(column: pa.ChunkedArray) -> NDArray[np.float16]:
 
 def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
     """Returns the file's bytes, a function of the table, the stamp and the facts alone."""
-    named = {f"winnow.{name}": value for name, value in {"stamp": stamp, **facts}.items()}
-    lists = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
-    codecs = {name: "none" if name in lists else "zstd" for name in table.schema.names}
-    compression = {f"{name}.list.element" if name in lists else name: codec for name, codec in codecs.items()}
-    plain = [name for name in table.schema.names if not pa.types.is_floating(table.schema.field(name).type)]
     sink = io.BytesIO()
-    pq.write_table(
-        table.replace_schema_metadata(named),
-        sink,
-        row_group_size=ROW_GROUP,
+    with parquet_writer(sink.write, table.schema, stamp, **facts) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP)
+    return sink.getvalue()
+
+
+def parquet_writer(write: Callable[[Any], Any], schema: pa.Schema, stamp: str, **facts: str) -> pq.ParquetWriter:
+    """Opens a file that is written table by table, one or more row groups each; closing it writes the footer.
+
+    Args:
+      write: appends bytes to the file.
+      schema: of every table.
+      stamp, facts: what ``facts_of`` returns.
+    """
+    named = {f"winnow.{name}": value for name, value in {"stamp": stamp, **facts}.items()}
+    lists = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
+    codecs = {name: "none" if name in lists else "zstd" for name in schema.names}
+    compression = {f"{name}.list.element" if name in lists else name: codec for name, codec in codecs.items()}
+    plain = [name for name in schema.names if not pa.types.is_floating(schema.field(name).type)]
+    return pq.ParquetWriter(
+        _Sink(write),
+        schema.with_metadata(named),
         compression=compression,
         use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label")],
     )
-    return sink.getvalue()
+
+
+class _Sink(io.RawIOBase):
+    """A file that can only be appended to, as Arrow wants one."""
+
+    def __init__(self, write: Callable[[Any], Any]) -> None:
+        self._append = write
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._append(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
 
 
 def facts_of(file: BinaryIO) -> dict[str, str]:
@@ -166,15 +199,19 @@ def _adds(name: str) -> str:
 def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     """Returns a column as ``[n]``; uids as uint64 ``[n, 2]`` (zero where there is none), embeddings as ``[n, dim]``."""
     if name == "uid":
-        return _uid_pairs(column)
+        return uid_pairs(column)
     if pa.types.is_fixed_size_list(column.type):
         return embeddings(column)
     values: NDArray[Any] = column.to_numpy()
     return values
 
 
-def _uid_pairs(column: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """Returns uint64 ``[n, 2]`` from uids as text, straight from Arrow's memory; an empty one becomes zero."""
+def uid_pairs(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Returns uint64 ``[n, 2]`` from uids as text, straight from Arrow's memory; an empty one becomes zero.
+
+    Raises:
+      ValueError: one has neither 0 nor 32 characters, or one that is no hex digit.
+    """
     array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
     if not len(array):
         return np.zeros((0, 2), np.uint64)

@@ -118,8 +118,8 @@ def thumbnail(data: bytes, side_px: int = 160) -> bytes:
     """
     image = decode(data)
     try:
-        if image.mode[0] in "IF":  # 16 and 32 bit grey: spread over 8 bits
-            image = _grey(image)
+        if image.mode[0] in "IF":
+            image = grey(image)
         image = image.convert("RGBA")
         image.thumbnail((side_px, side_px))
         page = Image.new("RGB", image.size, "white")
@@ -168,7 +168,8 @@ def _load(image: ImageFile.ImageFile) -> None:
         image.load()
 
 
-def _grey(image: Image.Image) -> Image.Image:
+def grey(image: Image.Image) -> Image.Image:
+    """Returns an image of 16 or 32 bit grey, modes ``I...`` and ``F``, as 8 bit grey, darkest to brightest."""
     wide = image.convert("F")
     low, high = wide.getextrema()
     assert isinstance(low, float)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.errors import ConfigError
-from transforms.lib.steps import Block, Step
+from transforms.lib.steps import Block, Step, Verdict
 
 KEPT = -1
 REJECTED = -2
@@ -91,9 +91,33 @@ def stored_inputs(steps: Sequence[Step], more: Iterable[str] = ()) -> tuple[str,
     return tuple(found | dict.fromkeys(name for name in more if name not in made))
 
 
+class Turn(NamedTuple):
+    """One step's turn with a block: the block as it found it, its verdict, and the block as it left it."""
+
+    step: Step
+    state: Any
+    before: Block
+    verdict: Verdict
+    after: Block
+
+
+def replay(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Iterator[Turn]:
+    """Applies solved steps in order to the rows of one shard; arguments as for ``decide``."""
+    block = dataclasses.replace(block, copies=block.valid.astype(np.uint16))
+    for step, state in zip(steps, states, strict=True):
+        verdict = step.apply(block, state)
+        copies = np.where(block.copies > 0, verdict.copies, 0).astype(np.uint16)
+        after = dataclasses.replace(block, copies=copies, columns={**block.columns, **step.derive(block, state)})
+        yield Turn(step, state, block, verdict, after)
+        block = after
+
+
 def advance(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Block:
     """Returns the block as the step after ``steps`` sees it: with the copies they leave and the columns they make."""
-    return _replay(steps, block, states)[0]
+    block = dataclasses.replace(block, copies=block.valid.astype(np.uint16))
+    for turn in replay(steps, block, states):
+        block = turn.after
+    return block
 
 
 def decide(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Decisions:
@@ -108,20 +132,13 @@ def decide(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> Decisi
     Returns:
       Decisions with every row kept, dropped by exactly one step, or rejected.
     """
-    return _replay(steps, block, states)[1]
-
-
-def _replay(steps: Sequence[Step], block: Block, states: Sequence[Any]) -> tuple[Block, Decisions]:
-    block = dataclasses.replace(block, copies=block.valid.astype(np.uint16))
     step_of = np.where(block.valid, KEPT, REJECTED).astype(np.int16)
     margin = np.where(block.valid, np.inf, np.nan).astype(np.float32)
-    for number, (step, state) in enumerate(zip(steps, states, strict=True)):
-        before = block.copies > 0
-        verdict = step.apply(block, state)
-        copies = np.where(before, verdict.copies, 0).astype(np.uint16)
-        dropped = before & (copies == 0)
+    copies = block.valid.astype(np.uint16)
+    for number, turn in enumerate(replay(steps, block, states)):
+        copies = turn.after.copies
+        dropped = (turn.before.copies > 0) & (copies == 0)
         step_of[dropped] = number
-        margin[dropped] = verdict.margin[dropped]
-        margin[copies > 0] = np.minimum(margin, verdict.margin)[copies > 0]
-        block = dataclasses.replace(block, copies=copies, columns={**block.columns, **step.derive(block, state)})
-    return block, Decisions(block.copies, step_of, margin)
+        margin[dropped] = turn.verdict.margin[dropped]
+        margin[copies > 0] = np.minimum(margin, turn.verdict.margin)[copies > 0]
+    return Decisions(copies, step_of, margin)

@@ -12,6 +12,7 @@ from transforms.lib.band import Band
 from transforms.lib.captionlength import CaptionLength
 from transforms.lib.clustersteps import Balance, DensityPrune
 from transforms.lib.composition import COMPOSED, Composed
+from transforms.lib.dropduplicates import DropDuplicates
 from transforms.lib.errors import ConfigError
 from transforms.lib.imagebased import ImageBased
 from transforms.lib.imagesize import ImageSize
@@ -26,8 +27,8 @@ from transforms.lib.textmatch import TextMatch
 from transforms.lib.topfraction import TopFraction
 
 _KINDS = (
-    Balance, Band, CaptionLength, DensityPrune, HardCapSample, ImageBased, ImageSize, KeepLanguage, MetaClip, Mix,
-    RandomFraction, Sample, SoftCapSample, Subset, TextMatch, Threshold, TopFraction,
+    Balance, Band, CaptionLength, DensityPrune, DropDuplicates, HardCapSample, ImageBased, ImageSize, KeepLanguage,
+    MetaClip, Mix, RandomFraction, Sample, SoftCapSample, Subset, TextMatch, Threshold, TopFraction,
 )  # fmt: skip
 STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 
@@ -60,6 +61,19 @@ def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed:
     if found:
         raise ConfigError(found)
     return Recipe(str(document.get("name", "unnamed")), str(document.get("source", "")), tuple(built))
+
+
+def of_dict(values: Mapping[str, Any]) -> Recipe:
+    """Builds the recipe that ``Recipe.as_dict`` returned; raises as ``parse``."""
+    return parse({**values, "steps": [_entry(step) for step in values["steps"]]})
+
+
+def _entry(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a step as YAML has it."""
+    parameters = {name: value for name, value in step.items() if name != "kind"}
+    if step["kind"] in COMPOSED:
+        parameters["parts"] = [_entry(part) for part in step["parts"]]
+    return {step["kind"]: parameters}
 
 
 def _steps(entries: Iterable[object], labels: set[str], seed: int, found: list[str]) -> tuple[Step, ...]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import captions, columns, images, uids
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.phash import phash
 from transforms.lib.tarshard import RawSample
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def prepare(raw: RawSample, shard: str, rules: ReadRules, models: Sequence[Model
     """Reads one sample down to its index row and each model's pixels; a bad one gets its reason as status."""
     row: dict[str, Any] = dict.fromkeys(("uid", "detail", "caption", "image_extension", "image_sha256"), "")
     row.update(key=raw.key, offset=raw.offset, length=raw.length, status=columns.OK)
-    row.update(image_bytes=0, width=0, height=0, original_width=0, original_height=0)
+    row.update(image_bytes=0, width=0, height=0, original_width=0, original_height=0, phash=0)
     pixels: list[Pixels] = []
     data = b""
     document: dict[str, Any] | None = None
@@ -97,6 +98,7 @@ def prepare(raw: RawSample, shard: str, rules: ReadRules, models: Sequence[Model
         image = images.decode(data, max_pixels=rules.max_pixels)
         row.update(width=image.width, height=image.height)
         row.update(original_size(document, image.width, image.height))
+        row["phash"] = phash(image)
         pixels = [model.pixels(image) for model in models]
     except SampleError as error:
         row.update(status=str(error.reason), detail=error.detail[:200])

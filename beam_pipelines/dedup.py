@@ -1,0 +1,69 @@
+"""Find duplicates in a scored pool, in an earlier pool, or in an evaluation set, into a column set.
+
+winnow dedup --output out --by exact
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from beam_pipelines import deduping, driver, planning, workspace
+from beam_pipelines.config import DedupConfig
+from transforms import manifest
+from transforms.dedup import Deduplicate, MatchTargets
+from transforms.dedupshard import DedupSettings
+from transforms.manifest import MakeSection, WriteManifest
+from transforms.rows import FeatureRef
+
+
+def build(pipeline: beam.Pipeline, plan: deduping.DedupPlan) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing."""
+    settings = plan.settings
+    if isinstance(settings, DedupSettings):
+        numbered = pipeline | "Shards" >> beam.Create(plan.shards) | "Spread" >> beam.Reshuffle()
+        done = numbered | "Deduplicate" >> Deduplicate(settings, plan.dim)
+    else:
+        refs = pipeline | "Shards" >> beam.Create(plan.own).with_output_types(FeatureRef) | beam.Reshuffle()
+        done = refs | "Match" >> MatchTargets(settings)
+    section = done.files | "Manifest" >> MakeSection(f"dedup {settings.name}", plan.facts, done.counts)
+    section | "WriteManifest" >> WriteManifest(settings.root)
+
+
+def plan(config: DedupConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out which columns there are, and whether anything is to be done."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    found = deduping.plan_dedup(config, problems, sets, refs) if sets and refs else None
+    section = f"dedup {config.column_set()}"
+    record = problems.collect(workspace.check_output, config, section) if refs else None
+    if problems or found is None or record is None:
+        return None
+    todo = len(found.todo())
+    again = todo or manifest.read(config.output).get(section, {}).get("stamps") != found.facts["stamps"]
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        counts = manifest.read(config.output)[section]["counts"]
+        what = "matches" if config.by == "contamination" else "duplicates"
+        words = f"{counts['duplicates']} {what} among {counts['compared']} of {counts['samples']} samples"
+        return f"{config.column_set()}: {words}", counts
+
+    summary = {"shards": len(found.own), "to_do": todo, "earlier_shards": len(found.shards) - len(found.own)}
+    return driver.Work(
+        summary,
+        lambda: workspace.write_run(config.output, record),
+        lambda pipeline: build(pipeline, found) if again else None,
+        finish,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("dedup", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

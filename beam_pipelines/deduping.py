@@ -1,0 +1,209 @@
+"""What ``dedup`` finds out before any work starts: columns, the earlier pool, and every problem with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from beam_pipelines import workspace
+from beam_pipelines.dedupconfig import DedupConfig
+from beam_pipelines.planning import Problems, version
+from transforms import manifest, storage
+from transforms.dedup import MatchSettings
+from transforms.dedupshard import DedupSettings, Numbered
+from transforms.lib import columns, contamination
+from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.modelspec import sha256_of
+from transforms.lib.scores_target import read_target
+from transforms.rows import FeatureRef
+from transforms.store import Store
+
+MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
+Sets = dict[str, list[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class DedupPlan:
+    """What ``dedup`` is going to do.
+
+    Attributes:
+      settings: for the workers.
+      shards: numbered, those of the pool first, then those of the earlier pool.
+      dim: of the embeddings; 0 when none are read.
+      facts: for the manifest.
+    """
+
+    settings: DedupSettings | MatchSettings
+    shards: list[Numbered]
+    dim: int
+    facts: dict[str, Any]
+
+    @property
+    def own(self) -> list[FeatureRef]:
+        """The shards of the pool."""
+        fresh = self.settings.fresh if isinstance(self.settings, DedupSettings) else len(self.shards)
+        return [ref for _, ref in self.shards[:fresh]]
+
+    def todo(self) -> list[str]:
+        """Returns the names of the shards that lack the column set."""
+        settings = self.settings
+        if isinstance(settings, DedupSettings):
+            return [ref.name for ref in self.own if settings.finished(ref) is None]
+        have = {ref.name: Store(settings.root).facts(settings.name, ref.name).get("stamp") for ref in self.own}
+        return [ref.name for ref in self.own if have[ref.name] != settings.stamp(ref)]
+
+
+def only_set(sets: Sets, named: str, flag: str, needs: tuple[str, ...], cure: str) -> str:
+    """Returns the column set that a flag names, or the only one that has the columns ``needs``.
+
+    Raises:
+      ConfigError: there is none, or it is not clear which.
+    """
+    found = [name for name, have in sets.items() if set(needs) <= set(have)]
+    known = f"there are {', '.join(found)}" if found else cure
+    if named and named not in found:
+        raise ConfigError(f"{flag} {named} is no column set with {' and '.join(needs)}; {known}")
+    if not named and len(found) != 1:
+        raise ConfigError(f"{flag} is missing; name a column set with {' and '.join(needs)}; {known}")
+    return named or found[0]
+
+
+def check_name(config: DedupConfig) -> None:
+    """Checks that no other job has made the column set that is to be written.
+
+    Raises:
+      InputError: it is taken.
+    """
+    name = config.column_set()
+    sections = manifest.read(config.output)
+    others = [made.get("outputs", {}) for job, made in sections.items() if job != f"dedup {name}"]
+    taken = any(path.startswith(f"columns/{name}/") for outputs in others for path in outputs)
+    if taken or name in (columns.INDEX, "decisions"):
+        raise InputError(f"--name {name} is a column set that another job made; choose another")
+
+
+def embeddings(config: DedupConfig, sets: Sets) -> tuple[str, str]:
+    """Returns the embedding column; raises what ``only_set`` raises."""
+    return only_set(sets, config.model, "--model", ("score", "image"), "`winnow score` adds one"), "image"
+
+
+def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[FeatureRef]:
+    """Returns the shards of the earlier pool, after a look whether they can be compared.
+
+    Raises:
+      InputError: it lacks columns, or its clusters have other centroids.
+    """
+    try:
+        refs = workspace.read_pool(config.against)
+        sets = workspace.stored_sets(config.against, refs)
+    except InputError as error:
+        raise InputError([line.replace("--output", "--against") for line in error.problems]) from error
+    lacking = [name for name in settings.reads() if name not in sets]
+    if lacking:
+        names = ", ".join(lacking)
+        raise InputError(f"--against {config.against} has no column set {names}; make it there, called as here")
+    if settings.by == "phash" and "phash" not in sets[columns.INDEX]:
+        raise InputError(f"--against {config.against} has no perceptual hashes; score it again")
+    if settings.by in ("exact", "phash"):
+        check_images(config.against, "--against", refs)
+    if settings.by == "semantic":
+        digests = [centroids_of(root, settings.clusters) for root in (config.output, config.against)]
+        if digests[0] != digests[1] or not digests[0]:
+            raise InputError(
+                f"the clusters {settings.clusters} of --output and --against are not known to have the same centroids; "
+                f"run `winnow cluster --centroids` on --output with those of {config.against}"
+            )
+    return refs
+
+
+def check_images(root: str, flag: str, refs: list[FeatureRef]) -> None:
+    """Checks that the index of a pool was made with a look at the images.
+
+    Raises:
+      InputError: it was made for copying only.
+    """
+    for ref in refs:
+        index = Store(root).read(columns.INDEX, ref.name, ["status", "image_sha256"])
+        seen = index["image_sha256"].to_numpy()[index["status"].to_numpy() == columns.OK]
+        if len(seen):
+            if not all(seen):
+                raise InputError(f"{flag} {root} has an index for copying only; run `winnow score` in another folder")
+            return
+
+
+def centroids_of(root: str, clusters: str) -> str:
+    """Returns the sha256 of the centroids of a clustering, as the manifest has it; empty when it does not."""
+    outputs = manifest.read(root).get(f"cluster {clusters}", {}).get("outputs", {})
+    return next((made["sha256"] for path, made in outputs.items() if path.endswith("centroids.safetensors")), "")
+
+
+def plan_matches(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> DedupPlan:
+    """Finds the evaluation set.
+
+    Raises:
+      ConfigError: it cannot be used, or there are no embeddings to compare it with.
+    """
+    embedding = embeddings(config, sets)
+    path = storage.fetch(config.against_embeddings)
+    target = read_target(path, config.against_embeddings, contamination.FLAG)
+    dim = Store(config.output).schema(embedding[0], refs[0].name).field(embedding[1]).type.list_size
+    if target.shape[1] != dim:
+        raise ConfigError(
+            f"{contamination.FLAG} {config.against_embeddings} has {target.shape[1]} dimensions, "
+            f"{embedding[0]}.image {dim}; embed it with that model"
+        )
+    digest = sha256_of(path)
+    name = config.column_set()
+    settings = MatchSettings(config.output, name, config.against_embeddings, digest, embedding, config.threshold)
+    facts = {**_facts(config), "stamps": {"target": digest}}
+    return DedupPlan(settings, list(enumerate(refs)), dim, facts)
+
+
+def plan_groups(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> DedupPlan:
+    """Finds the columns that decide, and the earlier pool.
+
+    Raises:
+      ConfigError: something is missing.
+    """
+    settings = DedupSettings(
+        config.output,
+        config.column_set(),
+        config.by,
+        len(refs),
+        order=config.survivor(),
+        seed=config.seed,
+        radius=config.radius,
+        epsilon=config.epsilon,
+        chains=config.chains,
+    )
+    if config.by == "phash" and "phash" not in sets[columns.INDEX]:
+        raise InputError(f"--output {config.output} has no perceptual hashes; run `winnow score` again")
+    if config.by in ("exact", "phash"):
+        check_images(config.output, "--output", refs)
+    dim = 0
+    if config.by == "semantic":
+        needs = ("cluster", "similarity")
+        clusters = only_set(sets, config.clusters, "--clusters", needs, "`winnow cluster` adds one")
+        settings = dataclasses.replace(settings, clusters=clusters, embedding=embeddings(config, sets))
+        schema = Store(config.output).schema(settings.embedding[0], refs[0].name)
+        dim = schema.field(settings.embedding[1]).type.list_size
+    if config.score:
+        place = columns.resolve([config.score], sets)[config.score]
+        settings = dataclasses.replace(settings, score=place)
+    earlier = earlier_pool(config, settings) if config.against else []
+    shards = list(enumerate([*refs, *earlier]))
+    settings = dataclasses.replace(settings, earlier=config.against, parts=min(len(shards), MAX_PARTS))
+    settings = settings.stamped([stamp for row in shards for stamp in settings.inputs_of(*row)])
+    return DedupPlan(settings, shards, dim, {**_facts(config), "stamps": {"made": settings.stamp}})
+
+
+def _facts(config: DedupConfig) -> dict[str, Any]:
+    return {"configuration": config.recorded(), "version": version()}
+
+
+def plan_dedup(config: DedupConfig, problems: Problems, sets: Sets, refs: list[FeatureRef]) -> DedupPlan | None:
+    """Returns what is to be done, or None after noting what is wrong."""
+    problems.collect(check_name, config)
+    if problems:
+        return None
+    return problems.collect(plan_matches if config.by == "contamination" else plan_groups, config, sets, refs)

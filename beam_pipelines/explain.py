@@ -1,0 +1,45 @@
+"""Say why samples were kept or dropped: each step's verdict, bound and margin, and the columns it judged by.
+
+winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines import driver, planning, workspace
+from beam_pipelines.config import ExplainConfig
+from transforms import fitted
+from transforms.explain import ExplainShard, find
+from transforms.lib import explaining
+
+
+def plan(config: ExplainConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out how the pool was decided."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    if refs:
+        problems.collect(workspace.check_decisions, config.output, refs)
+    solved = problems.collect(fitted.read, config.output) if refs and not problems else None
+    if problems or refs is None or solved is None:
+        return None
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        places = find(refs, config.output, config.wanted())
+        explained = [one for ref, rows in places.items() for one in ExplainShard(*solved)(ref, rows)]
+        order = {uid: number for number, uid in enumerate(config.wanted())}
+        explained.sort(key=lambda one: order[one["uid"]])
+        return "\n\n".join(explaining.text_of(one) for one in explained), {"samples": explained}
+
+    summary = {"shards": len(refs), "steps": [step.sentence() for step in solved[0].recipe.steps]}
+    return driver.Work(summary, lambda: None, None, finish)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("explain", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from beam_pipelines.library import load_recipe, recipe_names
+from transforms.lib import recipeyaml, states
+from transforms.lib.band import BandState
+from transforms.lib.composition import PartStates
+from transforms.lib.contest import Rules
+from transforms.lib.drawing import Draw
+from transforms.lib.metaclip import BalanceState
+from transforms.lib.mixing import MixState
+from transforms.lib.race import Race
+from transforms.lib.topfraction import TopState
+
+TOP = TopState(4, 10, 3, 3194818776, 1, 2, 7, (18446744073709551615, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        TOP,
+        BandState(TOP, TopState()),
+        MixState(3, (0.1, -0.0, 1e-320), (float("inf"), float("-inf"), 1 / 3)),
+        PartStates(4, (None, TOP, PartStates(0, ()))),
+        Draw(5, 5, None, Race(Rules("draw", 5, 0.15), 0.86, -1.5, last=(0.25, np.uint64(3), 2, 1, 0))),
+        [True, "text", 2**70, np.float32(0.1)],
+    ],
+)
+def test_a_state_comes_back_as_it_was(state):
+    back = states.of_json(json.loads(json.dumps(states.to_json(state), allow_nan=False)))
+    assert back == state
+    assert repr(back) == repr(state)
+
+
+@pytest.mark.parametrize("dtype", ["<i8", "<u2", "<f4", [("hash", "<u8"), ("row", "<i8")]])
+def test_arrays_come_back_to_the_bit(dtype):
+    array = np.frombuffer(np.random.default_rng(0).bytes(160), np.dtype(dtype))
+    back = states.of_json(json.loads(json.dumps(states.to_json(BalanceState(array)))))
+    assert back.counts.dtype == array.dtype
+    assert back.counts.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("state", [{1: 2}, object(), pickle.Pickler, np.array([None])])
+def test_what_cannot_be_written_down_is_refused(state):
+    with pytest.raises((TypeError, ValueError)):
+        states.to_json(state)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "states.to_json", "topfraction.Nothing", "errors.Reason", "../x.Y", "topfraction.np.ndarray", ""],
+)
+def test_nothing_but_records_of_the_library_is_made(name):
+    with pytest.raises(ValueError, match="is no state of this version"):
+        states.of_json({"record": name, "fields": {}})
+    with pytest.raises(ValueError, match="no state is written like"):
+        states.of_json({"records": name})
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_comes_back_from_what_is_recorded_of_it(name):
+    changes = {"text_based": {"text_match.wordnet": "w.zip", "text_match.synsets": "s.txt"}}
+    changes["metaclip"] = {"metaclip.metadata": "m.json"}
+    recipe = load_recipe(name, overrides=changes.get(name), seed=7)
+    assert recipeyaml.of_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+def test_a_composed_recipe_comes_back_too():
+    parts = [{"top_fraction": {"label": "a", "fraction": 0.5}}, {"not": {"threshold": {"label": "b", "at_least": 0.1}}}]
+    document = {"name": "x", "source": "y", "steps": [{"any_of": parts}, {"mix": {"weights": {"s": 2}, "as": "m"}}]}
+    recipe = recipeyaml.parse(document, seed=3)
+    assert recipeyaml.of_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe

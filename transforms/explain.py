@@ -1,0 +1,130 @@
+"""Explain samples: find their rows by uid, replay the recipe over their shards, and read what was recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms.decideshard import DecideShard, SelectSettings
+from transforms.lib import columns, explaining
+from transforms.lib.errors import AccountsError, InputError
+from transforms.rows import FeatureRef
+from transforms.store import Store
+
+_TOGETHER = 2  # shards that are searched at once; each holds a row group of uids, or the uids of a metadata file's
+
+Places = dict[FeatureRef, list[tuple[int, str]]]
+
+
+def find(refs: Sequence[FeatureRef], root: str, wanted: Sequence[str]) -> Places:
+    """Finds samples, reading uids alone, shard after shard, until each was found.
+
+    Args:
+      refs: the shards of the pool.
+      root: the output folder.
+      wanted: uids, 32 lower-case hex digits.
+
+    Returns:
+      shard -> (row, uid) of the samples in it, in the order of the pool; a uid that is repeated has the rows in the
+      shards that were read.
+
+    Raises:
+      InputError: uids that no sample has; all of them.
+    """
+    found: Places = {}
+    lacking = set(wanted)
+    values = pa.array(sorted(lacking), pa.string())
+    with ThreadPoolExecutor(_TOGETHER) as pool:
+        for start in range(0, len(refs), _TOGETHER):
+            some = refs[start : start + _TOGETHER]
+            for ref, rows in zip(some, pool.map(lambda ref: _rows(ref, root, values), some), strict=True):
+                if rows:
+                    found[ref] = rows
+                lacking -= {uid for _, uid in rows}
+            if not lacking:
+                return found
+    raise InputError(
+        [
+            f"no sample of this pool has the uid {uid}; `columns/index` lists those that there are"
+            for uid in sorted(lacking)
+        ]
+    )
+
+
+def _rows(ref: FeatureRef, root: str, values: pa.Array) -> list[tuple[int, str]]:
+    rows: list[tuple[int, str]] = []
+    start = 0
+    for table in Store(root).groups(columns.INDEX, ref.name, ["uid"]):
+        hits = np.flatnonzero(pc.is_in(table["uid"], value_set=values).to_numpy())
+        rows += zip((start + hits).tolist(), table["uid"].take(hits).to_pylist(), strict=True)
+        start += len(table)
+    return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplainShard:
+    """Explains samples of one shard.
+
+    Attributes:
+      settings: how they were decided.
+      states: solved, of each step.
+    """
+
+    settings: SelectSettings
+    states: tuple[Any, ...]
+
+    def __call__(self, ref: FeatureRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+        """Returns one explanation a place, as JSON values.
+
+        Raises:
+          InputError: columns or decisions are not those of the last selection.
+          AccountsError: the replay decides otherwise than was recorded.
+        """
+        store = Store(self.settings.root)
+        if store.facts("decisions", ref.name).get("stamp") != DecideShard(self.settings).stamp(ref, self.states):
+            raise InputError(f"the columns of shard {ref.name} changed since it was decided; run `winnow select` again")
+        rows = [row for row, _ in places]
+        names = self.settings.recipe.inputs()
+        block = self.settings.reader.block(ref, names)
+        judged = explaining.judge(self.settings.recipe.steps, self.states, block, rows)
+        index = store.rows(columns.INDEX, ref.name, ["key", "caption", "status", "detail"], rows)
+        decided = store.rows("decisions", ref.name, ["copies", "step", "margin"], rows)
+        found = []
+        for (row, uid), steps, facts, decision in zip(places, judged, index, decided, strict=True):
+            top = [step for step in steps if step.depth == 0]
+            copies = (top[-1].copies if top[-1].verdict == "kept" else 0) if top else int(block.valid[row])
+            if copies != decision["copies"]:
+                raise AccountsError(f"{uid} was decided to have {decision['copies']} copies, the replay gives {copies}")
+            outcome, detail = _outcome(decision, facts, explaining.not_finite(block, list(block.columns), row))
+            found.append(
+                {
+                    "uid": uid,
+                    "shard": ref.name,
+                    "row": row,
+                    "key": facts["key"],
+                    "caption": facts["caption"],
+                    "outcome": outcome,
+                    "detail": detail,
+                    "copies": copies,
+                    "margin": explaining.plain(decision["margin"]),
+                    "steps": [dataclasses.asdict(step) for step in steps] if block.valid[row] else [],
+                }
+            )
+        return found
+
+
+def _outcome(decision: dict[str, Any], facts: dict[str, Any], lacking: list[str]) -> tuple[str, str]:
+    """Returns in words what became of a sample, and of a rejected one what was found."""
+    if decision["step"] == "rejected":
+        if facts["status"] != columns.OK:
+            return f"rejected: {facts['status']}", facts["detail"]
+        return "rejected: score_not_finite", f"no finite value in {', '.join(lacking)}"
+    if decision["step"]:
+        return f"dropped by {decision['step']}", ""
+    return f"kept, {decision['copies']} {'copy' if decision['copies'] == 1 else 'copies'}", ""

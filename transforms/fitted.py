@@ -1,0 +1,51 @@
+"""``fitted.json``: the recipe as it was applied and each step's solved state, so that decisions can be replayed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from transforms import storage
+from transforms.decideshard import SelectSettings
+from transforms.lib import recipeyaml, stamps
+from transforms.lib import states as solved
+from transforms.lib.errors import ConfigError, InputError
+from transforms.rows import FileRow
+
+NAME = "fitted.json"
+
+
+def write(states: tuple[Any, ...], settings: SelectSettings) -> FileRow:
+    """Writes what decisions are a function of, beside the columns."""
+    document = {
+        "recipe": settings.recipe.as_dict(),
+        "columns": settings.where,
+        "files": settings.files,
+        "states": [solved.to_json(state) for state in states],
+    }
+    data = json.dumps(document, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    storage.write_atomic(storage.join(settings.root, NAME), data)
+    return FileRow(NAME, len(data), stamps.sha256(data))
+
+
+def read(root: str) -> tuple[SelectSettings, tuple[Any, ...]]:
+    """Returns how the samples below ``root`` were decided, and the solved states.
+
+    Raises:
+      InputError: nothing was selected yet, or by another version of Winnow.
+    """
+    data = storage.read_if_exists(storage.join(root, NAME))
+    if data is None:
+        raise InputError(f"--output {root} holds no selection; run `winnow select` on it first")
+    document = json.loads(data)
+    try:
+        recipe = recipeyaml.of_dict(document["recipe"])
+        states = tuple(solved.of_json(state) for state in document["states"])
+    except (ConfigError, ValueError) as error:
+        line = " ".join(str(error).split())
+        raise InputError(
+            f"--output {root} was selected by another version ({line}); run `winnow select` again"
+        ) from None
+    where = {name: (owner, column) for name, (owner, column) in document["columns"].items()}
+    files = {name: (uri, digest) for name, (uri, digest) in document["files"].items()}
+    return SelectSettings(root, recipe, where, None, 1.0, files), states

@@ -1,0 +1,168 @@
+"""Which samples are copies of which: who survives, by records of bounded size that stand for samples far away.
+
+A sample's copies lie in any shard. What meets at one place is first 8 bytes a sample, a fingerprint; then, of samples
+whose fingerprint occurs twice, a record that holds the whole identity. So nothing hangs on fingerprints being distinct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from transforms.lib import hamming, uids
+from transforms.lib.quantiles import ordered_bits
+from transforms.lib.steps import Bool
+
+U64 = NDArray[np.uint64]
+Records = NDArray[Any]  # [n] of RECORD, or of another dtype with the fields of PLACE
+Verdicts = NDArray[np.void]  # [n] of VERDICT
+
+PLACE: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [
+    ("uid", "<u8", (2,)),
+    ("order", "<u4"),  # the smaller survives
+    ("shard", "<u4"),  # its number; those of an earlier pool come last
+    ("row", "<u4"),
+]
+RECORD = np.dtype([("identity", "<u8", (4,)), *PLACE])
+"""A sample that may have copies, 60 bytes: what makes it one, what decides whether it survives, where it is."""
+
+VERDICT = np.dtype(
+    [("row", "<u4"), ("dropped", "?"), ("similarity", "<f4"), ("keeper", "<u8", (2,)), ("group", "<u8", (2,))]
+)
+"""What becomes of one sample of a group of two or more, 41 bytes: the uid it is a copy of, and that of its group."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("duplicate_of", pa.string(), False),  # uid of the sample that it is a copy of; empty when it is none
+        pa.field("similarity", pa.float32(), False),  # to that sample, 0 when it is no copy; NaN when not compared
+        pa.field("group", pa.string(), False),  # uid of the group's survivor, which has it too; empty when alone
+    ]
+)
+
+
+def identities(digests: NDArray[np.object_]) -> U64:
+    """Returns uint64 ``[n, 4]`` of sha256 digests, 64 hex digits each."""
+    return uids.pairs_of_digits("".join(digests)).reshape(-1, 4)
+
+
+def fingerprints(identity: U64) -> U64:
+    """Returns uint64 ``[n]``, equal for equal identities, uint64 ``[n, 4]``, and as good as random otherwise."""
+    return uids.keyed_hash(uids.keyed_hash(identity[:, 2:], 0)[:, None] ^ identity[:, :2], 0)
+
+
+def repeated(parts: Sequence[U64]) -> list[U64]:
+    """Returns of each part, uint64 ``[n]``, the distinct values that occur more than once in all parts together."""
+    ordered = np.sort(np.concatenate([np.zeros(0, np.uint64), *parts]))
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return [np.intersect1d(part, twice) for part in parts]
+
+
+def order_of(values: NDArray[np.float32] | None, rows: int, *, largest_first: bool) -> NDArray[np.uint32]:
+    """Returns the field ``order`` of records.
+
+    Args:
+      values: float32 ``[n]`` that decide who survives; None when only the hash of the uid does. NaN comes last.
+      rows: ``n``.
+      largest_first: the largest value survives.
+    """
+    if values is None:
+        return np.zeros(rows, np.uint32)
+    missing = np.isnan(values)
+    bits = ordered_bits(np.where(missing, np.float32(0), values))
+    return np.where(missing, np.uint32(0xFFFFFFFF), ~bits if largest_first else bits)
+
+
+def ranking(records: Records, seed: int, fresh: int, *more: NDArray[Any]) -> NDArray[np.intp]:
+    """Returns the order of records in which the first of a group survives.
+
+    Samples of an earlier pool come first; then the smaller ``order``; then the smaller hash of (seed, uid); then uid,
+    shard and row, so that no tie is left.
+
+    Args:
+      records: with the fields of ``PLACE``.
+      seed: of the hash.
+      fresh: shards from this number on belong to an earlier pool.
+      more: keys that count before all these, the most important last, as for ``numpy.lexsort``.
+    """
+    uid = records["uid"]
+    keys = (records["row"], records["shard"], uid[:, 1], uid[:, 0], uids.keyed_hash(uid, seed), records["order"])
+    return np.lexsort((*keys, records["shard"] < fresh, *more))
+
+
+def groups(records: Records, *, seed: int, fresh: int, words: int = 4) -> tuple[NDArray[np.uint32], Verdicts]:
+    """Decides about samples that have the same identity: the first by ``ranking`` survives, the others are its copies.
+
+    Args:
+      records: ``RECORD`` ``[n]``; all samples of an identity, or none.
+      seed: of ``ranking``.
+      fresh: of ``ranking``; samples of an earlier pool get no verdict.
+      words: of the identity that must be equal; 1 when the second is a hash of 64 bits that need only be near.
+
+    Returns:
+      shard numbers, uint32 ``[m]``, and ``VERDICT`` ``[m]``: those of the samples in groups of two or more. The
+      similarity is 1, or with ``words`` 1 the share of equal bits of the two hashes.
+    """
+    identity = records["identity"]
+    order = ranking(records, seed, fresh, *(identity[:, word] for word in range(words)))
+    records, identity = records[order], identity[order]
+    starts = np.append(True, (identity[1:, :words] != identity[:-1, :words]).any(axis=1))[: len(records)]
+    sizes = np.diff(np.append(np.flatnonzero(starts), len(records)))
+    first = np.repeat(np.flatnonzero(starts), sizes)
+    chosen = np.repeat(sizes > 1, sizes) & (records["shard"] < fresh)
+    similarity = np.ones(len(records))
+    if words == 1:
+        similarity -= hamming.distance(identity[:, 1], identity[first, 1]) / hamming.BITS
+    uid = records["uid"]
+    made = verdicts(records["row"], ~starts, similarity, uid[first], uid[first])
+    return records["shard"][chosen], made[chosen]
+
+
+def verdicts(row: NDArray[Any], dropped: Bool, similarity: NDArray[Any], keeper: U64, group: U64) -> Verdicts:
+    """Returns ``VERDICT`` ``[n]`` of its fields; a survivor is no copy and has similarity 0."""
+    found = np.zeros(len(row), VERDICT)
+    found["row"], found["dropped"], found["group"] = row, dropped, group
+    found["keeper"] = np.where(dropped[:, None], keeper, np.uint64(0))
+    found["similarity"] = np.where(dropped, similarity, 0)
+    return found
+
+
+def by_number(numbers: NDArray[np.integer[Any]], rows: NDArray[Any]) -> dict[int, NDArray[Any]]:
+    """Returns number -> its rows, in the order they have; int ``[n]`` and ``[n]``."""
+    order = np.argsort(numbers, kind="stable")
+    found, starts = np.unique(numbers[order], return_index=True)
+    return dict(zip(found.tolist(), np.split(rows[order], starts[1:]), strict=False))
+
+
+def table(compared: Bool, decided: Verdicts) -> pa.Table:
+    """Returns the column set of one shard.
+
+    Args:
+      compared: bool ``[n]``; False for a sample that could not be compared, which gets NaN.
+      decided: ``VERDICT``, any order; rows without one are alone.
+    """
+    similarity = np.where(compared, np.float32(0), np.float32(np.nan))
+    similarity[decided["row"]] = decided["similarity"]
+    duplicate_of = np.full(len(compared), "", object)
+    group = np.full(len(compared), "", object)
+    dropped = decided[decided["dropped"]]
+    duplicate_of[dropped["row"]] = uids.to_hex(dropped["keeper"])
+    group[decided["row"]] = uids.to_hex(decided["group"])
+    arrays = [pa.array(duplicate_of, pa.string()), pa.array(similarity), pa.array(group, pa.string())]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def counts(made: pa.Table) -> dict[str, int]:
+    """Returns how many samples of a table were compared, are copies, and survive as the first of a group."""
+    compared = int(np.isfinite(made["similarity"].to_numpy()).sum())
+    copies = int((made["duplicate_of"].to_numpy() != "").sum())
+    survivors = int((made["group"].to_numpy() != "").sum()) - copies
+    return {"samples": len(made), "compared": compared, "duplicates": copies, "survivors": survivors}
+
+
+def add(counted: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Adds counts."""
+    return {name: sum(one[name] for one in counted) for name in ("samples", "compared", "duplicates", "survivors")}

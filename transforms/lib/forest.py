@@ -1,0 +1,50 @@
+"""Connected components from edges that come in any order: a forest is what is known so far, and forests merge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+U64 = NDArray[np.uint64]
+
+EMPTY: U64 = np.zeros((0, 2), np.uint64)
+"""The forest of no edges."""
+
+
+def forest(edges: U64) -> U64:
+    """Returns the components of a graph, each as a star around its smallest node.
+
+    Args:
+      edges: uint64 ``[m, 2]``, pairs of nodes; loops and repeats are allowed.
+
+    Returns:
+      uint64 ``[k, 2]``: each node that is not the smallest of its component, ascending, with the smallest. A forest is
+      itself edges: ``forest`` of several, one below the other, is that of all their edges, in whatever order.
+    """
+    if not len(edges):
+        return EMPTY
+    nodes, where = np.unique(edges, return_inverse=True)
+    ends = where.reshape(edges.shape)
+    graph = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(nodes), len(nodes)))
+    _, component = connected_components(graph, directed=False)
+    _, first = np.unique(component, return_index=True)
+    star: U64 = np.stack([nodes, nodes[first[component]]], axis=1)
+    inner: U64 = star[star[:, 0] != star[:, 1]]
+    return inner
+
+
+def merge(forests: Iterable[U64]) -> U64:
+    """Returns the forest of all the edges of several; associative and commutative."""
+    return forest(np.concatenate([EMPTY, *forests]))
+
+
+def roots(nodes: U64, trees: U64) -> U64:
+    """Returns the smallest node of the component of each of ``nodes``, uint64 ``[n]``; itself where no edge has it."""
+    if not len(trees):
+        return nodes
+    at = np.minimum(np.searchsorted(trees[:, 0], nodes), len(trees) - 1)
+    return np.where(trees[at, 0] == nodes, trees[at, 1], nodes)

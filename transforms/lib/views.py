@@ -1,0 +1,132 @@
+"""Views: a column set's file that has no rows of its own and says in which other Parquet file they are.
+
+What somebody else published as Parquet is read where it lies instead of being copied. A view has the schema of its
+column set; a column that the other file lacks has one value in every row: ``ok`` as the status, else ``""`` or 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transforms.lib import columns, stamps
+from transforms.lib.errors import InputError
+
+FACT = "view"
+_FILLED: dict[str, Any] = {"status": columns.OK}
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Where the rows of a column set are.
+
+    Attributes:
+      uri: address of the Parquet file that has them.
+      size: its bytes, by which a file that was replaced is recognised.
+      rows: it has.
+      columns: column of the set -> column of that file.
+    """
+
+    uri: str
+    size: int
+    rows: int
+    columns: Mapping[str, str]
+
+    def sources(self, names: Sequence[str]) -> list[str]:
+        """Returns the columns of the other file that ``names``, columns of the set, are made of."""
+        return list(dict.fromkeys(self.columns[name] for name in names if name in self.columns))
+
+
+def note(view: View) -> str:
+    """Returns a view as text, which ``of`` reads."""
+    return stamps.canonical(dataclasses.asdict(view))
+
+
+def of(schema: pa.Schema) -> View | None:
+    """Returns the view that a file is, by the schema that it was stored with; None for one with rows of its own."""
+    text = (schema.metadata or {}).get(f"winnow.{FACT}".encode())
+    return None if text is None else View(**json.loads(text))
+
+
+class Stored:
+    """A Parquet file of the column store with its rows, whether they are its own or it is a view.
+
+    Args:
+      own: the file.
+      open_read: opens the file that a view is of, for as long as this object is used.
+    """
+
+    def __init__(self, own: pq.ParquetFile, open_read: Callable[[str], BinaryIO]) -> None:
+        self.schema: pa.Schema = own.schema_arrow
+        self._view = of(self.schema)
+        self._open = open_read
+        self._file: pq.ParquetFile | None = own if self._view is None else None
+
+    def group_rows(self) -> list[int]:
+        """Returns how many rows each row group has."""
+        footer = self._opened().metadata
+        return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+
+    def read(self, names: Sequence[str], group: int | None = None) -> pa.Table:
+        """Reads columns, of one row group or of all.
+
+        Returns:
+          the columns, typed as in ``schema``; of a view a missing value is ``""``, 0 or NaN where that allows none.
+
+        Raises:
+          InputError: the file that a view is of is not the one that was imported.
+        """
+        if self._view is None:
+            return _read(self._opened(), list(names), group)
+        sources = self._view.sources(names)
+        table = _read(self._opened(), sources, group) if sources else None
+        rows = self._view.rows if group is None else self.group_rows()[group]
+        fields = [self.schema.field(name) for name in names]
+        arrays = [self._array(field, table, rows) for field in fields]
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+    def _array(self, field: pa.Field, table: pa.Table | None, rows: int) -> pa.Array | pa.ChunkedArray:
+        source = self._view.columns.get(field.name) if self._view else None
+        return _constant(field, rows) if table is None or source is None else conform(table[source], field)
+
+    def _opened(self) -> pq.ParquetFile:
+        if self._file is None:
+            assert self._view is not None
+            file = self._open(self._view.uri)
+            size = file.seek(0, 2)
+            file.seek(0)
+            if size != self._view.size:
+                raise InputError(f"{self._view.uri} changed since it was imported; run `winnow import-datacomp` again")
+            self._file = pq.ParquetFile(file)
+        return self._file
+
+
+def _read(file: pq.ParquetFile, names: list[str], group: int | None) -> pa.Table:
+    return file.read(names) if group is None else file.read_row_group(group, columns=names)
+
+
+def _constant(field: pa.Field, rows: int) -> pa.Array:
+    empty: Any = "" if pa.types.is_string(field.type) else 0
+    return pa.repeat(pa.scalar(_FILLED.get(field.name, empty), field.type), rows)
+
+
+def conform(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    """Returns a column as ``field`` has it: its type, and no nulls where it allows none.
+
+    A null becomes ``""``, 0 or NaN; so does, where whole numbers are expected, anything that is not finite.
+    """
+    if not field.nullable and pa.types.is_integer(field.type) and pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, None)
+    if column.type != field.type:
+        column = pc.cast(column, field.type)
+    if not field.nullable and column.null_count:
+        empty: Any = "" if pa.types.is_string(field.type) else np.nan if pa.types.is_floating(field.type) else 0
+        column = pc.fill_null(column, pa.scalar(empty, field.type))
+    return column
