@@ -79,14 +79,13 @@ def test_image_based_by_the_clusters_of_targets(winnow, scored, tmp_path):
     assert frame(scored, "decisions").copies.tolist() == by_column
 
 
-def test_a_column_that_is_not_there_says_how_to_get_it(winnow, scored):
+def test_a_column_that_is_not_there_says_how_to_get_it(winnow, scored, tmp_path):
     code, _, stderr = winnow("select", "--output", scored, "--recipe", "dbp_laion")
     assert code == 2
     assert "`winnow cluster --name cluster_k500` adds it" in stderr
     (scored / "clusters/cluster_k4/centroids.safetensors").unlink()
-    code, _, stderr = winnow(
-        "select", "--output", scored, "--recipe", "dbp_laion", "--set", "density_prune.clusters=cluster_k4"
-    )
+    (tmp_path / "prune.yaml").write_text(PRUNE)
+    code, _, stderr = winnow("select", "--output", scored, "--recipe", tmp_path / "prune.yaml")
     assert code == 2
     assert "density_prune.centroids: " in stderr
     assert "clusters/cluster_k4/centroids.safetensors does not exist" in stderr

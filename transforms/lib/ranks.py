@@ -10,7 +10,6 @@ Cost: 2 KiB a group and round.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class Entrants:
     places: NDArray[Any]
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True)
 class Cuts:
     """What is known, after ``round`` rounds, of where each of ``k`` groups is cut.
 
@@ -66,14 +65,6 @@ class Cuts:
     hashed: NDArray[np.uint64]
     last: NDArray[Any]
     round: int = 0
-
-    def __repr__(self) -> str:
-        """Returns the digest of everything: states are part of stamps, and numpy's own text leaves numbers out."""
-        digest = hashlib.sha256()
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            digest.update(value.tobytes() if isinstance(value, np.ndarray) else str(value).encode())
-        return f"Cuts({digest.hexdigest()})"
 
     @property
     def _cut(self) -> Bool:
