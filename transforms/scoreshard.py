@@ -19,7 +19,7 @@ from transforms.rows import FeatureRef, FileRow, Shard
 from transforms.store import Store
 
 INDEX_VERSION = 2  # raise when the same tar would give another index
-SCORE_VERSION = 1  # raise when the same pixels and text would give another score
+SCORE_VERSION = 2  # raise when the same pixels and text would give another score
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import tinyclip
+from transforms.lib import texttower, tinyclip
 from transforms.lib.errors import InputError, Reason, SampleError
 from transforms.lib.modelspec import PREPROCESS, Fetch, ModelSpec, local_only, locate, sha256_of
 
@@ -80,8 +81,9 @@ class ClipModel:
     _device: str
     _dtype: torch.dtype
     _batch_size: int
-    _pad_token: int | None
+    _cut: texttower.CutTower | None
     _upscales: int
+    _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def pixels(self, image: Image) -> NDArray[np.uint8]:
         """Returns uint8 ``[size, size, 3]``: open_clip's evaluation transform up to but without its normalisation.
@@ -124,30 +126,53 @@ class ClipModel:
         images = batch.to(self._device).permute(0, 3, 1, 2).contiguous().float().div(255)
         return images.sub_(self._mean).div_(self._std).to(self._dtype)
 
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def tokens(self, texts: Sequence[str]) -> torch.Tensor:
+        """Returns int64 ``[n, context]``; safe to call from several threads."""
+        with self._tokenizing:  # the tokenizers of transformers are not
+            return self.tokenize(list(texts))
+
+    def embed_tokens(self, tokens: torch.Tensor) -> NDArray[np.float32]:
         """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given.
 
-        Towers that mask their padding get captions sorted by length and cut to the longest of a batch: the same
-        embedding up to rounding (largest difference seen with tinyclip: see its model card), a fraction of the work.
-        """
-        return self._texts(texts, True)
+        The captions are sorted by length; where nothing behind the end of a text has a say (``texttower.cuttable``)
+        they are cut to the longest of a batch: the same embedding, a fraction of the work.
 
-    def _texts(self, texts: Sequence[str], unit: bool) -> NDArray[np.float32]:
+        Args:
+          tokens: int64 ``[n, context]`` from ``tokens``.
+        """
+        return self._texts(tokens, True)
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given."""
+        return self._texts(self.tokens(texts), True) if texts else np.zeros((0, self.dim), np.float32)
+
+    def _texts(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
         import torch
 
-        if not texts:
-            return np.zeros((0, self.dim), np.float32)
-        tokens = self.tokenize(list(texts))
+        order = torch.arange(len(tokens))
+        lengths = torch.full((len(tokens),), tokens.shape[1])
+        if self._cut is not None:
+            lengths = self._cut.lengths(tokens)
+            order = torch.argsort(lengths, stable=True)
         found: list[NDArray[np.float32]] = []
-        lengths = self._lengths(tokens)
-        order = torch.argsort(lengths, stable=True)
         with torch.inference_mode():
             for rows in order.split(TEXT_BATCH):
-                batch = tokens[rows, : int(lengths[rows].max())].to(self._device)
-                found.append(self.network.encode_text(batch, normalize=unit).float().cpu().numpy())
+                batch = tokens[rows, : texttower.rounded(int(lengths[rows].max()), tokens.shape[1])]
+                found.append(self._text_batch(batch, unit))
         inverse = torch.argsort(order).numpy()
         embedded: NDArray[np.float32] = np.concatenate(found)[inverse]
         return embedded
+
+    def _text_batch(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
+        import torch
+
+        if self._cut is None:
+            embedded = self.network.encode_text(tokens.to(self._device), normalize=unit)
+        else:
+            embedded = self._cut.encode(texttower.filled(tokens).to(self._device))
+            embedded = torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded
+        found: NDArray[np.float32] = embedded[: len(tokens)].float().cpu().numpy()
+        return found
 
     def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns what the image tower gives, not normalised: float32 ``[n, width]``."""
@@ -155,14 +180,7 @@ class ClipModel:
 
     def text_features_of(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns what the text tower gives, not normalised: float32 ``[n, width]``."""
-        return self._texts(texts, False)
-
-    def _lengths(self, tokens: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        if self._pad_token is None:
-            return torch.full((len(tokens),), tokens.shape[1])
-        return (tokens != self._pad_token).sum(1).clamp(min=1)
+        return self._texts(self.tokens(texts), False)
 
 
 def load(
@@ -228,7 +246,7 @@ def wrap(
         _device=device,
         _dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision],
         _batch_size=batch_size,
-        _pad_token=_masked_padding(network),
+        _cut=texttower.cuttable(network),
         _upscales=(size if isinstance(size, int) else max(size)) if preprocess["resize_mode"] == "shortest" else 0,
     )
 
@@ -271,11 +289,3 @@ def _transform(preprocess: dict[str, Any], size: int | list[int]) -> Any:
     known = {name: preprocess[name] for name in PREPROCESS}
     whole = image_transform_v2(PreprocessCfg(size=size, **known), is_train=False)
     return Compose(whole.transforms[:-2])
-
-
-def _masked_padding(network: Any) -> int | None:
-    """Returns the padding token of a text tower that masks it (open_clip's wrapper of transformers), else None."""
-    from open_clip.hf_model import HFTextEncoder
-
-    text = getattr(network, "text", None)
-    return int(text.config.pad_token_id) if isinstance(text, HFTextEncoder) else None
