@@ -10,10 +10,47 @@ from PIL import Image
 
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
-WORDS = (
-    "a the of in with and for on red blue old new vintage wooden kitchen table lamp street dog cat mountain lake photo "
-    "print poster dress summer women men size free shipping handmade ceramic illustration vector black white logo"
-).split()
+WORDS = [
+    "a",
+    "the",
+    "of",
+    "in",
+    "with",
+    "and",
+    "for",
+    "on",
+    "red",
+    "blue",
+    "old",
+    "new",
+    "vintage",
+    "wooden",
+    "kitchen",
+    "table",
+    "lamp",
+    "street",
+    "dog",
+    "cat",
+    "mountain",
+    "lake",
+    "photo",
+    "print",
+    "poster",
+    "dress",
+    "summer",
+    "women",
+    "men",
+    "size",
+    "free",
+    "shipping",
+    "handmade",
+    "ceramic",
+    "illustration",
+    "vector",
+    "black",
+    "white",
+    "logo",
+]
 
 
 def jpeg(seed: int, side: int = 512) -> bytes:

@@ -9,14 +9,16 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import texttower, tinyclip
-from transforms.lib.errors import InputError, Reason, SampleError
+from transforms.lib.errors import InputError
 from transforms.lib.modelspec import PREPROCESS, Fetch, ModelSpec, local_only, locate, sha256_of
+from transforms.lib.staging import Ring, Room
+from transforms.lib.views import View, view
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
 TEXT_BATCH = 256
-MAX_RESIZED_PIXELS = 1 << 26  # a 1 x 50,000 pixel image would be blown up to 2.5 billion before its crop
+DRIVER = "/proc/driver/nvidia"  # there when NVIDIA's kernel module is
 
 
 def cpu_count() -> int:
@@ -48,16 +50,21 @@ def keep_freed_memory() -> None:
     mallopt(top_pad, 64 << 20)
 
 
-def check_device(device: str) -> None:
-    """Checks that a device that was asked for is there.
+def device_of(asked: str) -> str:
+    """Returns ``cpu`` or ``cuda``: the device that was asked for, or with ``auto`` the GPU if there is one.
 
     Raises:
-      InputError: it is not; a paid worker must not fall back to its CPU in silence.
+      InputError: a GPU was asked for by name and is not there; a paid worker must not fall back to its CPU in silence.
     """
+    if asked == "cpu" or (asked == "auto" and not os.path.exists(DRIVER)):  # torch takes seconds to import
+        return "cpu"
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
+    if torch.cuda.is_available():
+        return "cuda"
+    if asked == "auto":
+        return "cpu"
+    raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
 
 
 @dataclasses.dataclass(eq=False)
@@ -68,13 +75,14 @@ class ClipModel:
 
     Attributes:
       dim: of the embeddings.
+      view: what it sees of an image.
       network: the open_clip model.
       tokenize: captions -> int64 ``[n, context]``.
     """
 
     dim: int
     network: Any
-    _resize: Any
+    view: View
     tokenize: Callable[[list[str]], torch.Tensor]
     _mean: torch.Tensor
     _std: torch.Tensor
@@ -82,24 +90,14 @@ class ClipModel:
     _dtype: torch.dtype
     _batch_size: int
     _cut: texttower.CutTower | None
-    _upscales: int
     _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    _image_room: Room = dataclasses.field(default_factory=Room)
+    _text_room: Room = dataclasses.field(default_factory=Room)
+    _here: threading.local = dataclasses.field(default_factory=threading.local)
 
     def pixels(self, image: Image) -> NDArray[np.uint8]:
-        """Returns uint8 ``[size, size, 3]``: open_clip's evaluation transform up to but without its normalisation.
-
-        Raises:
-          SampleError: ``image_too_large`` when resizing would blow a very narrow image up beyond all memory;
-            ``image_undecodable`` when the image's mode has no way to RGB.
-        """
-        short, long = sorted(image.size)
-        if self._upscales and self._upscales * self._upscales * long / short > MAX_RESIZED_PIXELS:
-            raise SampleError(Reason.IMAGE_TOO_LARGE, f"{image.width} x {image.height} is too narrow to resize")
-        try:
-            resized = self._resize(image)
-        except (OSError, ValueError) as error:
-            raise SampleError(Reason.IMAGE_UNDECODABLE, f"mode {image.mode}: {error}") from None
-        return np.asarray(resized, np.uint8)
+        """Returns uint8 ``[size, size, 3]`` of the network's view of an image; errors as ``View.pixels``."""
+        return self.view.pixels(image)
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns float32 ``[n, dim]``, unit norm, of uint8 ``[n, size, size, 3]`` from ``pixels``.
@@ -107,6 +105,28 @@ class ClipModel:
         Batches have one shape, the last one padded, so that a row depends on its own batch alone.
         """
         return self._images(pixels, True)
+
+    def start_images(self, pixels: NDArray[np.uint8]) -> Callable[[], tuple[NDArray[np.float32], float]]:
+        """Starts embedding at most ``batch_size`` images; what it returns waits for the embeddings and GPU seconds.
+
+        On a CPU the work is done before it returns.
+        """
+        if self._device == "cuda":
+            return self._staged(pixels)
+        found = self._images(pixels, True)
+        return lambda: (found, 0.0)
+
+    def _staged(self, pixels: NDArray[np.uint8]) -> Callable[[], tuple[NDArray[np.float32], float]]:
+        import torch
+
+        if not hasattr(self._here, "ring"):  # of its own for every thread, so that none waits for another's
+            self._here.ring = Ring((self._batch_size, *pixels.shape[1:]))
+
+        def forward(batch: torch.Tensor) -> torch.Tensor:
+            return self._image_room.run(lambda part: self._embedded(part, True), batch)
+
+        with torch.inference_mode():
+            return cast(Ring, self._here.ring).start(pixels, forward)
 
     def _images(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
         import torch
@@ -117,9 +137,13 @@ class ClipModel:
                 part = pixels[start : start + self._batch_size]
                 batch = torch.zeros((self._batch_size, *part.shape[1:]), dtype=torch.uint8)
                 batch[: len(part)] = torch.from_numpy(part)
-                embedded = self.network.encode_image(self.normalise(batch), normalize=unit)
-                found.append(embedded.float().cpu().numpy()[: len(part)])
+                embedded = self._image_room.run(lambda rows: self._embedded(rows.to(self._device), unit), batch)
+                found.append(embedded.cpu().numpy()[: len(part)])
         return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
+
+    def _embedded(self, batch: torch.Tensor, unit: bool) -> torch.Tensor:
+        embedded: torch.Tensor = self.network.encode_image(self.normalise(batch), normalize=unit).float()
+        return embedded
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """Returns the network's input of uint8 ``[batch, size, size, 3]``: ToTensor and Normalize, exactly."""
@@ -131,16 +155,18 @@ class ClipModel:
         with self._tokenizing:  # the tokenizers of transformers are not
             return self.tokenize(list(texts))
 
-    def embed_tokens(self, tokens: torch.Tensor) -> NDArray[np.float32]:
+    def embed_tokens(self, tokens: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given.
 
         The captions are sorted by length; where nothing behind the end of a text has a say (``texttower.cuttable``)
         they are cut to the longest of a batch: the same embedding, a fraction of the work.
 
         Args:
-          tokens: int64 ``[n, context]`` from ``tokens``.
+          tokens: pieces from ``tokens``, int64 ``[_, context]``; ``n`` is the sum of their rows.
         """
-        return self._texts(tokens, True)
+        import torch
+
+        return self._texts(torch.cat(list(tokens)), True)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given."""
@@ -158,21 +184,20 @@ class ClipModel:
         with torch.inference_mode():
             for rows in order.split(TEXT_BATCH):
                 batch = tokens[rows, : texttower.rounded(int(lengths[rows].max()), tokens.shape[1])]
-                found.append(self._text_batch(batch, unit))
+                rows_of = self._text_room.run(lambda part: self._text_batch(part, unit), batch)
+                found.append(rows_of.cpu().numpy())
         inverse = torch.argsort(order).numpy()
         embedded: NDArray[np.float32] = np.concatenate(found)[inverse]
         return embedded
 
-    def _text_batch(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
+    def _text_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
         import torch
 
         if self._cut is None:
-            embedded = self.network.encode_text(tokens.to(self._device), normalize=unit)
-        else:
-            embedded = self._cut.encode(texttower.filled(tokens).to(self._device))
-            embedded = torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded
-        found: NDArray[np.float32] = embedded[: len(tokens)].float().cpu().numpy()
-        return found
+            whole: torch.Tensor = self.network.encode_text(tokens.to(self._device), normalize=unit).float()
+            return whole
+        embedded = self._cut.encode(texttower.filled(tokens).to(self._device))[: len(tokens)]
+        return (torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded).float()
 
     def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns what the image tower gives, not normalised: float32 ``[n, width]``."""
@@ -207,7 +232,7 @@ def load(
     """
     import torch
 
-    check_device(device)
+    device = device_of(device)
     if device == "cpu":
         torch.set_num_threads(threads or cpu_count())
         keep_freed_memory()
@@ -218,7 +243,9 @@ def load(
             f"--model {spec.name}: the weights have sha256 {digest} here, {spec.weights_sha256} at the start"
         )
     network, tokenize = _network(spec, weights, precision)
-    return wrap(network.to(device), tokenize, config, device=device, precision=precision, batch_size=batch_size)
+    network = network.to(device)
+    more = {"device": device, "precision": precision, "variant": spec.variant}
+    return wrap(network, tokenize, config, batch_size=batch_size, **more)
 
 
 def wrap(
@@ -229,8 +256,9 @@ def wrap(
     device: str = "cpu",
     precision: str = "fp32",
     batch_size: int = 64,
+    variant: str = "exact",
 ) -> ClipModel:
-    """Returns a network of open_clip with the preprocessing that its configuration names."""
+    """Returns a network of open_clip with the preprocessing that its configuration names, in a variant of it."""
     import torch
 
     preprocess = {**PREPROCESS, **config.get("preprocess_cfg", {})}
@@ -239,7 +267,7 @@ def wrap(
     return ClipModel(
         dim=int(config["model_cfg"]["embed_dim"]),
         network=network,
-        _resize=_transform(preprocess, size),
+        view=view({name: preprocess[name] for name in PREPROCESS}, size, variant),
         tokenize=tokenize,
         _mean=torch.tensor(preprocess["mean"], device=device).view(shape),
         _std=torch.tensor(preprocess["std"], device=device).view(shape),
@@ -247,7 +275,6 @@ def wrap(
         _dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision],
         _batch_size=batch_size,
         _cut=texttower.cuttable(network),
-        _upscales=(size if isinstance(size, int) else max(size)) if preprocess["resize_mode"] == "shortest" else 0,
     )
 
 
@@ -279,13 +306,3 @@ def _moved_text_tower(folder: str) -> dict[str, Any]:
     if "hf_model_name" in text_cfg and Path(folder, "config.json").is_file():
         return {"text_cfg": {**text_cfg, "hf_model_name": folder, "hf_model_pretrained": False}}
     return {}
-
-
-def _transform(preprocess: dict[str, Any], size: int | list[int]) -> Any:
-    """Returns open_clip's evaluation transform without its last two stages, ToTensor and Normalize."""
-    from open_clip.transform import PreprocessCfg, image_transform_v2
-    from torchvision.transforms import Compose
-
-    known = {name: preprocess[name] for name in PREPROCESS}
-    whole = image_transform_v2(PreprocessCfg(size=size, **known), is_train=False)
-    return Compose(whole.transforms[:-2])

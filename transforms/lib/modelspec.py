@@ -63,9 +63,10 @@ class ModelSpec:
       source: as in ``ParsedModel``.
       weights: as in ``ParsedModel``.
       weights_sha256: of the weights; workers refuse any other.
-      preprocess: fingerprint of the image preprocessing (variant ``exact``: open_clip's own evaluation transform).
+      preprocess: fingerprint of the image preprocessing, its variant included.
       dim: of the embeddings.
       image_size: pixels of the square input.
+      variant: of the preprocessing, one of ``views.VARIANTS``.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelSpec:
     preprocess: str
     dim: int
     image_size: int
+    variant: str = "exact"
 
 
 def local_only(uri: str) -> str:
@@ -157,12 +159,13 @@ def _check_architecture(arch: str, spec: str) -> None:
         raise ConfigError(f"--model {spec}: {arch!r} is unknown; {hint}`winnow models` lists what can be given")
 
 
-def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only) -> ModelSpec:
+def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "exact") -> ModelSpec:
     """Finds the weights of a model on the driver, hashes them, and reads size and preprocessing.
 
     Args:
       parsed: from ``parse_model``.
       fetch: address of a file or folder -> local path.
+      variant: of the image preprocessing, one of ``views.VARIANTS``.
 
     Raises:
       InputError: weights or configuration are absent, unreadable, or not those that were pinned.
@@ -173,7 +176,7 @@ def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only) -> ModelSpec:
         raise InputError(f"--model {parsed.name}: {parsed.weights} has sha256 {digest}, not the pinned {parsed.sha256}")
     size = config["model_cfg"]["vision_cfg"].get("image_size", 224)
     square = size if isinstance(size, int) else int(size[0])
-    made_by = {**PREPROCESS, **config.get("preprocess_cfg", {}), "size": size, "variant": "exact"}
+    made_by = {**PREPROCESS, **config.get("preprocess_cfg", {}), "size": size, "variant": variant}
     return ModelSpec(
         name=parsed.name,
         kind=parsed.kind,
@@ -183,6 +186,7 @@ def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only) -> ModelSpec:
         preprocess=stamp(**made_by),
         dim=int(config["model_cfg"]["embed_dim"]),
         image_size=square,
+        variant=variant,
     )
 
 

@@ -3,7 +3,8 @@
 In a causal tower that reads its embedding off the end-of-text token, as CLIP's own does (Radford et al. 2021, section
 2.4), no token behind that one has any say. Cutting them off therefore leaves the embedding as it was, at a fifth of the
 work for captions of web length. In real arithmetic the cut may be anywhere; for equal bits the shapes of the matrix
-products must fall into the same pattern of registers, so lengths are rounded up to 16 tokens and batches to 64 captions.
+products must fall into the same pattern of registers, so lengths are rounded up to 16 tokens and batches to
+64 captions.
 """
 
 from __future__ import annotations
