@@ -240,7 +240,7 @@ def reshard_settings(config: ReshardConfig) -> ReshardSettings:
 
 def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
     """Returns column set -> columns as they will be after scoring."""
-    made = {model.name: columns.score_schema(model.dim).names for model in plan.settings.models}
+    made = {model.name: columns.score_schema(model.dim, model.part).names for model in plan.settings.models}
     return {columns.INDEX: columns.INDEX_SCHEMA.names, **made}
 
 

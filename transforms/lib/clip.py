@@ -78,6 +78,7 @@ class ClipModel:
       view: what it sees of an image.
       network: the open_clip model.
       tokenize: captions -> int64 ``[n, context]``.
+      part: ``image`` or ``text`` when only that tower is wanted; empty for both.
     """
 
     dim: int
@@ -89,6 +90,7 @@ class ClipModel:
     _device: str
     _dtype: torch.dtype
     _batch_size: int
+    part: str
     _cut: texttower.CutTower | None
     _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     _image_room: Room = dataclasses.field(default_factory=Room)
@@ -244,7 +246,7 @@ def load(
         )
     network, tokenize = _network(spec, weights, precision)
     network = network.to(device)
-    more = {"device": device, "precision": precision, "variant": spec.variant}
+    more = {"device": device, "precision": precision, "variant": spec.variant, "part": spec.part}
     return wrap(network, tokenize, config, batch_size=batch_size, **more)
 
 
@@ -257,8 +259,9 @@ def wrap(
     precision: str = "fp32",
     batch_size: int = 64,
     variant: str = "exact",
+    part: str = "",
 ) -> ClipModel:
-    """Returns a network of open_clip with the preprocessing that its configuration names, in a variant of it."""
+    """Returns a network of open_clip with the preprocessing that its configuration names, or a variant of it."""
     import torch
 
     preprocess = {**PREPROCESS, **config.get("preprocess_cfg", {})}
@@ -274,6 +277,7 @@ def wrap(
         _device=device,
         _dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision],
         _batch_size=batch_size,
+        part=part,
         _cut=texttower.cuttable(network),
     )
 

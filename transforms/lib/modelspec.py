@@ -25,6 +25,7 @@ WEIGHTS = (
     "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pth",
 )  # in open_clip's own order of preference
+PARTS = ("image", "text")
 PREPROCESS = {
     "mean": [0.48145466, 0.4578275, 0.40821073],
     "std": [0.26862954, 0.26130258, 0.27577711],
@@ -44,6 +45,7 @@ class ParsedModel:
       source: architecture (tag, file), hub id or folder; empty for tinyclip.
       weights: pretrained tag, or address of the weights file.
       sha256: that the user pinned; empty when not.
+      part: ``image`` or ``text`` for that tower alone; empty for both.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ParsedModel:
     source: str = ""
     weights: str = ""
     sha256: str = ""
+    part: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,7 @@ class ModelSpec:
       dim: of the embeddings.
       image_size: pixels of the square input.
       variant: of the preprocessing, one of ``views.VARIANTS``.
+      part: as in ``ParsedModel``.
     """
 
     name: str
@@ -78,6 +82,7 @@ class ModelSpec:
     dim: int
     image_size: int
     variant: str = "exact"
+    part: str = ""
 
 
 def local_only(uri: str) -> str:
@@ -101,11 +106,13 @@ def parse_model(text: str) -> ParsedModel:
     if re.match(r"^[A-Za-z0-9_]+=", text):
         name, _, spec = text.partition("=")
         given = True
+    part = next((part for part in PARTS if spec.startswith(f"{part}:")), "")
+    spec = spec.removeprefix(f"{part}:")
     parsed = _parse_spec(spec)
-    column_set = name if given else _name_of(spec)
+    column_set = name if given else "_".join(filter(None, (_name_of(spec), part)))
     if not re.fullmatch(r"[a-z0-9_]+", column_set):
         raise ConfigError(f"--model {text}: the name {column_set!r} must be lower-case letters, digits and _")
-    return dataclasses.replace(parsed, name=column_set)
+    return dataclasses.replace(parsed, name=column_set, part=part)
 
 
 def _parse_spec(spec: str) -> ParsedModel:
@@ -187,6 +194,7 @@ def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "e
         dim=int(config["model_cfg"]["embed_dim"]),
         image_size=square,
         variant=variant,
+        part=parsed.part,
     )
 
 
@@ -293,6 +301,7 @@ def known_models() -> list[str]:
         "  hf-hub:ORGANISATION/NAME        an open_clip model on the hub, for example hf-hub:apple/DFN2B-CLIP-ViT-B-16",
         "  FOLDER                          open_clip's local-dir form, local or gs://: configuration and weights",
         "  ARCH@FILE#sha256=HEX            an architecture and a weights file, local or gs://, .safetensors or .pt",
+        "  image:SPEC, text:SPEC           the embeddings of one tower of any of these, and no score",
         "  ARCH/TAG                        an architecture and published weights:",
     ]
     return forms + [f"    {arch}/{tag}" for arch, tag in open_clip.list_pretrained()]

@@ -32,6 +32,7 @@ class Model(Protocol):
 
     dim: int
     view: View
+    part: str
 
     def start_images(self, pixels: Pixels) -> Callable[[], tuple[NDArray[np.float32], float]]:
         """Starts on uint8 ``[n, height, width, 3]``; what it returns waits for float32 ``[n, dim]``, unit norm.
@@ -52,7 +53,7 @@ class ScoredShard:
 
     Attributes:
       index: table of ``INDEX_SCHEMA``, one row per sample in tar order, rejected ones included.
-      sets: column set -> table of ``score_schema``, row-aligned with the index.
+      sets: column set -> table of its model's ``score_schema``, row-aligned with the index.
       clock: where the time went.
       repeated: samples whose image bytes an earlier sample of the shard had too.
     """
@@ -117,7 +118,8 @@ class _Images:
             self.flush()
 
     def flush(self) -> None:
-        if not self._batch:
+        if not self._batch or not self._models:
+            self._batch.clear()
             return
         seen = [np.stack(pixels) for pixels in zip(*self._batch, strict=True)]
         self._batch.clear()
@@ -167,8 +169,10 @@ def score_samples(
       turn: held while a model works, so that threads which share one take turns.
     """
     turn, clock = turn or threading.Lock(), Clock()
-    views = list({model.view.name: model.view for model in models.values()}.values())
-    images, texts = _Images(models, views, batch_size, turn, clock), _Texts(models, pool)
+    seeing = {name: model for name, model in models.items() if model.part != "text"}
+    reading = {name: model for name, model in models.items() if model.part != "image"}
+    views = list({model.view.name: model.view for model in seeing.values()}.values())
+    images, texts = _Images(seeing, views, batch_size, turn, clock), _Texts(reading, pool)
     rows: list[dict[str, Any]] = []
     repeated = 0
     fed = feed(samples, shard, rules, views, pool, max(_AHEAD, 2 * batch_size), clock)
@@ -184,22 +188,25 @@ def score_samples(
     valid = np.array([row["status"] == columns.OK for row in rows], bool)
     sets = {}
     for name, model in models.items():
-        with Stopwatch(clock, "model"), turn:
-            text = texts.embedded(name) if valid.any() else None
-        sets[name] = _score_set(model.dim, valid, images.embedded(name) if valid.any() else None, text)
+        found = {}
+        if name in reading and valid.any():
+            with Stopwatch(clock, "model"), turn:
+                found["text"] = texts.embedded(name)
+        if name in seeing and valid.any():
+            found["image"] = images.embedded(name)
+        sets[name] = _score_set(model, valid, found)
     return ScoredShard(pa.Table.from_pylist(rows, schema=columns.INDEX_SCHEMA), sets, clock, repeated)
 
 
-def _score_set(
-    dim: int, valid: NDArray[np.bool_], images: NDArray[np.float32] | None, texts: NDArray[np.float32] | None
-) -> pa.Table:
+def _score_set(model: Model, valid: NDArray[np.bool_], found: Mapping[str, NDArray[np.float32]]) -> pa.Table:
+    made = {part: np.zeros((len(valid), model.dim), np.float32) for part in ("image", "text")}
+    for part, embedded in found.items():
+        made[part][valid] = embedded
+    if model.part:
+        return columns.embedding_table(model.part, made[model.part])
     score = np.full(len(valid), np.nan, np.float32)
-    image = np.zeros((len(valid), dim), np.float32)
-    text = np.zeros((len(valid), dim), np.float32)
-    if images is not None and texts is not None:
-        image[valid], text[valid] = images, texts
-        score[valid] = np.clip(np.einsum("nd,nd->n", images, texts), -1, 1)
-    return columns.score_table(score, image, text)
+    score[valid] = np.clip(np.einsum("nd,nd->n", made["image"][valid], made["text"][valid]), -1, 1)
+    return columns.score_table(score, made["image"], made["text"])
 
 
 def rejected_reasons(index: pa.Table) -> dict[str, int]:

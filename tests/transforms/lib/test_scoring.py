@@ -107,6 +107,25 @@ def test_one_decode_serves_networks_that_see_alike(tiny_network, model, pool, mo
     assert found.sets["a"].equals(found.sets["b"])
 
 
+def test_one_tower_alone_gives_its_embeddings_and_no_score(tiny_network, model, pool, monkeypatch):
+    towers = {
+        part: clip.load(modelspec.resolve(modelspec.parse_model(f"{part}:{tiny_network}")), batch_size=4)
+        for part in ("image", "text")
+    }
+    monkeypatch.setattr(towers["image"].network, "encode_text", None)
+    monkeypatch.setattr(towers["text"].network, "encode_image", None)
+    seeds = [1, -1, 2, 1]
+    both = score(model, pool, seeds)
+    alone = scoring.score_samples(samples(seeds), "s", towers, ReadRules(), pool, 4)
+    only_text = scoring.score_samples(samples(seeds), "s", {"text": towers["text"]}, ReadRules(), pool, 4)
+    assert alone.index.equals(both.index)
+    for part in towers:
+        assert alone.sets[part].column_names == [part]
+        assert alone.sets[part][part].equals(both.sets["m"][part])
+    assert only_text.index.equals(both.index)
+    assert only_text.sets["text"].equals(alone.sets["text"])
+
+
 def test_reading_runs_ahead_but_not_far(pool):
     read = []
 
