@@ -27,7 +27,8 @@ from transforms.lib import columns, modelspec
 LIMIT = """
 import glob, json, resource, sys, time, numpy as np
 from transforms.lib import captions, clip, images, modelspec, tarshard
-model = clip.load(modelspec.resolve(modelspec.parse_model(sys.argv[2])), batch_size=8, precision=sys.argv[3])
+spec = modelspec.resolve(modelspec.parse_model(sys.argv[2]))
+model = clip.load(spec, batch_size=8, precision=sys.argv[3], threads=int(sys.argv[4]) or None)
 pixels, texts, numbers = [], [], {}
 for path in sorted(glob.glob(sys.argv[1])):
     tokens = []
@@ -150,18 +151,21 @@ def race(told: argparse.Namespace, folder: Path, pool: Path) -> None:
     model = f"{told.model}@{weights}#sha256={modelspec.sha256_of(weights)}"
     print(f"{told.model}, {pairs} pairs in {told.shards} shards\n{COLUMNS}")
     cpu = {}
+    threads = ("--threads", str(told.threads))
+    if told.threads:
+        os.environ["OMP_NUM_THREADS"] = str(told.threads)
     for name, flags in (
         ("fp32", ()),
         ("fp32, --preprocess fast", ("--preprocess", "fast")),
         ("bf16", ("--precision", "bf16")),
     ):
         output = f"{folder}/{name}"
-        wall, cpu[name], peak, _ = ours(glob_of, model, output, *flags)
+        wall, cpu[name], peak, _ = ours(glob_of, model, output, *threads, *flags)
         line(f"winnow score, {name}, whole command", wall, cpu[name], peak, pairs)
-    start = ours(f"{pool}/00000000.tar", model, f"{folder}/one")
+    start = ours(f"{pool}/00000000.tar", model, f"{folder}/one", *threads)
     line("  of one shard", *start[:3], told.rows)
     for kind in ("fp32", "bf16"):
-        limit = json.loads(measured([sys.executable, "-c", LIMIT, glob_of, model, kind])[3])
+        limit = json.loads(measured([sys.executable, "-c", LIMIT, glob_of, model, kind, str(told.threads)])[3])
         line(f"towers alone, {kind}, ready tensors in memory", limit["wall"], limit["cpu"], 0, pairs)
     if told.clip_retrieval:
         command = peer(told.clip_retrieval, pool, told.shards, told.rows, told.model, weights, f"{folder}/peer")
@@ -186,6 +190,7 @@ def main() -> int:
     parser.add_argument("--model", default="ViT-S-32-alt", help="an architecture of open_clip")
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--rows", type=int, default=250, help="pairs in a shard")
+    parser.add_argument("--threads", type=int, default=0, help="of every network; 0 = all cores")
     parser.add_argument("--clip-retrieval", help="python of an environment with clip-retrieval 2.45.0")
     parser.add_argument("--decode", action="store_true", help="only time decoding, images per CPU second")
     parser.add_argument("--memory", action="store_true", help="only measure peak memory of 2 and of 20 shards")
