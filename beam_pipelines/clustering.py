@@ -143,7 +143,7 @@ def plan_cluster(
     """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
     problems.collect(check_name, config)
     if config.device == "cuda":
-        problems.collect(clip.check_device, config.device)
+        problems.collect(clip.device_of, config.device)
     column = problems.collect(find_column, config, refs, sets)
     if column is None:
         return None

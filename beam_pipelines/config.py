@@ -23,6 +23,9 @@ from beam_pipelines.trainconfig import TrainFlytConfig as TrainFlytConfig
 from beam_pipelines.trainconfig import TrainMixConfig as TrainMixConfig
 
 SHUFFLES = ("none", "shards", "full")
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+VARIANTS = ("exact", "fast")
 FORMATS = ("webdataset", "parquet", "tfrecord")
 
 
@@ -45,8 +48,22 @@ class ScoreConfig(Config):
     batch_size: int = flag(
         0, "images given to a model at once; 0 = 8 on a CPU, 256 on a GPU; part of the scores' stamp"
     )
-    device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error", choices=("cpu", "cuda"))
-    precision: str = flag("fp32", "fp32, bf16 or fp16; part of the scores' stamp", choices=("fp32", "bf16", "fp16"))
+    device: str = flag(
+        "auto",
+        "auto, cpu or cuda; auto takes the GPU of the machine that starts the job; one asked for must be there",
+        choices=("auto", "cpu", "cuda"),
+    )
+    precision: str = flag(
+        "auto",
+        "auto, fp32, bf16 or fp16; auto is fp32 on a CPU, fp16 on a GPU; part of the scores' stamp",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    preprocess: str = flag(
+        "exact",
+        "exact: the pixels of open_clip's own transform; fast: JPEGs decoded at a fraction of their size, which moves "
+        "scores a little (docs/scoring.md); part of the scores' stamp",
+        choices=("exact", "fast"),
+    )
     threads: int = flag(0, "threads of the model on CPU; 0 = all cores", operational=True)
     decode_threads: int = flag(0, "threads that decode images; 0 = all cores", operational=True)
 
@@ -62,10 +79,10 @@ class ScoreConfig(Config):
         for name in ("batch_size", "threads", "decode_threads"):
             if getattr(self, name) < 0:
                 found.append(f"--{name} must be at least 0, got {getattr(self, name)}")
-        if self.device not in ("cpu", "cuda"):
-            found.append(f"--device must be cpu or cuda, got {self.device!r}")
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            found.append(f"--precision must be fp32, bf16 or fp16, got {self.precision!r}")
+        for name, allowed in (("device", DEVICES), ("precision", PRECISIONS), ("preprocess", VARIANTS)):
+            if getattr(self, name) not in allowed:
+                listed = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+                found.append(f"--{name} must be {listed}, got {getattr(self, name)!r}")
         return found
 
 
@@ -161,6 +178,7 @@ class VerifyConfig(Config):
 
 
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
+PRECISION_OF = {"cpu": "fp32", "cuda": "fp16"}  # of --precision auto
 
 JOBS: dict[str, tuple[type[Config], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from beam_pipelines import driver, planning, whole, workspace
 from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
+from transforms.lib import clock
 
 
 def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | None:
@@ -36,6 +37,7 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
         prepare,
         lambda pipeline: whole.build(pipeline, stages),
         lambda: workspace.outcome(config.output),
+        clock.sentence,
     )
 
 

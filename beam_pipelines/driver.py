@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines import options
@@ -37,12 +37,14 @@ class Work:
       prepare: writes what the driver itself writes, just before the pipeline starts.
       build: adds the whole job to a pipeline; runs nothing. None for a job that needs no pipeline.
       finish: returns what to print at the end: text for people, and values for the JSON line.
+      remark: returns another line for people, from the job's counters; "" for none.
     """
 
     summary: dict[str, Any]
     prepare: Callable[[], None]
     build: Callable[[beam.Pipeline], None] | None
     finish: Callable[[], tuple[str, dict[str, Any]]]
+    remark: Callable[[Mapping[str, int]], str] = lambda counters: ""
 
 
 Plan = Callable[[Any, "Problems"], "Work | None"]
@@ -88,7 +90,9 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         print(json.dumps({"job": job, "output": parsed.config.output, "launched": True}, sort_keys=True))
         return 0
     text, values = work.finish()
-    print(text, file=sys.stderr)
+    for line in (text, work.remark(counters)):
+        if line:
+            print(line, file=sys.stderr)
     print(json.dumps({"job": job, "output": parsed.config.output, **values, "counters": counters}, sort_keys=True))
     return 0
 

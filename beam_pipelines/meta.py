@@ -85,7 +85,7 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     templates = problems.collect(labelled.templates, config.prompts)
     shards = _labelled_shards(config, problems)
     if config.device == "cuda":
-        problems.collect(clip.check_device, config.device)
+        problems.collect(clip.device_of, config.device)
     if problems or refs is None or where is None or spec is None or templates is None:
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}

@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
-from beam_pipelines.config import BATCH_SIZES, Config, ReshardConfig, ReshardJobConfig, ScoreConfig, SelectConfig
+from beam_pipelines.config import (
+    BATCH_SIZES,
+    PRECISION_OF,
+    Config,
+    ReshardConfig,
+    ReshardJobConfig,
+    ScoreConfig,
+    SelectConfig,
+)
 from beam_pipelines.library import load_recipe
 from transforms import shards as pools
 from transforms import storage
 from transforms.decideshard import SelectSettings
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import clip, columns, modelspec, scoring, stamps
+from transforms.lib import clip, columns, modelspec, reading, stamps
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
@@ -76,31 +84,34 @@ class ScorePlan:
         return [shard.name for shard in self.shards if missing_sets(self.settings, shard)]
 
 
+def _resolved(text: str, variant: str) -> modelspec.ModelSpec:
+    return modelspec.resolve(modelspec.parse_model(text), fetch=storage.fetch, variant=variant)
+
+
 def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     """Finds shards and models; None when something is wrong."""
     shards = problems.collect(pools.find_shards, config.input) if config.input else None
     if shards:
         problems.collect(pools.check_images, shards)
-    specs = [
-        problems.collect(lambda t: modelspec.resolve(modelspec.parse_model(t), fetch=storage.fetch), t)
-        for t in config.model
-    ]
+    specs = [problems.collect(_resolved, text, config.preprocess) for text in config.model]
     models = tuple(spec for spec in specs if spec is not None)
     for name, count in Counter(model.name for model in models).items():
         if count > 1 or name in (columns.INDEX, "decisions"):
             problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
-    if config.device == "cuda" and not problems.elsewhere:
-        problems.collect(clip.check_device, config.device)
+    device = {"auto": "cpu"}.get(config.device, config.device)
+    if not problems.elsewhere:
+        device = problems.collect(clip.device_of, config.device) or "cpu"
+    precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
-    rules = scoring.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes)
+    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes)
     settings = ScoreSettings(
         config.output,
         models,
         rules,
-        batch_size=config.batch_size or BATCH_SIZES[config.device],
-        device=config.device,
-        precision=config.precision,
+        batch_size=config.batch_size or BATCH_SIZES[device],
+        device=device,
+        precision=precision,
         threads=config.threads,
         decode_threads=config.decode_threads,
     )
@@ -108,6 +119,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     made_by = {model.name: dataclasses.asdict(model) for model in models}
     facts = {
         "configuration": config.recorded(),
+        "scored_with": {"device": device, "precision": precision, "batch_size": settings.batch_size},
         "stamps": {"pool": pool, "models": made_by},
         "version": version(),
     }
@@ -162,7 +174,7 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     shards = problems.collect(pools.find_shards, config.input)
     if shards is None:
         return None
-    rules = scoring.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))
+    rules = reading.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
@@ -238,7 +250,7 @@ def reshard_settings(config: ReshardConfig) -> ReshardSettings:
 
 def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
     """Returns column set -> columns as they will be after scoring."""
-    made = {model.name: columns.score_schema(model.dim).names for model in plan.settings.models}
+    made = {model.name: columns.score_schema(model.dim, model.part).names for model in plan.settings.models}
     return {columns.INDEX: columns.INDEX_SCHEMA.names, **made}
 
 
@@ -250,5 +262,7 @@ def score_summary(plan: ScorePlan) -> dict[str, Any]:
         "bytes": sum(shard.size for shard in plan.shards),
         "to_score": len(todo),
         "done": len(plan.shards) - len(todo),
+        "device": plan.settings.device,
+        "precision": plan.settings.precision,
         "models": {model.name: dataclasses.asdict(model) for model in plan.settings.models},
     }

@@ -13,6 +13,7 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ScoreConfig
+from transforms.lib import clock
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
@@ -41,7 +42,8 @@ def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None
         sets = ", ".join(model.name for model in scoring.settings.models)
         return f"{len(scoring.shards)} shards are scored; columns: {sets}", {"shards": len(scoring.shards)}
 
-    return driver.Work(planning.score_summary(scoring), prepare, lambda pipeline: build(pipeline, scoring), finish)
+    summary = planning.score_summary(scoring)
+    return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, clock.sentence)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from demo import assets, pairs
-from transforms.lib import captions, images, scoring
+from transforms.lib import captions, feeding, images, reading
+from transforms.lib.clock import Clock
 from transforms.lib.errors import SampleError
 from transforms.lib.tarshard import read_samples
 
@@ -120,10 +122,13 @@ def test_each_broken_sample_is_rejected_for_its_reason(pool, faults):
         "undecodable_image": "image_undecodable", "missing_caption": "caption_missing",
         "caption_not_utf8": "caption_not_utf8", "oversized_image": "image_too_large", "truncated_tar": "tar_truncated",
     }  # fmt: skip
-    for fault, reason in expected.items():
-        row = scoring.prepare(only(pool, faults, fault), "shard", scoring.ReadRules(), []).row
-        assert row["status"] == reason
-    statuses = [scoring.prepare(sample, "s", scoring.ReadRules(), []).row["status"] for sample in pool.values()]
+    rules = reading.ReadRules()
+    faulty = [only(pool, faults, fault) for fault in expected]
+    with ThreadPoolExecutor(2) as threads:
+        for samples, reasons in ((faulty, list(expected.values())), (pool.values(), None)):
+            fed = feeding.feed(samples, "shard", rules, [], threads, 64, Clock())
+            statuses = [sample.row["status"] for sample in fed]
+            assert reasons is None or statuses == reasons
     rejected = [status for status in statuses if status != "ok"]
     assert sorted(rejected) == sorted(expected.values())
     assert len(rejected) < 0.01 * len(pool)

@@ -31,8 +31,8 @@ class ScoreShards(beam.PTransform):
     Without any model it makes the index alone. A shard whose column sets all carry the right stamp is passed on
     unread; so a killed run continues where it was.
 
-    Cost: each tar is read once; nothing but references is shuffled. Memory a thread: the images decoded
-    ahead, and the columns of one shard (4 bytes a dimension and sample, twice).
+    Cost: each tar is read once; nothing but references is shuffled. Memory a thread: 64 MiB of encoded images, the
+    pixels decoded ahead, and the columns of one shard (8 bytes a dimension and sample, twice).
 
     Attributes:
       settings: models, rules and where to write.

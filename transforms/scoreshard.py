@@ -13,13 +13,14 @@ from apache_beam.metrics import Metrics
 
 from transforms import storage
 from transforms.lib import clip, columns, modelspec, scoring, stamps
+from transforms.lib.reading import ReadRules
 from transforms.lib.tarshard import read_samples
 from transforms.lib.tarstream import open_tar
 from transforms.rows import FeatureRef, FileRow, Shard
 from transforms.store import Store
 
 INDEX_VERSION = 3  # raise when the same tar would give another index
-SCORE_VERSION = 1  # raise when the same pixels and text would give another score
+SCORE_VERSION = 2  # raise when the same pixels and text would give another score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ScoreSettings:
 
     root: str
     models: tuple[modelspec.ModelSpec, ...]
-    rules: scoring.ReadRules = dataclasses.field(default_factory=scoring.ReadRules)
+    rules: ReadRules = dataclasses.field(default_factory=ReadRules)
     batch_size: int = 8
     device: str = "cpu"
     precision: str = "fp32"
@@ -47,8 +48,10 @@ class ScoreSettings:
     decode_threads: int = 0
 
     def index_stamp(self, shard: Shard) -> str:
-        """Returns the stamp of a shard's index."""
-        return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **dataclasses.asdict(self.rules))
+        """Returns the stamp of a shard's index; a perceptual hash of a scaled decode differs in a bit or two."""
+        scaled = bool(self.models) and all(model.variant == "fast" for model in self.models)
+        seen = {"scaled": True} if scaled else {}
+        return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **dataclasses.asdict(self.rules), **seen)
 
     def score_stamp(self, shard: Shard, model: modelspec.ModelSpec) -> str:
         """Returns the stamp of a model's column set of a shard."""
@@ -84,6 +87,7 @@ class Scorer:
     def __init__(self, settings: ScoreSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._models: dict[str, scoring.Model] = {}
         self.pool = ThreadPoolExecutor(settings.decode_threads or clip.cpu_count(), "winnow-decode")
 
@@ -120,7 +124,7 @@ class Scorer:
         with storage.open_read(shard.uri) as file:
             samples = read_samples(open_tar(file, shard.uri), max_sample_bytes=self._settings.rules.max_sample_bytes)
             scored = scoring.score_samples(
-                samples, shard.name, models, self._settings.rules, self.pool, self._settings.batch_size
+                samples, shard.name, models, self._settings.rules, self.pool, self._settings.batch_size, self._turn
             )
         self._count(shard, scored, time.monotonic() - start)
         return scored
@@ -131,7 +135,11 @@ class Scorer:
         Metrics.counter("score", "shards_scored").inc()
         Metrics.counter("score", "in").inc(len(scored.index))
         Metrics.counter("score", "out").inc(len(scored.index) - sum(rejected.values()))
-        Metrics.counter("score", "in_bytes").inc(shard.size)
+        Metrics.counter("score", "images_scored").inc(len(scored.index) - sum(rejected.values()) if scored.sets else 0)
+        Metrics.counter("score", "images_repeated").inc(scored.repeated)
+        Metrics.counter("score", "bytes_read").inc(shard.size)
+        for name, milliseconds in scored.clock.counters().items():
+            Metrics.counter("score", name).inc(milliseconds)
         Metrics.distribution("score", "shard_msec").update(int(seconds * 1000))
         for reason, count in rejected.items():
             Metrics.counter("score", f"rejected_{reason}").inc(count)

@@ -56,9 +56,14 @@ DECISIONS_SCHEMA = pa.schema(
 )
 
 
-def score_schema(dim: int) -> pa.Schema:
-    """Returns the schema of a model's column set: float32 score, float16 ``[dim]`` unit embeddings."""
+def score_schema(dim: int, part: str = "") -> pa.Schema:
+    """Returns the schema of a model's column set: float32 score, float16 ``[dim]`` unit embeddings.
+
+    With ``part``, ``image`` or ``text``, it has that embedding alone.
+    """
     embedding = pa.list_(pa.field("element", pa.float16(), False), dim)
+    if part:
+        return pa.schema([pa.field(part, embedding, False)])
     return pa.schema(
         [
             pa.field("score", pa.float32(), False),  # cosine in [-1, 1]; NaN for a rejected sample
@@ -78,12 +83,23 @@ def score_table(
       image: floats ``[n, dim]``, unit norm or zero; stored as float16.
       text: floats ``[n, dim]``, unit norm or zero; stored as float16.
     """
-    schema = score_schema(image.shape[1])
-    arrays = [pa.array(score.astype(np.float32))]
-    for name, values in (("image", image), ("text", text)):
-        flat = pa.array(values.astype(np.float16).ravel())
-        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field(name).type))
-    return pa.Table.from_arrays(arrays, schema=schema)
+    arrays = [pa.array(score.astype(np.float32)), _packed(image, "image"), _packed(text, "text")]
+    return pa.Table.from_arrays(arrays, schema=score_schema(image.shape[1]))
+
+
+def embedding_table(part: str, values: NDArray[np.float32]) -> pa.Table:
+    """Returns the column set of a model that has one tower only.
+
+    Args:
+      part: ``image`` or ``text``.
+      values: float32 ``[n, dim]``, unit norm; zero for rejected samples.
+    """
+    return pa.Table.from_arrays([_packed(values, part)], schema=score_schema(values.shape[1], part))
+
+
+def _packed(values: NDArray[np.float32], part: str) -> pa.Array:
+    flat = pa.array(values.astype(np.float16).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, type=score_schema(values.shape[1], part).field(part).type)
 
 
 def embeddings(column: pa.ChunkedArray) -> NDArray[np.float16]:

@@ -85,6 +85,31 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
     Raises:
       SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data.
     """
+    return _decoded(data, None, max_pixels)[0]
+
+
+def decode_scaled(
+    data: bytes, least: tuple[int, bool], *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Decodes as ``decode``, but a JPEG at the least of 1/8, 1/4, 1/2 or all of its size that is large enough.
+
+    libjpeg then computes fewer values of each block's inverse cosine transform, and reads all of the data.
+
+    Args:
+      data: the encoded image.
+      least: pixels that the shorter side keeps, or, when the second value is True, the longer side.
+      max_pixels: as for ``decode``, of the whole image.
+
+    Returns:
+      The image, and width and height as stored.
+
+    Raises:
+      SampleError: as ``decode``.
+    """
+    return _decoded(data, least, max_pixels)
+
+
+def _decoded(data: bytes, least: tuple[int, bool] | None, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
     reader = _reader_of(data)
     if reader is None:
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"no known image format: {data[:16]!r}")
@@ -95,12 +120,16 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
             raise SampleError(Reason.IMAGE_TOO_LARGE, f"{width} x {height} pixels, allowed {max_pixels}")
         if width < 1 or height < 1:
             raise SampleError(Reason.IMAGE_UNDECODABLE, f"{width} x {height} pixels")
+        if least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+            side = max(width, height) if least[1] else min(width, height)
+            scale = next((k for k in (8, 4, 2) if side // k >= least[0]), 1)
+            image.draft("", (width // scale, height // scale))
         _load(image)
     except Image.DecompressionBombError as error:
         raise SampleError(Reason.IMAGE_TOO_LARGE, str(error)) from error
     except _DECODE_ERRORS as error:
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"{type(error).__name__}: {error}"[:300]) from error
-    return image
+    return image, (width, height)
 
 
 def thumbnail(data: bytes, side_px: int = 160) -> bytes:

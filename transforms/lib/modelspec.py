@@ -25,6 +25,7 @@ WEIGHTS = (
     "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pth",
 )  # in open_clip's own order of preference
+PARTS = ("image", "text")
 PREPROCESS = {
     "mean": [0.48145466, 0.4578275, 0.40821073],
     "std": [0.26862954, 0.26130258, 0.27577711],
@@ -44,6 +45,7 @@ class ParsedModel:
       source: architecture (tag, file), hub id or folder; empty for tinyclip.
       weights: pretrained tag, or address of the weights file.
       sha256: that the user pinned; empty when not.
+      part: ``image`` or ``text`` for that tower alone; empty for both.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ParsedModel:
     source: str = ""
     weights: str = ""
     sha256: str = ""
+    part: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +66,11 @@ class ModelSpec:
       source: as in ``ParsedModel``.
       weights: as in ``ParsedModel``.
       weights_sha256: of the weights; workers refuse any other.
-      preprocess: fingerprint of the image preprocessing (variant ``exact``: open_clip's own evaluation transform).
+      preprocess: fingerprint of the image preprocessing, its variant included.
       dim: of the embeddings.
       image_size: pixels of the square input.
+      variant: of the preprocessing, one of ``pixelviews.VARIANTS``.
+      part: as in ``ParsedModel``.
     """
 
     name: str
@@ -76,6 +81,8 @@ class ModelSpec:
     preprocess: str
     dim: int
     image_size: int
+    variant: str = "exact"
+    part: str = ""
 
 
 def local_only(uri: str) -> str:
@@ -99,11 +106,13 @@ def parse_model(text: str) -> ParsedModel:
     if re.match(r"^[A-Za-z0-9_]+=", text):
         name, _, spec = text.partition("=")
         given = True
+    part = next((part for part in PARTS if spec.startswith(f"{part}:")), "")
+    spec = spec.removeprefix(f"{part}:")
     parsed = _parse_spec(spec)
-    column_set = name if given else _name_of(spec)
+    column_set = name if given else "_".join(filter(None, (_name_of(spec), part)))
     if not re.fullmatch(r"[a-z0-9_]+", column_set):
         raise ConfigError(f"--model {text}: the name {column_set!r} must be lower-case letters, digits and _")
-    return dataclasses.replace(parsed, name=column_set)
+    return dataclasses.replace(parsed, name=column_set, part=part)
 
 
 def _parse_spec(spec: str) -> ParsedModel:
@@ -157,12 +166,13 @@ def _check_architecture(arch: str, spec: str) -> None:
         raise ConfigError(f"--model {spec}: {arch!r} is unknown; {hint}`winnow models` lists what can be given")
 
 
-def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only) -> ModelSpec:
+def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "exact") -> ModelSpec:
     """Finds the weights of a model on the driver, hashes them, and reads size and preprocessing.
 
     Args:
       parsed: from ``parse_model``.
       fetch: address of a file or folder -> local path.
+      variant: of the image preprocessing, one of ``pixelviews.VARIANTS``.
 
     Raises:
       InputError: weights or configuration are absent, unreadable, or not those that were pinned.
@@ -173,7 +183,7 @@ def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only) -> ModelSpec:
         raise InputError(f"--model {parsed.name}: {parsed.weights} has sha256 {digest}, not the pinned {parsed.sha256}")
     size = config["model_cfg"]["vision_cfg"].get("image_size", 224)
     square = size if isinstance(size, int) else int(size[0])
-    made_by = {**PREPROCESS, **config.get("preprocess_cfg", {}), "size": size, "variant": "exact"}
+    made_by = {**PREPROCESS, **config.get("preprocess_cfg", {}), "size": size, "variant": variant}
     return ModelSpec(
         name=parsed.name,
         kind=parsed.kind,
@@ -183,6 +193,8 @@ def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only) -> ModelSpec:
         preprocess=stamp(**made_by),
         dim=int(config["model_cfg"]["embed_dim"]),
         image_size=square,
+        variant=variant,
+        part=parsed.part,
     )
 
 
@@ -289,6 +301,7 @@ def known_models() -> list[str]:
         "  hf-hub:ORGANISATION/NAME        an open_clip model on the hub, for example hf-hub:apple/DFN2B-CLIP-ViT-B-16",
         "  FOLDER                          open_clip's local-dir form, local or gs://: configuration and weights",
         "  ARCH@FILE#sha256=HEX            an architecture and a weights file, local or gs://, .safetensors or .pt",
+        "  image:SPEC, text:SPEC           the embeddings of one tower of any of these, and no score",
         "  ARCH/TAG                        an architecture and published weights:",
     ]
     return forms + [f"    {arch}/{tag}" for arch, tag in open_clip.list_pretrained()]

@@ -53,3 +53,10 @@ def test_everything_that_can_be_given_is_listed_without_a_download():
     for line in lines:
         if line.startswith("    "):
             assert modelspec.parse_model(line.strip()).kind == "tag"
+
+
+def test_one_tower_of_a_network_has_a_name_of_its_own():
+    one, two = modelspec.parse_model("text:tinyclip"), modelspec.parse_model("mine=image:tinyclip")
+    assert (one.name, one.kind, one.part) == ("tinyclip_text", "tinyclip", "text")
+    assert (two.name, two.part) == ("mine", "image")
+    assert modelspec.parse_model("tinyclip").part == ""

@@ -1,0 +1,226 @@
+"""Scoring one shard: nothing is done twice, nothing depends on threads, and memory is bounded."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import picture
+from transforms.lib import clip, columns, feeding, modelspec, scoring
+from transforms.lib.clock import Clock, sentence
+from transforms.lib.reading import ReadRules
+from transforms.lib.staging import Room
+from transforms.lib.tarshard import RawSample
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with ThreadPoolExecutor(3) as threads:
+        yield threads
+
+
+@pytest.fixture
+def model(tiny_network):
+    return clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=4)
+
+
+def samples(seeds, captions=None):
+    for row, seed in enumerate(seeds):
+        text = f"number {seed}" if captions is None else captions[row]
+        image = b"\xff\xd8\xff broken" if seed < 0 else picture(seed)
+        yield RawSample(f"k{row}", 512 * row, 512, {"jpg": image, "txt": text.encode()}, None, "")
+
+
+def score(model, pool, *args, **more):
+    return scoring.score_samples(samples(*args), "s", {"m": model}, ReadRules(), pool, 4, **more)
+
+
+def test_equal_images_and_captions_are_embedded_once_and_scored_alike(model, pool, monkeypatch):
+    seen = []
+    encode = model.network.encode_image
+    monkeypatch.setattr(model.network, "encode_image", lambda x, normalize: seen.append(len(x)) or encode(x, normalize))
+    tokenized = []
+    tokens = model.tokens
+    monkeypatch.setattr(model, "tokens", lambda texts: tokenized.extend(texts) or tokens(texts))
+    seeds = [1, 2, 1, -1, 3, -1, 2, 4, 1]
+    captions = ["a", "b", "a", "c", "a", "c", "d", "b", "d"]
+    found = score(model, pool, seeds, captions)
+    assert seen == [4]
+    assert sorted(tokenized) == ["a", "b", "d"]
+    assert found.repeated == 3
+    image = columns.embeddings(found.sets["m"]["image"])
+    assert np.array_equal(image[0], image[2])
+    assert np.array_equal(image[0], image[8])
+    assert np.array_equal(image[1], image[6])
+    assert not np.array_equal(image[0], image[1])
+    index = found.index.to_pylist()
+    assert [row["status"] for row in index] == ["image_undecodable" if seed < 0 else "ok" for seed in seeds]
+    assert (index[2]["width"], index[2]["height"]) == (50, 40)
+    scores = found.sets["m"]["score"].to_pylist()
+    for row, (seed, caption) in enumerate(zip(seeds, captions, strict=True)):
+        if seed >= 0:
+            alone = score(model, pool, [seed], [caption]).sets["m"]["score"][0].as_py()
+            assert scores[row] == pytest.approx(alone, abs=2e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+def test_a_shard_scores_alike_to_the_bit_whatever_the_threads(model, pool, threads):
+    seeds = [n % 17 for n in range(40)]
+    with ThreadPoolExecutor(threads) as other:
+        one, two = score(model, pool, seeds), score(model, other, seeds)
+    assert one.index.equals(two.index)
+    assert one.sets["m"].equals(two.sets["m"])
+
+
+def test_threads_that_share_a_model_take_turns(model, pool, monkeypatch):
+    turn, inside, most = threading.Lock(), [], []
+    encode = model.network.encode_image
+
+    def watched(x, normalize):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return encode(x, normalize)
+
+    monkeypatch.setattr(model.network, "encode_image", watched)
+    expected = score(model, pool, range(20)).sets["m"]
+    with ThreadPoolExecutor(3) as harness:
+        found = list(harness.map(lambda _: score(model, pool, range(20), turn=turn), range(3)))
+    assert max(most) == 1
+    assert all(one.sets["m"].equals(expected) for one in found)
+
+
+def test_one_decode_serves_networks_that_see_alike(tiny_network, model, pool, monkeypatch):
+    other = clip.load(modelspec.resolve(modelspec.parse_model(f"b={tiny_network}")), batch_size=4)
+    decoded = []
+    whole = feeding.images.decode
+    monkeypatch.setattr(feeding.images, "decode", lambda data, **more: decoded.append(1) or whole(data, **more))
+    resized = []
+    resize = type(model.view).pixels
+    monkeypatch.setattr(type(model.view), "pixels", lambda view, image: resized.append(1) or resize(view, image))
+    found = scoring.score_samples(samples(range(6)), "s", {"a": model, "b": other}, ReadRules(), pool, 4)
+    assert (len(decoded), len(resized)) == (6, 6)
+    assert found.sets["a"].equals(found.sets["b"])
+
+
+def test_one_tower_alone_gives_its_embeddings_and_no_score(tiny_network, model, pool, monkeypatch):
+    towers = {
+        part: clip.load(modelspec.resolve(modelspec.parse_model(f"{part}:{tiny_network}")), batch_size=4)
+        for part in ("image", "text")
+    }
+    monkeypatch.setattr(towers["image"].network, "encode_text", None)
+    monkeypatch.setattr(towers["text"].network, "encode_image", None)
+    seeds = [1, -1, 2, 1]
+    both = score(model, pool, seeds)
+    alone = scoring.score_samples(samples(seeds), "s", towers, ReadRules(), pool, 4)
+    only_text = scoring.score_samples(samples(seeds), "s", {"text": towers["text"]}, ReadRules(), pool, 4)
+    assert alone.index.equals(both.index)
+    for part in towers:
+        assert alone.sets[part].column_names == [part]
+        assert alone.sets[part][part].equals(both.sets["m"][part])
+    assert only_text.index.equals(both.index)
+    assert only_text.sets["text"].equals(alone.sets["text"])
+
+
+def test_reading_runs_ahead_but_not_far(pool):
+    read = []
+
+    def watched():
+        for sample in samples(range(60)):
+            read.append(sample.key)
+            yield sample
+
+    fed = feeding.feed(watched(), "s", ReadRules(), [], pool, 8, Clock())
+    next(fed)
+    time.sleep(0.5)
+    assert 8 <= len(read) <= 11  # the queue, the one given out, the one waiting to enter
+    fed.close()
+    time.sleep(0.2)
+    assert len(read) <= 11
+    assert not [t for t in threading.enumerate() if t.name == "winnow-read"]
+
+
+def test_encoded_bytes_in_flight_are_bounded(monkeypatch):
+    size = len(picture(0))
+    monkeypatch.setattr(feeding, "AHEAD_BYTES", 3 * size)
+    release, started = threading.Event(), []
+
+    def slow(data, rules, views):
+        started.append(len(data))
+        release.wait(10)
+        return feeding.Decoded(1, 1)
+
+    monkeypatch.setattr(feeding, "decode", slow)
+    with ThreadPoolExecutor(20) as threads:
+        fed = feeding.feed(samples(range(20)), "s", ReadRules(), [], threads, 64, Clock())
+        consumer = threading.Thread(target=lambda: list(fed))
+        consumer.start()
+        time.sleep(0.4)
+        assert sum(started) <= 3 * size + size // 2
+        release.set()
+        consumer.join()
+    assert len(started) == 20
+
+
+def test_what_goes_wrong_while_reading_reaches_the_caller(model, pool):
+    def broken():
+        yield from samples(range(5))
+        raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError, match="gone"):
+        scoring.score_samples(broken(), "s", {"m": model}, ReadRules(), pool, 4)
+
+
+def test_what_goes_wrong_in_a_model_stops_the_reader(model, pool, monkeypatch):
+    monkeypatch.setattr(model.network, "encode_image", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        score(model, pool, range(500))
+    assert not [t for t in threading.enumerate() if t.name == "winnow-read"]
+
+
+def test_a_gpu_out_of_memory_halves_the_batch_and_remembers(model, pool, monkeypatch):
+    expected = score(model, pool, range(9)).sets["m"]
+    encode = model.network.encode_image
+    sizes = []
+
+    def scarce(x, normalize):
+        sizes.append(len(x))
+        if len(x) > 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return encode(x, normalize)
+
+    monkeypatch.setattr(model.network, "encode_image", scarce)
+    found = score(model, pool, range(9)).sets["m"]
+    assert sizes == [4, 2, *[1] * 12]  # tried four, two, then one by one: three batches of four
+    np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
+
+
+def test_room_gives_up_when_a_single_row_does_not_fit():
+    def never(batch):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        Room().run(never, torch.zeros(8))
+
+
+def test_the_last_line_says_what_bound_the_run():
+    counters = {"score.model_ms": 7000, "score.wait_for_decode_ms": 2500, "score.wait_for_read_ms": 500}
+    text = sentence({**counters, "score.decode_ms": 4000})
+    assert text == (
+        "scoring was bound by the model: of its time 70 % the model, 25 % decoding, 5 % reading; "
+        "decode threads worked 4.0 s"
+    )
+    assert sentence({"select.in": 3}) == ""
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_what_a_cpu_gives(tiny_network, pool, model):
+    spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)))
+    there = clip.load(spec, device="cuda", batch_size=4)
+    one, two = score(model, pool, range(30)), score(there, pool, range(30))
+    np.testing.assert_allclose(one.sets["m"]["score"].to_numpy(), two.sets["m"]["score"].to_numpy(), atol=1e-3)
+    assert two.clock.busy > 0

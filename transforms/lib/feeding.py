@@ -1,0 +1,205 @@
+"""Samples on their way to the networks: one thread reads and parses ahead, a pool decodes, memory stays bounded."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import threading
+import time
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Executor, Future
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib import images
+from transforms.lib.clock import Clock, Stopwatch
+from transforms.lib.errors import SampleError
+from transforms.lib.phash import phash
+from transforms.lib.pixelviews import View
+from transforms.lib.reading import Looked, ReadRules, look, original_size, reject
+from transforms.lib.tarshard import RawSample
+
+AHEAD_BYTES = 64 << 20
+"""Encoded images held at once by a shard that is being read; one larger than this is held alone."""
+_GLANCE_S = 0.1  # how often a reader that cannot go on looks whether anyone still wants it to
+
+Pixels = NDArray[np.uint8]  # [height, width, 3]
+
+
+@dataclasses.dataclass
+class Decoded:
+    """What decoding gave: the size as stored, the perceptual hash, and one array of pixels a view, or the reason why not."""
+
+    width: int = 0
+    height: int = 0
+    phash: int = 0
+    pixels: list[Pixels] = dataclasses.field(default_factory=list)
+    error: SampleError | None = None
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class Fed:
+    """A sample ready for the networks.
+
+    Attributes:
+      row: its finished index row.
+      pixels: of each view; empty when rejected or when ``twin`` is given.
+      twin: number of an earlier row with the same image bytes, whose pixels stand for this one's; else -1.
+    """
+
+    row: dict[str, object]
+    pixels: list[Pixels]
+    twin: int = -1
+
+
+def decode(data: bytes, rules: ReadRules, views: Sequence[View]) -> Decoded:
+    """Decodes an image once for all views that take it whole, and once for each that does not."""
+    start = time.perf_counter()
+    done = Decoded()
+    try:
+        whole = None
+        if not views or not all(view.scaled for view in views):
+            whole = images.decode(data, max_pixels=rules.max_pixels)
+            done.width, done.height = whole.size
+            done.phash = phash(whole)
+        for view in views:
+            image = whole
+            if view.scaled or image is None:
+                image, (done.width, done.height) = images.decode_scaled(data, view.least, max_pixels=rules.max_pixels)
+                done.phash = done.phash if whole else phash(image)
+            done.pixels.append(view.pixels(image))
+    except SampleError as error:
+        done = Decoded(done.width, done.height, done.phash, error=error)
+    done.seconds = time.perf_counter() - start
+    return done
+
+
+class _Budget:
+    """Counts bytes in flight; the reader waits while there are too many."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._held, self._changed = limit, 0, threading.Condition()
+
+    def take(self, size: int, stop: threading.Event) -> None:
+        with self._changed:
+            while self._held and self._held + size > self._limit and not stop.is_set():
+                self._changed.wait(_GLANCE_S)
+            self._held += size
+
+    def give(self, size: int) -> None:
+        with self._changed:
+            self._held -= size
+            self._changed.notify()
+
+
+_Item = tuple[Looked, "Future[Decoded] | None", int]
+
+
+class _Reader:
+    """Reads samples on a thread of its own and sends their images to the pool."""
+
+    def __init__(
+        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[View], pool: Executor
+    ) -> None:
+        self._samples, self._shard, self._rules, self._views, self._pool = samples, shard, rules, views, pool
+        self._budget = _Budget(AHEAD_BYTES)
+        self.stop = threading.Event()
+
+    def run(self, out: queue.Queue[_Item | BaseException | None]) -> None:
+        """Fills the queue; the last entry is None, or what went wrong."""
+        end: BaseException | None = None
+        try:
+            first: dict[str, int] = {}
+            for number, raw in enumerate(self._samples):
+                if not self._put(out, self._item(look(raw, self._shard, self._rules), number, first)):
+                    return
+        except BaseException as error:  # belongs to the thread that scores, which raises it
+            end = error
+        self._put(out, end)
+
+    def _item(self, looked: Looked, number: int, first: dict[str, int]) -> _Item:
+        if not looked.data:
+            return looked, None, -1
+        twin = first.setdefault(str(looked.row["image_sha256"]), number)
+        if twin != number:
+            looked.data = b""
+            return looked, None, twin
+        data, looked.data = looked.data, b""
+        self._budget.take(len(data), self.stop)
+        future = self._pool.submit(decode, data, self._rules, self._views)
+        size = len(data)
+        future.add_done_callback(lambda _: self._budget.give(size))
+        return looked, future, -1
+
+    def _put(self, out: queue.Queue[_Item | BaseException | None], item: _Item | BaseException | None) -> bool:
+        while not self.stop.is_set():
+            try:
+                out.put(item, timeout=_GLANCE_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+
+def feed(
+    samples: Iterable[RawSample],
+    shard: str,
+    rules: ReadRules,
+    views: Sequence[View],
+    pool: Executor,
+    depth: int,
+    clock: Clock,
+) -> Generator[Fed, None, None]:
+    """Yields samples in order, decoded while the caller works on earlier ones.
+
+    At most ``depth`` samples and ``AHEAD_BYTES`` of encoded images are held ahead. Of images with equal bytes only
+    the first is decoded. Close the iterator before what ``samples`` reads from is closed.
+
+    Args:
+      samples: in tar order; read on a thread of their own.
+      shard: name of the shard, part of hashed uids.
+      rules: what to read and what to reject.
+      views: what the networks want to see of an image; none when only the index is made.
+      pool: runs the decoding; threads suffice, the decoders release the GIL.
+      depth: samples held ahead.
+      clock: gets the seconds that were waited and decoded.
+    """
+    reader = _Reader(samples, shard, rules, views, pool)
+    waiting: queue.Queue[_Item | BaseException | None] = queue.Queue(depth)
+    thread = threading.Thread(target=reader.run, args=(waiting,), name="winnow-read", daemon=True)
+    thread.start()
+    outcomes: list[Decoded | None] = []
+    try:
+        while True:
+            with Stopwatch(clock, "read"):
+                item = waiting.get()
+            if isinstance(item, BaseException):
+                raise item
+            if item is None:
+                return
+            yield _fed(item, outcomes, clock)
+    finally:
+        reader.stop.set()
+        thread.join()
+
+
+def _fed(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Fed:
+    """Returns the finished row; ``outcomes`` remembers, without pixels, what became of the rows before it."""
+    looked, future, twin = item
+    done = outcomes[twin] if twin >= 0 else None
+    pixels: list[Pixels] = []
+    if future is not None:
+        with Stopwatch(clock, "decode"):
+            done = future.result()
+        clock.decoding += done.seconds
+        pixels, done.pixels = done.pixels, []
+    outcomes.append(done)
+    if done is not None:
+        if done.width:
+            looked.row.update(width=done.width, height=done.height, phash=done.phash)
+            looked.row.update(original_size(looked.document, done.width, done.height))
+        if done.error is not None:
+            reject(looked.row, done.error)
+    return Fed(looked.row, pixels, twin)

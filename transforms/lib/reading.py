@@ -1,0 +1,110 @@
+"""What is known of a sample before its image is decoded: its index row, its caption, and the bytes of its image."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from transforms.lib import captions, columns, images, uids
+from transforms.lib.errors import SampleError
+from transforms.lib.tarshard import RawSample
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadRules:
+    """How samples are read; part of the index's stamp.
+
+    Attributes:
+      caption_field: json field that holds the caption; empty for ``.txt``, then json ``caption``.
+      max_pixels: images with more are rejected before they are decoded.
+      max_sample_bytes: samples with more are rejected unread.
+      look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
+    """
+
+    caption_field: str = ""
+    max_pixels: int = 89_478_485  # Pillow's own warning level: 256 MiB of RGB
+    max_sample_bytes: int = 1 << 28
+    look: bool = True
+
+
+@dataclasses.dataclass
+class Looked:
+    """A sample that was parsed.
+
+    Attributes:
+      row: of ``INDEX_SCHEMA``; without the image's size while there is something to decode.
+      data: the encoded image, when it is to be decoded; else empty.
+      document: the json member.
+    """
+
+    row: dict[str, Any]
+    data: bytes = b""
+    document: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def look(raw: RawSample, shard: str, rules: ReadRules) -> Looked:
+    """Reads everything of a sample but its pixels; a bad one gets its reason as status."""
+    row: dict[str, Any] = dict.fromkeys(("uid", "detail", "caption", "image_extension", "image_sha256"), "")
+    row.update(key=raw.key, offset=raw.offset, length=raw.length, status=columns.OK)
+    row.update(image_bytes=0, width=0, height=0, original_width=0, original_height=0, phash=0)
+    data = b""
+    document: dict[str, Any] | None = None
+    try:
+        if raw.problem is not None:
+            raise SampleError(raw.problem, raw.detail)
+        document = captions.json_of(raw.members)
+        if not rules.look:
+            row["uid"] = _uid_unseen(document, row, shard, raw.members)
+            return Looked(row)
+        row["image_extension"], data = images.image_of(raw.members)
+        row.update(image_bytes=len(data), image_sha256=hashlib.sha256(data).hexdigest())
+        row["caption"] = captions.caption_of(raw.members, rules.caption_field)
+        row["uid"] = uids.uid_of(document, shard=shard, key=raw.key, image=data, caption=row["caption"])
+    except SampleError as error:
+        reject(row, error)
+        row["uid"] = row["uid"] or _uid_of_rejected(document, row, shard, data)
+        return Looked(row)
+    return Looked(row, data, document)
+
+
+def reject(row: dict[str, Any], error: SampleError) -> None:
+    """Notes in an index row why its sample is rejected."""
+    row.update(status=str(error.reason), detail=error.detail[:200])
+
+
+def original_size(document: Mapping[str, Any], width: int, height: int) -> dict[str, int]:
+    """Returns ``original_width`` and ``original_height``: an image's size before the download resized it.
+
+    They are the json fields of these names, which img2dataset writes, when both are whole numbers in 1 .. 2**31 - 1;
+    else the size as decoded, for a pool that was never resized. One without the other says nothing.
+
+    Args:
+      document: the parsed ``.json`` member, empty without one.
+      width: as decoded, in pixels.
+      height: as decoded, in pixels.
+    """
+    told: list[Any] = [document.get(name) for name in ("original_width", "original_height")]
+    if all(type(value) is int and 0 < value < 1 << 31 for value in told):
+        width, height = told
+    return {"original_width": width, "original_height": height}
+
+
+def _uid_unseen(document: dict[str, Any], row: dict[str, Any], shard: str, members: Mapping[str, bytes]) -> str:
+    """Returns the uid of a sample that is not looked at; one without a json uid needs its image and caption for it."""
+    if document.get("uid") is not None:
+        return uids.uid_of(document, shard=shard, key=row["key"], image=b"", caption="")
+    row["image_extension"], data = images.image_of(members)
+    row["caption"] = captions.caption_of(members)
+    return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=row["caption"])
+
+
+def _uid_of_rejected(document: dict[str, Any] | None, row: Mapping[str, Any], shard: str, data: bytes) -> str:
+    """Returns the uid a rejected sample would have, so that it can be named; "" when there is no key."""
+    if not row["key"]:
+        return ""
+    try:
+        return uids.uid_of(document, shard=shard, key=row["key"], image=data, caption=row["caption"])
+    except SampleError:
+        return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=row["caption"])
