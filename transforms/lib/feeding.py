@@ -29,7 +29,7 @@ Pixels = NDArray[np.uint8]  # [height, width, 3]
 
 @dataclasses.dataclass
 class Decoded:
-    """What decoding gave: the size as stored, the perceptual hash, and one array of pixels a view, or the reason why not."""
+    """What decoding gave: size as stored, perceptual hash and one array of pixels a view, or the reason why not."""
 
     width: int = 0
     height: int = 0
