@@ -83,7 +83,9 @@ class ImportConfig(Config):
             found.append("--input is missing; name the tables, for example --input scores.parquet")
         if self.by not in ("uid", "key"):
             found.append(f"--by must be uid or key, got {self.by!r}")
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+        if not self.name:
+            found.append("--name is missing; it names the column set")
+        elif not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             found.append(f"--name must be letters, digits, _ and -, got {self.name!r}; it names the column set")
         if not 0 <= self.min_coverage <= 1:
             found.append(f"--min_coverage must be in [0, 1], got {self.min_coverage}")

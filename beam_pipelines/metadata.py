@@ -51,7 +51,7 @@ def parameter(field: dataclasses.Field[Any], kind: Any, *, optional: bool) -> di
     """
     many = typing.get_origin(kind) is tuple
     plain = kind if isinstance(kind, type) else typing.get_args(kind)[0]
-    choices = field.metadata.get("choices", ())
+    choices = [value for value in field.metadata.get("choices", ()) if value]  # none of them: leave it out
     text = field.metadata["help"].removesuffix(" (required)")
     text = text.replace("; may be repeated", f"; several: put {SEPARATOR} between them")
     made: dict[str, Any] = {
