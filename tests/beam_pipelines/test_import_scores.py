@@ -89,7 +89,7 @@ def test_what_is_imported_already_is_skipped_and_what_changed_is_not(winnow, sco
 def test_what_is_wrong_with_a_request_is_told_at_once(winnow, scored, tmp_path):
     code, _, stderr = winnow("import-scores", "--output", scored, "--input", tmp_path / "no.csv", "--by", "url")
     assert code == 2
-    for expected in ("matches no file", "--by must be uid or key, got 'url'", "--name must be letters"):
+    for expected in ("matches no file", "--by must be uid or key, got 'url'", "--name is missing"):
         assert expected in stderr
     path = tmp_path / "t.parquet"
     table_for(scored, path)
