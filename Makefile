@@ -29,7 +29,7 @@ types: $(READY)
 	$(RUN) mypy
 
 tests: $(READY)
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadfile
 
 TFIO_LOCK := requirements/tfio.txt
 TFIO := $(CACHE)/tfio-$(shell { cat $(TFIO_LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
