@@ -21,14 +21,12 @@ def flag(default: Any, text: str, **more: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Where a job works; every job has it."""
-
-    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
+class Flags:
+    """What a job can be told."""
 
     def problems(self) -> list[str]:
         """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
-        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
+        return []
 
     def recorded(self) -> dict[str, Any]:
         """Returns the values that determine the output, as JSON values: all but those about where and how fast.
@@ -38,6 +36,16 @@ class Config:
         skip = {f.name for f in dataclasses.fields(self) if f.metadata.get("operational")} | {"output"}
         values = dataclasses.asdict(self)
         return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Flags):
+    """Where a job works; every job that knows a pool has it."""
+
+    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
+
+    def problems(self) -> list[str]:
+        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -306,6 +314,39 @@ class ExplainConfig(Config):
         return tuple(dict.fromkeys(uid.lower().zfill(32) for uid in self.uid))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExportConfig(Config):
+    """Flags of ``export-subset``."""
+
+    to: str = flag("", "subset file to write, .npy (required)")
+    where: str = flag(
+        "kept", "which uids: kept, one a copy; dropped, by any step; rejected; or the label of the step that dropped"
+    )
+
+    def problems(self) -> list[str]:
+        return [*super().problems(), *([] if self.to else ["--to is missing; name the .npy file to write"])]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportSubsetConfig(Flags):
+    """Flags of ``import-subset``."""
+
+    input: str = flag(
+        "",
+        "list of uids: .txt, one a line; .parquet, column uid; or a subset file, with the .npy header or without "
+        "(required)",
+    )
+    to: str = flag("", "subset file to write, .npy (required)")
+    sort: bool = flag(False, "sort lists that are not sorted; otherwise they are refused")
+    union: tuple[str, ...] = flag((), "list to add: each uid as often as where it is most often; may be repeated")
+    intersect: tuple[str, ...] = flag((), "list of the uids that stay, with all their copies; may be repeated")
+    subtract: tuple[str, ...] = flag((), "list of the uids that go, with all their copies; may be repeated")
+
+    def problems(self) -> list[str]:
+        missing = {"input": "name the list of uids", "to": "name the .npy file to write"}
+        return [f"--{name} is missing; {cure}" for name, cure in missing.items() if not getattr(self, name)]
+
+
 DATACOMP_SETS = ("clip_b32", "clip_l14")
 """Column sets of embeddings that DataComp publishes."""
 
@@ -341,12 +382,14 @@ class MetadataConfig(Config):
 
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 
-JOBS: dict[str, tuple[type[Config], str]] = {
+JOBS: dict[str, tuple[type[Flags], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "explain": (ExplainConfig, "say why samples were kept or dropped, with every column they were judged by"),
+    "export-subset": (ExportConfig, "write what was kept or dropped as a subset file"),
+    "import-subset": (ImportSubsetConfig, "make a sorted subset file of any list of uids, joined with others"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
     "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),

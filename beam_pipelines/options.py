@@ -10,7 +10,7 @@ import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from beam_pipelines.config import JOBS, Config
+from beam_pipelines.config import JOBS, Flags
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -21,6 +21,8 @@ EXAMPLES = {
     "annotate": "winnow annotate --output out --columns language,caption",
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
     "explain": "winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
+    "export-subset": "winnow export-subset --output out --to dropped.npy --where dropped",
+    "import-subset": "winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
     "import-datacomp": "winnow import-datacomp --input metadata --output out",
@@ -32,7 +34,7 @@ EXAMPLES = {
 class Parsed(NamedTuple):
     """What the command line said: the job's config, whether to run it, and what is left for Beam."""
 
-    config: Config
+    config: Flags
     dry_run: bool
     beam_args: list[str]
     problems: list[str]
@@ -87,6 +89,8 @@ def parser_of(job: str) -> argparse.ArgumentParser:
             type=_kind(kinds[field.name]),
             action="append" if many else "store",
             default=None,
+            nargs="?" if kinds[field.name] is bool else None,
+            const=True if kinds[field.name] is bool else None,
             metavar=field.name.upper() if not many else "VALUE",
             help=text.replace("%", "%%"),
         )

@@ -26,7 +26,7 @@ LAYER1 = {
 }
 JOBS = {
     "curate", "score", "annotate", "select", "reshard", "verify", "train_filter", "import_scores", "import_datacomp",
-    "explain", "listing",
+    "explain", "export_subset", "import_subset", "listing",
 }  # fmt: skip
 
 
