@@ -9,12 +9,15 @@ import dataclasses
 
 from beam_pipelines.clusterconfig import ClusterConfig as ClusterConfig
 from beam_pipelines.configbase import Config as Config
+from beam_pipelines.configbase import Flags as Flags
 from beam_pipelines.configbase import flag as flag
 from beam_pipelines.dataconfig import AnnotateConfig as AnnotateConfig
 from beam_pipelines.dataconfig import ExplainConfig as ExplainConfig
 from beam_pipelines.dataconfig import ImportConfig as ImportConfig
 from beam_pipelines.dataconfig import MetadataConfig as MetadataConfig
 from beam_pipelines.dedupconfig import DedupConfig as DedupConfig
+from beam_pipelines.subsetconfig import ExportConfig as ExportConfig
+from beam_pipelines.subsetconfig import ImportSubsetConfig as ImportSubsetConfig
 from beam_pipelines.trainconfig import DEFAULT_MODEL as DEFAULT_MODEL
 from beam_pipelines.trainconfig import MetaConfig as MetaConfig
 from beam_pipelines.trainconfig import ScoreFlytConfig as ScoreFlytConfig
@@ -180,7 +183,7 @@ class VerifyConfig(Config):
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 PRECISION_OF = {"cpu": "fp32", "cuda": "fp16"}  # of --precision auto
 
-JOBS: dict[str, tuple[type[Config], str]] = {
+JOBS: dict[str, tuple[type[Flags], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
     "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
@@ -191,6 +194,8 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "cluster": (ClusterConfig, "find clusters by k-means, or assign to given centroids; adds a column set"),
     "select": (SelectConfig, "turn columns into decisions by a recipe"),
     "explain": (ExplainConfig, "say why samples were kept or dropped, with every column they were judged by"),
+    "export-subset": (ExportConfig, "write what was kept or dropped as a subset file"),
+    "import-subset": (ImportSubsetConfig, "make a sorted subset file of any list of uids, joined with others"),
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
     "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),
@@ -201,4 +206,5 @@ JOBS: dict[str, tuple[type[Config], str]] = {
     "score-flyt": (ScoreFlytConfig, "add the scores of a FLYT head, from saved embeddings"),
 }
 
-LOCAL_JOBS = ("verify", "explain", "train-mix", "train-flyt")  # jobs without a Dataflow template
+LOCAL_JOBS = ("verify", "explain", "export-subset", "import-subset", "train-mix", "train-flyt")
+"""Jobs without a Dataflow template."""

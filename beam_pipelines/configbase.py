@@ -15,14 +15,12 @@ def flag(default: Any, text: str, **more: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Where a job works; every job has it."""
-
-    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
+class Flags:
+    """What a job can be told."""
 
     def problems(self) -> list[str]:
         """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
-        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
+        return []
 
     def recorded(self) -> dict[str, Any]:
         """Returns the values that determine the output, as JSON values: all but those about where and how fast.
@@ -32,3 +30,13 @@ class Config:
         skip = {f.name for f in dataclasses.fields(self) if f.metadata.get("operational")} | {"output"}
         values = dataclasses.asdict(self)
         return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Flags):
+    """Where a job works; every job that knows a pool has it."""
+
+    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
+
+    def problems(self) -> list[str]:
+        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]

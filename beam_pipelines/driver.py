@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines import options
-from beam_pipelines.config import Config
+from beam_pipelines.config import Flags
 from transforms.lib.errors import ConfigError, CurationError
 
 if TYPE_CHECKING:
@@ -87,13 +87,14 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
             raise
         return _failed(job, found[-1])
     if counters is None:
-        print(json.dumps({"job": job, "output": parsed.config.output, "launched": True}, sort_keys=True))
+        print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
         return 0
     text, values = work.finish()
     for line in (text, work.remark(counters)):
         if line:
             print(line, file=sys.stderr)
-    print(json.dumps({"job": job, "output": parsed.config.output, **values, "counters": counters}, sort_keys=True))
+    said = {"job": job, "output": vars(parsed.config)["output"], **values, "counters": counters}
+    print(json.dumps(said, sort_keys=True))
     return 0
 
 
@@ -120,7 +121,7 @@ def _failed(job: str, message: str) -> int:
     return CurationError.exit_code
 
 
-def _shown(config: Config) -> dict[str, Any]:
+def _shown(config: Flags) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from beam_pipelines import presets
 from beam_pipelines.cloudconfig import LaunchConfig
-from beam_pipelines.config import JOBS, Config
+from beam_pipelines.config import JOBS, Flags
 from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, refused
 from beam_pipelines.presets import PRESETS
 
 
-def parameters(job: str, config: Config, preset: str) -> tuple[dict[str, str], list[str]]:
+def parameters(job: str, config: Flags, preset: str) -> tuple[dict[str, str], list[str]]:
     """Returns a template's parameters for a job's config, defaults left out, and what cannot be said in them.
 
     A worker with a GPU scores on it: ``device`` becomes ``cuda``, which is part of the scores' stamp.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines import presets
-from beam_pipelines.config import JOBS, LOCAL_JOBS, Config
+from beam_pipelines.config import JOBS, LOCAL_JOBS, Flags
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
 JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build
@@ -31,7 +31,7 @@ def template_jobs() -> list[str]:
     return [job for job in JOBS if job not in LOCAL_JOBS]
 
 
-def required(config: type[Config]) -> set[str]:
+def required(config: type[Flags]) -> set[str]:
     """Returns the flags without which a job refuses to start: those it calls missing when told nothing."""
     return {found[1] for line in config().problems() if (found := re.match(r"--(\w+) is missing", line))}
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beam_pipelines import presets
-from beam_pipelines.config import JOBS, Config
+from beam_pipelines.config import JOBS, Flags
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -24,6 +24,8 @@ EXAMPLES = {
     "cluster": "winnow cluster --output out --k 100",
     "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
     "explain": "winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
+    "export-subset": "winnow export-subset --output out --to dropped.npy --where dropped",
+    "import-subset": "winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy",
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
     "import-datacomp": "winnow import-datacomp --input metadata --output out",
@@ -38,7 +40,7 @@ EXAMPLES = {
 class Parsed(NamedTuple):
     """What the command line said: the job's config, whether to run it, and the flags for Beam."""
 
-    config: Config
+    config: Flags
     dry_run: bool
     beam_args: list[str]
     problems: list[str]
@@ -107,6 +109,8 @@ def add_fields(parser: argparse.ArgumentParser, config: type[Any]) -> None:
             type=_kind(kinds[field.name]),
             action="append" if many else "store",
             default=None,
+            nargs="?" if kinds[field.name] is bool else None,
+            const=True if kinds[field.name] is bool else None,
             metavar=field.name.upper() if not many else "VALUE",
             help=text.replace("%", "%%"),
         )
@@ -133,7 +137,7 @@ def read(
     return known, values, rest, problems
 
 
-def parse_config(job: str, argv: Sequence[str]) -> tuple[Config, argparse.Namespace, list[str], list[str]]:
+def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespace, list[str], list[str]]:
     """Reads the flags of a job without a look at Beam's.
 
     Returns:

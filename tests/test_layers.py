@@ -42,6 +42,8 @@ JOBS = {
     "score_flyt",
     "import_datacomp",
     "explain",
+    "export_subset",
+    "import_subset",
     "listing",
 }
 

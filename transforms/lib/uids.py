@@ -123,10 +123,16 @@ def write_subset(file: BinaryIO, rows: npt.NDArray[np.void]) -> None:
       InputError: another dtype or shape, or not sorted.
     """
     check_subset(rows)
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(rows))
-    file.write(header.getvalue())
+    file.write(subset_header(len(rows)))
     file.write(np.ascontiguousarray(rows).data)
+
+
+def subset_header(count: int) -> bytes:
+    """Returns the header of a subset file of ``count`` rows, 128 bytes."""
+    header = io.BytesIO()
+    empty = np.lib.format.header_data_from_array_1_0(np.empty(0, SUBSET_DTYPE))
+    np.lib.format.write_array_header_1_0(header, {**empty, "shape": (count,)})
+    return header.getvalue()
 
 
 def read_subset(file: BinaryIO) -> npt.NDArray[np.void]:

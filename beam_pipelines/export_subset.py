@@ -1,0 +1,56 @@
+"""Write the uids that a selection kept, or dropped, as a subset file of DataComp's form.
+
+winnow export-subset --output out --to dropped.npy --where dropped
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines import driver, planning, workspace
+from beam_pipelines.config import ExportConfig
+from transforms import fitted, uidlists
+from transforms.lib import uidfiles
+from transforms.lib.errors import InputError
+
+
+def check_where(config: ExportConfig) -> None:
+    """Checks that ``--where`` names something that a selection can do.
+
+    Raises:
+      InputError: it names no step of the recipe.
+    """
+    steps = [step.label for step in fitted.read(config.output)[0].recipe.steps]
+    allowed = ["kept", "dropped", "rejected", *steps]
+    if config.where not in allowed:
+        raise InputError(f"--where must be one of {', '.join(allowed)}, got {config.where!r}")
+
+
+def plan(config: ExportConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out what was decided."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    if refs:
+        problems.collect(workspace.check_decisions, config.output, refs)
+        problems.collect(check_where, config)
+    if problems or refs is None:
+        return None
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        with contextlib.ExitStack() as stack:
+            found = uidlists.gather(refs, config.output, config.where, stack)
+            counts = uidlists.write((found.part(part) for part in range(uidfiles.PARTS)), config.to)
+        return "{written:,} uids, {distinct:,} of them distinct".format(**counts) + f": {config.to}", counts
+
+    return driver.Work({"shards": len(refs)}, lambda: None, None, finish)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("export-subset", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Make a sorted subset file of any list of uids, and join it with others.
+
+winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines import driver, planning
+from beam_pipelines.config import ImportSubsetConfig
+from transforms import storage, uidlists
+from transforms.lib import uidfiles
+from transforms.lib.errors import InputError
+
+JOINS = ("union", "intersect", "subtract")
+
+
+def find(flag: str, uri: str) -> str:
+    """Returns the local path of a list.
+
+    Raises:
+      InputError: there is none.
+    """
+    path = storage.fetch(uri)
+    if not os.path.isfile(path):
+        raise InputError(f"--{flag} {uri} does not exist; check the address")
+    return path
+
+
+def plan(config: ImportSubsetConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds the lists."""
+    named = [("input", config.input), *((flag, uri) for flag in JOINS for uri in getattr(config, flag))]
+    paths = {(flag, uri): problems.collect(find, flag, uri) for flag, uri in named if uri}
+    if problems:
+        return None
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        with contextlib.ExitStack() as stack:
+            lists: dict[str, list[uidfiles.UidList]] = {flag: [] for flag in ("input", *JOINS)}
+            for (flag, uri), path in paths.items():
+                lists[flag].append(uidfiles.read(path or uri, f"--{flag} {uri}", config.sort, stack))
+            (given,) = lists.pop("input")
+            counts = uidlists.join(given, lists, config.to)
+        text = "{read:,} uids read; {written:,} written, {distinct:,} of them distinct".format(**counts)
+        return f"{text}: {config.to}", counts
+
+    return driver.Work({"lists": [uri for _, uri in paths]}, lambda: None, None, finish)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("import-subset", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

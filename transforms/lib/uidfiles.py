@@ -1,0 +1,175 @@
+"""Lists of uids as files: subset files with or without header, texts, tables; sorted on disk, joined as multisets."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from transforms.lib import columns, subsets, uids
+from transforms.lib.errors import InputError
+
+PARTS = 256  # ranges of uids by their first two digits; one of them is held at a time
+_ROWS = 1 << 20  # rows read at once
+
+Rows = NDArray[np.void]
+
+
+class UidList:
+    """A multiset of uids in a temporary file, dealt out by their first two digits; one range is sorted at a time.
+
+    Memory is that of the fullest of 256 ranges, about 60 bytes a uid of it: 23 MB for 100 million hashed uids.
+
+    Args:
+      stack: that closes the temporary file, 16 bytes a uid.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._spans: dict[int, list[tuple[int, int]]] = {}
+        self.count = 0
+
+    def add(self, pairs: uids.U64Array) -> None:
+        """Adds uids, uint64 ``[n, 2]``, in any order."""
+        first = (pairs[:, 0] >> np.uint64(56)).astype(np.uint8)
+        dealt = np.ascontiguousarray(pairs[np.argsort(first, kind="stable")], "<u8")
+        lengths = np.bincount(first, minlength=PARTS)
+        starts = 16 * (self.count + np.cumsum(lengths) - lengths)
+        for part in np.flatnonzero(lengths).tolist():
+            self._spans.setdefault(part, []).append((int(starts[part]), 16 * int(lengths[part])))
+        self._file.write(dealt.data)
+        self.count += len(pairs)
+
+    def part(self, number: int) -> Rows:
+        """Returns the uids whose first two digits are ``number``, ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
+
+        Nothing is added after the first call.
+        """
+        found = []
+        for start, length in self._spans.get(number, []):
+            self._file.seek(start)
+            found.append(self._file.read(length))
+        return uids.subset(np.frombuffer(b"".join(found), np.uint64).reshape(-1, 2))
+
+
+def read(path: str, name: str, sort: bool, stack: contextlib.ExitStack) -> UidList:
+    """Reads a local file of uids.
+
+    Args:
+      path: ``.txt`` with a uid a line, ``.parquet`` with a text column ``uid``, or else a subset file, with the
+        ``.npy`` header or without one. Zeros that texts lost on the left are put back.
+      name: what messages call the file.
+      sort: whether uids may come in any order.
+      stack: closes what is opened.
+
+    Raises:
+      InputError: no such file, a uid that is none, or not sorted although it must be.
+    """
+    found = UidList(stack)
+    last: tuple[int, int] | None = None
+    try:
+        for pairs in _pieces(path):
+            if not sort and len(pairs):
+                _check_order(pairs, last, found.count)
+                last = (int(pairs[-1, 0]), int(pairs[-1, 1]))
+            found.add(pairs)
+    except (InputError, OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{name}: {' '.join(str(error).split())}") from None
+    return found
+
+
+def _check_order(pairs: uids.U64Array, last: tuple[int, int] | None, start: int) -> None:
+    first, second = pairs[:, 0], pairs[:, 1]
+    falls = (first[1:] < first[:-1]) | ((first[1:] == first[:-1]) & (second[1:] < second[:-1]))
+    if last is not None and (int(first[0]), int(second[0])) < last:
+        raise InputError(f"not sorted at row {start}; add --sort")
+    if falls.any():
+        raise InputError(f"not sorted at row {start + int(np.argmax(falls)) + 1}; add --sort")
+
+
+def _pieces(path: str) -> Iterator[uids.U64Array]:
+    """Yields the uids of a file in its order, about a million at a time; uint64 ``[n, 2]``."""
+    if path.endswith(".parquet"):
+        with pq.ParquetFile(path) as file:
+            if "uid" not in file.schema_arrow.names:
+                raise InputError("has no column uid")
+            kind = file.schema_arrow.field("uid").type
+            if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
+                raise InputError(f"has {kind} in uid, expected text")
+            for batch in file.iter_batches(_ROWS, columns=["uid"]):
+                yield pairs_of(batch["uid"].cast(pa.string()))
+    elif path.endswith(".txt"):
+        convert = pacsv.ConvertOptions(column_types={"uid": pa.string()}, strings_can_be_null=False)
+        try:
+            with pacsv.open_csv(path, pacsv.ReadOptions(column_names=["uid"]), None, convert) as reader:
+                for batch in reader:
+                    yield pairs_of(batch["uid"])
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" not in str(error):
+                raise
+    else:
+        rows = subsets.open_subset(path)
+        for start in range(0, len(rows), _ROWS):
+            piece = np.asarray(rows[start : start + _ROWS])
+            yield np.stack([piece["f0"], piece["f1"]], 1)
+
+
+def pairs_of(texts: pa.Array) -> uids.U64Array:
+    """Returns uint64 ``[n, 2]`` of uids as text: 1 to 32 hex digits of any case, padded with zeros on the left.
+
+    Raises:
+      InputError: one is not; the first of them.
+    """
+    digits = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    good = pc.fill_null(pc.match_substring_regex(digits, "^[0-9a-f]{1,32}$"), False)
+    if not pc.all(good, min_count=0).as_py():
+        bad = texts.filter(pc.invert(good))[0].as_py()
+        raise InputError(f"{str(bad)[:60]!r} is no uid, which has 1 to 32 hex digits")
+    return columns.uid_pairs(pa.chunked_array([pc.utf8_lpad(digits, 32, "0")]))
+
+
+def joined(
+    rows: Rows, union: Sequence[Rows] = (), intersect: Sequence[Rows] = (), subtract: Sequence[Rows] = ()
+) -> Rows:
+    """Joins sorted multisets of uids: first ``union``, then ``intersect``, then ``subtract``.
+
+    Copies are those of ``rows``; what others list says only which uids, but for ``union``:
+
+    - ``union``: each uid as often as in the list that has it most often.
+    - ``intersect``: all copies of the uids that every list has.
+    - ``subtract``: no copy of a uid that any list has.
+
+    Args:
+      rows, and each list: ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
+
+    Returns:
+      ``uids.SUBSET_DTYPE`` ``[m]``, sorted.
+    """
+    for other in union:
+        once, times = np.unique(other, return_counts=True)
+        more = np.maximum(times - _times(rows, once), 0)
+        both = np.concatenate([rows, np.repeat(once, more)])
+        rows = uids.subset(np.stack([both["f0"], both["f1"]], 1)) if more.any() else rows
+    for other in intersect:
+        rows = rows[_times(other, rows) > 0]
+    for other in subtract:
+        rows = rows[_times(other, rows) == 0]
+    return rows
+
+
+def _times(rows: Rows, wanted: Rows) -> NDArray[np.int64]:
+    return subsets.multiplicity(rows, np.stack([wanted["f0"], wanted["f1"]], 1))
+
+
+def distinct(rows: Rows) -> int:
+    """Returns how many different uids sorted rows have."""
+    if not len(rows):
+        return 0
+    return 1 + int(((rows["f0"][1:] != rows["f0"][:-1]) | (rows["f1"][1:] != rows["f1"][:-1])).sum())

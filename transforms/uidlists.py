@@ -1,0 +1,70 @@
+"""Write lists of uids: what a selection kept or dropped, and subset files made of other lists."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow.compute as pc
+
+from transforms import storage
+from transforms.lib import columns, uidfiles, uids
+from transforms.lib.uidfiles import Rows, UidList
+from transforms.rows import FeatureRef
+from transforms.store import Store
+
+_PIECE = 1 << 24
+
+
+def write(parts: Iterable[Rows], uri: str) -> dict[str, int]:
+    """Writes a subset file of sorted parts, each behind the one before it; returns its rows and distinct uids."""
+    count = unique = 0
+    with tempfile.TemporaryFile() as body:
+        for rows in parts:
+            body.write(np.ascontiguousarray(rows).data)
+            count, unique = count + len(rows), unique + uidfiles.distinct(rows)
+        body.seek(0)
+        with storage.create_atomic(uri) as file:
+            file.write(uids.subset_header(count))
+            while piece := body.read(_PIECE):
+                file.write(piece)
+    return {"written": count, "distinct": unique}
+
+
+def gather(refs: Sequence[FeatureRef], root: str, where: str, stack: contextlib.ExitStack) -> UidList:
+    """Gathers uids by what was decided, a row group of a shard at a time.
+
+    Args:
+      refs: the shards of the pool, all decided.
+      root: the output folder.
+      where: ``kept`` (one uid a copy), ``dropped`` (by any step), ``rejected``, or the label of the step that dropped.
+      stack: closes the temporary files.
+    """
+    found = UidList(stack)
+    store = Store(root)
+    for ref in refs:
+        decisions = store.read("decisions", ref.name, ["copies", "step"])
+        copies = decisions["copies"].to_numpy().astype(np.int64)
+        step = decisions["step"]
+        if where == "dropped":
+            copies = (copies == 0) & pc.not_equal(step, "rejected").to_numpy()
+        elif where != "kept":
+            copies = pc.equal(step, where).to_numpy()
+        if copies.any():
+            column = store.read(columns.INDEX, ref.name, ["uid"])["uid"]
+            named = pc.not_equal(column, "").to_numpy()
+            found.add(np.repeat(columns.uid_pairs(column), copies * named, axis=0))
+    return found
+
+
+def join(input_: UidList, others: dict[str, list[UidList]], uri: str) -> dict[str, int]:
+    """Writes ``input_`` joined with other lists, as ``uidfiles.joined`` joins them; returns counts."""
+    parts = (
+        uidfiles.joined(
+            input_.part(part), **{name: [one.part(part) for one in lists] for name, lists in others.items()}
+        )
+        for part in range(uidfiles.PARTS)
+    )
+    return {"read": input_.count, **write(parts, uri)}
