@@ -27,7 +27,7 @@ def write_scored(out, shards, scores=None, model="net", first_uid=0):
     for at, rows in enumerate(shards):
         n, name = len(rows), f"{at:05d}"
         ok = np.abs(rows.astype(np.float64)).sum(axis=1) != 0
-        kinds = {pa.string(): "", pa.int64(): 0, pa.int32(): 1}
+        kinds = {pa.string(): "", pa.int64(): 0, pa.int32(): 1, pa.uint64(): 0}
         table = {field.name: pa.array([kinds[field.type]] * n, field.type) for field in columns.INDEX_SCHEMA}
         table["uid"] = pa.array([f"{(number + i) * 0x9E3779B97F4A7C15 % 2**128:032x}" for i in range(n)])
         table["key"] = pa.array([f"{i:06d}" for i in range(n)])
