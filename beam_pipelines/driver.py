@@ -25,7 +25,7 @@ _OURS = re.compile(
 )
 
 _WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
-_NAMESPACES = ("score", "annotate", "cluster", "dedup", "import", "select", "reshard", "verify")  # of our own counters
+_NAMESPACES = ("score", "annotate", "dedup", "import", "cluster", "select", "reshard", "verify")  # of our own counters
 
 
 @dataclasses.dataclass(frozen=True)

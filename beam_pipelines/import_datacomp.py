@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
-from beam_pipelines.config import DATACOMP_SETS, MetadataConfig
+from beam_pipelines.dataconfig import DATACOMP_SETS, MetadataConfig
 from transforms import manifest
 from transforms.datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
 from transforms.lib import stamps
