@@ -113,11 +113,14 @@ class WriteShard:
             Metrics.counter("reshard", "shards_skipped").inc()
             return done
         path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
+        stats_uri = storage.join(settings.root, stats_path)
+        if storage.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
+            storage.delete([stats_uri])
         with storage.create_atomic(storage.join(settings.root, path)) as file:
             blurred = self._write(output, file)
         stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
         text = stamps.canonical(stats | {"blurred": blurred}).encode()
-        storage.write_atomic(storage.join(settings.root, stats_path), text)  # last: it says the shard is finished
+        storage.write_atomic(stats_uri, text)  # last: it says the shard is finished
         Metrics.counter("reshard", "out").inc(output.num_samples)
         Metrics.counter("reshard", "out_bytes").inc(file.size)
         row, stats_row = FileRow(path, file.size, file.sha256), FileRow(stats_path, len(text), stamps.sha256(text))

@@ -236,6 +236,28 @@ def test_ten_kills_at_random_points_end_in_the_same_bytes(winnow, tmp_path):
     assert digests(out) == digests(whole)
 
 
+def test_a_kill_between_a_shard_and_its_statistics_is_not_taken_for_an_older_run(winnow, copied, monkeypatch):
+    from transforms import storage
+
+    out, _ = copied("out", "--shuffle_seed", "1")
+    expected = digests(out)
+    write = storage.write_atomic
+
+    def killed(uri, data):
+        if uri.endswith("_stats.json"):
+            raise RuntimeError("killed")
+        write(uri, data)
+
+    monkeypatch.setattr(storage, "write_atomic", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        winnow("reshard", "--output", out, "--shuffle_seed", "2")
+    monkeypatch.undo()
+    assert digests(out)["shards/00000000.tar"] != expected["shards/00000000.tar"]
+    flags = ["--subset", out.parent / "s.npy", "--shuffle_seed", "1"]
+    assert winnow("reshard", "--output", out, *flags)[0] == 0
+    assert digests(out)["shards/00000000.tar"] == expected["shards/00000000.tar"]
+
+
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT}
 
 
