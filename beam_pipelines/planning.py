@@ -29,9 +29,9 @@ from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
 from transforms.lib.subsets import Subset
 from transforms.report import ReportFacts
-from transforms.reshard import ReshardSettings
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
+from transforms.writeshard import ReshardSettings
 
 T = TypeVar("T")
 
@@ -229,9 +229,11 @@ def plan_reshard(
 ) -> ReshardPlan:
     """Returns the settings, recorded alike whichever job reshards; looks for the face boxes of ``shards``."""
     config = narrow(config, ReshardConfig)
-    if config.blur_faces and shards:
-        problems.collect(FaceBoxes(config.blur_faces).check, [shard.name for shard in shards])
-    return ReshardPlan(reshard_settings(config), {"configuration": config.recorded(), "version": version()})
+    settings = reshard_settings(config)
+    if settings.boxes and shards:
+        boxes = problems.collect(settings.boxes.checked, [shard.name for shard in shards])
+        settings = dataclasses.replace(settings, boxes=boxes)
+    return ReshardPlan(settings, {"configuration": config.recorded(), "version": version()})
 
 
 def reshard_settings(config: ReshardConfig) -> ReshardSettings:

@@ -14,9 +14,10 @@ from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ReshardConfig, VerifyConfig
 from transforms import storage
 from transforms.lib.errors import InputError
-from transforms.reshard import ReshardSettings, cut, read_source, renumber
+from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FileRow
 from transforms.verify import CheckOutput, VerifyOutputs
+from transforms.writeshard import ReshardSettings
 
 
 def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings]:

@@ -22,6 +22,7 @@ LAYER1 = {
         "handler",
         "clusterdata",
         "decideshard",
+        "writeshard",
         "fitted",
         "dedupshard",
     )

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import storage
-from transforms.lib import faces
+from transforms.lib import faces, stamps
 from transforms.lib.errors import InputError
 
 JSON = "json"
@@ -25,9 +25,11 @@ class FaceBoxes:
       source: ``json``: the field ``face_bboxes`` of the sample's json member. Anything else: the address of Parquet
         files with columns ``uid`` and ``face_bboxes``, as a glob; ``{shard}`` in it stands for the name of the
         sample's shard. Without ``{shard}`` every file is read once for each output shard.
+      version: digest of the files, part of an output shard's stamp.
     """
 
     source: str
+    version: str = ""
 
     def find(self, wanted: Sequence[tuple[str, str]]) -> list[list[faces.Box]] | None:
         """Looks samples up in the Parquet files.
@@ -64,26 +66,31 @@ class FaceBoxes:
                     found[uid.as_py()] = faces.boxes_of(boxes.as_py())
         return found
 
-    def check(self, shards: Sequence[str]) -> None:
+    def checked(self, shards: Sequence[str]) -> FaceBoxes:
         """Checks, before any work, that the files are there and have the columns.
 
         Args:
           shards: names of the input shards.
 
+        Returns:
+          the same with ``version`` made of the files' addresses, sizes and times of last change.
+
         Raises:
           InputError: every file that is missing or has no such column, up to five.
         """
         if self.source == JSON:
-            return
+            return self
         patterns = sorted({self.source.replace("{shard}", name) for name in shards})
         problems = []
-        for pattern, found in zip(patterns, storage.match(patterns), strict=True):
+        matched = storage.match(patterns)
+        for pattern, found in zip(patterns, matched, strict=True):
             if not found:
                 problems.append(f"--blur_faces: no file matches {pattern}; give json, or Parquet files with boxes")
             for info in found:
                 problems += self._lacking(info.uri)
         if problems:
             raise InputError(problems[:5])
+        return dataclasses.replace(self, version=stamps.stamp(files=matched))
 
     @staticmethod
     def _lacking(uri: str) -> list[str]:

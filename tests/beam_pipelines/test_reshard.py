@@ -400,6 +400,18 @@ def test_faces_are_blurred_inside_their_boxes(winnow, tmp_path, source):
     assert winnow("verify", "--output", out)[0] == 0
 
 
+def test_other_boxes_in_the_same_file_are_blurred_anew(winnow, tmp_path):
+    folder, out = tmp_path / "pool", tmp_path / "out"
+    listed = faces_pool(folder, [None, None])
+    flags = ["--input", f"{folder}/*.tar", "--subset", write_subset(tmp_path / "s.npy", listed), "--output", out]
+    flags += ["--blur_faces", f"{folder}/m.parquet"]
+    for boxes in ([[[0.1, 0.1, 0.6, 0.7]], []], [[], [[0.1, 0.1, 0.6, 0.7]]]):
+        pq.write_table(pa.table({"uid": listed, "face_bboxes": boxes}), folder / "m.parquet")
+        assert winnow("reshard", *flags)[0] == 0
+        found = dict(read_shards(out / "shards")[0])
+        assert ["webp" in found[f"{uid}-0"] for uid in listed] == [bool(one) for one in boxes]
+
+
 def test_an_image_that_cannot_be_blurred_is_rejected_not_published(winnow, tmp_path):
     folder = tmp_path / "pool"
     listed = faces_pool(folder, [[[0, 0, 1, 1]], [[0, 0, 1, 1]]])

@@ -1,0 +1,143 @@
+"""Write one output shard: listed, read, written in its form, and only then declared finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from apache_beam.metrics import Metrics
+
+from transforms import storage
+from transforms.contents import ShardContents
+from transforms.faceboxes import FaceBoxes
+from transforms.lib import formats, plan, stamps
+from transforms.rows import FileRow
+
+RESHARD_VERSION = 2  # raise when the same plan would give other bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class ReshardSettings:
+    """Everything the resharder needs to know; workers get it as a field.
+
+    Attributes:
+      root: the output folder; shards go into ``shards/`` below it.
+      samples_per_shard: copies in each output shard but the last.
+      max_shard_bytes: a shard whose samples have more bytes, as they lie in the input, is cut; 0 = no limit.
+      seed: of the order of shards and of the samples inside one.
+      shuffle: ``none``, ``shards`` or ``full``, as in ``plan.output_shards``.
+      format: one of ``formats.NAMES``.
+      coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
+      boxes: where the boxes are of faces to blur; None blurs nothing.
+    """
+
+    root: str
+    samples_per_shard: int = 10_000
+    max_shard_bytes: int = 0
+    seed: int = 0
+    shuffle: str = "shards"
+    format: str = "webdataset"
+    coalesce_bytes: int = 0
+    boxes: FaceBoxes | None = None
+
+    @property
+    def contents(self) -> ShardContents:
+        """What lists and reads the samples of a shard."""
+        return ShardContents(self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes)
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of output shards."""
+        return formats.format_of(self.format).suffix
+
+    def path(self, number: int, suffix: str = "") -> str:
+        """Returns the path of an output shard, or of its statistics, below the root."""
+        return f"shards/{number:08d}{suffix or self.suffix}"
+
+    def outputs(self, sources: Iterable[plan.Source]) -> Iterator[plan.OutputShard]:
+        """Returns the output shards before any cut by bytes."""
+        return plan.output_shards(list(sources), self.samples_per_shard, self.seed, self.shuffle)
+
+    def stamp(self, output: plan.OutputShard) -> str:
+        """Returns the stamp of an output shard: what its bytes are a function of."""
+        return stamps.stamp(
+            output=output[1:],
+            seed=self.seed,
+            shuffle=self.shuffle,
+            format=self.format,
+            boxes=self.boxes and dataclasses.asdict(self.boxes),
+            version=RESHARD_VERSION,
+        )
+
+
+class WrittenShard(NamedTuple):
+    """An output shard that is in place, and the file of its statistics."""
+
+    number: int
+    samples: int
+    blurred: int
+    file: FileRow
+    stats: FileRow
+
+
+@dataclasses.dataclass(frozen=True)
+class WriteShard:
+    """Writes one output shard; called again, it finds its work done.
+
+    Attributes:
+      settings: where, in which order and in which form.
+    """
+
+    settings: ReshardSettings
+
+    def __call__(self, output: plan.OutputShard) -> WrittenShard:
+        settings = self.settings
+        stamp = settings.stamp(output)
+        done = self._done(output.number, stamp)
+        if done is not None:
+            Metrics.counter("reshard", "shards_skipped").inc()
+            return done
+        path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
+        stats_uri = storage.join(settings.root, stats_path)
+        if storage.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
+            storage.delete([stats_uri])
+        with storage.create_atomic(storage.join(settings.root, path)) as file:
+            blurred = self._write(output, file)
+        stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
+        text = stamps.canonical(stats | {"blurred": blurred}).encode()
+        storage.write_atomic(stats_uri, text)  # last: it says the shard is finished
+        Metrics.counter("reshard", "out").inc(output.num_samples)
+        Metrics.counter("reshard", "out_bytes").inc(file.size)
+        row, stats_row = FileRow(path, file.size, file.sha256), FileRow(stats_path, len(text), stamps.sha256(text))
+        return WrittenShard(output.number, output.num_samples, blurred, row, stats_row)
+
+    def _write(self, output: plan.OutputShard, file: storage.NewFile) -> int:
+        """Writes the samples; returns how many of them had faces blurred."""
+        contents = self.settings.contents
+        blurred = 0
+
+        def samples() -> Iterator[tuple[str, formats.Members]]:
+            nonlocal blurred
+            for sample in contents.samples(contents.listing(output)):
+                blurred += sample.blurred
+                yield sample.key, sample.members
+
+        formats.format_of(self.settings.format).write(samples(), file)
+        return blurred
+
+    def _done(self, number: int, stamp: str) -> WrittenShard | None:
+        path, stats_path = self.settings.path(number), self.settings.path(number, "_stats.json")
+        text = storage.read_if_exists(storage.join(self.settings.root, stats_path))
+        if text is None:
+            return None
+        stats = json.loads(text)
+        found = storage.match([storage.join(self.settings.root, path)])[0]
+        if stats.get("stamp") != stamp or [info.size for info in found] != [stats["bytes"]]:
+            return None
+        row, stats_row = (
+            FileRow(path, stats["bytes"], stats["sha256"]),
+            FileRow(stats_path, len(text), stamps.sha256(text)),
+        )
+        return WrittenShard(number, stats["successes"], stats["blurred"], row, stats_row)
