@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from beam_pipelines.planning import Problems
 
 _OURS = re.compile(
-    r"(?:EmptyPoolError|CapacityError|AccountsError|ConfigError|InputError): (.*?)(?: \[while running .*|\\n.*)?$",
+    r"(?:EmptyPoolError|CapacityError|AccountsError|ConfigError|InputError|StoreError|MissingError): "
+    r"(.*?)(?: \[while running .*|\\n.*)?$",
     re.MULTILINE,
 )
 
@@ -66,6 +67,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     from beam_pipelines.planning import Problems
 
     problems = Problems(parsed.problems, elsewhere=options.runs_elsewhere(parsed.beam_args))
+    options.tell_stores(parsed.beam_args)
     work = problems.collect(plan, parsed.config, problems)
     if problems or work is None:
         for line in problems:
@@ -76,7 +78,12 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         return 0
     if work.build is None:
         return _alone(job, work, parsed)
-    work.prepare()
+    try:
+        work.prepare()
+    except ConfigError as error:  # a store tells only when it is written to
+        for line in error.problems:
+            _failed(job, line)
+        return ConfigError.exit_code
     try:
         counters = _run(work.build, parsed.beam_args)
     except CurationError as error:

@@ -208,6 +208,13 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     return options
 
 
+def tell_stores(beam_args: Sequence[str]) -> None:
+    """Gives Beam's file systems the flags that are about stores before the first file is looked for."""
+    from apache_beam.io.filesystems import FileSystems
+
+    FileSystems.set_options(pipeline_options(beam_args))
+
+
 def runs_elsewhere(beam_args: Sequence[str]) -> bool:
     """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
     return "--runner DataflowRunner" in " ".join(beam_args).replace("=", " ")

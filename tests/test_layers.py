@@ -14,6 +14,8 @@ LAYER1 = {
         "lib",
         "rows",
         "storage",
+        "s3",
+        "storeerrors",
         "store",
         "books",
         "faceboxes",

@@ -12,7 +12,9 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.lib.errors import InputError
+from transforms import s3
+from transforms.lib.errors import InputError, MissingError
+from transforms.storeerrors import told
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"
@@ -35,35 +37,70 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
     """Returns the files of each glob pattern, sorted; an empty list where nothing matches.
 
     Raises:
-      BeamIOError: a location cannot be listed.
+      StoreError: a store cannot be listed.
+      BeamIOError: a local folder cannot be listed.
     """
-    results = FileSystems.match(list(patterns))
-    return [
-        sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in result.metadata_list)
-        for result in results
-    ]
+    return [_match(pattern) for pattern in patterns]
+
+
+def _match(pattern: str) -> list[FileInfo]:
+    with told(pattern, writes=True):
+        if _is_s3(pattern):
+            return sorted(FileInfo(uri, size, updated.timestamp()) for uri, size, updated in s3.match(pattern))
+        found = FileSystems.match([pattern])[0].metadata_list
+        return sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in found)
 
 
 def exists(uri: str) -> bool:
-    """Tells whether a file is there."""
-    return bool(FileSystems.exists(uri))
+    """Tells whether a file is there.
+
+    Raises:
+      StoreError: the store does not tell.
+    """
+    with told(uri):
+        return s3.exists(uri) if _is_s3(uri) else bool(FileSystems.exists(uri))
 
 
-def open_read(uri: str) -> BinaryIO:
-    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed by its name."""
-    file = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
-    return cast(BinaryIO, file)
+@contextlib.contextmanager
+def open_read(uri: str) -> Iterator[BinaryIO]:
+    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed by its name.
+
+    Raises:
+      MissingError: there is no such object.
+      StoreError: the store refuses or does not answer, now or at a later read.
+    """
+    with told(uri):
+        if _is_s3(uri):
+            opened = s3.open_read(uri)
+        else:
+            opened = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
+        with opened as file:
+            yield file
 
 
-def open_ranges(uri: str) -> BinaryIO:
+@contextlib.contextmanager
+def open_ranges(uri: str) -> Iterator[BinaryIO]:
     """Opens a file for reads of byte ranges: each read asks for what it was asked for and no more.
 
-    Beam's reader of gs:// fetches 16 MiB at a time, which suits a file that is read through.
+    Beam's reader of gs:// fetches 16 MiB at a time, which suits a file that is read through. Errors as ``open_read``.
     """
-    if FileSystems.get_scheme(uri) != "gs":
-        return open_read(uri)
-    system: Any = FileSystems.get_filesystem(uri)
-    return cast(BinaryIO, system._gcsIO().open(uri, "r", read_buffer_size=1))
+    scheme = FileSystems.get_scheme(uri)
+    if scheme not in ("gs", "s3"):
+        with open_read(uri) as file:
+            yield file
+        return
+    with told(uri):
+        if scheme == "s3":
+            opened = s3.open_ranges(uri)
+        else:
+            system: Any = FileSystems.get_filesystem(uri)
+            opened = system._gcsIO().open(uri, "r", read_buffer_size=1)
+        with opened as file:
+            yield file
+
+
+def _is_s3(uri: str) -> bool:
+    return FileSystems.get_scheme(uri) == "s3"
 
 
 def is_local(uri: str) -> bool:
@@ -129,14 +166,15 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
 
     Locally: a temporary name beside it, fsync, rename. For an object store it is first put together in a temporary
     file of this machine; then one upload, which appears when it is complete.
+
+    Raises:
+      StoreError: the store refuses or does not answer; there is no such bucket.
     """
     if not is_local(uri):
         with tempfile.TemporaryFile() as whole:
             yield NewFile(cast(BinaryIO, whole))
             whole.seek(0)
-            with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
-                while piece := whole.read(_PIECE_BYTES):
-                    sink.write(piece)
+            _upload(uri, cast(BinaryIO, whole))
         return
     folder = os.path.dirname(uri) or "."
     os.makedirs(folder, exist_ok=True)
@@ -151,6 +189,16 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _upload(uri: str, whole: BinaryIO) -> None:
+    with told(uri, writes=True):
+        if _is_s3(uri):
+            s3.put(uri, whole)
+            return
+        with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
+            while piece := whole.read(_PIECE_BYTES):
+                sink.write(piece)
 
 
 def remove_partial(folder: str) -> None:
@@ -186,17 +234,28 @@ def check_writable(folder: str) -> None:
 
 
 def delete(uris: Sequence[str]) -> None:
-    """Deletes files that exist."""
+    """Deletes files that exist.
+
+    Raises:
+      StoreError: the store refuses or does not answer.
+    """
     if uris:
-        FileSystems.delete(list(uris))
+        with told(uris[0], writes=True):
+            if _is_s3(uris[0]):
+                s3.delete(uris)
+            else:
+                FileSystems.delete(list(uris))
 
 
 def children(folder: str) -> Iterator[FileInfo]:
-    """Yields every file below a folder, however deep; nothing when there is no such folder."""
+    """Yields every file below a folder, however deep; nothing when there is no such folder.
+
+    Raises:
+      StoreError: a store cannot be listed.
+    """
     try:
-        for found in match([join(folder, "**")]):
-            yield from found
-    except BeamIOError:
+        yield from _match(join(folder, "**"))
+    except (BeamIOError, MissingError):
         return
 
 
