@@ -30,10 +30,14 @@ def told(uri: str, *, writes: bool = False) -> Iterator[None]:
 
     Raises:
       MissingError: there is no such object, or no such bucket.
-      StoreError: the store refuses, or does not answer even after retries, or there are no credentials for it.
+      StoreError: the store refuses, or does not answer even after retries; there are no credentials, or no client.
     """
     try:
         yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("boto3", "botocore"):
+            raise
+        raise StoreError(f"{uri}: s3:// needs boto3; pip install 'winnow-beam[aws]'") from error
     except Exception as error:
         problem = _problem(uri, error, writes)
         if problem is None:
