@@ -152,5 +152,5 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> di
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"
-        counters[name] = counters.get(name, 0) + metric.result
+        counters[name] = counters.get(name, 0) + (metric.result or 0)  # some runners count nothing
     return dict(sorted(counters.items()))

@@ -13,7 +13,6 @@ import functools
 import io
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import FileSystem
@@ -42,29 +41,21 @@ class _Settings(NamedTuple):
     plain: bool
 
 
-class Found(NamedTuple):
-    """An object: its address, bytes, and time of last change."""
-
-    uri: str
-    size: int
-    updated: datetime
-
-
 def split(uri: str) -> tuple[str, str]:
     """Returns bucket and key of an address."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
 
-def match(pattern: str) -> Iterator[Found]:
-    """Yields the objects that a glob pattern matches, by Beam's rules for globs."""
+def match(pattern: str) -> Iterator[tuple[str, int, float]]:
+    """Yields address, bytes and time of last change (seconds) of the objects that a glob pattern matches."""
     wanted = re.compile(FileSystem.translate_pattern(pattern))
     bucket, prefix = split(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
     for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", ()):
             uri = f"s3://{bucket}/{item['Key']}"
             if wanted.match(uri):
-                yield Found(uri, item["Size"], item["LastModified"])
+                yield uri, item["Size"], item["LastModified"].timestamp()
 
 
 def exists(uri: str) -> bool:
@@ -79,6 +70,12 @@ def exists(uri: str) -> bool:
             return False
         raise
     return True
+
+
+def read_bytes(uri: str) -> bytes:
+    """Returns a whole object, in one request."""
+    bucket, key = split(uri)
+    return _body({"Bucket": bucket, "Key": key})
 
 
 def open_read(uri: str) -> BinaryIO:
@@ -187,10 +184,14 @@ class _Object(Downloader):
     def size(self) -> int:
         return self._size
 
-    @retry.with_exponential_backoff(
-        num_retries=_ATTEMPTS - 1, initial_delay_secs=0.5, retry_filter=_broken_off, logger=lambda *said: None
-    )
     def get_range(self, start: int, end: int) -> bytes:
-        answer = _client().get_object(**self._where, Range=f"bytes={start}-{end - 1}", IfMatch=self._version)
-        data: bytes = answer["Body"].read()
-        return data
+        return _body({**self._where, "Range": f"bytes={start}-{end - 1}", "IfMatch": self._version})
+
+
+@retry.with_exponential_backoff(
+    num_retries=_ATTEMPTS - 1, initial_delay_secs=0.5, retry_filter=_broken_off, logger=lambda *said: None
+)
+def _body(what: dict[str, str]) -> bytes:
+    """Returns what a request for an object, or for a part of it, answers."""
+    data: bytes = _client().get_object(**what)["Body"].read()
+    return data

@@ -7,17 +7,19 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from types import ModuleType
+from typing import BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transforms import s3
+from transforms import gcs, s3
 from transforms.lib.errors import InputError, MissingError
 from transforms.storeerrors import told
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"
+_STORES = {"gs": gcs, "s3": s3}
 
 
 class FileInfo(NamedTuple):
@@ -45,8 +47,8 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
 
 def _match(pattern: str) -> list[FileInfo]:
     with told(pattern, writes=True):
-        if _is_s3(pattern):
-            return sorted(FileInfo(uri, size, updated.timestamp()) for uri, size, updated in s3.match(pattern))
+        if store := _store(pattern):
+            return sorted(FileInfo(*found) for found in store.match(pattern))
         found = FileSystems.match([pattern])[0].metadata_list
         return sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in found)
 
@@ -58,7 +60,7 @@ def exists(uri: str) -> bool:
       StoreError: the store does not tell.
     """
     with told(uri):
-        return s3.exists(uri) if _is_s3(uri) else bool(FileSystems.exists(uri))
+        return store.exists(uri) if (store := _store(uri)) else bool(FileSystems.exists(uri))
 
 
 @contextlib.contextmanager
@@ -70,8 +72,8 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
       StoreError: the store refuses or does not answer, now or at a later read.
     """
     with told(uri):
-        if _is_s3(uri):
-            opened = s3.open_read(uri)
+        if store := _store(uri):
+            opened = store.open_read(uri)
         else:
             opened = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
         with opened as file:
@@ -82,25 +84,20 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
 def open_ranges(uri: str) -> Iterator[BinaryIO]:
     """Opens a file for reads of byte ranges: each read asks for what it was asked for and no more.
 
-    Beam's reader of gs:// fetches 16 MiB at a time, which suits a file that is read through. Errors as ``open_read``.
+    Errors as ``open_read``, whose reader fetches 16 MiB at a time, which suits a file that is read through.
     """
-    scheme = FileSystems.get_scheme(uri)
-    if scheme not in ("gs", "s3"):
+    store = _store(uri)
+    if store is None:
         with open_read(uri) as file:
             yield file
         return
-    with told(uri):
-        if scheme == "s3":
-            opened = s3.open_ranges(uri)
-        else:
-            system: Any = FileSystems.get_filesystem(uri)
-            opened = system._gcsIO().open(uri, "r", read_buffer_size=1)
-        with opened as file:
-            yield file
+    with told(uri), store.open_ranges(uri) as file:
+        yield file
 
 
-def _is_s3(uri: str) -> bool:
-    return FileSystems.get_scheme(uri) == "s3"
+def _store(uri: str) -> ModuleType | None:
+    """Returns the module that speaks to the store of an address; None where Beam's file systems do."""
+    return _STORES.get(FileSystems.get_scheme(uri))
 
 
 def is_local(uri: str) -> bool:
@@ -109,7 +106,11 @@ def is_local(uri: str) -> bool:
 
 
 def read_bytes(uri: str) -> bytes:
-    """Returns a whole file."""
+    """Returns a whole file. Errors as ``open_read``."""
+    if store := _store(uri):
+        with told(uri):
+            whole: bytes = store.read_bytes(uri)
+            return whole
     with open_read(uri) as file:
         return file.read()
 
@@ -126,7 +127,10 @@ def digest(uri: str) -> tuple[int, str]:
 
 def read_if_exists(uri: str) -> bytes | None:
     """Returns a whole file, or None where there is none."""
-    return read_bytes(uri) if exists(uri) else None
+    try:
+        return read_bytes(uri)
+    except (FileNotFoundError, MissingError):
+        return None
 
 
 def write_atomic(uri: str, data: bytes | memoryview) -> None:
@@ -193,8 +197,8 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
 
 def _upload(uri: str, whole: BinaryIO) -> None:
     with told(uri, writes=True):
-        if _is_s3(uri):
-            s3.put(uri, whole)
+        if store := _store(uri):
+            store.put(uri, whole)
             return
         with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
             while piece := whole.read(_PIECE_BYTES):
@@ -241,8 +245,8 @@ def delete(uris: Sequence[str]) -> None:
     """
     if uris:
         with told(uris[0], writes=True):
-            if _is_s3(uris[0]):
-                s3.delete(uris)
+            if store := _store(uris[0]):
+                store.delete(uris)
             else:
                 FileSystems.delete(list(uris))
 
