@@ -22,6 +22,8 @@ from apache_beam.io.filesystem import FileSystem
 from apache_beam.io.filesystemio import Downloader, DownloaderStream
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.lib.ranges import COALESCE_REMOTE
+
 if TYPE_CHECKING:
     from apache_beam.io.gcp.gcsio import GcsIO
 
@@ -49,13 +51,17 @@ def read_bytes(uri: str) -> bytes:
 
 
 def open_read(uri: str) -> BinaryIO:
-    """Opens an object for reading it through, 16 MiB at a time."""
-    return cast(BinaryIO, io.BufferedReader(_stream(uri), _READ_BYTES))
+    """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
+    found = _Object(uri)
+    if found.size <= COALESCE_REMOTE:
+        return io.BytesIO(found.get_range(0, found.size) if found.size else b"")
+    stream = DownloaderStream(found, read_buffer_size=_READ_BYTES)
+    return cast(BinaryIO, io.BufferedReader(stream, _READ_BYTES))
 
 
 def open_ranges(uri: str) -> BinaryIO:
     """Opens an object for reads that ask for what they are asked for and no more."""
-    return cast(BinaryIO, _stream(uri))
+    return cast(BinaryIO, DownloaderStream(_Object(uri)))
 
 
 def put(uri: str, file: BinaryIO) -> None:
@@ -93,10 +99,6 @@ def _io() -> GcsIO:
 def _blob(uri: str) -> Any:
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     return _io().client.bucket(bucket).blob(name)
-
-
-def _stream(uri: str) -> DownloaderStream:
-    return DownloaderStream(_Object(uri), read_buffer_size=_READ_BYTES)
 
 
 class _Object(Downloader):

@@ -21,6 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, S3Options
 from apache_beam.utils import retry
 
+from transforms.lib.ranges import COALESCE_REMOTE
+
 _READ_BYTES = 1 << 24  # a file that is read through is asked for in pieces of this size, as Beam does on gs://
 _ONE_PUT_BYTES = 1 << 30  # S3 takes 5 GiB in one request; above this, parts are put, and completed when all are there
 _PART_BYTES = 1 << 26
@@ -79,13 +81,17 @@ def read_bytes(uri: str) -> bytes:
 
 
 def open_read(uri: str) -> BinaryIO:
-    """Opens an object for reading it through."""
-    return cast(BinaryIO, io.BufferedReader(_stream(uri), _READ_BYTES))
+    """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
+    found = _Object(uri)
+    if found.size <= COALESCE_REMOTE:
+        return io.BytesIO(found.get_range(0, found.size) if found.size else b"")
+    stream = DownloaderStream(found, read_buffer_size=_READ_BYTES)
+    return cast(BinaryIO, io.BufferedReader(stream, _READ_BYTES))
 
 
 def open_ranges(uri: str) -> BinaryIO:
     """Opens an object for reads that ask for what they are asked for and no more."""
-    return cast(BinaryIO, _stream(uri))
+    return cast(BinaryIO, DownloaderStream(_Object(uri)))
 
 
 def put(uri: str, file: BinaryIO) -> None:
@@ -157,10 +163,6 @@ def _client_of(settings: _Settings) -> Any:
         # "legacy" is the mode that repeats a request answered by 429
         config=Config(retries={"mode": "legacy", "total_max_attempts": _ATTEMPTS}, max_pool_connections=32),
     )
-
-
-def _stream(uri: str) -> DownloaderStream:
-    return DownloaderStream(_Object(uri), read_buffer_size=_READ_BYTES)
 
 
 def _broken_off(error: Exception) -> bool:
