@@ -10,7 +10,7 @@ import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from beam_pipelines import presets
+from beam_pipelines import presets, runners
 from beam_pipelines.config import JOBS, Flags
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
     config, known, rest, problems = parse_config(job, argv)
     chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
     beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
-    return Parsed(config, known.dry_run, beam_args, [*problems, *chosen, *unknown_flags(rest)])
+    return Parsed(config, known.dry_run, beam_args, [*problems, *chosen, *unknown_flags(rest), *runners.problems(rest)])
 
 
 def _readable(message: str) -> str:
@@ -202,8 +202,10 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
     options = PipelineOptions(list(beam_args))
-    if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
-        options.view_as(StandardOptions).runner = "FnApiRunner"
+    standard = options.view_as(StandardOptions)
+    standard.runner = runners.name_of(standard.runner)
+    if standard.runner == runners.LOCAL:
+        standard.runner = "FnApiRunner"
     options.view_as(SetupOptions).save_main_session = False
     return options
 

@@ -23,6 +23,7 @@ class Request:
     method: str
     path: str
     body: int
+    head: bytes = b""  # of the body: one kind of upload names the object there
     fault: object = None
     answered: int = 0
 
@@ -69,7 +70,7 @@ class Proxy:
 
     def _handle(self, handler):
         body = _body(handler)
-        request = Request(handler.command, urllib.parse.unquote(handler.path), len(body))
+        request = Request(handler.command, urllib.parse.unquote(handler.path), len(body), body[:500])
         with self._lock:
             self.requests.append(request)
             request.fault = self._plan(request)

@@ -17,7 +17,7 @@ KINDS = (429, 503, "reset", "lost", "truncate", "cut")
 
 
 class Storm:
-    """Fails every seventh request, in every way in turn, and never one request twice running."""
+    """Fails every ninth request, in every way in turn, and never one request twice running."""
 
     def __init__(self, bucket):
         self.bucket = bucket
@@ -30,7 +30,7 @@ class Storm:
         self._count += 1
         what = (request.method, request.path)
         way = next((way for way in self._ways if suits(way, request)), None)
-        if self._count % 7 or what == self._last or way is None:
+        if self._count % 9 or what == self._last or way is None:
             return None
         self._last = what
         self._ways.remove(way)
@@ -55,7 +55,7 @@ def test_a_job_in_a_storm_writes_the_same_bytes(bucket, faulty_pool, tiny_networ
         done = run(bucket.through(between.port), *curate(bucket, "stormy", "storm/"))
     assert done.returncode == 0, done.stderr
     assert set(between.faults()) == set(KINDS)
-    assert len(between.faults()) > 12
+    assert len(between.faults()) > 8
     assert hashed(bucket.download("stormy")) == hashed(bucket.download("calm"))
     assert storm.seen <= set(bucket.sizes("stormy/").items())
     assert len(storm.seen) > 3
@@ -103,7 +103,7 @@ def half_written(uri):
 def test_an_upload_whose_source_breaks_leaves_nothing(bucket, here, monkeypatch):
     class Breaking(io.BytesIO):
         def read(self, size=-1):
-            if self.tell() > 20 << 20:
+            if size < 0 or self.tell() + size > 20 << 20:
                 raise OSError("the disk is gone")
             return super().read(size)
 
@@ -124,7 +124,8 @@ def test_a_store_that_refuses_for_good_is_one_line(bucket, faulty_pool, tiny_net
     fill(bucket, faulty_pool, tiny_network, "refused/")
 
     def plan(request):
-        return 403 if request.body and "decisions" in request.path else None
+        named = "decisions" in request.path or b"decisions" in request.head
+        return 403 if request.body and named else None
 
     with proxy.Proxy(bucket, plan) as between:
         done = run(bucket.through(between.port), *curate(bucket, "refusing", "refused/"))
