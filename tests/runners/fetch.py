@@ -2,8 +2,8 @@
 
 python -m tests.runners.fetch prism|flink|spark
 
-Prism is built by Go. The job servers are put together by Maven from Beam's runner and everything it needs, since that is
-to be had where the ready-made job servers are not; a jar without content names them all.
+Prism is built by Go. The job servers are put together by Maven from Beam's runner and everything it needs, since that
+is to be had where the ready-made job servers are not; a jar without content names them all.
 """
 
 from __future__ import annotations
