@@ -46,7 +46,7 @@ $(TFIO)/ready:
 test-tfio: $(TFIO)/ready
 	$(TFIO)/bin/python -m pytest -p no:cacheprovider tests/tfio
 
-# The commands of docs/runners.md on real runners, which are fetched once: Go's proxy and Maven Central, 1.2 GB while building.
+# The commands of docs/runners.md on real runners, fetched once from Go's proxy and Maven Central: 0.5 GB, for a time 1.2.
 # RUNNERS names those to run; what cannot be had is skipped, with the reason.
 test-runners: $(READY)
 	RUNNERS="$(RUNNERS)" $(RUN) pytest -p no:cacheprovider -s -rs tests/runners
