@@ -43,6 +43,7 @@ def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | Non
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, refs, selecting, selecting.report(workspace.pool_of(config.output))),
         lambda: workspace.outcome(config.output),
+        spread=True,
     )
 
 
