@@ -93,7 +93,7 @@ class SortUids(beam.PTransform):
     name: str
     shards: int
     fan_in: int = 64
-    held: int = 1 << 22
+    held: int = 1 << 20
 
     def expand(self, parts: beam.PCollection[Run]) -> beam.PCollection[FileRow]:
         passes: list[beam.PCollection[tuple[str, Iterable[Run]]]] = []

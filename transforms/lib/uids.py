@@ -7,7 +7,7 @@ import io
 import re
 from binascii import unhexlify
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -231,6 +231,33 @@ def keyed_hash(pairs: U64Array, seed: int) -> U64Array:
     start = _mix(np.array([(seed + _GOLDEN) & _MASK], np.uint64))
     inner = _mix(pairs[:, 0] + start)
     return _mix((inner ^ pairs[:, 1]) + golden)
+
+
+class Digest(NamedTuple):
+    """What a multiset of uids adds up to: equal for equal ones in any order and split, otherwise hardly ever.
+
+    Attributes:
+      copies: uids, each as often as it stands.
+      first, second: sums of their ``keyed_hash`` under two seeds, modulo 2**64.
+    """
+
+    copies: int = 0
+    first: int = 0
+    second: int = 0
+
+    def __add__(self, other: object) -> Digest:
+        """Returns the digest of both multisets."""
+        if not isinstance(other, Digest):
+            return NotImplemented
+        return Digest(
+            self.copies + other.copies, (self.first + other.first) & _MASK, (self.second + other.second) & _MASK
+        )
+
+
+def digest(pairs: U64Array) -> Digest:
+    """Digests uids, uint64 ``[n, 2]`` in any order, duplicates counted."""
+    sums = [int(keyed_hash(pairs, seed).sum(dtype=np.uint64)) for seed in (1, 2)]
+    return Digest(len(pairs), sums[0], sums[1])
 
 
 def uniform(pairs: U64Array, seed: int) -> npt.NDArray[np.float64]:
