@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import pyarrow.compute as pc
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
@@ -31,7 +32,7 @@ class Checked(NamedTuple):
       what: ``file``, ``shard`` (an input's decisions) or ``output`` (a written shard).
       samples: samples looked at.
       problems: one line each.
-      uids: digest of the uids of the samples of a written shard.
+      uids: digest of the uids that were decided to be copied, or that a written shard holds.
     """
 
     what: str
@@ -64,7 +65,8 @@ def check_decisions(ref: FeatureRef, root: str) -> tuple[Checked, Counter[str]]:
         problems.append(f"decisions/{ref.name}: a sample has copies and a step that dropped it, or neither")
     counted = {row["values"]: row["counts"] for row in pc.value_counts(step).to_pylist()}
     ways = Counter({"samples": len(step), "copies": int(copies.sum()), **counted})
-    return Checked("shard", len(step), tuple(problems)), ways
+    kept = np.repeat(store.arrays(ref.name, {"uid": (columns.INDEX, "uid")})["uid"], copies, axis=0)
+    return Checked("shard", len(step), tuple(problems), uids.digest(kept)), ways
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +115,16 @@ class CheckOutput:
             ]
 
 
-def conclude(checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str) -> dict[str, int | list[str]]:
+def conclude(
+    checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str, resharded: bool
+) -> dict[str, int | list[str]]:
     """Compares the totals with the books and ``subset.npy``, and writes ``verify.json``.
+
+    Args:
+      checks: of all files, shards and outputs.
+      ways: of all shards, sample counts by what became of them.
+      root: the output folder.
+      resharded: False when nothing was, so that there are no output shards to compare.
 
     Raises:
       AccountsError: something does not hold; ``verify.json`` names everything that does not.
@@ -127,15 +137,17 @@ def conclude(checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str)
     counted |= {label: total[label] for label in books["dropped"]}
     if counted != expected or total["rejected"] != sum(books["rejected"].values()):
         problems.append(f"books.json says {expected}, the decisions add up to {counted}")
-    written = sum((check.uids for check in checks), uids.Digest())
     listed = subsets.digest(subsets.open_subset(storage.fetch(storage.join(root, "subset.npy"))))
-    if written != listed:
-        problems.append(f"subset.npy lists {listed.copies} copies, the shards hold {written.copies} or others")
+    decided = sum((check.uids for check in checks if check.what == "shard"), uids.Digest())
+    written = sum((check.uids for check in checks if check.what == "output"), uids.Digest())
+    for digest, whose in ((decided, "decisions"), (written, "shards")):
+        if digest != listed and (resharded or whose == "decisions"):
+            problems.append(f"subset.npy lists {listed.copies} copies, the {whose} hold {digest.copies} or others")
     counts: dict[str, int | list[str]] = {
         "files": sum(check.what == "file" for check in checks),
         "input_shards": sum(check.what == "shard" for check in checks),
         "output_shards": sum(check.what == "output" for check in checks),
-        "samples": written.copies,
+        "samples": decided.copies,
         "problems": problems[:MAX_LISTED],
     }
     text = json.dumps(counts, indent=1, sort_keys=True)
@@ -156,24 +168,27 @@ class VerifyOutputs(beam.PTransform):
       refs: the shards of the pool.
       files: what the manifest lists.
       outputs: path and plan of each output shard, made anew from the decisions.
-      check_output: what checks one of them.
+      check_output: what checks one of them; None when nothing was resharded.
     """
 
     root: str
     refs: Sequence[FeatureRef]
     files: Sequence[FileRow]
     outputs: Sequence[tuple[str, plan.OutputShard]]
-    check_output: CheckOutput
+    check_output: CheckOutput | None
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, int | list[str]]]:
         to_list = beam.combiners.ToListCombineFn
         files = pipeline | "Files" >> beam.Create(self.files) | "CheckFile" >> beam.Map(check_file, self.root)
         pairs = pipeline | "Refs" >> beam.Create(self.refs) | "CheckShard" >> beam.Map(check_decisions, self.root)
-        outputs = pipeline | "Outputs" >> beam.Create(self.outputs) | "CheckOutput" >> beam.Map(self.check_output)
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
-        checks = (files, pairs | "Shards" >> beam.Keys(), outputs) | beam.Flatten()
+        checks = [files, pairs | "Shards" >> beam.Keys()]
+        if self.check_output:
+            outputs = pipeline | "Outputs" >> beam.Create(self.outputs)
+            checks.append(outputs | "CheckOutput" >> beam.Map(self.check_output))
         return (
             checks
+            | beam.Flatten()
             | "AllChecks" >> beam.CombineGlobally(to_list())
-            | "Conclude" >> beam.Map(conclude, AsSingleton(ways), self.root)
+            | "Conclude" >> beam.Map(conclude, AsSingleton(ways), self.root, self.check_output is not None)
         )
