@@ -25,6 +25,7 @@ LAYER1 = {
         "handler",
         "clusterdata",
         "decideshard",
+        "sortuids",
         "writeshard",
         "fitted",
         "dedupshard",
