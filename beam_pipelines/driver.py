@@ -88,6 +88,10 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         return ConfigError.exit_code
     try:
         counters = _run(work.build, parsed.beam_args, work.spread)
+        if counters is None:
+            print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
+            return 0
+        text, values = work.finish()
     except CurationError as error:
         return _failed(job, _WHERE.sub("", str(error)))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
@@ -95,10 +99,6 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         if not found:
             raise
         return _failed(job, found[-1])
-    if counters is None:
-        print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
-        return 0
-    text, values = work.finish()
     for line in (text, work.remark(counters)):
         if line:
             print(line, file=sys.stderr)
@@ -110,8 +110,8 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
 def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
     """Does the work of a job that needs no pipeline, all of it in ``finish``."""
     try:
-        if parsed.beam_args:
-            raise ConfigError(f"{' '.join(parsed.beam_args)} is for a pipeline, and {job} runs none; leave it out")
+        if others := options.not_for_stores(parsed.beam_args):
+            raise ConfigError(f"{' '.join(others)} is for a pipeline, and {job} runs none; leave it out")
         work.prepare()
         text, values = work.finish()
     except ConfigError as error:

@@ -223,6 +223,18 @@ def tell_stores(beam_args: Sequence[str]) -> None:
     FileSystems.set_options(pipeline_options(beam_args))
 
 
+def not_for_stores(beam_args: Sequence[str]) -> list[str]:
+    """Returns Beam's flags without those that say how a store is reached."""
+    left: list[str] = []
+    skipping = False
+    for text in beam_args:
+        if text.startswith("--"):
+            skipping = text.startswith("--s3_")
+        if not skipping:
+            left.append(text)
+    return left
+
+
 def runs_elsewhere(beam_args: Sequence[str]) -> bool:
     """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
     return "--runner DataflowRunner" in " ".join(beam_args).replace("=", " ")

@@ -44,6 +44,9 @@ def test_a_pool_in_a_bucket_is_curated_by_a_model_in_a_bucket(bucket, faulty_poo
     assert json.loads(again.stdout)["counters"]["score.shards_skipped"] == 3
     assert hashed(bucket.download("out")) == written
     assert run(bucket, "verify", "--output", bucket.uri("out")).returncode == 0
+    uid = f"{1:032x}"
+    explained = run(bucket, "explain", uid, "--output", bucket.uri("out"))  # a job without a pipeline
+    assert uid in explained.stdout, explained.stderr
 
 
 def test_what_is_not_in_the_bucket_is_one_line(bucket):

@@ -10,8 +10,14 @@ from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib.errors import MissingError, StoreError
 
-_CLIENTS = ("boto3", "botocore", "s3transfer", "google", "requests", "urllib3")  # whose errors are about a store
-_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
+_CLIENTS = (  # whose errors are about a store
+    "boto3.", "botocore.", "s3transfer.", "google.api_core.", "google.auth.", "google.cloud.", "requests.", "urllib3.",
+)  # fmt: skip
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "RefreshError"}
+_NO_ANSWER = {  # classes of the clients: a connection that was not made, broke, or took too long
+    "ConnectionError", "HTTPClientError", "IncompleteReadError", "RequestException", "HTTPError", "TransportError",
+    "RetryError",
+}  # fmt: skip
 _CURES = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, give --s3_access_key_id and --s3_secret_access_key, "
     "or run where a role gives them",
@@ -47,7 +53,7 @@ def told(uri: str, *, writes: bool = False) -> Iterator[None]:
 
 def _problem(uri: str, error: Exception, writes: bool) -> StoreError | None:
     """Returns what is wrong with a store; None when the error is about something else."""
-    causes = [cause for cause in _causes(error) if type(cause).__module__.split(".")[0] in _CLIENTS]
+    causes = [cause for cause in _causes(error) if type(cause).__module__.startswith(_CLIENTS)]
     if not causes:
         return None
     cause, scheme = causes[-1], uri.partition("://")[0]
@@ -63,7 +69,8 @@ def _problem(uri: str, error: Exception, writes: bool) -> StoreError | None:
         return MissingError(f"{uri} does not exist; check the address")
     if status == 412:
         return StoreError(f"{uri} was replaced while it was read; run the same command again")
-    if status is None or status == 429 or status >= 500:
+    silent = status is None and any(kind.__name__ in _NO_ANSWER for kind in type(cause).__mro__)
+    if silent or status == 429 or (status or 0) >= 500:
         return StoreError(
             f"{uri}: the store does not answer, even after retries ({_said(cause)}); "
             "run the same command again: what is done is kept"
