@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from beam_pipelines.planning import Problems
 
 _OURS = re.compile(
-    r"(?:EmptyPoolError|CapacityError|AccountsError|ConfigError|InputError): (.*?)(?: \[while running .*|\\n.*)?$",
+    r"(?:EmptyPoolError|CapacityError|AccountsError|ConfigError|InputError|StoreError|MissingError): "
+    r"(.*?)(?: \[while running .*|\\n.*)?$",
     re.MULTILINE,
 )
 
@@ -68,6 +69,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     from beam_pipelines.planning import Problems
 
     problems = Problems(parsed.problems, elsewhere=options.runs_elsewhere(parsed.beam_args))
+    options.tell_stores(parsed.beam_args)
     work = problems.collect(plan, parsed.config, problems)
     if problems or work is None:
         for line in problems:
@@ -78,9 +80,18 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         return 0
     if work.build is None:
         return _alone(job, work, parsed)
-    work.prepare()
+    try:
+        work.prepare()
+    except ConfigError as error:  # a store tells only when it is written to
+        for line in error.problems:
+            _failed(job, line)
+        return ConfigError.exit_code
     try:
         counters = _run(work.build, parsed.beam_args, work.spread)
+        if counters is None:
+            print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
+            return 0
+        text, values = work.finish()
     except CurationError as error:
         return _failed(job, _WHERE.sub("", str(error)))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
@@ -88,10 +99,6 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         if not found:
             raise
         return _failed(job, found[-1])
-    if counters is None:
-        print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
-        return 0
-    text, values = work.finish()
     for line in (text, work.remark(counters)):
         if line:
             print(line, file=sys.stderr)
@@ -103,8 +110,8 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
 def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
     """Does the work of a job that needs no pipeline, all of it in ``finish``."""
     try:
-        if parsed.beam_args:
-            raise ConfigError(f"{' '.join(parsed.beam_args)} is for a pipeline, and {job} runs none; leave it out")
+        if others := options.not_for_stores(parsed.beam_args):
+            raise ConfigError(f"{' '.join(others)} is for a pipeline, and {job} runs none; leave it out")
         work.prepare()
         text, values = work.finish()
     except ConfigError as error:
@@ -147,5 +154,5 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], sprea
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"
-        counters[name] = counters.get(name, 0) + metric.result
+        counters[name] = counters.get(name, 0) + (metric.result or 0)  # some runners count nothing
     return dict(sorted(counters.items()))

@@ -66,6 +66,14 @@ class InputError(ConfigError):
     """An input, a model or an output location is missing or unreadable; nothing was started."""
 
 
+class StoreError(InputError):
+    """An object store refuses, or does not answer; the line names the address and says what to do."""
+
+
+class MissingError(StoreError):
+    """There is no such object, or no such bucket."""
+
+
 class SampleError(CurationError):
     """One sample cannot be processed.
 
