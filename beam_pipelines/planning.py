@@ -23,7 +23,7 @@ from transforms import shards as pools
 from transforms import storage
 from transforms.decideshard import SelectSettings
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import clip, columns, modelspec, reading, stamps
+from transforms.lib import columns, devices, modelfiles, modelspec, reading, stamps
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
@@ -100,7 +100,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
             problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
     device = {"auto": "cpu"}.get(config.device, config.device)
     if not problems.elsewhere:
-        device = problems.collect(clip.device_of, config.device) or "cpu"
+        device = problems.collect(devices.device_of, config.device) or "cpu"
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
@@ -213,7 +213,7 @@ def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str
             problems.append(f"{name}: {uri} does not exist; check the address")
     if not problems:
         problems.collect(step.check_files, local)
-    return {} if problems else {n: (uri, modelspec.sha256_of(local[n])) for n, uri in addresses.items()}
+    return {} if problems else {n: (uri, modelfiles.sha256_of(local[n])) for n, uri in addresses.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transforms.lib import captions, images, modelspec, pixelviews
+from transforms.lib import captions, images, modelfiles, modelspec, pixelviews
 from transforms.lib.tarshard import RawSample, read_samples
 
 
@@ -131,7 +131,7 @@ def direct(path: str, arch: str, weights: str) -> list[Any]:
 
 
 def decoding(pattern: str, variant: str) -> dict[str, Any]:
-    """Times decoding and resizing to 224 px alone: a variant, or ``loader``, webdataset in a DataLoader of 2 workers."""
+    """Times decoding and resizing to 224 px: a variant, or ``loader``, webdataset in a DataLoader with 2 workers."""
     count = 0
 
     def by_loader() -> None:
@@ -147,7 +147,7 @@ def decoding(pattern: str, variant: str) -> dict[str, Any]:
 
     def by_view() -> None:
         nonlocal count
-        view = pixelviews.view(dict(modelspec.PREPROCESS), 224, variant)
+        view = pixelviews.view(dict(modelfiles.PREPROCESS), 224, variant)
 
         def pixels(sample: RawSample) -> None:
             data = sample.members["jpg"]
@@ -160,7 +160,7 @@ def decoding(pattern: str, variant: str) -> dict[str, Any]:
         import open_clip  # noqa: F401  imported before the clock runs, as in the other variants
         import webdataset  # noqa: F401
     else:
-        pixelviews.view(dict(modelspec.PREPROCESS), 224, variant)
+        pixelviews.view(dict(modelfiles.PREPROCESS), 224, variant)
     wall, cpu = timed(by_loader if variant == "loader" else by_view)
     return {"images": count, "wall": wall, "cpu": cpu}
 
@@ -172,7 +172,7 @@ def weights(path: str, arch: str) -> str:
 
     torch.manual_seed(0)
     torch.save(open_clip.create_model(arch).state_dict(), path)
-    return modelspec.sha256_of(str(Path(path)))
+    return modelfiles.sha256_of(str(Path(path)))
 
 
 PARTS = {"steady": steady, "bare": bare, "direct": direct, "decoding": decoding, "weights": weights}

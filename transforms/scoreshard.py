@@ -12,7 +12,7 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import clip, columns, modelspec, scoring, stamps
+from transforms.lib import clip, columns, devices, modelspec, scoring, stamps
 from transforms.lib.reading import ReadRules
 from transforms.lib.tarshard import read_samples
 from transforms.lib.tarstream import open_tar
@@ -34,7 +34,7 @@ class ScoreSettings:
       batch_size: images given to a model at once.
       device: ``cpu`` or ``cuda``.
       precision: ``fp32``, ``bf16`` or ``fp16``.
-      threads: of the model on CPU; 0 = all cores.
+      threads: batches that are embedded at once on a CPU; 0 = as many as there are cores.
       decode_threads: that decode images; 0 = all cores.
     """
 
@@ -89,20 +89,23 @@ class Scorer:
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._models: dict[str, scoring.Model] = {}
-        self.pool = ThreadPoolExecutor(settings.decode_threads or clip.cpu_count(), "winnow-decode")
+        self._workers: devices.Workers | None = None
+        self.pool = ThreadPoolExecutor(settings.decode_threads or devices.cpu_count(), "winnow-decode")
 
     def models(self, names: Iterable[str]) -> dict[str, scoring.Model]:
         """Returns the named models, loading those that are not."""
         with self._lock:
             for spec in self._settings.models:
                 if spec.name in names and spec.name not in self._models:
+                    if self._settings.device == "cpu" and self._workers is None:
+                        self._workers = devices.Workers(self._settings.threads or devices.cpu_count())
                     self._models[spec.name] = clip.load(
                         spec,
                         device=self._settings.device,
                         precision=self._settings.precision,
-                        threads=self._settings.threads or None,
                         batch_size=self._settings.batch_size,
                         fetch=storage.fetch,
+                        workers=self._workers,
                     )
             return {spec.name: self._models[spec.name] for spec in self._settings.models if spec.name in names}
 

@@ -7,20 +7,22 @@ the resizing would throw away (libjpeg's scaled inverse DCT); its pixels differ 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.modelfiles import PREPROCESS
 from transforms.lib.stamps import stamp
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 VARIANTS = ("exact", "fast")
-SEEN = ("interpolation", "resize_mode", "fill_color")
-"""Of open_clip's preprocessing, what decides the pixels; mean and deviation are the network's own business."""
+SEEN = ("interpolation", "resize_mode", "fill_color", "crop_pct", "crop_mode")
+"""Of a preprocessing, what decides the pixels; mean and deviation are the network's own business."""
 MAX_RESIZED_PIXELS = 1 << 26  # a 1 x 50,000 pixel image would be blown up to 2.5 billion before its crop
 
 
@@ -62,20 +64,45 @@ def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exac
     """Returns the view of a network.
 
     Args:
-      preprocess: open_clip's ``preprocess_cfg`` with every key of ``modelspec.PREPROCESS``.
+      preprocess: open_clip's ``preprocess_cfg`` with every key of ``modelfiles.PREPROCESS``, or with the resize mode
+        ``timm`` what ``timmtower.config`` gives.
       size: of the input, in pixels.
       variant: one of ``VARIANTS``.
     """
-    from open_clip.transform import PreprocessCfg, image_transform_v2
     from torchvision.transforms import Compose
 
-    whole = image_transform_v2(PreprocessCfg(size=size, **preprocess), is_train=False)
-    largest = size if isinstance(size, int) else max(size)
-    by_longest = preprocess["resize_mode"] == "longest"
+    if preprocess["resize_mode"] == "timm":
+        steps, least, by_longest = _timm_steps(preprocess, size)
+    else:
+        steps, least, by_longest = _open_clip_steps(preprocess, size)
     return View(
-        name=stamp(size=size, variant=variant, **{name: preprocess[name] for name in SEEN}),
-        least=(largest, by_longest),
+        name=stamp(size=size, variant=variant, **{name: preprocess[name] for name in SEEN if name in preprocess}),
+        least=(least, by_longest),
         scaled=variant == "fast",
-        _resize=Compose(whole.transforms[:-2]),  # without ToTensor and Normalize
-        _upscales=largest if preprocess["resize_mode"] == "shortest" else 0,
+        _resize=Compose(steps),
+        _upscales=0 if by_longest or preprocess["resize_mode"] == "squash" else least,
     )
+
+
+def _open_clip_steps(preprocess: dict[str, Any], size: int | list[int]) -> tuple[list[Any], int, bool]:
+    """Returns open_clip's transform up to ToTensor, the side it resizes to, and whether that is the longer one."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    known = {name: preprocess[name] for name in PREPROCESS}
+    whole = image_transform_v2(PreprocessCfg(size=size, **known), is_train=False)
+    return whole.transforms[:-2], size if isinstance(size, int) else max(size), preprocess["resize_mode"] == "longest"
+
+
+def _timm_steps(preprocess: dict[str, Any], size: int | list[int]) -> tuple[list[Any], int, bool]:
+    """Returns what timm does to an image, which its loaders turn into RGB first, in the same form."""
+    from timm.data import create_transform
+
+    side = size if isinstance(size, int) else max(size)
+    names = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
+    whole = create_transform((3, side, side), is_training=False, **{name: preprocess[name] for name in names})
+    least = math.floor(side / preprocess["crop_pct"])
+    return [_rgb, *whole.transforms[:-2]], least, False
+
+
+def _rgb(image: Image) -> Image:
+    return image.convert("RGB")

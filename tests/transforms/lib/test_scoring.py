@@ -24,7 +24,7 @@ def pool():
 
 @pytest.fixture
 def model(tiny_network):
-    return clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=4)
+    return clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=4, threads=1)
 
 
 def samples(seeds, captions=None):
