@@ -62,13 +62,11 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
         scorer = Scorer(settings)
         towers = scorer.models(["m"])["m"]
         assert isinstance(towers, clip.ClipModel)
-        size = settings.batch_size
         for shard in find_shards([pattern]):
             pixels, tokens = ready(shard.uri, towers)
 
             def alone(pixels: Any = pixels, tokens: Any = tokens) -> None:
-                for first in range(0, len(pixels), size):
-                    towers.embed_images(pixels[first : first + size])
+                towers.embed_images(pixels)
                 towers.embed_tokens([tokens])
 
             limit.append(timed(alone))

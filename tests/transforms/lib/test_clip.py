@@ -145,3 +145,27 @@ def test_other_weights_in_a_package_are_refused(monkeypatch):
     monkeypatch.setitem(tinyclip.PINNED, name, "0" * 64)
     with pytest.raises(InputError, match=f"not {'0' * 64}"):
         tinyclip.weights_sha256()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_embeddings_are_the_same_bits_however_many_workers_there_are(tiny_network, workers):
+    spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)))
+    inside = torch.get_num_threads()
+    model = clip.load(spec, batch_size=3, threads=workers)
+    assert torch.get_num_threads() == inside
+    assert model.depth == workers + 1
+    pixels = np.random.default_rng(0).integers(0, 255, (17, *model.pixels(image_of("RGB")).shape), dtype=np.uint8)
+    texts = [f"thing {n} " * (1 + n % 7) for n in range(150)]
+    alone = clip.load(spec, batch_size=3, threads=1)
+    assert np.array_equal(model.embed_images(pixels), alone.embed_images(pixels))
+    assert np.array_equal(model.embed_texts(texts), alone.embed_texts(texts))
+    started = [model.start_images(pixels[first : first + 3]) for first in range(0, 17, 3)]
+    assert np.array_equal(np.concatenate([result()[0] for result in started]), alone.embed_images(pixels))
+
+
+def test_what_goes_wrong_on_a_worker_reaches_the_caller(tiny_network, monkeypatch):
+    model = clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=3)
+    monkeypatch.setattr(model.network, "encode_image", lambda *a, **k: 1 / 0)
+    result = model.start_images(model.pixels(image_of("RGB"))[None])
+    with pytest.raises(ZeroDivisionError):
+        result()
