@@ -155,7 +155,7 @@ class ClipModel:
         lengths = torch.full((len(tokens),), tokens.shape[1])
         if self._cut is not None:
             lengths = self._cut.lengths(tokens)
-            order = torch.argsort(lengths, stable=True)
+            order = torch.argsort(lengths, stable=True, descending=True)  # the long ones first: workers end together
 
         def embedded(rows: torch.Tensor) -> NDArray[np.float32]:
             batch = tokens[rows, : texttower.rounded(int(lengths[rows].max()), tokens.shape[1])]
