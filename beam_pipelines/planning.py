@@ -23,7 +23,7 @@ from transforms import shards as pools
 from transforms import storage
 from transforms.decideshard import SelectSettings
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import columns, devices, modelfiles, modelspec, reading, stamps
+from transforms.lib import columns, devices, modelfiles, modelspec, otherformats, reading, stamps
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
@@ -104,7 +104,9 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
-    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes)
+    rules = reading.ReadRules(
+        config.caption_field, config.max_pixels, config.max_sample_bytes, others=otherformats.installed()
+    )
     settings = ScoreSettings(
         config.output,
         models,

@@ -19,7 +19,7 @@ from transforms.lib.tarstream import open_tar
 from transforms.rows import FeatureRef, FileRow, Shard
 from transforms.store import Store
 
-INDEX_VERSION = 3  # raise when the same tar would give another index
+INDEX_VERSION = 4  # raise when the same tar would give another index
 SCORE_VERSION = 2  # raise when the same pixels and text would give another score
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,16 +59,17 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[View]) -> Decoded:
     """Decodes an image once for all views that take it whole, and once for each that does not."""
     start = time.perf_counter()
     done = Decoded()
+    told: Any = {"max_pixels": rules.max_pixels, "others": rules.others}
     try:
         whole = None
         if not views or not all(view.scaled for view in views):
-            whole = images.decode(data, max_pixels=rules.max_pixels)
+            whole = images.decode(data, **told)
             done.width, done.height = whole.size
             done.phash = phash(whole)
         for view in views:
             image = whole
             if view.scaled or image is None:
-                image, (done.width, done.height) = images.decode_scaled(data, view.least, max_pixels=rules.max_pixels)
+                image, (done.width, done.height) = images.decode_scaled(data, view.least, **told)
                 done.phash = done.phash if whole else phash(image)
             done.pixels.append(view.pixels(image))
     except SampleError as error:
