@@ -73,7 +73,7 @@ setup(
         ],
         "language": LANGUAGE,
         "metaclip": METACLIP,
-        "tfio": ["tensorflow-io[tensorflow-cpu]==0.37.1"],
+        "tfio": ["tensorflow-io==0.37.1"],
     },
     entry_points={"console_scripts": ["winnow = beam_pipelines.cli:main"]},
     classifiers=[

@@ -101,12 +101,15 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     device = {"auto": "cpu"}.get(config.device, config.device)
     if not problems.elsewhere:
         device = problems.collect(devices.device_of, config.device) or "cpu"
+        if config.tfio_python:
+            problems.collect(otherformats.check, config.tfio_python)
+    if config.preprocess == "gpu" and device != "cuda":
+        problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
-    rules = reading.ReadRules(
-        config.caption_field, config.max_pixels, config.max_sample_bytes, others=otherformats.installed()
-    )
+    others = config.tfio_python or ("" if problems.elsewhere else otherformats.python_here())
+    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes, others=others)
     settings = ScoreSettings(
         config.output,
         models,

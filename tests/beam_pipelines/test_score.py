@@ -44,7 +44,8 @@ def test_variants_and_precisions_have_stamps_of_their_own(winnow, tiny_network, 
     [
         ("--device", "tpu", "--device must be auto, cpu or cuda, got 'tpu'"),
         ("--precision", "int8", "--precision must be auto, fp32, bf16 or fp16, got 'int8'"),
-        ("--preprocess", "gpu", "--preprocess must be exact or fast, got 'gpu'"),
+        ("--preprocess", "slow", "--preprocess must be exact, fast or gpu, got 'slow'"),
+        ("--preprocess", "gpu", "--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast"),
     ],
 )
 def test_what_is_not_there_is_said_before_the_start(winnow, small_pool, tmp_path, flag, value, message):

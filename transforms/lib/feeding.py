@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -20,6 +21,9 @@ from transforms.lib.phash import phash
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import Looked, ReadRules, look, original_size, reject
 from transforms.lib.tarshard import RawSample
+
+Decode = Callable[[bytes, ReadRules, Sequence[View]], "Future[Decoded]"]
+"""Starts decoding an image for some views."""
 
 AHEAD_BYTES = 64 << 20
 """Encoded images held at once by a shard that is being read; one larger than this is held alone."""
@@ -103,9 +107,9 @@ class _Reader:
     """Reads samples on a thread of its own and sends their images to the pool."""
 
     def __init__(
-        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[View], pool: Executor
+        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[View], start: Decode
     ) -> None:
-        self._samples, self._shard, self._rules, self._views, self._pool = samples, shard, rules, views, pool
+        self._samples, self._shard, self._rules, self._views, self._start = samples, shard, rules, views, start
         self._budget = _Budget(AHEAD_BYTES)
         self.stop = threading.Event()
 
@@ -130,7 +134,7 @@ class _Reader:
             return looked, None, twin
         data, looked.data = looked.data, b""
         self._budget.take(len(data), self.stop)
-        future = self._pool.submit(decode, data, self._rules, self._views)
+        future = self._start(data, self._rules, self._views)
         size = len(data)
         future.add_done_callback(lambda _: self._budget.give(size))
         return looked, future, -1
@@ -145,6 +149,10 @@ class _Reader:
         return False
 
 
+def _start(pool: Executor, data: bytes, rules: ReadRules, views: Sequence[View]) -> Future[Decoded]:
+    return pool.submit(decode, data, rules, views)
+
+
 def feed(
     samples: Iterable[RawSample],
     shard: str,
@@ -153,6 +161,7 @@ def feed(
     pool: Executor,
     depth: int,
     clock: Clock,
+    start: Decode | None = None,
 ) -> Generator[Fed, None, None]:
     """Yields samples in order, decoded while the caller works on earlier ones.
 
@@ -167,8 +176,9 @@ def feed(
       pool: runs the decoding; threads suffice, the decoders release the GIL.
       depth: samples held ahead.
       clock: gets the seconds that were waited and decoded.
+      start: starts decoding an image elsewhere than in the pool.
     """
-    reader = _Reader(samples, shard, rules, views, pool)
+    reader = _Reader(samples, shard, rules, views, start or functools.partial(_start, pool))
     waiting: queue.Queue[_Item | BaseException | None] = queue.Queue(depth)
     thread = threading.Thread(target=reader.run, args=(waiting,), name="winnow-read", daemon=True)
     thread.start()

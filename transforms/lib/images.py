@@ -75,7 +75,7 @@ def image_of(members: Mapping[str, bytes]) -> tuple[str, bytes]:
     raise SampleError(Reason.IMAGE_MISSING, f"members: {', '.join(sorted(members))[:200] or 'none'}")
 
 
-def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: bool = False) -> Image.Image:
+def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "") -> Image.Image:
     """Decodes the first frame of a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, PNM or JPEG 2000; the content decides which.
 
     Thread-safe; changes no setting of Pillow and lets no warning of Pillow out.
@@ -83,7 +83,8 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: bool = 
     Args:
       data: the encoded image.
       max_pixels: width times height allowed; checked in the header, before any pixel is decoded.
-      others: decode OpenEXR, Radiance HDR and DICOM too, by tensorflow-io, which must be there (``otherformats``).
+      others: python of an environment with tensorflow-io, which decodes OpenEXR, Radiance HDR and DICOM
+        (``otherformats``); empty to reject them.
 
     Returns:
       A fully loaded image, width and height at least 1, in the mode it is stored in (the model's own
@@ -97,7 +98,7 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: bool = 
 
 
 def decode_scaled(
-    data: bytes, least: tuple[int, bool], *, max_pixels: int = DEFAULT_MAX_PIXELS, others: bool = False
+    data: bytes, least: tuple[int, bool], *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = ""
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Decodes as ``decode``, but a JPEG at the least of 1/8, 1/4, 1/2 or all of its size that is large enough.
 
@@ -118,8 +119,19 @@ def decode_scaled(
     return _decoded(data, least, max_pixels, others)
 
 
+def jpeg_header(data: bytes) -> tuple[str, tuple[int, int]] | None:
+    """Returns Pillow's mode, and width and height in pixels, of a JPEG by its header; None for anything else."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return None
+    try:
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    except _DECODE_ERRORS:
+        return None
+    return image.mode, image.size
+
+
 def _decoded(
-    data: bytes, least: tuple[int, bool] | None, max_pixels: int, others: bool
+    data: bytes, least: tuple[int, bool] | None, max_pixels: int, others: str
 ) -> tuple[Image.Image, tuple[int, int]]:
     reader = _reader_of(data)
     if reader is None:
@@ -149,13 +161,11 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"{width} x {height} pixels")
 
 
-def _by_others(kind: str, data: bytes, max_pixels: int, others: bool) -> tuple[Image.Image, tuple[int, int]]:
+def _by_others(kind: str, data: bytes, max_pixels: int, others: str) -> tuple[Image.Image, tuple[int, int]]:
     if not others:
-        raise SampleError(
-            Reason.IMAGE_UNDECODABLE, f"{kind}, which Pillow does not read; tensorflow-io does: {otherformats.CURE}"
-        )
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{kind}, which Pillow does not read; {otherformats.CURE}")
     _check_size(*otherformats.size_of(kind, data), max_pixels)
-    image = otherformats.decode(kind, data)
+    image = otherformats.decode(kind, data, others)
     if image.mode != "RGB":
         image = grey(image)
     return image, image.size

@@ -6,8 +6,8 @@ Nothing here imports TensorFlow. ``tfiodecode`` does, in a process of its own, w
 from __future__ import annotations
 
 import atexit
+import functools
 import importlib.util
-import os
 import re
 import struct
 import subprocess
@@ -21,16 +21,29 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from transforms.lib import tfiodecode
-from transforms.lib.errors import Reason, SampleError
+from transforms.lib.errors import InputError, Reason, SampleError
 
 _DICOM_US = rb"\x28\x00%s\x00(?:US)?\x02\x00(?:\x00\x00)?(..)"  # element (0028, %s), explicit or implicit
-CURE = "pip install 'winnow-beam[tfio]'"
+CURE = "give --tfio_python, the python of an environment with tensorflow-io (docs/scoring.md)"
 JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
 
-def installed() -> bool:
-    """Returns whether tensorflow-io can be imported here; it is not imported."""
-    return importlib.util.find_spec("tensorflow_io") is not None
+def python_here() -> str:
+    """Returns this process's python when TensorFlow and tensorflow-io are installed beside it; else ""."""
+    here = all(importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_io"))
+    return sys.executable if here else ""
+
+
+def check(python: str) -> None:
+    """Starts the decoder of an environment once.
+
+    Raises:
+      InputError: it cannot be started.
+    """
+    try:
+        _decoder(python).start()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"--tfio_python {python}: {error}; name a python that can import tensorflow_io") from None
 
 
 def kind_of(data: bytes) -> str:
@@ -68,16 +81,21 @@ def size_of(kind: str, data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def decode(kind: str, data: bytes) -> Image.Image:
+def decode(kind: str, data: bytes, python: str) -> Image.Image:
     """Returns an image of a format that ``kind_of`` knows, mode ``RGB``, ``L`` or ``I;16``.
 
     Linear light of OpenEXR and HDR is cut to 0 .. 1 and encoded as sRGB (IEC 61966-2-1).
+
+    Args:
+      kind: from ``kind_of``.
+      data: the encoded image.
+      python: of an environment that has tensorflow-io; Winnow need not be in it.
 
     Raises:
       SampleError: ``IMAGE_UNDECODABLE``, also when the decoder died of it.
       RuntimeError: tensorflow-io cannot be started.
     """
-    pixels = _DECODER.decode(kind, data)
+    pixels = _decoder(python).decode(kind, data)
     if pixels.dtype == np.float32:
         light = np.clip(np.nan_to_num(pixels), 0, 1)
         curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
@@ -90,7 +108,8 @@ def decode(kind: str, data: bytes) -> Image.Image:
 class _Decoder:
     """A process that decodes, started when it is first needed and again when it died; one image at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: str) -> None:
+        self._python = python
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -113,19 +132,22 @@ class _Decoder:
             raise SampleError(Reason.IMAGE_UNDECODABLE, f"{kind}: {body.decode(errors='replace')}"[:300])
         return np.frombuffer(body, name.rstrip(b"\0").decode()).reshape(height, width, channels)
 
+    def start(self) -> None:
+        """Starts the process if it does not run; raises as ``decode``."""
+        with self._lock:
+            self._started()
+
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
             with tempfile.TemporaryFile() as notes:
-                command = [sys.executable, "-m", "transforms.lib.tfiodecode"]
                 pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": notes}
-                self._process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, **pipes)
+                self._process = subprocess.Popen([self._python, tfiodecode.__file__], **pipes)
                 assert self._process.stdout
-                if not self._process.stdout.read(len(tfiodecode.READY) + 16).startswith(tfiodecode.READY):
+                if self._process.stdout.read(len(tfiodecode.READY)) != tfiodecode.READY:
                     self.stop()
                     notes.seek(0)
                     why = (notes.read().decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-                    raise RuntimeError(f"tensorflow-io cannot be started: {why}; {CURE}")
+                    raise RuntimeError(f"tensorflow-io cannot be started: {why}")
         return self._process
 
     def stop(self) -> None:
@@ -135,5 +157,8 @@ class _Decoder:
             self._process = None
 
 
-_DECODER = _Decoder()
-atexit.register(_DECODER.stop)
+@functools.cache
+def _decoder(python: str) -> _Decoder:
+    decoder = _Decoder(python)
+    atexit.register(decoder.stop)
+    return decoder

@@ -1,26 +1,30 @@
 """What a network sees of an image: open_clip's evaluation transform up to its normalisation, in named variants.
 
 ``exact`` gives the pixels of open_clip's own transform, to the bit. ``fast`` lets the JPEG decoder skip resolution that
-the resizing would throw away (libjpeg's scaled inverse DCT); its pixels differ a little, so it is part of the stamp.
+the resizing would throw away (libjpeg's scaled inverse DCT); ``gpu`` decodes and resizes JPEGs on the device
+(``devicedecode``). Their pixels differ a little, so the variant is part of the stamp.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import types
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.errors import Reason, SampleError
+from transforms.lib.errors import InputError, Reason, SampleError
 from transforms.lib.modelfiles import PREPROCESS
 from transforms.lib.stamps import stamp
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
-VARIANTS = ("exact", "fast")
+VARIANTS = ("exact", "fast", "gpu")
 SEEN = ("interpolation", "resize_mode", "fill_color", "crop_pct", "crop_mode")
 """Of a preprocessing, what decides the pixels; mean and deviation are the network's own business."""
 MAX_RESIZED_PIXELS = 1 << 26  # a 1 x 50,000 pixel image would be blown up to 2.5 billion before its crop
@@ -41,6 +45,7 @@ class View:
     least: tuple[int, bool]
     scaled: bool
     _resize: Any
+    _resize_there: Any
     _upscales: int
 
     def pixels(self, image: Image) -> NDArray[np.uint8]:
@@ -50,14 +55,23 @@ class View:
           SampleError: ``image_too_large`` when resizing would blow a very narrow image up beyond all memory;
             ``image_undecodable`` when the image's mode has no way to RGB.
         """
-        short, long = sorted(image.size)
-        if self._upscales and self._upscales * self._upscales * long / short > MAX_RESIZED_PIXELS:
+        if self.too_narrow(image.size):
             raise SampleError(Reason.IMAGE_TOO_LARGE, f"{image.width} x {image.height} is too narrow to resize")
         try:
             resized = self._resize(image)
         except (OSError, ValueError) as error:
             raise SampleError(Reason.IMAGE_UNDECODABLE, f"mode {image.mode}: {error}") from None
         return np.asarray(resized, np.uint8)
+
+    def too_narrow(self, size: tuple[int, int]) -> bool:
+        """Returns whether resizing an image of ``size``, width and height, would blow it up beyond all memory."""
+        short, long = sorted(size)
+        return bool(self._upscales) and self._upscales * self._upscales * long / short > MAX_RESIZED_PIXELS
+
+    def on_device(self, image: torch.Tensor) -> torch.Tensor:
+        """Returns uint8 ``[3, size, size]`` of RGB uint8 ``[3, height, width]``, on the device that it is on."""
+        found: torch.Tensor = self._resize_there(image)
+        return found
 
 
 def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exact") -> View:
@@ -80,6 +94,7 @@ def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exac
         least=(least, by_longest),
         scaled=variant == "fast",
         _resize=Compose(steps),
+        _resize_there=Compose(_on_device(steps)) if variant == "gpu" else None,
         _upscales=0 if by_longest or preprocess["resize_mode"] == "squash" else least,
     )
 
@@ -102,6 +117,35 @@ def _timm_steps(preprocess: dict[str, Any], size: int | list[int]) -> tuple[list
     whole = create_transform((3, side, side), is_training=False, **{name: preprocess[name] for name in names})
     least = math.floor(side / preprocess["crop_pct"])
     return [_rgb, *whole.transforms[:-2]], least, False
+
+
+def _on_device(steps: list[Any]) -> list[Any]:
+    """Returns what the steps of a transform do, for tensors of RGB.
+
+    Raises:
+      InputError: one of them has no such form.
+    """
+    import torch
+    from open_clip.transform import ResizeKeepRatio
+
+    found: list[Any] = []
+    for step in steps:
+        if isinstance(step, ResizeKeepRatio):
+            found.append(functools.partial(_keep_ratio, step))
+        elif isinstance(step, torch.nn.Module):
+            found.append(step)
+        elif step is not _rgb and type(step).__name__ != "MaybeConvertMode":
+            raise InputError(f"--preprocess gpu cannot do {type(step).__name__}; use exact or fast")
+    return found
+
+
+def _keep_ratio(step: Any, image: torch.Tensor) -> torch.Tensor:
+    """Resizes as open_clip's ``ResizeKeepRatio``, which reads the size of a Pillow image."""
+    from torchvision.transforms.functional import resize
+
+    shape = types.SimpleNamespace(size=(image.shape[2], image.shape[1]))
+    resized: torch.Tensor = resize(image, type(step).get_params(shape, step.size, step.longest), step.interpolation)
+    return resized
 
 
 def _rgb(image: Image) -> Image:

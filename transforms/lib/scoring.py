@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transforms.lib import columns
 from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.errors import Reason
-from transforms.lib.feeding import Fed, Pixels, feed
+from transforms.lib.feeding import Decode, Fed, Pixels, feed
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import ReadRules
 from transforms.lib.tarshard import RawSample
@@ -156,6 +156,7 @@ def score_samples(
     pool: Executor,
     batch_size: int,
     turn: threading.Lock | None = None,
+    start: Decode | None = None,
 ) -> ScoredShard:
     """Scores the samples of one shard with every model on one decode.
 
@@ -171,6 +172,7 @@ def score_samples(
       pool: runs the decoding; threads suffice, the decoders release the GIL.
       batch_size: images given to a model at once.
       turn: held while a model works, so that threads which share one take turns.
+      start: starts decoding an image elsewhere than in the pool, on a GPU.
     """
     turn, clock = turn or threading.Lock(), Clock()
     seeing = {name: model for name, model in models.items() if model.part != "text"}
@@ -180,7 +182,7 @@ def score_samples(
     rows: list[dict[str, Any]] = []
     repeated = 0
     ahead = max([_AHEAD, *(batch_size * model.depth for model in seeing.values())])
-    fed = feed(samples, shard, rules, views, pool, ahead, clock)
+    fed = feed(samples, shard, rules, views, pool, ahead, clock, start)
     with contextlib.closing(fed):
         for sample in fed:
             rows.append(sample.row)

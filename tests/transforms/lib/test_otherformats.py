@@ -39,7 +39,8 @@ def test_they_are_rejected_with_the_cure(kind):
     done = feeding.decode(RARE[kind], ReadRules(), [])
     assert done.error.reason == Reason.IMAGE_UNDECODABLE
     assert done.error.detail == (
-        f"{kind}, which Pillow does not read; tensorflow-io does: pip install 'winnow-beam[tfio]'"
+        f"{kind}, which Pillow does not read; give --tfio_python, the python of an environment with tensorflow-io "
+        "(docs/scoring.md)"
     )
 
 
@@ -49,13 +50,23 @@ def test_a_header_that_does_not_say_the_size_is_rejected_before_anything_is_star
         cut = RARE[kind][:end]
         if otherformats.kind_of(cut) == kind and otherformats.size_of(kind, cut) == (0, 0):
             with pytest.raises(SampleError, match="0 x 0 pixels"):
-                images.decode(cut, others=True)
+                images.decode(cut, others=sys.executable)
 
 
-@pytest.mark.skipif(otherformats.installed(), reason="tensorflow-io is here")
+@pytest.mark.skipif(bool(otherformats.python_here()), reason="tensorflow-io is here")
+def test_a_python_without_it_is_refused_at_the_start(winnow, small_pool, tiny_network, tmp_path):
+    args = ("--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
+    for python, why in ((sys.executable, "ModuleNotFoundError"), ("/no/python", "No such file")):
+        code, _, err = winnow("score", *args, "--tfio_python", python)
+        assert code == 2
+        assert f"--tfio_python {python}" in err
+        assert why in err
+
+
+@pytest.mark.skipif(bool(otherformats.python_here()), reason="tensorflow-io is here")
 def test_a_worker_that_lacks_what_the_start_had_fails_loudly():
     with pytest.raises(RuntimeError, match=r"tensorflow-io cannot be started: ModuleNotFoundError"):
-        images.decode(RARE["HDR"], others=True)
+        images.decode(RARE["HDR"], others=sys.executable)
 
 
 @pytest.mark.parametrize("data", PNM, ids=lambda data: data[:2].decode())
