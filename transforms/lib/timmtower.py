@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from transforms.lib.errors import ConfigError
+from transforms.lib.errors import ConfigError, InputError
 
 
 def parts(source: str) -> tuple[str, int]:
@@ -26,9 +26,13 @@ def config(source: str) -> dict[str, Any]:
 
     Raises:
       ConfigError: timm has no such network.
+      InputError: timm or torch is not installed.
     """
-    import timm
-    import torch
+    try:
+        import timm
+        import torch
+    except ImportError as error:
+        raise InputError(f"--model timm:{source}: {error}; start the job where timm and torch are installed") from None
 
     name, side = parts(source)
     if not timm.is_model(name):
