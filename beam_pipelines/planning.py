@@ -103,7 +103,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         device = problems.collect(devices.device_of, config.device) or "cpu"
         if config.tfio_python:
             problems.collect(otherformats.check, config.tfio_python)
-    if config.preprocess == "gpu" and device != "cuda":
+    if config.preprocess == "gpu" and "cuda" not in (device, config.device):
         problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:

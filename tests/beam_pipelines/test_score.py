@@ -63,3 +63,15 @@ def test_a_gpu_that_is_asked_for_and_absent_is_an_error(winnow, small_pool, tiny
     code, _, err = winnow("score", *args, "--device", "cuda")
     assert code == 2
     assert "--device cuda: no GPU is visible to torch" in err
+
+
+def test_a_named_gpu_that_is_absent_is_one_problem_and_not_two(winnow, small_pool, tiny_network, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    args = ("--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
+    code, _, err = winnow("score", *args, "--device", "cuda", "--preprocess", "gpu")
+    assert code == 2
+    assert "--device cuda: no GPU is visible to torch" in err
+    assert "--preprocess gpu needs" not in err
