@@ -27,7 +27,7 @@ def pixels_of(kind: str, data: bytes) -> NDArray[Any]:
     Of several frames or parts the first counts; of OpenEXR's channels R, G and B, else Y, else the first.
 
     Raises:
-      Exception: whatever TensorFlow raises on damaged data.
+      tensorflow.errors.OpError: the data are damaged.
     """
     import tensorflow as tf
     import tensorflow_io as tfio
@@ -46,13 +46,15 @@ def pixels_of(kind: str, data: bytes) -> NDArray[Any]:
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answers requests until ``source`` ends."""
+    """Answers requests until ``source`` ends; what else than damaged data goes wrong ends it too."""
+    import tensorflow as tf
+
     while len(head := source.read(REQUEST.size)) == REQUEST.size:
         kind, size = REQUEST.unpack(head)
         data = source.read(size)
         try:
             pixels = np.ascontiguousarray(pixels_of(kind.rstrip(b"\0").decode(), data))
-        except Exception as error:  # this process lives to turn whatever TensorFlow raises into an answer
+        except (tf.errors.OpError, ValueError, IndexError) as error:
             text = f"{type(error).__name__}: {error}".encode()[:300]
             sink.write(ANSWER.pack(b"error", 0, 0, 0, len(text)) + text)
         else:
