@@ -14,7 +14,7 @@ from beam_pipelines.planning import Problems, version
 from transforms import manifest, storage
 from transforms.assign import TargetPart
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids, clip, columns, modelspec, stamps
+from transforms.lib import centroids, columns, devices, modelfiles, stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
@@ -98,7 +98,7 @@ def given_centroids(uri: str, dim: int) -> tuple[str, int]:
         Nearest(found, "inner")
     except InputError as error:
         raise InputError(f"--centroids {uri}: {error}") from None
-    return modelspec.sha256_of(path), len(found)
+    return modelfiles.sha256_of(path), len(found)
 
 
 def find_target(uri: str, column: tuple[str, str], dim: int) -> tuple[TargetPart, ...]:
@@ -143,7 +143,7 @@ def plan_cluster(
     """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
     problems.collect(check_name, config)
     if config.device == "cuda":
-        problems.collect(clip.device_of, config.device)
+        problems.collect(devices.device_of, config.device)
     column = problems.collect(find_column, config, refs, sets)
     if column is None:
         return None

@@ -28,7 +28,7 @@ from beam_pipelines.trainconfig import TrainMixConfig as TrainMixConfig
 SHUFFLES = ("none", "shards", "full")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-VARIANTS = ("exact", "fast")
+VARIANTS = ("exact", "fast", "gpu")
 FORMATS = ("webdataset", "parquet", "tfrecord")
 
 
@@ -63,11 +63,16 @@ class ScoreConfig(Config):
     )
     preprocess: str = flag(
         "exact",
-        "exact: the pixels of open_clip's own transform; fast: JPEGs decoded at a fraction of their size, which moves "
-        "scores a little (docs/scoring.md); part of the scores' stamp",
-        choices=("exact", "fast"),
+        "exact: the pixels of open_clip's own transform; fast: JPEGs decoded at a fraction of their size; gpu: JPEGs "
+        "decoded and resized on a GPU; the last two move scores a little (docs/scoring.md); part of the scores' stamp",
+        choices=("exact", "fast", "gpu"),
     )
-    threads: int = flag(0, "threads of the model on CPU; 0 = all cores", operational=True)
+    tfio_python: str = flag(
+        "",
+        "python of an environment with tensorflow-io, which decodes OpenEXR, HDR and DICOM (docs/scoring.md); default: "
+        "they are rejected",
+    )
+    threads: int = flag(0, "batches a model embeds at once on a CPU, a thread each; 0 = all cores", operational=True)
     decode_threads: int = flag(0, "threads that decode images; 0 = all cores", operational=True)
 
     def problems(self) -> list[str]:

@@ -17,7 +17,19 @@ from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
 from transforms import manifest, storage
 from transforms import shards as pools
-from transforms.lib import clip, columns, curves, flytdata, flytref, flytrun, labelled, modelspec, stamps, tarshard
+from transforms.lib import (
+    clip,
+    columns,
+    curves,
+    devices,
+    flytdata,
+    flytref,
+    flytrun,
+    labelled,
+    modelspec,
+    stamps,
+    tarshard,
+)
 from transforms.lib.errors import ConfigError
 from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef, Shard
@@ -85,7 +97,7 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     templates = problems.collect(labelled.templates, config.prompts)
     shards = _labelled_shards(config, problems)
     if config.device == "cuda":
-        problems.collect(clip.device_of, config.device)
+        problems.collect(devices.device_of, config.device)
     if problems or refs is None or where is None or spec is None or templates is None:
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}
@@ -144,8 +156,8 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     """
     import torch
 
-    torch.set_num_threads(config.threads or clip.cpu_count())
-    clip.keep_freed_memory()
+    torch.set_num_threads(config.threads or devices.cpu_count())
+    devices.keep_freed_memory()
     pool = PoolBatches(
         Store(config.pool), found.refs, found.where, config.batch_size, config.shards_at_once, config.seed,
         config.train_towers,
@@ -190,7 +202,7 @@ def _feed(config: MetaConfig, found: Found, pictures: labelled.Labelled) -> flyt
         seed = config.seed if config.reference_start == "random" else None
         return flytdata.freeze(model, pictures, found.templates, draws, config.device, seed)
     reference = flytref.Towers(model.network, config.part_size)
-    threads = ThreadPoolExecutor(clip.cpu_count(), "winnow-decode")
+    threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
     return flytdata.Whole(reference, model, pictures, found.templates, draws, threads, config.device)
 
 

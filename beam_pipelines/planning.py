@@ -23,7 +23,7 @@ from transforms import shards as pools
 from transforms import storage
 from transforms.decideshard import SelectSettings
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import clip, columns, modelspec, reading, stamps
+from transforms.lib import columns, devices, modelfiles, modelspec, otherformats, reading, stamps
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
@@ -100,11 +100,16 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
             problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
     device = {"auto": "cpu"}.get(config.device, config.device)
     if not problems.elsewhere:
-        device = problems.collect(clip.device_of, config.device) or "cpu"
+        device = problems.collect(devices.device_of, config.device) or "cpu"
+        if config.tfio_python:
+            problems.collect(otherformats.check, config.tfio_python)
+    if config.preprocess == "gpu" and "cuda" not in (device, config.device):
+        problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
-    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes)
+    others = config.tfio_python or ("" if problems.elsewhere else otherformats.python_here())
+    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes, others=others)
     settings = ScoreSettings(
         config.output,
         models,
@@ -213,7 +218,7 @@ def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str
             problems.append(f"{name}: {uri} does not exist; check the address")
     if not problems:
         problems.collect(step.check_files, local)
-    return {} if problems else {n: (uri, modelspec.sha256_of(local[n])) for n, uri in addresses.items()}
+    return {} if problems else {n: (uri, modelfiles.sha256_of(local[n])) for n, uri in addresses.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import clip, images, stamps
+from transforms.lib import clip, devices, images, stamps
 from transforms.lib.flytref import Projections, Towers
 from transforms.lib.labelled import Labelled, prompts
 from transforms.lib.metagrad import Downstream, Sides
@@ -153,7 +153,7 @@ def freeze(
     import torch
 
     parts = []
-    with ThreadPoolExecutor(clip.cpu_count(), "winnow-decode") as pool:
+    with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
         for first in range(0, len(labelled.images), _PART):
             encoded = labelled.images[first : first + _PART]
             pixels = np.stack(list(pool.map(lambda data: model.pixels(images.decode(data)), encoded)))
