@@ -24,6 +24,8 @@ LAYER1 = {
         "decideshard",
         "writeshard",
         "fitted",
+        "crawls",
+        "uidlists",
         "dedupshard",
     )
 }
@@ -35,6 +37,7 @@ JOBS = {
     "select",
     "reshard",
     "verify",
+    "publish",
     "train_filter",
     "import_scores",
     "cluster",

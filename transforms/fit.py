@@ -9,7 +9,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from transforms.crawls import ALONE, Basis, opened
 from transforms.lib import recipe as recipes
+from transforms.lib.memory import Part
 from transforms.lib.steps import Step
 from transforms.rows import FeatureRef, FeatureRefs
 from transforms.store import BlockReader
@@ -51,6 +53,7 @@ class _Round:
     steps: tuple[Step, ...]
     number: int
     reader: BlockReader
+    name: str
 
     def summarise(self, ref: FeatureRef, states: States) -> Any:
         step, state = self.steps[self.number], states[self.number]
@@ -60,6 +63,13 @@ class _Round:
         earlier = self.steps[: self.number]
         block = self.reader.block(ref, sorted(recipes.stored_inputs(earlier, needs)))
         return step.summarise(recipes.advance(earlier, block, states[: self.number]), state)
+
+    def recall(self, uri: str, states: States) -> Any:
+        step, state = self.steps[self.number], states[self.number]
+        if not step.needs(state):
+            return None
+        with opened([uri]) as (memory,):
+            return step.recall(Part(memory, f"{self.name}/"), state)
 
     def solve(self, summary: Any, states: States) -> States:
         step = self.steps[self.number]
@@ -71,30 +81,35 @@ class FitStep(beam.PTransform):
     """Unrolls the rounds of one step: ``FeatureRef`` rows in, the solved states of all steps so far out, one element.
 
     Cost: each round reads the columns it names again and merges one bounded summary a shard; nothing per sample
-    is shuffled or materialised between rounds.
+    is shuffled or materialised between rounds. Of earlier crawls it reads some KiB a file and round, and one bin.
 
     Attributes:
       steps: of the recipe.
       number: of the step to fit; the earlier ones are solved.
       reader: of the blocks.
       states: singleton, the solved states of the earlier steps.
+      basis: earlier crawls that the step is fitted over too.
     """
 
     steps: tuple[Step, ...]
     number: int
     reader: BlockReader
     states: beam.PCollection[States]
+    basis: Basis = ALONE
 
     def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
         step = self.steps[self.number]
         states = self.states | "Start" >> beam.Map(lambda solved, start: (*solved, start), step.start())
-        work = _Round(self.steps, self.number, self.reader)
+        name = self.basis.names[self.number] if self.basis.names else ""
+        work = _Round(self.steps, self.number, self.reader, name)
+        memories = self.basis.memories if name else ()
+        earlier = refs.pipeline | "Earlier" >> beam.Create(memories) | beam.Reshuffle() if memories else None
         for turn in range(step.rounds):
-            summary = (
-                refs
-                | f"Summarise{turn}" >> beam.Map(work.summarise, AsSingleton(states))
-                | f"Merge{turn}" >> beam.CombineGlobally(MergeSummariesFn(step))
-            )
+            summaries = refs | f"Summarise{turn}" >> beam.Map(work.summarise, AsSingleton(states))
+            if earlier is not None:
+                recalled = earlier | f"Recall{turn}" >> beam.Map(work.recall, AsSingleton(states))
+                summaries = (summaries, recalled) | f"Both{turn}" >> beam.Flatten()
+            summary = summaries | f"Merge{turn}" >> beam.CombineGlobally(MergeSummariesFn(step))
             states = summary | f"Solve{turn}" >> beam.Map(work.solve, AsSingleton(states))
         return states
 
@@ -106,13 +121,18 @@ class FitRecipe(beam.PTransform):
     Attributes:
       recipe: what to fit.
       reader: of the blocks.
+      basis: what it rests on beside these shards.
     """
 
     recipe: recipes.Recipe
     reader: BlockReader
+    basis: Basis = ALONE
 
     def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
+        if self.basis.states is not None:
+            return refs.pipeline | "Frozen" >> beam.Create([self.basis.states])
         states = refs.pipeline | "NoStates" >> beam.Create([()])
         for number, step in enumerate(self.recipe.steps):
-            states = refs | f"Fit_{step.label}" >> FitStep(self.recipe.steps, number, self.reader, states)
+            fit = FitStep(self.recipe.steps, number, self.reader, states, self.basis)
+            states = refs | f"Fit_{step.label}" >> fit
         return states

@@ -40,6 +40,14 @@ def moved_by(steps: Sequence[Step], number: int) -> Step | None:
     return None
 
 
+def idle_state(step: Step) -> Any:
+    """Returns the solved state of a step that fits nothing."""
+    state = step.start()
+    for _ in range(step.rounds):
+        state = step.solve(state, None)
+    return state
+
+
 def remembered(steps: Sequence[Step], producers: Mapping[str, Any], files: Mapping[str, str]) -> tuple[str, ...]:
     """Returns for each step the name of its memory: equal names, the same samples measured in the same way.
 
