@@ -55,21 +55,18 @@ class _Round:
     reader: BlockReader
     name: str
 
-    def summarise(self, ref: FeatureRef, states: States) -> Any:
+    def summarise(self, ref: FeatureRef | str, states: States) -> Any:
+        """Returns the summary of a shard, or of what lies at the address of summaries of an earlier crawl."""
         step, state = self.steps[self.number], states[self.number]
         needs = step.needs(state)
         if not needs:
             return None
+        if isinstance(ref, str):
+            with opened([ref]) as (memory,):
+                return step.recall(Part(memory, f"{self.name}/"), state)
         earlier = self.steps[: self.number]
         block = self.reader.block(ref, sorted(recipes.stored_inputs(earlier, needs)))
         return step.summarise(recipes.advance(earlier, block, states[: self.number]), state)
-
-    def recall(self, uri: str, states: States) -> Any:
-        step, state = self.steps[self.number], states[self.number]
-        if not step.needs(state):
-            return None
-        with opened([uri]) as (memory,):
-            return step.recall(Part(memory, f"{self.name}/"), state)
 
     def solve(self, summary: Any, states: States) -> States:
         step = self.steps[self.number]
@@ -102,14 +99,16 @@ class FitStep(beam.PTransform):
         states = self.states | "Start" >> beam.Map(lambda solved, start: (*solved, start), step.start())
         name = self.basis.names[self.number] if self.basis.names else ""
         work = _Round(self.steps, self.number, self.reader, name)
-        memories = self.basis.memories if name else ()
-        earlier = refs.pipeline | "Earlier" >> beam.Create(memories) | beam.Reshuffle() if memories else None
+        places: beam.PCollection[FeatureRef | str] = refs
+        if name and self.basis.memories:
+            earlier = refs.pipeline | "Earlier" >> beam.Create(self.basis.memories)
+            places = (refs, earlier) | "Both" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
         for turn in range(step.rounds):
-            summaries = refs | f"Summarise{turn}" >> beam.Map(work.summarise, AsSingleton(states))
-            if earlier is not None:
-                recalled = earlier | f"Recall{turn}" >> beam.Map(work.recall, AsSingleton(states))
-                summaries = (summaries, recalled) | f"Both{turn}" >> beam.Flatten()
-            summary = summaries | f"Merge{turn}" >> beam.CombineGlobally(MergeSummariesFn(step))
+            summary = (
+                places
+                | f"Summarise{turn}" >> beam.Map(work.summarise, AsSingleton(states))
+                | f"Merge{turn}" >> beam.CombineGlobally(MergeSummariesFn(step))
+            )
             states = summary | f"Solve{turn}" >> beam.Map(work.solve, AsSingleton(states))
         return states
 

@@ -99,7 +99,11 @@ def passed(metadata, days, drop=lambda day, row: False):
 
 def top(samples, day):
     """Returns the uids of one day among the top 30 % of samples; equal ones by hash, then by the age of the crawl."""
-    by_name = lambda one: (*one[:3], int.from_bytes(__import__("hashlib").sha256(one[3].encode()).digest()[:8], "little"), one[4])
+    by_name = lambda one: (
+        *one[:3],
+        int.from_bytes(__import__("hashlib").sha256(one[3].encode()).digest()[:8], "little"),
+        one[4],
+    )
     ranked = sorted(samples, key=by_name)
     return pairs([one[5] for one in ranked[: int(0.3 * len(ranked) + 0.5)] if one[2] == day])
 
