@@ -16,7 +16,7 @@ from transforms.lib.dropkept import DropKept
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipe import Recipe
 from transforms.publish import Gate, PublishSettings
-from transforms.remember import SHARDS, RememberSettings
+from transforms.remember import RememberSettings
 
 KEPT = "kept_before"  # label of the step that --dedup_against puts first
 
@@ -144,7 +144,7 @@ def plan_crawl(
         "score": score,
         "complete": False,
     }
-    return CrawlPlan(basis, RememberSettings(settings, names, -(-shards // SHARDS)), document)
+    return CrawlPlan(basis, RememberSettings(settings, names, shards), document)
 
 
 def _pooled(

@@ -24,7 +24,7 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: planning.Select
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
     states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader, plan.basis)
-    selection = shards | "Decide" >> WriteDecisions(plan.settings, states)
+    selection = shards | "Decide" >> WriteDecisions(plan.settings, states, len(refs))
     report = selection.books | "Report" >> WriteReport(facts, selection.summary)
     files = (selection.files, report) | "AllFiles" >> beam.Flatten()
     sections = [files | "Manifest" >> MakeSection("select", plan.facts, selection.summary)]
@@ -55,6 +55,7 @@ def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | Non
         prepare,
         lambda pipeline: build(pipeline, refs, selecting, selecting.report(workspace.pool_of(config.output))),
         lambda: workspace.outcome(config.output),
+        spread=True,
     )
 
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from transforms import crawls, storage
 from transforms.decideshard import SelectSettings
-from transforms.lib import columns, memory, quantiles, ranked, recipe, stamps, uids
+from transforms.lib import columns, memory, quantiles, ranked, recipe, stamps
 from transforms.lib.dropkept import LISTS, images_of
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.sortuids import Run, SortUids, write_run
 from transforms.store import Store
 
 SHARDS = 256  # shards whose summaries share a file
@@ -30,16 +31,16 @@ class RememberSettings:
     Attributes:
       select: how the crawl was decided.
       names: name of each step's memory, as ``pooling.remembered`` has it; empty for a step without one.
-      files: over how many files shards are dealt out.
+      shards: of the crawl, which are dealt out over files of some 256.
     """
 
     select: SelectSettings
     names: tuple[str, ...]
-    files: int
+    shards: int
 
     def part_of(self, shard: str) -> int:
         """Returns the file that a shard's summaries go into; a function of its name."""
-        return int(stamps.sha256(shard.encode())[:8], 16) % self.files
+        return int(stamps.sha256(shard.encode())[:8], 16) % -(-self.shards // SHARDS)
 
 
 def score_of(settings: SelectSettings, ref: FeatureRef) -> NDArray[np.float32]:
@@ -85,30 +86,20 @@ def write(part: tuple[int, Iterable[bytes]], settings: RememberSettings) -> File
     return FileRow(path, len(data), stamps.sha256(data))
 
 
-def kept_images(ref: FeatureRef, _: Any, root: str) -> bytes:
-    """Returns the images that a shard keeps, as bytes of uint64 pairs; none where no image was looked at."""
+def kept_images(ref: FeatureRef, _: Any, root: str) -> Run:
+    """Writes the images that a shard keeps as a run, each once; none where no image was looked at."""
     store = Store(root)
     kept = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy() > 0
     pairs = images_of(store.arrays(ref.name, {"image": (columns.INDEX, "image_sha256")})["image"][kept])
-    return np.unique(pairs[pairs.any(axis=1)], axis=0).tobytes()
-
-
-def write_images(parts: Iterable[bytes], root: str) -> FileRow:
-    """Writes ``kept_images.npy``: the first 128 bits of the sha256 of each image kept, once, as a subset file."""
-    pairs: NDArray[np.uint64] = np.frombuffer(b"".join(parts), np.uint64).reshape(-1, 2)
-    sink = io.BytesIO()
-    uids.write_subset(sink, np.unique(uids.subset(pairs)))
-    data = sink.getvalue()
-    storage.write_atomic(storage.join(root, IMAGES), data)
-    return FileRow(IMAGES, len(data), stamps.sha256(data))
+    return write_run(root, ref.name, np.unique(pairs[pairs.any(axis=1)], axis=0), folder=".image-runs")
 
 
 @dataclasses.dataclass(eq=False)
 class Remember(beam.PTransform):
     """Leaves summaries behind: ``FeatureRef`` rows in, ``FileRow`` rows out.
 
-    Cost: reads the recipe's columns once more; shuffles 4 bytes a sample, 12 more for a top fraction, and 16 a kept
-    image. A worker holds those of some 256 shards; the list of images is put together on one.
+    Cost: reads the recipe's columns once more; shuffles 4 bytes a sample, and 12 more for a top fraction. A worker
+    holds those of some 256 shards. The images kept, 16 bytes each, are sorted through files, see ``SortUids``.
 
     Attributes:
       settings: what is left behind, and where.
@@ -130,9 +121,6 @@ class Remember(beam.PTransform):
             | "Write" >> beam.Map(write, settings)
         )
         images = (
-            refs
-            | "Images" >> beam.Map(kept_images, after, root)
-            | "AllImages" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-            | "WriteImages" >> beam.Map(write_images, root)
+            refs | "Images" >> beam.Map(kept_images, after, root) | "Sort" >> SortUids(root, IMAGES, settings.shards)
         )
         return (summaries, images) | "Files" >> beam.Flatten()
