@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from beam_pipelines.config import CurateConfig, SelectConfig
+from beam_pipelines.config import SelectConfig
 from beam_pipelines.crawlconfig import AGAINST, GateConfig
 from transforms import crawls, fitted, manifest, storage
 from transforms.crawls import Basis, Document
@@ -28,10 +28,12 @@ class Earlier:
     Attributes:
       over: id -> what is known of the crawls that thresholds are fitted over too, or the one they are taken from.
       kept: ids of the crawls whose kept samples are dropped.
+      asked: stamp of everything that decides about a crawl but these.
     """
 
     over: Mapping[str, Document]
     kept: tuple[str, ...]
+    asked: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,40 +55,39 @@ class CrawlPlan:
         """What the manifest says."""
         return {name: self.document[name] for name in ("thresholds", "over", "dedup_against", "kept_of")}
 
+    def done(self, output: str) -> bool:
+        """Returns whether the crawl was completed from the same shards, so that only its gate is left."""
+        known = crawls.read(output)
+        return bool(known.get("complete")) and all(known[name] == self.document[name] for name in ("pool", "asked"))
+
     def prepare(self, output: str) -> None:
         """Writes down what the crawl rests on, and removes what an earlier run of it left behind for others."""
         storage.delete(crawls.summaries(output))
         crawls.write(output, self.document)
 
 
-def _asked(config: SelectConfig) -> str:
-    """Returns the stamp of everything that decides about a crawl but the crawls it rests on."""
-    names = {field.name for field in dataclasses.fields(SelectConfig)}
-    return stamps.stamp(**{name: value for name, value in config.recorded().items() if name in names})
-
-
-def earlier_of(config: SelectConfig) -> Earlier:
+def earlier_of(config: SelectConfig, recipe: Recipe) -> Earlier:
     """Finds the crawls that one rests on; those it rested on when it was first started, if it was.
 
     Raises:
       InputError: the crawl whose thresholds are to be taken is not complete.
     """
     root, crawl = crawls.split(config.output)
-    if config.frozen():
-        found = crawls.read(crawls.folder(root, config.frozen()))
-        if not found.get("complete"):
-            raise InputError(f"--thresholds {config.thresholds}: {root} has no complete crawl {config.frozen()}")
-    if config.thresholds != "pooled" and config.dedup_against == "none":
-        return Earlier({config.frozen(): found} if config.frozen() else {}, ())
+    names = {field.name for field in dataclasses.fields(SelectConfig)}
+    told = {name: value for name, value in config.recorded().items() if name in names}
+    asked = stamps.stamp(configuration=told, recipe=recipe.as_dict())
     known = crawls.read(config.output)
-    if known.get("asked") == _asked(config):
-        over = {one: crawls.read(crawls.folder(root, one)) for one in known["over"]}
-        return Earlier(over, tuple(known["kept_of"]))
-    before = crawls.published(root, crawl)
-    over = before if config.thresholds == "pooled" else {}
-    if config.frozen():
-        over = {config.frozen(): found}
-    return Earlier(over, tuple(before) if config.dedup_against != "none" else ())
+    if known.get("asked") == asked:
+        over, kept = known["over"], known["kept_of"]
+    else:
+        looks = config.thresholds == "pooled" or config.dedup_against != "none"
+        before = list(crawls.published(root, crawl)) if looks else []
+        over = before if config.thresholds == "pooled" else [one for one in [config.frozen()] if one]
+        kept = before if config.dedup_against != "none" else []
+    documents = {one: crawls.read(crawls.folder(root, one)) for one in over}
+    if config.frozen() and not documents[config.frozen()].get("complete"):
+        raise InputError(f"--thresholds {config.thresholds}: {root} has no complete crawl {config.frozen()}")
+    return Earlier(documents, tuple(kept), asked)
 
 
 def with_kept(recipe: Recipe, config: SelectConfig, earlier: Earlier) -> Recipe:
@@ -133,7 +134,7 @@ def plan_crawl(
     score = settings.score and {"column": ".".join(settings.score), "by": models.get(settings.score[0])}
     document = {
         "crawl_id": config.crawl_id,
-        "asked": _asked(config),
+        "asked": earlier.asked,
         "pool": pool,
         "thresholds": config.thresholds,
         "over": sorted(earlier.over),
@@ -206,12 +207,6 @@ def publishing(config: GateConfig) -> PublishSettings:
     """Returns what publishing a crawl needs to know."""
     low, high = config.retention()
     return PublishSettings(config.output, Gate(low, high, config.gate_drift, config.allow_older))
-
-
-def is_complete(config: CurateConfig, pool: str) -> bool:
-    """Returns whether a crawl has been curated to the end from the same shards, so that only its gate is left."""
-    known = crawls.read(config.output)
-    return bool(known.get("complete") and known.get("pool") == pool and known.get("asked") == _asked(config))
 
 
 def check_publishable(output: str, shards: bool) -> None:

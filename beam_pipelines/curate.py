@@ -30,7 +30,7 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
     report = selecting.report(" ".join(sorted(config.input)))
     publish = crawling.publishing(config) if config.crawl_id else None
     stages = whole.WholePlan(scoring, selecting, resharding, report, publish)
-    done = publish is not None and crawling.is_complete(config, scoring.facts["stamps"]["pool"])
+    done = selecting.crawl is not None and selecting.crawl.done(config.output)
 
     def prepare() -> None:
         workspace.write_run(config.output, record)
@@ -40,7 +40,7 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
 
     def build(pipeline: beam.Pipeline) -> None:
         if done and publish:
-            whole.publish(pipeline, publish)
+            whole.publish_alone(pipeline, publish)
         else:
             whole.build(pipeline, stages)
 

@@ -214,7 +214,8 @@ def plan_select(
     in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1
     fraction = config.keep_fraction if in_range else None
     recipe = problems.collect(load_recipe, config.recipe, keep_fraction=fraction, overrides=overrides, seed=config.seed)
-    earlier = problems.collect(crawling.earlier_of, config) if config.crawl_id and not config.problems() else None
+    crawled = recipe and config.crawl_id and not config.problems()
+    earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
     if recipe and earlier:
         recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
     where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.cures()) if recipe and sets else None

@@ -32,7 +32,7 @@ def plan(config: PublishConfig, problems: planning.Problems) -> driver.Work | No
     return driver.Work(
         {"shards": len(refs), "latest": crawls.latest(crawls.split(config.output)[0]).get("crawl_id", "")},
         lambda: None,
-        lambda pipeline: whole.publish(pipeline, settings),
+        lambda pipeline: whole.publish_alone(pipeline, settings),
         finish,
     )
 

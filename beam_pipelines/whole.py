@@ -9,7 +9,7 @@ import apache_beam as beam
 from beam_pipelines import planning
 from transforms.fit import FitRecipe
 from transforms.manifest import MakeSection, WriteManifest
-from transforms.publish import PublishCrawl, PublishSettings
+from transforms.publish import CompareCrawl, PassGate, PublishSettings
 from transforms.remember import Remember
 from transforms.report import ReportFacts, WriteReport
 from transforms.reshard import ReshardCopies
@@ -67,9 +67,18 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
     # 4. What was done, with the sha256 of every file; then a crawl may become the latest.
     written = sections | "Sections" >> beam.Flatten() | "Manifest" >> WriteManifest(plan.select.settings.root)
     if plan.publish:
-        _ = written | "Publish" >> PublishCrawl(plan.publish)
+        publish(written, plan.publish)
 
 
-def publish(pipeline: beam.Pipeline, settings: PublishSettings) -> None:
+def publish(finished: beam.PCollection[None], settings: PublishSettings) -> None:
+    """Adds what comes after all else of a crawl: it is compared with the latest, and passes its gate or not."""
+    compared = finished | "Compare" >> CompareCrawl(settings.root)
+    files = compared | "DiffFiles" >> beam.FlatMap(lambda found: found.files)
+    section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda found: found.diff))
+    recorded = section | "PublishManifest" >> WriteManifest(settings.root)
+    _ = recorded | "Gate" >> PassGate(settings, compared)
+
+
+def publish_alone(pipeline: beam.Pipeline, settings: PublishSettings) -> None:
     """Adds a job that only lets a finished crawl become the latest; runs nothing."""
-    _ = pipeline | "Crawl" >> beam.Create([None]) | "Publish" >> PublishCrawl(settings)
+    publish(pipeline | "Crawl" >> beam.Create([None]), settings)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.pvalue import AsSingleton
 
-from transforms import crawls, manifest, storage
+from transforms import crawls, storage
 from transforms.lib import ranked, subsets, uidfiles, uids
 from transforms.lib.errors import AccountsError, GateError
 from transforms.lib.memory import Part
@@ -141,11 +142,51 @@ def _checked(root: str) -> dict[str, Any]:
     return books
 
 
-def publish(settings: PublishSettings) -> crawls.Document:
-    """Completes a crawl: writes the diff and ``crawl.json``, and moves ``latest.json`` when it passes the gate.
+class Comparison(NamedTuple):
+    """What a crawl is beside the one before.
 
-    Called again it finds and writes the same. A crawl is compared with the latest, or when it is that itself, with the
-    one that was the latest before.
+    Attributes:
+      against: id of that one; empty when there is none.
+      retention: share kept of all samples.
+      drift: Kolmogorov-Smirnov distance of the scores; None where they cannot be compared.
+      diff: way -> how many uids.
+      files: the lists of them.
+      kept: samples kept.
+      samples: all samples.
+    """
+
+    against: str
+    retention: float
+    drift: float | None
+    diff: dict[str, int]
+    files: tuple[FileRow, ...]
+    kept: int
+    samples: int
+
+
+def compare(output: str) -> Comparison:
+    """Compares a crawl with the latest, or when it is that itself, with the one that was the latest before.
+
+    Called again it finds the same and writes the same files.
+
+    Raises:
+      AccountsError: its books did not close.
+    """
+    root, crawl = crawls.split(output)
+    latest = crawls.latest(root)
+    against = latest.get("crawl_id", "")
+    if against == crawl:
+        against = latest["previous"]
+    other = crawls.folder(root, against) if against else ""
+    books = _checked(output)
+    kept, samples = books["kept"], books["samples"]
+    distance = drift(output, other) if other else None
+    counts, files = diff(output, other)
+    return Comparison(against, kept / max(1, samples), distance, counts, tuple(files), kept, samples)
+
+
+def conclude(found: Comparison, settings: PublishSettings) -> crawls.Document:
+    """Completes a crawl: writes ``crawl.json``, and moves ``latest.json`` when it passes the gate.
 
     Returns:
       what ``crawl.json`` has.
@@ -154,26 +195,17 @@ def publish(settings: PublishSettings) -> crawls.Document:
       GateError: it did not pass; all of its files are there, and ``latest.json`` is as it was.
     """
     root, crawl = crawls.split(settings.root)
-    latest = crawls.latest(root)
-    against = latest.get("crawl_id", "")
-    if against == crawl:
-        against = latest["previous"]
-    other = crawls.folder(root, against) if against else ""
-    books = _checked(settings.root)
-    retention = books["kept"] / books["samples"] if books["samples"] else 0.0
-    distance = drift(settings.root, other) if other else None
-    counts, files = diff(settings.root, other)
-    refused = refusals(settings.gate, retention, distance, against)
+    latest = crawls.latest(root).get("crawl_id", "")
+    refused = refusals(settings.gate, found.retention, found.drift, found.against)
     gate = {**dataclasses.asdict(settings.gate), "passed": not refused, "refused": refused}
-    found = {"against": against, "retention": retention, "drift": distance, "diff": counts, "gate": gate}
-    document = {**crawls.read(settings.root), **found, "complete": True}
-    manifest.write([manifest.Section("publish", {}, {"against": against, **counts}, tuple(files))], settings.root)
+    measured = {name: getattr(found, name) for name in ("against", "retention", "drift", "diff")}
+    document = {**crawls.read(settings.root), **measured, "gate": gate, "complete": True}
     crawls.write(settings.root, document)
     if refused:
-        stays = latest.get("crawl_id", "none")
-        raise GateError(f"crawl {crawl} did not pass its gate: {'; '.join(refused)}; the latest is {stays} as before")
-    if settings.gate.allow_older or crawl >= latest.get("crawl_id", ""):
-        named = {"kept": books["kept"], "samples": books["samples"], "previous": against}
+        why = "; ".join(refused)
+        raise GateError(f"crawl {crawl} did not pass its gate: {why}; the latest is {latest or 'none'} as before")
+    if settings.gate.allow_older or crawl >= latest:
+        named = {"kept": found.kept, "samples": found.samples, "previous": found.against}
         crawls.move_latest(root, {"crawl_id": crawl, "path": f"crawls/{crawl}", **named})
     return document
 
@@ -189,17 +221,34 @@ def sentence(root: str) -> str:
 
 
 @dataclasses.dataclass(eq=False)
-class PublishCrawl(beam.PTransform):
-    """Publishes a crawl once all else is written: one element in, what ``crawl.json`` has out.
+class CompareCrawl(beam.PTransform):
+    """Compares a crawl with the latest once all else is written: one element in, one ``Comparison`` out.
 
     Cost: one worker reads the lists of uids of two crawls, 16 bytes a kept copy, a 256th of them at a time, and of
     their scores the bins in which they may differ most.
 
     Attributes:
+      output: the crawl's folder.
+    """
+
+    output: str
+
+    def expand(self, finished: beam.PCollection[None]) -> beam.PCollection[Comparison]:
+        return finished | "Compare" >> beam.Map(lambda _, output: compare(output), self.output)
+
+
+@dataclasses.dataclass(eq=False)
+class PassGate(beam.PTransform):
+    """Lets a crawl become the latest, or fails: one element in once the manifest is written, its document out.
+
+    Attributes:
       settings: where, and what it must pass.
+      compared: singleton, its ``Comparison``.
     """
 
     settings: PublishSettings
+    compared: beam.PCollection[Comparison]
 
-    def expand(self, finished: beam.PCollection[None]) -> beam.PCollection[crawls.Document]:
-        return finished | "Gate" >> beam.Map(lambda _, settings: publish(settings), self.settings)
+    def expand(self, recorded: beam.PCollection[None]) -> beam.PCollection[crawls.Document]:
+        found = AsSingleton(self.compared)
+        return recorded | "Gate" >> beam.Map(lambda _, found, to: conclude(found, to), found, self.settings)
