@@ -79,4 +79,4 @@ class DropKept(Step):
 
     def sentence(self) -> str:
         same = "uid" if self.by == "uids" else "image"
-        return f"Drop samples whose {same} one of {len(self.crawls)} earlier crawls kept."
+        return f"Drop samples whose {same} an earlier crawl kept; earlier crawls: {len(self.crawls)}."
