@@ -11,6 +11,10 @@ from beam_pipelines.clusterconfig import ClusterConfig as ClusterConfig
 from beam_pipelines.configbase import Config as Config
 from beam_pipelines.configbase import Flags as Flags
 from beam_pipelines.configbase import flag as flag
+from beam_pipelines.crawlconfig import BasisConfig as BasisConfig
+from beam_pipelines.crawlconfig import GateConfig as GateConfig
+from beam_pipelines.crawlconfig import PoolConfig as PoolConfig
+from beam_pipelines.crawlconfig import PublishConfig as PublishConfig
 from beam_pipelines.dataconfig import AnnotateConfig as AnnotateConfig
 from beam_pipelines.dataconfig import ExplainConfig as ExplainConfig
 from beam_pipelines.dataconfig import ImportConfig as ImportConfig
@@ -33,7 +37,7 @@ FORMATS = ("webdataset", "parquet", "tfrecord")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreConfig(Config):
+class ScoreConfig(PoolConfig):
     """Flags of ``score``."""
 
     input: tuple[str, ...] = flag(
@@ -95,7 +99,7 @@ class ScoreConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SelectConfig(Config):
+class SelectConfig(BasisConfig):
     """Flags of ``select``."""
 
     recipe: str = flag("dfn", "name of a recipe (`winnow recipes` lists them) or path of a .yaml file")
@@ -119,7 +123,7 @@ class SelectConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReshardConfig(Config):
+class ReshardConfig(PoolConfig):
     """Flags of ``reshard``."""
 
     samples_per_shard: int = flag(10_000, "copies in each output shard but the last")
@@ -174,12 +178,12 @@ class ReshardJobConfig(ReshardConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CurateConfig(ScoreConfig, SelectConfig, ReshardConfig):
-    """Flags of ``curate``: those of score, select and reshard."""
+class CurateConfig(ScoreConfig, SelectConfig, ReshardConfig, GateConfig):
+    """Flags of ``curate``: those of score, select, reshard and publish."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VerifyConfig(Config):
+class VerifyConfig(PoolConfig):
     """Flags of ``verify``."""
 
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
@@ -204,6 +208,7 @@ JOBS: dict[str, tuple[type[Flags], str]] = {
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
     "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),
+    "publish": (PublishConfig, "let a crawl become the latest when it passes its gate, and say what it changes"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
     "train-mix": (TrainMixConfig, "learn the weights of a mix of scores (M-FLYT)"),

@@ -28,6 +28,8 @@ LAYER1 = {
         "sortuids",
         "writeshard",
         "fitted",
+        "crawls",
+        "uidlists",
         "dedupshard",
     )
 }
@@ -39,6 +41,7 @@ JOBS = {
     "select",
     "reshard",
     "verify",
+    "publish",
     "train_filter",
     "import_scores",
     "cluster",
