@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -128,10 +128,17 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
 
 @dataclasses.dataclass(frozen=True)
 class SelectPlan:
-    """What ``select`` is going to do."""
+    """What ``select`` is going to do.
+
+    Attributes:
+      settings: for the workers.
+      facts: for the manifest.
+      clusters: the column set of clusters that the report shows; empty for none.
+    """
 
     settings: SelectSettings
     facts: dict[str, Any]
+    clusters: str = ""
 
     def _reads_score(self, step: Step) -> bool:
         where = self.settings.where
@@ -200,7 +207,13 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
     settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts["files"] = {name: digest for name, (_, digest) in files.items()}
-    return SelectPlan(settings, facts)
+    return SelectPlan(settings, facts, _shown_clusters(where, sets))
+
+
+def _shown_clusters(where: Mapping[str, tuple[str, str]], sets: Mapping[str, Sequence[str]]) -> str:
+    """Returns the column set of clusters that the recipe reads, else the first that there is; empty for none."""
+    read = [owner for owner, _ in where.values()]
+    return next((name for name in (*read, *sorted(sets)) if {"cluster", "similarity"} <= set(sets[name])), "")
 
 
 def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str, str]]:

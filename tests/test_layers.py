@@ -25,6 +25,7 @@ LAYER1 = {
         "writeshard",
         "fitted",
         "dedupshard",
+        "thumbnails",
     )
 }
 JOBS = {

@@ -1,6 +1,7 @@
 """Recipes over clusters, from shards to decisions."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,38 @@ def test_density_based_pruning_of_a_pool(winnow, scored, tmp_path):
     assert digests(scored / "decisions") == before
     fitted = json.loads((scored / "books.json").read_text())
     assert "largest quota" in json.dumps(fitted)
+
+
+def test_the_report_shows_the_clusters(winnow, scored, tmp_path):
+    (tmp_path / "prune.yaml").write_text(PRUNE)
+    flags = ["--output", scored, "--recipe", tmp_path / "prune.yaml", "--max_reject_fraction", 1]
+    assert winnow("select", *flags)[0] == 0
+    page = (scored / "report.html").read_text()
+    table = pd.concat([frame(scored, "columns/cluster_k4"), frame(scored, "decisions")], axis=1)
+    alive = table[table.cluster >= 0]
+    shown = re.findall(
+        r"<h3>Cluster (\d+).*?(\d+) samples?</span> · <span class=.fig.>(\d+) kept.*?similarity ([\d.-]+)", page, re.S
+    )
+    expected = [
+        (number, len(rows), (rows.copies > 0).sum(), rows.similarity.mean())
+        for number, rows in alive.groupby("cluster")
+    ]
+    expected.sort(key=lambda row: -row[1])
+    assert [tuple(map(int, row[:3])) for row in shown] == [row[:3] for row in expected]
+    np.testing.assert_allclose([float(row[3]) for row in shown], [row[3] for row in expected], atol=6e-4)
+    assert page.count("data:image/jpeg") > 4 * 8
+    fit = json.loads((scored / "clusters/cluster_k4/fit.json").read_text())
+    mean = [value / fit["samples"]["fitted_on"] for value in fit["inertia"]]
+    assert f"in {len(mean)} rounds; inertia a sample, from {mean[0]:.6g} to {mean[-1]:.6g}" in page
+    workers = ["--direct_num_workers", "2", "--direct_running_mode", "multi_threading"]
+    assert winnow("select", *flags, *workers)[0] == 0
+    assert (scored / "report.html").read_text() == page
+
+
+def test_the_report_shows_clusters_that_the_recipe_does_not_read(winnow, scored):
+    flags = ["--output", scored, "--recipe", "clip_score", "--max_reject_fraction", 1]
+    assert winnow("select", *flags)[0] == 0
+    assert "(cluster_k4)" in (scored / "report.html").read_text()
 
 
 def test_image_based_by_the_clusters_of_targets(winnow, scored, tmp_path):
