@@ -7,7 +7,7 @@ import re
 
 from beam_pipelines.configbase import Config, flag
 
-DEVICES = ("cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,11 @@ class ClusterConfig(Config):
         "of `winnow score` on them",
     )
     device: str = flag(
-        "cpu", "cpu or cuda; a GPU that is asked for and absent is an error", operational=True, choices=DEVICES
+        "auto",
+        "auto (a GPU if there is one), cpu or cuda; a GPU that is asked for by name and absent is an error; clusters "
+        "are the same on both",
+        operational=True,
+        choices=DEVICES,
     )
 
     def column_set(self) -> str:
@@ -58,7 +62,7 @@ class ClusterConfig(Config):
         if not 2 <= self.k <= 100_000:
             found.append(f"--k must be in 2 .. 100000, got {self.k}")
         for name, allowed in (("metric", ("spherical", "euclidean")), ("assign", ("", "inner", "euclidean")),
-                              ("device", ("cpu", "cuda"))):  # fmt: skip
+                              ("device", DEVICES)):  # fmt: skip
             if getattr(self, name) not in allowed:
                 found.append(f"--{name} must be {' or '.join(filter(None, allowed))}, got {getattr(self, name)!r}")
         for name, least in (("rounds", 1), ("sample", 0), ("seed", 0)):

@@ -142,8 +142,9 @@ def plan_cluster(
 ) -> ClusterPlan | None:
     """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
     problems.collect(check_name, config)
-    if config.device == "cuda":
-        problems.collect(clip.device_of, config.device)
+    device = {"auto": "cpu"}.get(config.device, config.device)
+    if not problems.elsewhere:
+        device = problems.collect(clip.device_of, config.device) or "cpu"
     column = problems.collect(find_column, config, refs, sets)
     if column is None:
         return None
@@ -163,7 +164,7 @@ def plan_cluster(
         tolerance=config.tolerance,
         sample=config.sample or max(_PER_CLUSTER * config.k, _AT_LEAST),
         seed=config.seed,
-        device=config.device,
+        device=device,
         given=(config.centroids, given[0]) if given[0] else ("", ""),
     )
     inputs = {} if given[0] else {ref.name: settings.inputs(ref.name) for ref in refs}

@@ -72,6 +72,22 @@ def test_equal_bytes_for_any_number_of_workers(winnow, tmp_path, shards, sample)
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("metric", ["spherical", "euclidean"])
+def test_torch_fits_the_same_bytes_and_assigns_alike(winnow, tmp_path, shards, monkeypatch, metric):
+    found = []
+    for device in ("cpu", "cpu:0"):  # the second is torch, as on a GPU
+        monkeypatch.setattr("transforms.lib.clip.device_of", lambda asked, device=device: device)
+        out = write_scored(tmp_path / device, shards)
+        code, _, stderr = winnow("cluster", "--output", out, "--k", 6, "--rounds", 4, "--metric", metric)
+        assert code == 0, stderr
+        fit = [(out / f"clusters/cluster_k6/{name}").read_bytes() for name in ("centroids.safetensors", "fit.json")]
+        found.append((fit, *(stored(out, "cluster_k6", name) for name in ("cluster", "similarity", "margin"))))
+    assert found[0][0] == found[1][0]
+    assert np.array_equal(found[0][1], found[1][1])
+    for one, other in zip(found[0][2:], found[1][2:], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_the_order_and_cut_of_the_pool_change_no_centroid(winnow, tmp_path, shards):
     rows = np.concatenate(shards)
     whole = write_scored(tmp_path / "whole", [rows])
