@@ -34,8 +34,8 @@ class ClusterConfig(Config):
     assign: str = flag("", "inner (inner product) or euclidean; default: as --metric, and inner with --centroids")
     target: str = flag(
         "",
-        "also list the clusters of target images: their embeddings (.npy, .safetensors, .pt), or the output folder "
-        "of `winnow score` on them",
+        "also list the clusters of target images: a folder of images, or shards such as 'imagenet/*.tar', embedded by "
+        "the model that scored this pool; their embeddings (.npy, .safetensors, .pt); or an output of `winnow score`",
     )
     device: str = flag(
         "auto",
