@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.errors import InputError
-from transforms.lib.kmeans import MAX_NORM, Rows, Vectors, on_grid
+from transforms.lib.kmeans import MAX_NORM, Rows, Vectors, on_grid, squared_norms
 
 RULES = ("inner", "euclidean")
 _ROWS = 1024  # rows compared at once
@@ -55,8 +55,7 @@ class Nearest:
     def __init__(self, centroids: NDArray[Any], rule: str, device: str = "cpu") -> None:
         with np.errstate(invalid="ignore"):
             self.centroids: Vectors = on_grid(centroids)
-        wide = self.centroids.astype(np.float64)
-        norms = np.einsum("kd,kd->k", wide, wide)
+            norms = squared_norms(self.centroids)
         if not len(norms) or not (norms <= MAX_NORM**2).all():
             raise InputError(f"centroids must be finite, of norm at most {MAX_NORM:g}, and at least one")
         self._rule = rule
