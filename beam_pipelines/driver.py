@@ -37,6 +37,7 @@ class Work:
       prepare: writes what the driver itself writes, just before the pipeline starts.
       build: adds the whole job to a pipeline; runs nothing. None for a job that needs no pipeline.
       finish: returns what to print at the end: text for people, and values for the JSON line.
+      spread: shards are worked on side by side on this machine too; not where a model uses every core already.
       remark: returns another line for people, from the job's counters; "" for none.
     """
 
@@ -45,6 +46,7 @@ class Work:
     build: Callable[[beam.Pipeline], None] | None
     finish: Callable[[], tuple[str, dict[str, Any]]]
     remark: Callable[[Mapping[str, int]], str] = lambda counters: ""
+    spread: bool = False
 
 
 Plan = Callable[[Any, "Problems"], "Work | None"]
@@ -78,7 +80,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         return _alone(job, work, parsed)
     work.prepare()
     try:
-        counters = _run(work.build, parsed.beam_args)
+        counters = _run(work.build, parsed.beam_args, work.spread)
     except CurationError as error:
         return _failed(job, _WHERE.sub("", str(error)))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
@@ -125,7 +127,7 @@ def _shown(config: Flags) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
 
 
-def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dict[str, int] | None:
+def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], spread: bool) -> dict[str, int] | None:
     """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count.
 
     The launcher of a Flex Template only writes the job down (``--template_location``); then the result is None.
@@ -133,7 +135,7 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> di
     import apache_beam as beam
     from apache_beam.options.pipeline_options import GoogleCloudOptions
 
-    pipeline = beam.Pipeline(options=options.pipeline_options(beam_args))
+    pipeline = beam.Pipeline(options=options.pipeline_options(beam_args, spread))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors reach the user once, through the exception
     build(pipeline)
     result = pipeline.run()

@@ -194,16 +194,22 @@ def unknown_flags(beam_args: Sequence[str]) -> list[str]:
     return [f"{text} is unknown; --help lists the flags" for text in named]
 
 
-def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
+def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> PipelineOptions:
     """Returns Beam's options; the local runner is Beam's portable one, in this process unless told otherwise.
 
     ``DirectRunner`` would first try to download another runner; ``FnApiRunner`` is what it falls back to.
+
+    Args:
+      beam_args: the flags that are not ours.
+      spread: a local run uses every core unless the flags say how many.
     """
-    from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
 
     options = PipelineOptions(list(beam_args))
     if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
         options.view_as(StandardOptions).runner = "FnApiRunner"
+        if spread and not any(one.startswith("--direct_num_workers") for one in beam_args):
+            options.view_as(DirectOptions).direct_num_workers = 0
     options.view_as(SetupOptions).save_main_session = False
     return options
 

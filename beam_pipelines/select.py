@@ -24,7 +24,7 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: planning.Select
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
     states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader)
-    selection = shards | "Decide" >> WriteDecisions(plan.settings, states)
+    selection = shards | "Decide" >> WriteDecisions(plan.settings, states, len(refs))
     shown = selection.sources | "Gallery" >> DrawGallery(plan.settings.root, plan.clusters) if plan.clusters else None
     report = selection.books | "Report" >> WriteReport(facts, selection.summary, shown)
     files = (selection.files, report) | "AllFiles" >> beam.Flatten()
@@ -45,6 +45,7 @@ def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | Non
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, refs, selecting, selecting.report(workspace.pool_of(config.output))),
         lambda: workspace.outcome(config.output),
+        spread=True,
     )
 
 

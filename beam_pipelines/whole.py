@@ -47,7 +47,8 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
 
     # 2. Columns -> a few global numbers -> copies, and books that close.
     states = refs | "Fit" >> FitRecipe(plan.select.settings.recipe, plan.select.settings.reader)
-    selection = refs | "Decide" >> WriteDecisions(plan.select.settings, states)
+    shards = len(plan.score.shards if isinstance(plan.score, planning.ScorePlan) else plan.score)
+    selection = refs | "Decide" >> WriteDecisions(plan.select.settings, states, shards)
     report = selection.books | "Report" >> WriteReport(plan.report, selection.summary)
     files = (selection.files, report) | "SelectFiles" >> beam.Flatten()
     sections.append(files | "SelectSection" >> MakeSection("select", plan.select.facts, selection.summary))

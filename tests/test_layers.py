@@ -22,6 +22,7 @@ LAYER1 = {
         "handler",
         "clusterdata",
         "decideshard",
+        "sortuids",
         "writeshard",
         "fitted",
         "dedupshard",

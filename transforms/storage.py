@@ -114,8 +114,9 @@ class NewFile:
         """Appends bytes; returns how many."""
         self._digest.update(data)
         self._file.write(data)
-        self.size += len(data)
-        return len(data)
+        written = memoryview(data).nbytes
+        self.size += written
+        return written
 
     @property
     def sha256(self) -> str:
@@ -189,6 +190,14 @@ def delete(uris: Sequence[str]) -> None:
     """Deletes files that exist."""
     if uris:
         FileSystems.delete(list(uris))
+
+
+def discard(uris: Sequence[str]) -> None:
+    """Deletes files, those that are still there: a retried worker may come twice; and local folders left empty."""
+    delete([uri for uri in uris if exists(uri)])
+    for folder in {os.path.dirname(uri) for uri in uris if is_local(uri)}:
+        with contextlib.suppress(OSError):  # not empty, or gone
+            os.removedirs(folder)
 
 
 def children(folder: str) -> Iterator[FileInfo]:

@@ -114,7 +114,10 @@ class Store:
 
     def valid(self, shard: str) -> NDArray[np.bool_]:
         """Returns bool ``[n]``: the samples of a shard that were not rejected when it was indexed."""
-        status = self.read(columns.INDEX, shard, ["status"])["status"]
+        with self._stored(columns.INDEX, shard) as stored:
+            if stored.only("status") == columns.OK:
+                return np.ones(stored.rows, np.bool_)
+            status = stored.read(["status"])["status"]
         valid: NDArray[np.bool_] = pc.equal(status, columns.OK).to_numpy()
         return valid
 
