@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
@@ -141,11 +141,13 @@ class SelectPlan:
       settings: for the workers.
       facts: for the manifest.
       crawl: what is special about it when it is one of many crawls; None when it is not.
+      clusters: the column set of clusters that the report shows; empty for none.
     """
 
     settings: SelectSettings
     facts: dict[str, Any]
     crawl: crawling.CrawlPlan | None = None
+    clusters: str = ""
 
     @property
     def basis(self) -> Basis:
@@ -237,12 +239,19 @@ def plan_select(
     settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts["files"] = {name: digest for name, (_, digest) in files.items()}
+    clusters = _shown_clusters(where, sets)
     if earlier is None:
-        return SelectPlan(settings, facts)
+        return SelectPlan(settings, facts, clusters=clusters)
     stamped = scoring.facts["stamps"] if scoring else manifest.read(config.output).get("score", {}).get("stamps", {})
     made = stamped.get("models", {}), shards, scoring.facts["stamps"]["pool"] if scoring else ""
     crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, *made)
-    return SelectPlan(settings, facts, crawl) if crawl else None
+    return SelectPlan(settings, facts, crawl, clusters) if crawl else None
+
+
+def _shown_clusters(where: Mapping[str, tuple[str, str]], sets: Mapping[str, Sequence[str]]) -> str:
+    """Returns the column set of clusters that the recipe reads, else the first that there is; empty for none."""
+    read = [owner for owner, _ in where.values()]
+    return next((name for name in (*read, *sorted(sets)) if {"cluster", "similarity"} <= set(sets[name])), "")
 
 
 def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str, str]]:

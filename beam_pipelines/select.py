@@ -13,6 +13,7 @@ import apache_beam as beam
 from beam_pipelines import deduping, driver, planning, workspace
 from beam_pipelines.config import SelectConfig
 from transforms.fit import FitRecipe
+from transforms.gallery import DrawGallery
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.remember import Remember
 from transforms.report import ReportFacts, WriteReport
@@ -25,7 +26,8 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: planning.Select
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
     states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader, plan.basis)
     selection = shards | "Decide" >> WriteDecisions(plan.settings, states, len(refs))
-    report = selection.books | "Report" >> WriteReport(facts, selection.summary)
+    shown = selection.sources | "Gallery" >> DrawGallery(plan.settings.root, plan.clusters) if plan.clusters else None
+    report = selection.books | "Report" >> WriteReport(facts, selection.summary, shown)
     files = (selection.files, report) | "AllFiles" >> beam.Flatten()
     sections = [files | "Manifest" >> MakeSection("select", plan.facts, selection.summary)]
     if plan.crawl:

@@ -31,6 +31,7 @@ LAYER1 = {
         "crawls",
         "uidlists",
         "dedupshard",
+        "thumbnails",
     )
 }
 JOBS = {
