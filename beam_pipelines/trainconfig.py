@@ -59,11 +59,24 @@ class MetaConfig(Config):
     downstream: tuple[str, ...] = flag(
         (),
         "labelled pictures that the reference is to get right: a folder with a folder for each class, or shards with a "
-        ".cls member (globs as for score); may be repeated (required)",
+        ".cls member (globs as for score); may be repeated; TASK=... for several tasks, whose losses are averaged "
+        "(required)",
     )
-    label_field: str = flag("", "json field with the label, text or number; default: the .cls member")
-    class_names: str = flag("", "file with the name of a class a line, in order of number; default: labels are names")
-    prompts: str = flag("", "file with a prompt a line, {} for the class; default: CLIP's 80 for ImageNet")
+    label_field: tuple[str, ...] = flag(
+        (), "json field with the label, text or number; default: the .cls member; TASK=... for one task"
+    )
+    class_names: tuple[str, ...] = flag(
+        (),
+        "file with the name of a class a line, in order of number; default: labels are names; TASK=... for one task",
+    )
+    prompts: tuple[str, ...] = flag(
+        (), "file with a prompt a line, {} for the class; default: CLIP's 80 for ImageNet; TASK=... for one task"
+    )
+    cache: str = flag(
+        "",
+        "folder where embeddings of labelled pictures and prompts are kept for later runs; default: labelled in --pool",
+        operational=True,
+    )
     train_towers: bool = flag(
         False,
         "true: the reference is the whole network, trained on the shards' images; false: two linear maps over frozen "
@@ -73,7 +86,7 @@ class MetaConfig(Config):
     steps: int = flag(5000, "virtual steps of the reference, each with one step of the scorer")
     warmup: int = flag(100, "steps that lead up to the full learning rates, which then fall along a cosine")
     batch_size: int = flag(4096, "samples of the pool a step")
-    downstream_batch_size: int = flag(3072, "labelled pictures a step")
+    downstream_batch_size: int = flag(3072, "labelled pictures of each task a step")
     learning_rate: float = flag(5e-5, "of the reference")
     scoring_learning_rate: float = flag(1e-3, "of the scorer")
     weight_decay: float = flag(0.2, "of the matrices of both")

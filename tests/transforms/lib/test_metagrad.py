@@ -56,7 +56,7 @@ class World:
         leaves = {name: value.clone().requires_grad_() for name, value in self.scorer.items()}
         log_weights = self.scores(leaves).log_softmax(0)
         found = metagrad.meta_step(
-            self.params, self.moments, log_weights, pool, metagrad.Downstream(labelled, self.labels), self.scale,
+            self.params, self.moments, log_weights, pool, [metagrad.Downstream(labelled, self.labels)], self.scale,
             RATE, SETTINGS,
         )  # fmt: skip
         torch.autograd.backward((log_weights * found.by_log_weight).sum())
@@ -169,11 +169,11 @@ def test_a_batch_of_one_teaches_the_scorer_nothing_and_one_of_none_is_skipped():
     none = World(batch=0)
     pool, labelled = none.sides()
     arguments = none.scale, RATE, SETTINGS
-    downstream = metagrad.Downstream(labelled, none.labels)
+    downstream = [metagrad.Downstream(labelled, none.labels)]
     assert metagrad.meta_step(none.params, none.moments, none.scores(none.scorer), pool, downstream, *arguments) is None
     unlabelled = World(labelled=0)
     pool, labelled = unlabelled.sides()
-    downstream = metagrad.Downstream(labelled, unlabelled.labels)
+    downstream = [metagrad.Downstream(labelled, unlabelled.labels)]
     weights = unlabelled.scores(unlabelled.scorer).log_softmax(0)
     assert metagrad.meta_step(unlabelled.params, unlabelled.moments, weights, pool, downstream, *arguments) is None
 
@@ -189,7 +189,7 @@ def test_a_step_that_is_not_finite_is_skipped(where):
         world.moments.second["text.out"][0, 0] = float("nan")
     pool, labelled = world.sides()
     weights = world.scores(world.scorer).log_softmax(0)
-    downstream = metagrad.Downstream(labelled, world.labels)
+    downstream = [metagrad.Downstream(labelled, world.labels)]
     arguments = world.scale, RATE, SETTINGS
     assert metagrad.meta_step(world.params, world.moments, weights, pool, downstream, *arguments) is None
 
