@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
+
 from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
@@ -48,12 +50,14 @@ class Scorer(NamedTuple):
     Attributes:
       start: its parameters.
       score: as in ``flytrun.advance``.
-      see: a batch of the pool -> what ``score`` reads of it, as an array.
+      see: a batch of the pool -> what ``score`` reads of it: one array, or several for a tuple of tensors.
+      with_images: ``see`` reads images and captions.
     """
 
     start: dict[str, Any]
     score: flytrun.Score
-    see: Callable[[Rows, Survey], Any]
+    see: Callable[[Rows, Survey], Sequence[NDArray[Any]]]
+    with_images: bool = False
 
 
 class Trained(NamedTuple):
@@ -81,8 +85,7 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     if problems or refs is None or where is None or spec is None:
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}
-    if config.train_towers:
-        where["caption"] = (columns.INDEX, "caption")
+    where["caption"] = (columns.INDEX, "caption")
     return Found(refs, where, list(scores), spec, tasks)
 
 
@@ -118,7 +121,7 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     clip.keep_freed_memory()
     pool = PoolBatches(
         Store(config.pool), found.refs, found.where, config.batch_size, config.shards_at_once, config.seed,
-        config.train_towers,
+        scorer.with_images or config.reference == "towers",
     )  # fmt: skip
     survey = pool.survey(found.scores)
     tasks = [labelling.read(source) for source in found.tasks]
@@ -165,7 +168,7 @@ def _feed(config: MetaConfig, found: Found, tasks: list[flytdata.Task]) -> flytd
         return clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
 
     draws = flytdata.Draws(config.seed, config.downstream_batch_size)
-    if config.train_towers:
+    if config.reference == "towers":
         model = load()
         reference = flytref.Towers(model.network, config.part_size)
         threads = ThreadPoolExecutor(clip.cpu_count(), "winnow-decode")
@@ -184,9 +187,10 @@ def _batches(
 
     for step, rows in enumerate(pool.batches(survey, first), first):
         arrays = rows.arrays
-        captions = arrays["caption"].tolist() if config.train_towers else []
-        sides = feed.upstream(arrays["image"], arrays["text"], rows.images, captions)
-        seen = torch.from_numpy(scorer.see(rows, survey)).to(config.device)
+        sides = feed.upstream(arrays["image"], arrays["text"], rows.images, arrays["caption"].tolist())
+        found = scorer.see(rows, survey)
+        parts = tuple(torch.from_numpy(part).to(config.device) for part in found)
+        seen = parts if len(parts) > 1 else parts[0]
         yield flytrun.Batch(seen, sides, feed.downstream(step))
 
 

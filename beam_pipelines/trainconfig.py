@@ -77,10 +77,11 @@ class MetaConfig(Config):
         "folder where embeddings of labelled pictures and prompts are kept for later runs; default: labelled in --pool",
         operational=True,
     )
-    train_towers: bool = flag(
-        False,
-        "true: the reference is the whole network, trained on the shards' images; false: two linear maps over frozen "
-        "embeddings",
+    reference: str = flag(
+        "projections",
+        "what takes the virtual steps: projections (two linear maps over frozen embeddings) or towers (the whole "
+        "network, on the shards' images, as in the paper)",
+        choices=("projections", "towers"),
     )
     seed: int = flag(0, "of every draw; equal seeds give equal weights")
     steps: int = flag(5000, "virtual steps of the reference, each with one step of the scorer")
@@ -99,7 +100,7 @@ class MetaConfig(Config):
     )
     update_reference: bool = flag(True, "false: every virtual step starts where the reference started")
     shards_at_once: int = flag(8, "shards in memory, whose samples are mixed with one another")
-    part_size: int = flag(64, "samples a forward pass of the towers takes, with --train_towers true")
+    part_size: int = flag(64, "samples a forward pass of towers that are trained takes")
     checkpoint_every: int = flag(100, "steps between checkpoints", operational=True)
     device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error")
     threads: int = flag(0, "threads of torch; 0 = all cores", operational=True)
@@ -125,8 +126,12 @@ class MetaConfig(Config):
             found.append(f"--weight_decay must be at least 0, got {self.weight_decay}")
         if self.reference_start not in ("model", "random"):
             found.append(f"--reference_start must be model or random, got {self.reference_start!r}")
-        if self.reference_start == "random" and self.train_towers:
-            found.append("--reference_start random needs --train_towers false; towers from nothing take a large pool")
+        if self.reference not in ("projections", "towers"):
+            found.append(f"--reference must be projections or towers, got {self.reference!r}")
+        if self.reference_start == "random" and self.reference == "towers":
+            found.append(
+                "--reference_start random needs --reference projections; towers from nothing take a large pool"
+            )
         if self.warmup >= self.steps > 0:
             found.append(f"--warmup must be less than --steps {self.steps}, got {self.warmup}")
         if self.device not in ("cpu", "cuda"):
@@ -154,6 +159,11 @@ class TrainFlytConfig(MetaConfig):
 
     hidden_mod: int = flag(1, "hidden units of the head over entries of both embeddings")
     cosine_start: bool = flag(True, "true: the head starts as the cosine and a little noise; false: at random")
+    train_towers: bool = flag(
+        False,
+        "true: the towers under the head learn with it, from the shards' images (try --scoring_learning_rate 1e-5); "
+        "false: the head reads saved embeddings, as in the paper",
+    )
 
     def problems(self) -> list[str]:
         found = super().problems()
