@@ -30,9 +30,9 @@ from transforms.lib import columns, flythead, retrieval
 NOISE = ("uniform", "normal", "lognormal")
 PROMPTS = ("{}", "{} emoji", "a picture of {}", "an icon of {}")
 COMMON = ["--batch_size", 512, "--downstream_batch_size", 512, "--learning_rate", 1e-3, "--scoring_eps", 1e-12]
-COMMON += ["--restart_every", 30, "--warmup", 10]
-HEAD = ["--steps", 150, "--scoring_learning_rate", 3e-4]
-MIX = ["--steps", 300, "--scoring_learning_rate", 1e-2]
+COMMON += ["--reference_start", "random", "--restart_every", 30, "--warmup", 10]
+HEAD = ["--steps", 300, "--scoring_learning_rate", 3e-5]
+MIX = ["--steps", 200, "--scoring_learning_rate", 1e-2]
 
 
 class Pool(NamedTuple):
@@ -121,7 +121,7 @@ def one_seed(found: flytpool.Material, work: Path, seed: int, network: Path, wit
     flyt = winnow("train-flyt", "--output", folder / "flyt", *given, *HEAD)
     for of in (pool, held):
         winnow("score-flyt", "--output", of.out, "--head", folder / "flyt", "--column_set", "clip")
-    names = ("clip", *NOISE)
+    names = ("clip", "flyt", *NOISE)
     mix = winnow("train-mix", "--output", folder / "mix", *given, *MIX, *(f"--score={name}.score" for name in names))
     facts = json.loads((folder / "mix/mix.json").read_text())
     rows: dict[str, list[float]] = {}
@@ -131,10 +131,12 @@ def one_seed(found: flytpool.Material, work: Path, seed: int, network: Path, wit
         each = [of.read(n) / facts["std"][f"{n}.score"] for n in names]
         weights = [facts["weights"][f"{n}.score"] for n in names]
         rows[f"M-FLYT's mix, {what}"] = of.auc(sum(w * v for w, v in zip(weights, each, strict=True)))
-        rows[f"the four columns, weighted alike, {what}"] = of.auc(sum(each))
+        rows[f"the five columns, weighted alike, {what}"] = of.auc(sum(each))
     if with_ceiling:
         rows["the head, trained on labels, held out"] = ceiling(pool, held)
-    return {"rows": rows, "weights": facts["weights"], "skipped": flyt["skipped"] + mix["skipped"]}
+    found_here = {"rows": rows, "weights": facts["weights"], "skipped": flyt["skipped"] + mix["skipped"]}
+    print(json.dumps(found_here), file=sys.stderr, flush=True)
+    return found_here
 
 
 def main() -> int:
