@@ -46,7 +46,7 @@ def work(config: TrainFlytConfig, found: meta.Found) -> dict[str, Any]:
         found.spec.dim, config.hidden_mod, found.where["image"][0], dataclasses.asdict(found.spec)
     )
     generator = torch.Generator().manual_seed(config.seed)
-    start = flythead.start(head, cosine=config.cosine_start, generator=generator)
+    start = flythead.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
     if config.train_towers:
         return _with_towers(config, found, head, start)
     trained = meta.train(config, found, meta.Scorer(start, flythead.apply, _see))

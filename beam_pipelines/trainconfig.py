@@ -159,6 +159,10 @@ class TrainFlytConfig(MetaConfig):
 
     hidden_mod: int = flag(1, "hidden units of the head over entries of both embeddings")
     cosine_start: bool = flag(True, "true: the head starts as the cosine and a little noise; false: at random")
+    start_noise: float = flag(
+        0.01,
+        "standard deviation of that noise; 0.001 costs the cosine nothing, which counts when training is short",
+    )
     train_towers: bool = flag(
         False,
         "true: the towers under the head learn with it, from the shards' images (try --scoring_learning_rate 1e-5); "
@@ -169,6 +173,8 @@ class TrainFlytConfig(MetaConfig):
         found = super().problems()
         if self.hidden_mod < 1:
             found.append(f"--hidden_mod must be at least 1, got {self.hidden_mod}")
+        if not 0 <= self.start_noise < float("inf"):
+            found.append(f"--start_noise must be at least 0, got {self.start_noise}")
         return found
 
 
