@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_pipelines import options
 from beam_pipelines.config import Flags
-from transforms.lib.errors import ConfigError, CurationError
+from transforms.lib.errors import ConfigError, CurationError, GateError
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from beam_pipelines.planning import Problems
 
 _OURS = re.compile(
-    r"(?:EmptyPoolError|CapacityError|AccountsError|ConfigError|InputError|StoreError|MissingError): "
+    r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError): "
     r"(.*?)(?: \[while running .*|\\n.*)?$",
     re.MULTILINE,
 )
@@ -62,7 +62,8 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
       argv: the flags; those of the process when None.
 
     Returns:
-      0 done, 1 the job failed, 2 nothing was started because something is wrong with the request.
+      0 done, 1 the job failed, 2 nothing was started because something is wrong with the request, 3 all is written, but
+      a crawl did not pass its gate.
     """
     parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -93,12 +94,13 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
             return 0
         text, values = work.finish()
     except CurationError as error:
-        return _failed(job, _WHERE.sub("", str(error)))
+        return _failed(job, _WHERE.sub("", str(error)), _code_of(type(error).__name__))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
         found = _OURS.findall(str(error))
         if not found:
             raise
-        return _failed(job, found[-1])
+        name, line = found[-1]
+        return _failed(job, line, _code_of(name))
     for line in (text, work.remark(counters)):
         if line:
             print(line, file=sys.stderr)
@@ -125,9 +127,14 @@ def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
     return 0
 
 
-def _failed(job: str, message: str) -> int:
+def _code_of(error: str) -> int:
+    """Returns the exit code of a job that began and ended in an error of this name."""
+    return GateError.exit_code if error == GateError.__name__ else CurationError.exit_code
+
+
+def _failed(job: str, message: str, code: int = CurationError.exit_code) -> int:
     print(f"winnow {job}: {message}", file=sys.stderr)
-    return CurationError.exit_code
+    return code
 
 
 def _shown(config: Flags) -> dict[str, Any]:

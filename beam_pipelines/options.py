@@ -29,6 +29,7 @@ EXAMPLES = {
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
     "import-datacomp": "winnow import-datacomp --input metadata --output out",
+    "publish": "winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
     "train-mix": "winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
@@ -147,7 +148,8 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
     kind = JOBS[job][0]
     names = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in values.items() if name in names})
-    return config, known, rest, [*problems, *config.problems()]
+    problems += config.problems()
+    return config if problems else config.placed(), known, rest, problems
 
 
 def parse(job: str, argv: Sequence[str]) -> Parsed:

@@ -28,7 +28,10 @@ LAYER1 = {
         "sortuids",
         "writeshard",
         "fitted",
+        "crawls",
+        "uidlists",
         "dedupshard",
+        "thumbnails",
     )
 }
 JOBS = {
@@ -39,6 +42,7 @@ JOBS = {
     "select",
     "reshard",
     "verify",
+    "publish",
     "train_filter",
     "import_scores",
     "cluster",
