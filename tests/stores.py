@@ -78,8 +78,8 @@ def rights_enforced(bucket):
     """The server looks at who asks only when told to."""
 
     def unchecked(requests):
-        data = str(requests).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{bucket.address}/moto-api/reset-auth", data)).close()
+        data, plain = str(requests).encode(), {"Content-Type": "text/plain"}
+        urllib.request.urlopen(urllib.request.Request(f"{bucket.address}/moto-api/reset-auth", data, plain)).close()
 
     unchecked(0)
     try:
