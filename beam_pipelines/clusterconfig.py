@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from beam_pipelines.configbase import Config, flag
+from beam_pipelines.configbase import flag
+from beam_pipelines.crawlconfig import PoolConfig
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClusterConfig(Config):
+class ClusterConfig(PoolConfig):
     """Flags of ``cluster``."""
 
     name: str = flag("", "column set to write; default: cluster_k followed by the number of clusters")

@@ -13,7 +13,7 @@ from beam_pipelines.planning import Problems, version
 from beam_pipelines.targeting import TargetPlan, find_target
 from transforms import manifest, storage
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids, clip, columns, modelspec, stamps
+from transforms.lib import centroids, columns, devices, modelfiles, stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
@@ -96,7 +96,7 @@ def given_centroids(uri: str, dim: int) -> tuple[str, int]:
         Nearest(found, "inner")
     except InputError as error:
         raise InputError(f"--centroids {uri}: {error}") from None
-    return modelspec.sha256_of(path), len(found)
+    return modelfiles.sha256_of(path), len(found)
 
 
 def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
@@ -120,7 +120,7 @@ def plan_cluster(
     problems.collect(check_name, config)
     device = {"auto": "cpu"}.get(config.device, config.device)
     if not problems.elsewhere:
-        device = problems.collect(clip.device_of, config.device) or "cpu"
+        device = problems.collect(devices.device_of, config.device) or "cpu"
     column = problems.collect(find_column, config, refs, sets)
     if column is None:
         return None

@@ -5,25 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from beam_pipelines import options, planning, workspace
+from numpy.typing import NDArray
+
+from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
 from transforms import manifest, storage
-from transforms import shards as pools
-from transforms.lib import clip, columns, curves, flytdata, flytref, flytrun, labelled, modelspec, stamps, tarshard
+from transforms.lib import clip, columns, curves, devices, flytdata, flytembed, flytref, flytrun, modelspec, stamps
 from transforms.lib.errors import ConfigError
 from transforms.poolbatches import PoolBatches, Rows, Survey
-from transforms.rows import FeatureRef, Shard
+from transforms.rows import FeatureRef
 from transforms.store import Store
 
-VERSION = 1  # raise when the same run would give other weights
+VERSION = 2  # raise when the same run would give other weights
 
 
 class Found(NamedTuple):
@@ -34,18 +34,14 @@ class Found(NamedTuple):
       where: ``image``, ``text`` and every score -> (column set, column).
       scores: the names of the scores among them.
       spec: the model that made the embeddings.
-      shards: of the labelled pool; empty when it is a folder.
-      names: of the classes, None when labels are names.
-      templates: of the prompts.
+      tasks: what the reference is to get right, one or more.
     """
 
     refs: list[FeatureRef]
     where: dict[str, tuple[str, str]]
     scores: list[str]
     spec: modelspec.ModelSpec
-    shards: list[Shard]
-    names: list[str] | None
-    templates: list[str]
+    tasks: list[labelling.Source]
 
 
 class Scorer(NamedTuple):
@@ -54,12 +50,14 @@ class Scorer(NamedTuple):
     Attributes:
       start: its parameters.
       score: as in ``flytrun.advance``.
-      see: a batch of the pool -> what ``score`` reads of it, as an array.
+      see: a batch of the pool -> what ``score`` reads of it: one array, or several for a tuple of tensors.
+      with_images: ``see`` reads images and captions.
     """
 
     start: dict[str, Any]
     score: flytrun.Score
-    see: Callable[[Rows, Survey], Any]
+    see: Callable[[Rows, Survey], Sequence[NDArray[Any]]]
+    with_images: bool = False
 
 
 class Trained(NamedTuple):
@@ -81,17 +79,14 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     where = problems.collect(columns.resolve, scores, sets) if sets else None
     source = _embeddings(config, problems, sets) if sets else ""
     spec = _spec(config, problems, source) if source else None
-    names = problems.collect(labelled.read_lines, config.class_names, "--class_names") if config.class_names else None
-    templates = problems.collect(labelled.templates, config.prompts)
-    shards = _labelled_shards(config, problems)
+    tasks = labelling.find(config, problems)
     if config.device == "cuda":
-        problems.collect(clip.device_of, config.device)
-    if problems or refs is None or where is None or spec is None or templates is None:
+        problems.collect(devices.device_of, config.device)
+    if problems or refs is None or where is None or spec is None:
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}
-    if config.train_towers:
-        where["caption"] = (columns.INDEX, "caption")
-    return Found(refs, where, list(scores), spec, shards, names, templates)
+    where["caption"] = (columns.INDEX, "caption")
+    return Found(refs, where, list(scores), spec, tasks)
 
 
 def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str]]) -> str:
@@ -114,28 +109,6 @@ def _spec(config: MetaConfig, problems: Problems, source: str) -> modelspec.Mode
     return None
 
 
-def _labelled_shards(config: MetaConfig, problems: Problems) -> list[Shard]:
-    folders = [text for text in config.downstream if os.path.isdir(text)]
-    if len(folders) == len(config.downstream):
-        return []
-    if folders:
-        problems.append(f"--downstream {folders[0]} is a folder and others are shards; give one kind")
-        return []
-    return problems.collect(pools.find_shards, config.downstream) or []
-
-
-def _read_labelled(config: MetaConfig, found: Found) -> labelled.Labelled:
-    def pictures() -> Iterator[labelled.Picture]:
-        for folder in () if found.shards else config.downstream:
-            yield from labelled.from_folder(Path(folder))
-        for shard in found.shards:
-            with storage.open_read(shard.uri) as file:
-                samples = tarshard.read_samples(tarshard.open_tar(file, shard.uri))
-                yield from labelled.from_samples(samples, config.label_field)
-
-    return labelled.gather(pictures(), found.names, ordered=not found.shards)
-
-
 def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     """Trains, or continues, to the last step.
 
@@ -144,27 +117,28 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     """
     import torch
 
-    torch.set_num_threads(config.threads or clip.cpu_count())
-    clip.keep_freed_memory()
+    torch.set_num_threads(config.threads or devices.cpu_count())
+    devices.keep_freed_memory()
     pool = PoolBatches(
         Store(config.pool), found.refs, found.where, config.batch_size, config.shards_at_once, config.seed,
-        config.train_towers,
+        scorer.with_images or config.reference == "towers",
     )  # fmt: skip
     survey = pool.survey(found.scores)
-    pictures = _read_labelled(config, found)
+    tasks = [labelling.read(source) for source in found.tasks]
     stamp = stamps.stamp(
         version=VERSION, kind=type(config).__name__, configuration=config.recorded(), pool=survey.stamp,
-        model=found.spec.weights_sha256, classes=pictures.names, templates=found.templates, labels=pictures.labels,
-        pictures=hashlib.sha256(b"".join(hashlib.sha256(image).digest() for image in pictures.images)).hexdigest(),
+        model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
     )  # fmt: skip
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = flytrun.stamp_of(folder)
     if earlier not in (None, stamp):
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
-    told = f"{sum(survey.counts.values())} samples of the pool, {len(pictures.labels)} labelled pictures"
-    print(f"{told}, {len(pictures.names)} classes", file=sys.stderr)
-    feed = _feed(config, found, pictures)
+    pictures = sum(len(task.labelled.labels) for task in tasks)
+    classes = sum(len(task.labelled.names) for task in tasks)
+    told = f"{sum(survey.counts.values())} samples of the pool, {pictures} labelled pictures"
+    print(f"{told}, {classes} classes", file=sys.stderr)
+    feed = _feed(config, found, tasks)
 
     def start(restart: int) -> dict[str, Any]:
         return {name: value.to(config.device) for name, value in feed.reference.start(restart).items()}
@@ -180,18 +154,30 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     settings = flytrun.RunSettings(**{name: getattr(config, name) for name in names})
     batches = _batches(config, pool, survey, feed, scorer, state.step)
     state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
-    return Trained(state.scorer, survey, _finish(folder, len(pictures.labels), len(pictures.names)))
+    return Trained(state.scorer, survey, _finish(folder, pictures, classes))
 
 
-def _feed(config: MetaConfig, found: Found, pictures: labelled.Labelled) -> flytdata.Frozen | flytdata.Whole:
-    model = clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
+def _digest(task: flytdata.Task) -> list[str]:
+    """Returns a task's name, and what its pictures and prompts are."""
+    pictures = hashlib.sha256(b"".join(hashlib.sha256(image).digest() for image in task.labelled.images)).hexdigest()
+    return [task.name, pictures, stamps.stamp(labels=task.labelled.labels, of=task.labelled.names, in_=task.templates)]
+
+
+def _feed(config: MetaConfig, found: Found, tasks: list[flytdata.Task]) -> flytdata.Frozen | flytdata.Whole:
+    def load() -> clip.ClipModel:
+        return clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
+
     draws = flytdata.Draws(config.seed, config.downstream_batch_size)
-    if not config.train_towers:
-        seed = config.seed if config.reference_start == "random" else None
-        return flytdata.freeze(model, pictures, found.templates, draws, config.device, seed)
-    reference = flytref.Towers(model.network, config.part_size)
-    threads = ThreadPoolExecutor(clip.cpu_count(), "winnow-decode")
-    return flytdata.Whole(reference, model, pictures, found.templates, draws, threads, config.device)
+    if config.reference == "towers":
+        model = load()
+        reference = flytref.Towers(model.network, config.part_size)
+        threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
+        return flytdata.Whole(reference, model, tasks, draws, threads, config.device)
+    shelf = labelling.CacheFolder(config.cache or storage.join(config.pool, "labelled"))
+    embedder = flytembed.Embedder(found.spec, config.device, load, shelf)
+    seed = config.seed if config.reference_start == "random" else None
+    projections = flytref.Projections(found.spec.dim, embedder.logit_scale(), seed)
+    return flytdata.Frozen(projections, [embedder.embed(task) for task in tasks], draws)
 
 
 def _batches(
@@ -201,9 +187,10 @@ def _batches(
 
     for step, rows in enumerate(pool.batches(survey, first), first):
         arrays = rows.arrays
-        captions = arrays["caption"].tolist() if config.train_towers else []
-        sides = feed.upstream(arrays["image"], arrays["text"], rows.images, captions)
-        seen = torch.from_numpy(scorer.see(rows, survey)).to(config.device)
+        sides = feed.upstream(arrays["image"], arrays["text"], rows.images, arrays["caption"].tolist())
+        found = scorer.see(rows, survey)
+        parts = tuple(torch.from_numpy(part).to(config.device) for part in found)
+        seen = parts if len(parts) > 1 else parts[0]
         yield flytrun.Batch(seen, sides, feed.downstream(step))
 
 

@@ -9,16 +9,24 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from beam_pipelines import meta
 from beam_pipelines.config import TrainFlytConfig
 from beam_pipelines.planning import Problems
-from transforms.lib import flythead
+from transforms import storage
+from transforms.lib import clip, devices, flythead, modelfiles, modelspec
 from transforms.poolbatches import Rows, Survey
+
+if TYPE_CHECKING:
+    from transforms.lib.adamw import Params
+
+COLUMN_SET = "flyt_towers"  # what trained towers' embeddings are called
 
 
 def plan(config: TrainFlytConfig, problems: Problems) -> meta.Found | None:
@@ -26,20 +34,49 @@ def plan(config: TrainFlytConfig, problems: Problems) -> meta.Found | None:
     return meta.check(config, problems)
 
 
-def _see(rows: Rows, survey: Survey) -> Any:
-    return np.concatenate([rows.arrays["image"], rows.arrays["text"]], 1).astype(np.float32)
+def _see(rows: Rows, survey: Survey) -> list[NDArray[Any]]:
+    return [np.concatenate([rows.arrays["image"], rows.arrays["text"]], 1).astype(np.float32)]
 
 
 def work(config: TrainFlytConfig, found: meta.Found) -> dict[str, Any]:
-    """Trains the head and writes it; returns the run's figures."""
+    """Trains the head, or the head and its towers, and writes them; returns the run's figures."""
     import torch
 
-    source = found.where["image"][0]
-    head = flythead.HeadConfig(found.spec.dim, config.hidden_mod, source, dataclasses.asdict(found.spec))
+    head = flythead.HeadConfig(
+        found.spec.dim, config.hidden_mod, found.where["image"][0], dataclasses.asdict(found.spec)
+    )
     generator = torch.Generator().manual_seed(config.seed)
-    start = flythead.start(head, cosine=config.cosine_start, generator=generator)
+    start = flythead.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
+    if config.train_towers:
+        return _with_towers(config, found, head, start)
     trained = meta.train(config, found, meta.Scorer(start, flythead.apply, _see))
     flythead.save(Path(config.output), {name: trained.params[name] for name in start}, head)
+    return trained.figures
+
+
+def _with_towers(
+    config: TrainFlytConfig, found: meta.Found, head: flythead.HeadConfig, start: Params
+) -> dict[str, Any]:
+    """Trains and writes the towers too; the head then reads the embeddings that they make."""
+    from transforms.lib import filternet, flyttowers
+
+    spec = found.spec
+    opened, _ = modelfiles.locate(spec, storage.fetch)
+    files = filternet.text_files(spec, opened)
+    model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
+    with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
+        towers = flyttowers.TowerScorer(model, config.part_size, pool)
+
+        def see(rows: Rows, survey: Survey) -> Sequence[NDArray[Any]]:
+            return towers.see(rows.images, rows.arrays["caption"].tolist())
+
+        trained = meta.train(config, found, meta.Scorer(towers.start(start), towers.apply, see, with_images=True))
+    folder = Path(config.output) / flyttowers.FOLDER
+    towers.save(folder, trained.params, opened, files)
+    made = modelspec.resolve(modelspec.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
+    head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(made))
+    flythead.save(Path(config.output), {name: trained.params[name] for name in start}, head)
+    print(f"`winnow score --model {COLUMN_SET}={folder}` makes the embeddings that the head reads", file=sys.stderr)
     return trained.figures
 
 

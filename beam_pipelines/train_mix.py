@@ -27,7 +27,7 @@ def work(config: TrainMixConfig, found: meta.Found) -> dict[str, Any]:
     scorer = meta.Scorer(
         mixfit.start(len(found.scores)),
         mixfit.apply,
-        lambda rows, survey: mixfit.standardised(rows.arrays, survey.mean, survey.std),
+        lambda rows, survey: [mixfit.standardised(rows.arrays, survey.mean, survey.std)],
     )
     trained = meta.train(config, found, scorer)
     survey = trained.survey

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from beam_pipelines.configbase import Config, flag
+from beam_pipelines.crawlconfig import PoolConfig
 
 DEFAULT_MODEL = "tinyclip"
 
@@ -59,21 +60,35 @@ class MetaConfig(Config):
     downstream: tuple[str, ...] = flag(
         (),
         "labelled pictures that the reference is to get right: a folder with a folder for each class, or shards with a "
-        ".cls member (globs as for score); may be repeated (required)",
+        ".cls member (globs as for score); may be repeated; TASK=... for several tasks, whose losses are averaged "
+        "(required)",
     )
-    label_field: str = flag("", "json field with the label, text or number; default: the .cls member")
-    class_names: str = flag("", "file with the name of a class a line, in order of number; default: labels are names")
-    prompts: str = flag("", "file with a prompt a line, {} for the class; default: CLIP's 80 for ImageNet")
-    train_towers: bool = flag(
-        False,
-        "true: the reference is the whole network, trained on the shards' images; false: two linear maps over frozen "
-        "embeddings",
+    label_field: tuple[str, ...] = flag(
+        (), "json field with the label, text or number; default: the .cls member; TASK=... for one task"
+    )
+    class_names: tuple[str, ...] = flag(
+        (),
+        "file with the name of a class a line, in order of number; default: labels are names; TASK=... for one task",
+    )
+    prompts: tuple[str, ...] = flag(
+        (), "file with a prompt a line, {} for the class; default: CLIP's 80 for ImageNet; TASK=... for one task"
+    )
+    cache: str = flag(
+        "",
+        "folder where embeddings of labelled pictures and prompts are kept for later runs; default: labelled in --pool",
+        operational=True,
+    )
+    reference: str = flag(
+        "projections",
+        "what takes the virtual steps: projections (two linear maps over frozen embeddings) or towers (the whole "
+        "network, on the shards' images, as in the paper)",
+        choices=("projections", "towers"),
     )
     seed: int = flag(0, "of every draw; equal seeds give equal weights")
     steps: int = flag(5000, "virtual steps of the reference, each with one step of the scorer")
     warmup: int = flag(100, "steps that lead up to the full learning rates, which then fall along a cosine")
     batch_size: int = flag(4096, "samples of the pool a step")
-    downstream_batch_size: int = flag(3072, "labelled pictures a step")
+    downstream_batch_size: int = flag(3072, "labelled pictures of each task a step")
     learning_rate: float = flag(5e-5, "of the reference")
     scoring_learning_rate: float = flag(1e-3, "of the scorer")
     weight_decay: float = flag(0.2, "of the matrices of both")
@@ -86,7 +101,7 @@ class MetaConfig(Config):
     )
     update_reference: bool = flag(True, "false: every virtual step starts where the reference started")
     shards_at_once: int = flag(8, "shards in memory, whose samples are mixed with one another")
-    part_size: int = flag(64, "samples a forward pass of the towers takes, with --train_towers true")
+    part_size: int = flag(64, "samples a forward pass of towers that are trained takes")
     checkpoint_every: int = flag(100, "steps between checkpoints", operational=True)
     device: str = flag("cpu", "cpu or cuda; a GPU that is asked for and absent is an error")
     threads: int = flag(0, "threads of torch; 0 = all cores", operational=True)
@@ -112,8 +127,12 @@ class MetaConfig(Config):
             found.append(f"--weight_decay must be at least 0, got {self.weight_decay}")
         if self.reference_start not in ("model", "random"):
             found.append(f"--reference_start must be model or random, got {self.reference_start!r}")
-        if self.reference_start == "random" and self.train_towers:
-            found.append("--reference_start random needs --train_towers false; towers from nothing take a large pool")
+        if self.reference not in ("projections", "towers"):
+            found.append(f"--reference must be projections or towers, got {self.reference!r}")
+        if self.reference_start == "random" and self.reference == "towers":
+            found.append(
+                "--reference_start random needs --reference projections; towers from nothing take a large pool"
+            )
         if self.warmup >= self.steps > 0:
             found.append(f"--warmup must be less than --steps {self.steps}, got {self.warmup}")
         if self.device not in ("cpu", "cuda"):
@@ -141,16 +160,27 @@ class TrainFlytConfig(MetaConfig):
 
     hidden_mod: int = flag(1, "hidden units of the head over entries of both embeddings")
     cosine_start: bool = flag(True, "true: the head starts as the cosine and a little noise; false: at random")
+    start_noise: float = flag(
+        0.01,
+        "standard deviation of that noise; 0.001 costs the cosine nothing, which counts when training is short",
+    )
+    train_towers: bool = flag(
+        False,
+        "true: the towers under the head learn with it, from the shards' images (try --scoring_learning_rate 1e-5); "
+        "false: the head reads saved embeddings, as in the paper",
+    )
 
     def problems(self) -> list[str]:
         found = super().problems()
         if self.hidden_mod < 1:
             found.append(f"--hidden_mod must be at least 1, got {self.hidden_mod}")
+        if not 0 <= self.start_noise < float("inf"):
+            found.append(f"--start_noise must be at least 0, got {self.start_noise}")
         return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreFlytConfig(Config):
+class ScoreFlytConfig(PoolConfig):
     """Flags of ``score-flyt``."""
 
     head: str = flag("", "folder that `train-flyt` wrote: local, gs:// or s3:// (required)")

@@ -1,15 +1,15 @@
-"""What M-FLYT and FLYT learn on the demo pool, a third of whose captions are shuffled; no label of the pool is used.
+"""What M-FLYT and FLYT learn on a pool of which a quarter has shuffled captions and a quarter blurred pictures.
 
-python -m benchmarks.flyt --assets DIR [--labelled DIR] [--seed 0]
+python -m benchmarks.flyt --assets DIR [--seeds 0 1 2] [--ceiling]
 
-The labelled pool is made of clip art that is in the training material and not in the demo pool: a class is a folder of
-openclipart with 15 pictures or more. ``faults.json`` is read once, after everything was trained.
+No label of the corruption is read before everything is trained. The CLIP model is trained on clip art, so it knows the
+pool's emoji from elsewhere only; the labelled pool is the same titles in another drawing style, one class a title. Some
+titles are held out of both: the AUC on them is of pictures and captions that no training saw.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
 import json
 import resource
 import subprocess
@@ -17,110 +17,154 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from demo import assets, make_pool, pictures
-from transforms.lib import columns, retrieval
+from benchmarks import flytpool
+from demo import assets
+from transforms.lib import columns, flythead, retrieval
 
-POOL = Path("tests/data/pool")
 NOISE = ("uniform", "normal", "lognormal")
-# found on held-out pairs of the training material, a third of them shuffled; not on the demo pool
-COMMON = ["--reference_start", "random", "--restart_every", "50", "--learning_rate", "1e-3", "--batch_size", "256"]
-COMMON += ["--downstream_batch_size", "512", "--scoring_eps", "1e-12"]
-MIX = ["--steps", "1000", "--scoring_learning_rate", "1e-2"]
-HEAD = ["--steps", "300", "--scoring_learning_rate", "1e-4"]
+PROMPTS = ("{}", "{} emoji", "a picture of {}", "an icon of {}")
+COMMON = ["--batch_size", 512, "--downstream_batch_size", 512, "--learning_rate", 1e-3, "--scoring_eps", 1e-12]
+COMMON += ["--reference_start", "random", "--restart_every", 30, "--warmup", 10]
+HEAD = ["--steps", 200, "--scoring_learning_rate", 3e-5, "--start_noise", 1e-3]
+MIX = ["--steps", 200, "--scoring_learning_rate", 1e-2]
 
 
-def winnow(*args: object) -> dict:
-    """Runs a job; returns its JSON line with the CPU seconds it took."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+class Pool(NamedTuple):
+    """A scored pool: where it is, and what is wrong with each sample, by key."""
+
+    out: Path
+    kinds: dict[str, int]
+
+    def read(self, name: str, column: str = "score") -> NDArray[Any]:
+        """Returns a column of all shards, in order."""
+        paths = sorted((self.out / f"columns/{name}").glob("*.parquet"))
+        return np.concatenate([columns.to_numpy(column, pq.read_table(path)[column]) for path in paths])
+
+    def kind(self) -> NDArray[np.int64]:
+        """Returns int64 ``[n]`` of ``CLEAN``, ``SHUFFLED`` or ``BLURRED``."""
+        return np.array([self.kinds[key] for key in self.read(columns.INDEX, "key").tolist()])
+
+    def auc(self, scores: NDArray[Any]) -> list[float]:
+        """Returns how often a clean sample stands above one that is corrupted, shuffled, blurred."""
+        kind = self.kind()
+        sides = [kind > flytpool.CLEAN, kind == flytpool.SHUFFLED, kind == flytpool.BLURRED]
+        return [retrieval.matched_auc(scores[kind == flytpool.CLEAN], scores[side]) for side in sides]
+
+
+def winnow(*args: object) -> dict[str, Any]:
+    """Runs a job; returns its JSON line with the CPU seconds and wall seconds it took."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "beam_pipelines.cli", *map(str, args)], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {**json.loads(done.stdout.splitlines()[-1]), "cpu": cpu, "rss": after.ru_maxrss}
+    took = {"cpu": cpu, "wall": time.perf_counter() - start, "rss": after.ru_maxrss}
+    print(f"{args[0]:<13}{took['wall']:5.0f} s, {cpu:4.0f} CPU-s", file=sys.stderr, flush=True)
+    return {**json.loads(done.stdout.splitlines()[-1]), **took}
 
 
-def make_labelled(folder: Path, found: Path) -> None:
-    """Writes the labelled pool as a folder for each class."""
-    training, _ = make_pool.split(make_pool.load(assets.fetch(found)))
-    classes = collections.defaultdict(list)
-    for item in training:
-        parts = item.pair.path.parts
-        if item.pair.source == "openclipart":
-            below = parts[len(parts) - parts[::-1].index("png") : -1]
-            classes[", ".join(reversed(below))].append(item.image)
-    for name, held in classes.items():
-        if len(held) >= 15 and name != "unsorted":
-            (folder / name).mkdir(parents=True)
-            for number, image in enumerate(held):
-                (folder / name / f"{number:04d}.jpg").write_bytes(pictures.encode(image))
-
-
-def add_noise(out: Path) -> None:
-    """Adds columns that know nothing."""
-    for path in sorted((out / "columns/tinyclip").glob("*.parquet")):
-        random = np.random.default_rng(int(path.stem))
-        rows = pq.read_metadata(path).num_rows
+def scored(found: Any, folder: Path, network: Path, seed: int) -> Pool:
+    """Writes a corrupted pool, scores it, and adds columns that know nothing."""
+    kinds = flytpool.write(found, folder / "pool", seed)
+    out = folder / "out"
+    winnow("score", "--input", folder / "pool/*.tar", "--output", out, "--model", f"clip={network}")
+    for path in sorted((out / "columns/clip").glob("*.parquet")):
+        random = np.random.default_rng([seed, int(path.stem)])
+        table = pq.read_table(path, columns=["score"])
         for name in NOISE:
-            values = getattr(random, name)(size=rows).astype(np.float32)
-            table = pq.read_table(path, columns=["score"]).set_column(0, "score", [values])
+            values = getattr(random, name)(size=len(table)).astype(np.float32)
             (out / f"columns/{name}").mkdir(exist_ok=True)
-            (out / f"columns/{name}" / path.name).write_bytes(columns.to_parquet(table, name))
+            noisy = columns.to_parquet(table.set_column(0, "score", [values]), name)
+            (out / f"columns/{name}" / path.name).write_bytes(noisy)
+    return Pool(out, kinds)
 
 
-def auc(out: Path, scores: list[tuple[str, float]]) -> float:
-    """Returns how often a matched pair of the demo pool stands above a shuffled one, by a sum of columns."""
-    listed = json.loads((POOL / "faults.json").read_text())
-    shuffled = {(row["shard"], row["key"]) for row in listed if row["fault"] == "shuffled_caption"}
-    sides: tuple[list[float], list[float]] = ([], [])
-    for path in sorted((out / "columns/index").glob("*.parquet")):
-        index = pq.read_table(path, columns=["key", "status"]).to_pydict()
-        total = sum(
-            weight * pq.read_table(out / f"columns/{name}" / path.name)["score"].to_numpy().astype(np.float64)
-            for name, weight in scores
-        )
-        for key, status, value in zip(index["key"], index["status"], total, strict=True):
-            if status == "ok":
-                sides[(path.stem, key) in shuffled].append(value)
-    return retrieval.matched_auc(np.array(sides[0]), np.array(sides[1]))
+def ceiling(pool: Pool, held: Pool) -> list[float]:
+    """Returns the AUC on held-out samples of the same head, trained on the labels of the corruption instead."""
+    import torch
+
+    def inputs(of: Pool) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate([of.read("clip", "image"), of.read("clip", "text")], 1)).float()
+
+    x, clean = inputs(pool), torch.from_numpy(pool.kind() == flytpool.CLEAN).float()
+    start = flythead.start(
+        flythead.HeadConfig(x.shape[1] // 2), cosine=True, generator=torch.Generator().manual_seed(0)
+    )
+    params = {name: value.requires_grad_() for name, value in start.items()}
+    optimizer = torch.optim.AdamW(params.values(), 3e-4, weight_decay=0.2)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        rows = torch.randint(len(x), (256,), generator=generator)
+        logits = 10 * flythead.apply(params, x[rows])
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, clean[rows]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        return held.auc(flythead.apply(params, inputs(held)).numpy())
+
+
+def one_seed(found: flytpool.Material, work: Path, seed: int, network: Path, with_ceiling: bool) -> dict[str, Any]:
+    """Corrupts, scores, trains and measures; returns row -> AUC, and the weights of the mix."""
+    folder = work / f"seed{seed}"
+    pool = scored(found.pool, folder / "pool", network, seed)
+    held = scored(found.held, folder / "held", network, seed)
+    (work / "prompts.txt").write_text("\n".join(PROMPTS))
+    given = ["--pool", pool.out, "--downstream", work / "labelled/*.tar", "--label_field", "title", "--seed", seed]
+    given += ["--prompts", work / "prompts.txt", "--cache", work / "cache", *COMMON]
+    flyt = winnow("train-flyt", "--output", folder / "flyt", *given, *HEAD)
+    for of in (pool, held):
+        winnow("score-flyt", "--output", of.out, "--head", folder / "flyt", "--column_set", "clip")
+    names = ("clip", "flyt", *NOISE)
+    mix = winnow("train-mix", "--output", folder / "mix", *given, *MIX, *(f"--score={name}.score" for name in names))
+    facts = json.loads((folder / "mix/mix.json").read_text())
+    rows: dict[str, list[float]] = {}
+    for what, of in (("held out", held), ("trained on", pool)):
+        rows[f"CLIP score, {what}"] = of.auc(of.read("clip"))
+        rows[f"FLYT's head, {what}"] = of.auc(of.read("flyt"))
+        each = [of.read(n) / facts["std"][f"{n}.score"] for n in names]
+        weights = [facts["weights"][f"{n}.score"] for n in names]
+        rows[f"M-FLYT's mix, {what}"] = of.auc(sum(w * v for w, v in zip(weights, each, strict=True)))
+        rows[f"the five columns, weighted alike, {what}"] = of.auc(sum(each))
+    if with_ceiling:
+        rows["the head, trained on labels, held out"] = ceiling(pool, held)
+    found_here = {"rows": rows, "weights": facts["weights"], "skipped": flyt["skipped"] + mix["skipped"]}
+    print(json.dumps(found_here), file=sys.stderr, flush=True)
+    return found_here
 
 
 def main() -> int:
-    """Prints the table."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=Path, required=True, help="folder of the demo's packages, as for make_pool")
-    parser.add_argument("--labelled", type=Path, help="labelled pool that an earlier run made; made anew when absent")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of corruption and training")
+    parser.add_argument("--ceiling", action="store_true", help="also train the head on the labels of the corruption")
     told = parser.parse_args()
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
-        work, start = Path(name), time.perf_counter()
-        labelled = told.labelled or work / "labelled"
-        if not labelled.exists():
-            make_labelled(labelled, told.assets)
-        print(f"labelled pool: {len(list(labelled.iterdir()))} classes, {time.perf_counter() - start:.0f} s")
-        out = work / "out"
-        winnow("score", "--input", POOL / "*.tar", "--output", out, "--model", "tinyclip")
-        add_noise(out)
-        given = ["--pool", out, "--downstream", labelled, "--seed", told.seed, *COMMON]
-        names = ["tinyclip", *NOISE]
-        mix = winnow("train-mix", "--output", work / "mix", *given, *MIX, *(f"--score={n}.score" for n in names))
-        facts = json.loads((work / "mix/mix.json").read_text())
-        flyt = winnow("train-flyt", "--output", work / "flyt", *given, *HEAD)
-        winnow("score-flyt", "--output", out, "--head", work / "flyt")
-        seconds = time.perf_counter() - start
-        print(", ".join(f"{column} {weight:.3f}" for column, weight in facts["weights"].items()))
-        parts = [(n, facts["weights"][f"{n}.score"] / facts["std"][f"{n}.score"]) for n in names]
-        rows = {"CLIP score alone": [("tinyclip", 1.0)], "M-FLYT's mix": parts, "FLYT's head": [("flyt", 1.0)]}
-        rows["the columns, weighted alike"] = [(n, 1 / facts["std"][f"{n}.score"]) for n in names]
-        for what, scores in rows.items():
-            print(f"{what:<30} AUC {auc(out, scores):.3f}")
-        for what, run in (("train-mix", mix), ("train-flyt", flyt)):
-            print(f"{what}: {run['cpu']:.0f} CPU-s, {run['rss'] / 1000:.0f} MB, skipped {run['skipped']}")
-        print(f"{seconds:.0f} s in all")
+        work = Path(name)
+        found = flytpool.material(assets.fetch(told.assets))
+        flytpool.write(found.clip_art, work / "art", None)
+        flytpool.write(found.labelled, work / "labelled", None)
+        sizes = ", ".join(f"{what} {len(part)}" for what, part in found._asdict().items())
+        print(f"{sizes}; {time.perf_counter() - start:.0f} s", flush=True)
+        winnow("train-filter", "--input", work / "art/*.tar", "--output", work / "net")
+        runs = [one_seed(found, work, seed, work / "net", told.ceiling) for seed in told.seeds]
+        print("\n| AUC, clean above | " + " | ".join(f"corrupted, seed {seed}" for seed in told.seeds), end="")
+        print(" | corrupted | shuffled | blurred |\n|---|" + "---|" * (len(runs) + 3))
+        for row in runs[0]["rows"]:
+            each = np.array([run["rows"][row] for run in runs])
+            print(f"| {row} | " + " | ".join(f"{value:.3f}" for value in [*each[:, 0], *each.mean(0)]) + " |")
+        for seed, run in zip(told.seeds, runs, strict=True):
+            shown = ", ".join(f"{column} {weight:.2f}" for column, weight in run["weights"].items())
+            print(f"mix, seed {seed}: {shown}; {run['skipped']} steps skipped")
+    print(f"{time.perf_counter() - start:.0f} s in all")
     return 0
 
 

@@ -27,9 +27,9 @@ class Run(NamedTuple):
     rows: int
 
 
-def write_run(root: str, name: str, pairs: NDArray[np.uint64]) -> Run:
-    """Writes the uids of one shard, uint64 ``[n, 2]`` in any order, as a run named after it."""
-    return _write(root, f"{_FOLDER}/0/{name}", len(pairs), iter([uids.subset(pairs)]), header=b"")[0]
+def write_run(root: str, name: str, pairs: NDArray[np.uint64], folder: str = _FOLDER) -> Run:
+    """Writes the uids of one shard, uint64 ``[n, 2]`` in any order, as a run named after it in a folder of its kind."""
+    return _write(root, f"{folder}/0/{name}", len(pairs), iter([uids.subset(pairs)]), header=b"")[0]
 
 
 def _write(root: str, path: str, count: int, blocks: Iterable[NDArray[np.void]], header: bytes) -> tuple[Run, FileRow]:
@@ -64,8 +64,8 @@ def merge_subset(parts: Iterable[Run], root: str, name: str, held: int) -> FileR
 
 
 def group_of(run: Run, level: int, groups: int) -> str:
-    """Returns the path of the run that a run is merged into."""
-    return f"{_FOLDER}/{level}/{zlib.crc32(run.path.encode()) % groups:06d}"
+    """Returns the path of the run that a run is merged into, in its own folder."""
+    return f"{run.path.partition('/')[0]}/{level}/{zlib.crc32(run.path.encode()) % groups:06d}"
 
 
 def _discard(group: tuple[str, Iterable[Run]], done: FileRow, root: str) -> None:
@@ -79,7 +79,7 @@ class SortUids(beam.PTransform):
     A pool of a million shards takes four passes, all but the last of them spread over the workers. The runs are
     deleted once the file is there.
 
-    Cost: every uid, 16 bytes, is written and read once a pass; a merge holds 16 MiB, and four times that while it sorts.
+    Cost: every uid, 16 bytes, is written and read once a pass; a merge holds 16 MiB, four times that while it sorts.
 
     Attributes:
       root: the output folder.

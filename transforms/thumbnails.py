@@ -27,7 +27,7 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[reporti
         facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length"], rows)
         captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
         if any(fact["length"] for fact in facts) and storage.exists(uri):
-            with storage.open_read(uri) as file:
+            with storage.open_ranges(uri) as file:
                 spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
                 blocks = read_ranges(open_tar(file, uri), *spans)
             jpegs.update(zip(numbers, map(_thumbnail, blocks), strict=True))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
-from transforms.lib import columns, flythead, flytrun, metagrad
+from transforms.lib import clip, columns, flythead, flytrun, metagrad
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
@@ -139,7 +139,7 @@ def test_other_seeds_give_other_weights(winnow, scored, folder, tmp_path):
 
 
 def test_whole_towers_are_the_reference(winnow, scored, folder, tmp_path, tiny_network):
-    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--train_towers", "true", "--part_size", "5"]
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--reference", "towers", "--part_size", "5"]
     code, _, stderr = winnow("train-flyt", "--output", tmp_path / "flyt", "--learning_rate", "1e-3", *flags)
     assert code == 0, stderr
     state = flytrun.load(tmp_path / "flyt")
@@ -148,10 +148,103 @@ def test_whole_towers_are_the_reference(winnow, scored, folder, tmp_path, tiny_n
     before = load_file(tiny_network / "open_clip_model.safetensors")
     assert not (state.reference["visual.conv1.weight"] == before["visual.conv1.weight"]).all()
     assert all(row["skipped"] == 0 for row in history(tmp_path / "flyt"))
-    flags[flags.index("true")] = "false"
+    flags[flags.index("towers")] = "projections"
     assert winnow("train-flyt", "--output", tmp_path / "frozen", *flags)[0] == 0
     first = [history(tmp_path / name)[0] for name in ("flyt", "frozen")]
     assert first[0]["up_loss"] == pytest.approx(first[1]["up_loss"], abs=2e-3)  # float16 embeddings against images
+
+
+def test_the_towers_under_the_head_are_trained_with_it(winnow, scored, folder, tmp_path, tiny_network):
+    from safetensors.torch import load_file
+
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--scoring_learning_rate", "1e-3", "--part_size", "5"]
+    out = tmp_path / "flyt"
+    code, _, stderr = winnow("train-flyt", "--output", out, "--train_towers", "true", *flags)
+    assert code == 0, stderr
+    assert "winnow score --model flyt_towers=" in stderr
+    assert all(row["skipped"] == 0 for row in history(out))
+    before = load_file(tiny_network / "open_clip_model.safetensors")
+    after = load_file(out / "towers/open_clip_model.safetensors")
+    assert set(before) == set(after)
+    assert not (after["visual.conv1.weight"] == before["visual.conv1.weight"]).all()
+    assert not (after["text_projection"] == before["text_projection"]).all()
+    assert after["logit_scale"] == before["logit_scale"]
+    assert winnow("train-flyt", "--output", tmp_path / "frozen", *flags)[0] == 0
+    first = [history(folder)[0] for folder in (out, tmp_path / "frozen")]
+    assert first[0]["effective"] == pytest.approx(
+        first[1]["effective"], abs=1e-4
+    )  # the head starts on equal embeddings
+
+    code, _, stderr = winnow("score-flyt", "--output", scored, "--head", out)
+    assert code == 2
+    assert "--column_set flyt_towers: there are no such embeddings" in stderr
+    pool = ["--input", f"{tmp_path}/pool/*.tar", "--output", scored]
+    models = ["--model", f"m={tiny_network}", "--model", f"flyt_towers={out}/towers"]
+    assert winnow("score", *pool, *models)[0] == 0
+    code, _, stderr = winnow("score-flyt", "--output", scored, "--head", out)
+    assert code == 0, stderr
+    table = pq.read_table(scored / "columns/flyt/00000.parquet")["score"].to_numpy()
+    assert np.isfinite(table).all()
+
+
+def test_several_tasks_have_names_prompts_and_fields_of_their_own(winnow, scored, folder, tmp_path):
+    samples = [
+        {"png": coloured(COLOURS[name], seed), "json": json.dumps({"n": number}).encode()}
+        for number, name in enumerate(("red", "blue")) for seed in range(10, 13)
+    ]  # fmt: skip
+    write_shard(tmp_path / "labels.tar", samples)
+    (tmp_path / "names.txt").write_text("crimson\nnavy\n")
+    (tmp_path / "prompts.txt").write_text("{}\n")
+    tasks = ["--downstream", f"one={folder}", "--downstream", f"two={tmp_path}/labels.tar"]
+    own = [
+        "--label_field",
+        "two=n",
+        "--class_names",
+        f"two={tmp_path}/names.txt",
+        "--prompts",
+        f"{tmp_path}/prompts.txt",
+    ]
+    flags = ["--pool", scored, *SMALL, *own]
+    code, stdout, stderr = winnow("train-flyt", "--output", tmp_path / "both", *tasks, *flags)
+    assert code == 0, stderr
+    result = json.loads(stdout)
+    assert (result["labelled"], result["classes"], result["skipped"]) == (12 + 6, 3 + 2, 0)
+    alone = []
+    for name, path in (("one", folder), ("two", f"{tmp_path}/labels.tar")):
+        told = [text for text in flags if not str(text).startswith("two=")] if name == "one" else flags
+        if name == "one":
+            told = [flag for flag in told if flag not in ("--label_field", "--class_names")]
+        assert winnow("train-flyt", "--output", tmp_path / name, "--downstream", f"{name}={path}", *told)[0] == 0
+        alone.append(history(tmp_path / name)[0]["down_loss"])
+    assert history(tmp_path / "both")[0]["down_loss"] == pytest.approx(sum(alone) / 2, rel=1e-6)
+    code, _, stderr = winnow(
+        "train-flyt", "--pool", scored, "--output", tmp_path / "wrong", "--downstream", folder, *tasks[:2],
+        "--prompts", f"three={tmp_path}/prompts.txt", "--label_field", "one=a", "--label_field", "one=b",
+    )  # fmt: skip
+    assert code == 2
+    for expected in ("belongs to no task", "--prompts three=...: no --downstream is of this task", "given 2 times"):
+        assert expected in stderr
+
+
+def test_labelled_pictures_are_embedded_once_for_all_runs(winnow, scored, folder, tmp_path, monkeypatch):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL]
+    assert winnow("train-flyt", "--output", tmp_path / "first", *flags)[0] == 0
+    kept = sorted((scored / "labelled").glob("*.safetensors"))
+    assert [path.name.split("-")[0] for path in kept] == ["images", "scale", "texts"]
+    with monkeypatch.context() as patch:
+        patch.setattr(clip, "load", lambda *args, **kwargs: pytest.fail("the network was loaded"))
+        assert winnow("train-flyt", "--output", tmp_path / "second", *flags)[0] == 0
+        assert winnow("train-mix", "--output", tmp_path / "mix", "--score", "m.score", *flags)[0] == 0
+    kept[0].write_bytes(kept[0].read_bytes()[:50])
+    assert winnow("train-flyt", "--output", tmp_path / "third", *flags, "--cache", scored / "labelled")[0] == 0
+    assert winnow("train-flyt", "--output", tmp_path / "fourth", *flags, "--cache", tmp_path / "cache")[0] == 0
+    assert digests(tmp_path / "cache") == digests(scored / "labelled")
+    (folder / "red/9.png").write_bytes(coloured(COLOURS["red"], 9))
+    assert winnow("train-flyt", "--output", tmp_path / "more", *flags)[0] == 0
+    assert len(list((scored / "labelled").iterdir())) == 4
+    assert history(tmp_path / "more") != history(tmp_path / "first")
+    weights = {(tmp_path / run / flythead.WEIGHTS).read_bytes() for run in ("first", "second", "third", "fourth")}
+    assert len(weights) == 1
 
 
 def write_shard(path, samples):

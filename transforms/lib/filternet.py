@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transforms.lib import clip, curves, modelspec, tinyclip
+from transforms.lib import clip, curves, modelfiles, modelspec, tinyclip
 from transforms.lib.errors import ConfigError
 
 HELD_OUT = ("pairs", "recall_at_1", "recall_at_10", "auc")
@@ -30,7 +30,7 @@ class Network(NamedTuple):
     fresh: bool
 
 
-def open_network(text: str, *, batch_size: int = 8, fetch: modelspec.Fetch = modelspec.local_only) -> Network:
+def open_network(text: str, *, batch_size: int = 8, fetch: modelfiles.Fetch = modelfiles.local_only) -> Network:
     """Opens a network to train: anything ``--model`` takes, or a bare architecture, from random weights.
 
     ``tinyclip`` comes with its towers' weights and new projections: it is how its own projections were made.
@@ -40,8 +40,8 @@ def open_network(text: str, *, batch_size: int = 8, fetch: modelspec.Fetch = mod
     """
     import open_clip
 
-    if text in modelspec.architectures():
-        config: dict[str, Any] = {"model_cfg": modelspec.builtin(text)}
+    if text in modelfiles.architectures():
+        config: dict[str, Any] = {"model_cfg": modelfiles.builtin(text)}
         network = open_clip.create_model(text, pretrained_text=False).eval()
         return Network(
             clip.wrap(network, open_clip.get_tokenizer(text), config, batch_size=batch_size), config, (), True
@@ -50,15 +50,48 @@ def open_network(text: str, *, batch_size: int = 8, fetch: modelspec.Fetch = mod
     if parsed.kind == "tinyclip":
         config = tinyclip.config()
         model = clip.wrap(tinyclip.build(projections=False), tinyclip.tokenizer(), config, batch_size=batch_size)
-        names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-        return Network(model, config, tuple(tinyclip.text_folder() / name for name in names), True)
+        return Network(model, config, text_files(parsed, config), True)
     spec = modelspec.resolve(parsed, fetch=fetch)
-    config, _ = modelspec.locate(spec, fetch)
+    config, _ = modelfiles.locate(spec, fetch)
+    files = text_files(spec, config)
+    return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, files, False)
+
+
+def text_files(spec: modelspec.ParsedModel | modelspec.ModelSpec, config: dict[str, Any]) -> tuple[Path, ...]:
+    """Returns the files of a model's text tower that a folder of it must carry.
+
+    Raises:
+      ConfigError: the text tower is one of transformers, and not tinyclip's.
+    """
+    if spec.kind == "tinyclip":
+        names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+        return tuple(tinyclip.text_folder() / name for name in names)
     if "hf_model_name" in config["model_cfg"]["text_cfg"]:
         raise ConfigError(
-            f"--model {text}: models with a text tower of transformers, other than tinyclip, cannot be trained"
+            f"--model {spec.name}: models with a text tower of transformers, other than tinyclip, cannot be trained"
         )
-    return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, (), False)
+    return ()
+
+
+def write_network(folder: Path, config: dict[str, Any], files: Sequence[Path], state: Mapping[str, Any]) -> None:
+    """Writes open_clip's configuration and weights to a folder that exists; the weights last.
+
+    Args:
+      folder: to write to.
+      config: open_clip's, ``model_cfg`` and ``preprocess_cfg``.
+      files: as ``Network.text_files``.
+      state: name -> tensor.
+    """
+    from safetensors.torch import save_file
+
+    config = copy.deepcopy(config)
+    for path in files:
+        (folder / path.name).write_bytes(path.read_bytes())
+    if files:
+        place = str(folder.resolve())  # where open_clip looks; Winnow finds it wherever the folder is moved
+        config["model_cfg"]["text_cfg"] |= {"hf_model_name": place, "hf_tokenizer_name": place}
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "open_clip_model.safetensors")
 
 
 def save(
@@ -82,21 +115,11 @@ def save(
     Returns:
       the held-out figures.
     """
-    from safetensors.torch import save_file
-
-    config = copy.deepcopy(network.config)
-    if network.text_files:
-        for path in network.text_files:
-            (folder / path.name).write_bytes(path.read_bytes())
-        place = str(folder.resolve())  # where open_clip looks; Winnow finds it wherever the folder is moved
-        config["model_cfg"]["text_cfg"] |= {"hf_model_name": place, "hf_tokenizer_name": place}
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     (folder / "curves.svg").write_text(curves.draw(history, best))
     figures = {name: history[best][name] for name in HELD_OUT} | {"control_auc": control_auc, "epoch": best}
     (folder / "MODEL_CARD.md").write_text(card(told, figures))
-    state = {name: value.contiguous() for name, value in network.model.network.state_dict().items()}
-    save_file(state, folder / "open_clip_model.safetensors")
+    write_network(folder, network.config, network.text_files, network.model.network.state_dict())
     return figures
 
 

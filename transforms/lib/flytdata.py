@@ -1,43 +1,73 @@
-"""The labelled pool and the batches of FLYT's training, as each kind of reference model wants them."""
+"""The labelled pools and the batches of FLYT's training, as each kind of reference model wants them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import clip, images, stamps
 from transforms.lib.flytref import Projections, Towers
-from transforms.lib.labelled import Labelled, prompts
+from transforms.lib.labelled import Labelled
 from transforms.lib.metagrad import Downstream, Sides
 
 if TYPE_CHECKING:
     import torch
 
-_PART = 256  # labelled pictures that are embedded between two decodes
+
+class Task(NamedTuple):
+    """What the reference is to get right, as pictures.
+
+    Attributes:
+      name: of the task; empty where it is the only one.
+      labelled: pictures and classes.
+      templates: of the prompts.
+    """
+
+    name: str
+    labelled: Labelled
+    templates: Sequence[str]
+
+
+class Embedded(NamedTuple):
+    """What the reference is to get right, as embeddings.
+
+    Attributes:
+      name: as in ``Task``.
+      images: float32 ``[n, dim]``, unit norm.
+      labels: int64 ``[n]``.
+      texts: float32 ``[classes, templates, dim]``, unit norm.
+    """
+
+    name: str
+    images: torch.Tensor
+    labels: torch.Tensor
+    texts: torch.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Which labelled pictures and which prompts a step sees: a function of seed and step alone.
+    """Which labelled pictures and which prompts a step sees: a function of seed, step and task alone.
 
     Attributes:
       seed: of every draw.
-      batch_size: labelled pictures a step, or all where there are fewer.
+      batch_size: labelled pictures of a task a step, or all where there are fewer.
     """
 
     seed: int
     batch_size: int
 
-    def of(self, step: int, pictures: int, classes: int, templates: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def of(
+        self, step: int, task: str, pictures: int, classes: int, templates: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns distinct pictures, int64 ``[batch]``, and a template for each class, int64 ``[classes]``."""
         import torch
 
-        key = int(stamps.stamp(seed=self.seed, step=step, what="downstream"), 16) >> 1
+        key = int(stamps.stamp(seed=self.seed, step=step, what=f"downstream {task}".rstrip()), 16) >> 1
         generator = torch.Generator().manual_seed(key)
         rows = torch.randperm(pictures, generator=generator)[: self.batch_size]
         return rows, torch.randint(templates, (classes,), generator=generator)
@@ -51,8 +81,8 @@ class Feed(Protocol):
     ) -> Sides:
         """Returns a batch of the pool: its embeddings, its encoded images and its captions."""
 
-    def downstream(self, step: int) -> Downstream:
-        """Returns the labelled batch of a step."""
+    def downstream(self, step: int) -> list[Downstream]:
+        """Returns the labelled batch of each task at a step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,28 +91,27 @@ class Frozen:
 
     Attributes:
       reference: the projections.
-      images: float32 ``[n, dim]``, unit norm.
-      labels: int64 ``[n]``.
-      texts: float32 ``[classes, templates, dim]``, unit norm.
+      tasks: one or more.
       draws: of each step.
     """
 
     reference: Projections
-    images: torch.Tensor
-    labels: torch.Tensor
-    texts: torch.Tensor
+    tasks: Sequence[Embedded]
     draws: Draws
 
     def upstream(
         self, image: NDArray[np.float16], text: NDArray[np.float16], encoded: Sequence[bytes], captions: Sequence[str]
     ) -> Sides:
-        sides = [self.images.new_tensor(values.astype(np.float32)) for values in (image, text)]
+        sides = [self.tasks[0].images.new_tensor(values.astype(np.float32)) for values in (image, text)]
         return Sides(self.reference.image(sides[0]), self.reference.text(sides[1]))
 
-    def downstream(self, step: int) -> Downstream:
-        rows, picked = self.draws.of(step, len(self.labels), *self.texts.shape[:2])
-        texts = self.texts[np.arange(len(picked)), picked]
-        return Downstream(Sides(self.reference.image(self.images[rows]), self.reference.text(texts)), self.labels[rows])
+    def downstream(self, step: int) -> list[Downstream]:
+        return [self._of(task, step) for task in self.tasks]
+
+    def _of(self, task: Embedded, step: int) -> Downstream:
+        rows, picked = self.draws.of(step, task.name, len(task.labels), *task.texts.shape[:2])
+        texts = task.texts[np.arange(len(picked)), picked]
+        return Downstream(Sides(self.reference.image(task.images[rows]), self.reference.text(texts)), task.labels[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +121,7 @@ class Whole:
     Attributes:
       reference: the towers.
       model: its preprocessing and tokenizer.
-      labelled: pictures and classes.
-      templates: of the prompts.
+      tasks: one or more.
       draws: of each step.
       pool: runs the decoding.
       device: of the tensors.
@@ -101,8 +129,7 @@ class Whole:
 
     reference: Towers
     model: clip.ClipModel
-    labelled: Labelled
-    templates: Sequence[str]
+    tasks: Sequence[Task]
     draws: Draws
     pool: ThreadPoolExecutor
     device: str
@@ -112,14 +139,17 @@ class Whole:
     ) -> Sides:
         return Sides(self._images(encoded), self._texts(captions))
 
-    def downstream(self, step: int) -> Downstream:
+    def downstream(self, step: int) -> list[Downstream]:
+        return [self._of(task, step) for task in self.tasks]
+
+    def _of(self, task: Task, step: int) -> Downstream:
         import torch
 
-        classes = self.labelled.names
-        rows, picked = self.draws.of(step, len(self.labelled.labels), len(classes), len(self.templates))
-        texts = [self.templates[at].replace("{}", name) for at, name in zip(picked.tolist(), classes, strict=True)]
-        encoded = [self.labelled.images[row] for row in rows.tolist()]
-        labels = torch.tensor(self.labelled.labels, device=self.device)[rows.to(self.device)]
+        classes = task.labelled.names
+        rows, picked = self.draws.of(step, task.name, len(task.labelled.labels), len(classes), len(task.templates))
+        texts = [task.templates[at].replace("{}", name) for at, name in zip(picked.tolist(), classes, strict=True)]
+        encoded = [task.labelled.images[row] for row in rows.tolist()]
+        labels = torch.tensor(task.labelled.labels, device=self.device)[rows.to(self.device)]
         return Downstream(Sides(self._images(encoded), self._texts(texts)), labels)
 
     def _images(self, encoded: Sequence[bytes]) -> list[Callable[[dict[str, torch.Tensor]], torch.Tensor]]:
@@ -130,39 +160,3 @@ class Whole:
 
     def _texts(self, texts: Sequence[str]) -> list[Callable[[dict[str, torch.Tensor]], torch.Tensor]]:
         return self.reference.text(self.model.tokenize(list(texts)).to(self.device))
-
-
-def freeze(
-    model: clip.ClipModel,
-    labelled: Labelled,
-    templates: Sequence[str],
-    draws: Draws,
-    device: str,
-    random_seed: int | None = None,
-) -> Frozen:
-    """Embeds a labelled pool and its prompts once.
-
-    Args:
-      model: that made the embeddings of the pool.
-      labelled: pictures and classes.
-      templates: of the prompts.
-      draws: of each step.
-      device: of the tensors.
-      random_seed: as in ``Projections``.
-    """
-    import torch
-
-    parts = []
-    with ThreadPoolExecutor(clip.cpu_count(), "winnow-decode") as pool:
-        for first in range(0, len(labelled.images), _PART):
-            encoded = labelled.images[first : first + _PART]
-            pixels = np.stack(list(pool.map(lambda data: model.pixels(images.decode(data)), encoded)))
-            parts.append(model.embed_images(pixels))
-    texts = model.embed_texts(prompts(labelled.names, templates))
-    return Frozen(
-        Projections(model.dim, model.network.logit_scale.item(), random_seed),
-        torch.from_numpy(np.concatenate(parts)).to(device),
-        torch.tensor(labelled.labels, device=device),
-        torch.from_numpy(texts.reshape(len(labelled.names), len(templates), -1)).to(device),
-        draws,
-    )

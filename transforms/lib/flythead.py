@@ -58,10 +58,10 @@ def shapes(config: HeadConfig) -> dict[str, tuple[int, ...]]:
     }  # fmt: skip
 
 
-def start(config: HeadConfig, *, cosine: bool, generator: torch.Generator) -> Params:
+def start(config: HeadConfig, *, cosine: bool, generator: torch.Generator, noise: float = NOISE) -> Params:
     """Draws a head.
 
-    With ``cosine`` it gives the cosine of the two embeddings, but for noise of 0.01 on every weight. Units come in
+    With ``cosine`` it gives the cosine of the two embeddings, but for noise on every weight. Units come in
     pairs, one for each sign: ``SiLU(i) t + SiLU(-i)(-t) = i t (sigmoid(i) + sigmoid(-i)) = i t``, so the sum over the
     entries of both embeddings is exact. Without, it is torch's own start of linear layers, uniform within 1/sqrt(fan).
 
@@ -69,6 +69,7 @@ def start(config: HeadConfig, *, cosine: bool, generator: torch.Generator) -> Pa
       config: its sizes.
       cosine: which start.
       generator: of the draws.
+      noise: standard deviation of the noise of the cosine start; without any, units of one sign learn alike.
 
     Returns:
       name -> float32 tensor.
@@ -78,7 +79,7 @@ def start(config: HeadConfig, *, cosine: bool, generator: torch.Generator) -> Pa
     drawn = {}
     for name, shape in shapes(config).items():
         if cosine:
-            drawn[name] = NOISE * torch.randn(shape, generator=generator)
+            drawn[name] = noise * torch.randn(shape, generator=generator)
         else:
             fan = config.hidden if name.startswith("w2") else 2 * config.dim
             drawn[name] = (2 * torch.rand(shape, generator=generator) - 1) / fan**0.5

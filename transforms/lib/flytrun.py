@@ -56,12 +56,12 @@ class Batch(NamedTuple):
     Attributes:
       seen: what the scorer reads of a batch of the pool; whatever its function takes.
       upstream: the batch as the reference sees it.
-      downstream: a labelled batch.
+      downstream: a labelled batch of each task.
     """
 
     seen: Any
     upstream: metagrad.Sides
-    downstream: metagrad.Downstream
+    downstream: Sequence[metagrad.Downstream]
 
 
 class State(NamedTuple):

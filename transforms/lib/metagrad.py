@@ -61,7 +61,7 @@ class MetaStep(NamedTuple):
       by_scale: scalar, derivative of the downstream loss by the logarithm of the downstream scale.
       params: of the reference after the step.
       moments: of the reference after the step.
-      figures: ``up_loss``, ``down_loss`` and ``down_accuracy``, the last two after the step.
+      figures: ``up_loss``, ``down_loss`` and ``down_accuracy``, the last two after the step and of all tasks.
     """
 
     by_log_weight: torch.Tensor
@@ -133,7 +133,7 @@ def meta_step(
     moments: adamw.Moments,
     log_weights: torch.Tensor,
     upstream: Sides,
-    downstream: Downstream,
+    downstream: Sequence[Downstream],
     scale: torch.Tensor,
     learning_rate: float,
     settings: adamw.AdamW,
@@ -148,24 +148,24 @@ def meta_step(
       moments: of the reference's AdamW, constants.
       log_weights: ``[batch]``, from ``log_softmax``; their graph is not followed.
       upstream: a batch of the pool.
-      downstream: a labelled batch.
+      downstream: a labelled batch of each task; their losses are averaged, and there is one virtual step for all.
       scale: scalar, natural logarithm of what multiplies downstream cosines.
       learning_rate: of the virtual step.
       settings: constants of AdamW.
 
     Returns:
-      None when a batch has no sample, or something is not finite: the step is to be skipped.
+      None when a batch has no sample, there is no task, or something is not finite: the step is to be skipped.
     """
     import torch
 
-    if not len(log_weights) or not len(downstream.labels):
+    if not len(log_weights) or not downstream or not all(len(task.labels) for task in downstream):
         return None
     weights = log_weights.detach().requires_grad_()
     up_loss, slopes, grads = upstream_gradient(params, weights, upstream)
     leaves = {name: grad.requires_grad_() for name, grad in grads.items()}
     after, memory = adamw.step(params, leaves, moments, learning_rate, settings)
     end = {name: value.detach() for name, value in after.items()}
-    down_loss, accuracy, by_params, by_scale = downstream_gradient(end, downstream, scale)
+    down_loss, accuracy, by_params, by_scale = mean_gradient(end, downstream, scale)
     moved = torch.autograd.grad(list(after.values()), list(leaves.values()), list(by_params.values()))
     direction = dict(zip(leaves, moved, strict=True))
 
@@ -200,6 +200,16 @@ def upstream_gradient(
     grads = _sum([pull_back(side, params, slope.detach()) for side, slope in zip(upstream, slopes, strict=False)])
     grads[LOGIT_SCALE] = grads[LOGIT_SCALE] + slopes[2].detach()
     return loss.detach(), slopes, grads
+
+
+def mean_gradient(
+    params: Params, tasks: Sequence[Downstream], scale: torch.Tensor
+) -> tuple[torch.Tensor, float, Params, torch.Tensor]:
+    """Returns what ``downstream_gradient`` does, each averaged over tasks."""
+    losses, accuracies, grads, by_scales = zip(*(downstream_gradient(params, t, scale) for t in tasks), strict=True)
+    share = 1 / len(tasks)
+    mean = {name: share * sum((grad[name] for grad in grads[1:]), grads[0][name]) for name in grads[0]}
+    return share * sum(losses[1:], losses[0]), share * sum(accuracies), mean, share * sum(by_scales[1:], by_scales[0])
 
 
 def downstream_gradient(

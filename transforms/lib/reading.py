@@ -20,6 +20,8 @@ class ReadRules:
       caption_field: json field that holds the caption; empty for ``.txt``, then json ``caption``.
       max_pixels: images with more are rejected before they are decoded.
       max_sample_bytes: samples with more are rejected unread.
+      others: python of an environment with tensorflow-io, which decodes formats that Pillow cannot read; empty to
+        reject them. That it is given is part of the stamp, where it is is not.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 
@@ -29,6 +31,7 @@ class ReadRules:
     max_pixels: int = 89_478_485  # Pillow's own warning level: 256 MiB of RGB
     max_sample_bytes: int = 1 << 28
     look: bool = True
+    others: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,6 +91,11 @@ def places(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int6
     return found
 
 
+def starts(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Returns how many rows of a sorted subset stand before each uid, uint64 ``[n, 2]``; int64 ``[n]``."""
+    return _search(rows, pairs, after=False)
+
+
 def missing(rows: NDArray[np.void], found: NDArray[np.void]) -> NDArray[np.void]:
     """Returns the rows of a subset whose uid is not among ``found``, each uid once.
 

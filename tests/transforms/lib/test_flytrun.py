@@ -32,7 +32,8 @@ class World:
         labels = torch.arange(160) % CLASSES
         texts = torch.stack([seen(torch.arange(CLASSES), 1) for _ in range(3)], 1)
         reference = flytref.Projections(DIM, 3.0, 0)
-        self.feed = flytdata.Frozen(reference, seen(labels, 0), labels, texts, flytdata.Draws(0, 64))
+        task = flytdata.Embedded("", seen(labels, 0), labels, texts)
+        self.feed = flytdata.Frozen(reference, [task], flytdata.Draws(0, 64))
         noise = torch.randn(n, 3, generator=g)
         hint = self.clean.float() + 0.5 * torch.randn(n, generator=g)
         columns = torch.cat([hint[:, None], noise], 1)
@@ -90,14 +91,14 @@ def test_a_reference_that_is_not_updated_stays_while_its_moments_advance():
 
 def test_draws_are_a_function_of_seed_and_step():
     draws = flytdata.Draws(3, 5)
-    rows, picked = draws.of(7, 20, 4, 9)
-    again = draws.of(7, 20, 4, 9)
+    rows, picked = draws.of(7, "", 20, 4, 9)
+    again = draws.of(7, "", 20, 4, 9)
     assert torch.equal(rows, again[0])
     assert torch.equal(picked, again[1])
     assert len(set(rows.tolist())) == 5
-    assert not torch.equal(rows, draws.of(8, 20, 4, 9)[0])
-    assert not torch.equal(rows, flytdata.Draws(4, 5).of(7, 20, 4, 9)[0])
-    assert len(draws.of(0, 3, 4, 9)[0]) == 3
+    assert not torch.equal(rows, draws.of(8, "", 20, 4, 9)[0])
+    assert not torch.equal(rows, flytdata.Draws(4, 5).of(7, "", 20, 4, 9)[0])
+    assert len(draws.of(0, "", 3, 4, 9)[0]) == 3
 
 
 def test_curves_leave_out_skipped_steps():

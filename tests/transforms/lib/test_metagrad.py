@@ -56,7 +56,7 @@ class World:
         leaves = {name: value.clone().requires_grad_() for name, value in self.scorer.items()}
         log_weights = self.scores(leaves).log_softmax(0)
         found = metagrad.meta_step(
-            self.params, self.moments, log_weights, pool, metagrad.Downstream(labelled, self.labels), self.scale,
+            self.params, self.moments, log_weights, pool, [metagrad.Downstream(labelled, self.labels)], self.scale,
             RATE, SETTINGS,
         )  # fmt: skip
         torch.autograd.backward((log_weights * found.by_log_weight).sum())
@@ -124,6 +124,31 @@ def test_it_is_the_double_backward_of_the_whole_graph(seed, count):
         torch.testing.assert_close(ours[name], leaves[name].grad, rtol=1e-9, atol=1e-15)
 
 
+def test_several_tasks_count_by_the_mean_of_their_losses():
+    world, other = World(), World(seed=5, labelled=9)
+    pool, labelled = world.sides()
+    tasks = [
+        metagrad.Downstream(labelled, world.labels),
+        metagrad.Downstream(other.sides()[1], other.labels),
+        metagrad.Downstream(labelled, world.labels.flip(0)),
+    ]
+    weights = world.scores(world.scorer).log_softmax(0)
+
+    def found(*chosen):
+        return metagrad.meta_step(
+            world.params, world.moments, weights, pool, chosen, world.scale, RATE, SETTINGS,
+        )  # fmt: skip
+
+    together, alone = found(*tasks), [found(task) for task in tasks]
+    for what in ("by_log_weight", "by_scale"):
+        mean = torch.stack([getattr(one, what) for one in alone]).mean(0)
+        torch.testing.assert_close(getattr(together, what), mean, rtol=1e-10, atol=1e-15)
+    for figure in ("down_loss", "down_accuracy"):
+        assert together.figures[figure] == pytest.approx(np.mean([one.figures[figure] for one in alone]))
+    assert all(torch.equal(together.params[name], alone[0].params[name]) for name in together.params)
+    assert found() is None
+
+
 @pytest.mark.parametrize("parts", [2, 3, 7])
 def test_running_the_towers_in_parts_changes_nothing(parts):
     world = World()
@@ -169,11 +194,11 @@ def test_a_batch_of_one_teaches_the_scorer_nothing_and_one_of_none_is_skipped():
     none = World(batch=0)
     pool, labelled = none.sides()
     arguments = none.scale, RATE, SETTINGS
-    downstream = metagrad.Downstream(labelled, none.labels)
+    downstream = [metagrad.Downstream(labelled, none.labels)]
     assert metagrad.meta_step(none.params, none.moments, none.scores(none.scorer), pool, downstream, *arguments) is None
     unlabelled = World(labelled=0)
     pool, labelled = unlabelled.sides()
-    downstream = metagrad.Downstream(labelled, unlabelled.labels)
+    downstream = [metagrad.Downstream(labelled, unlabelled.labels)]
     weights = unlabelled.scores(unlabelled.scorer).log_softmax(0)
     assert metagrad.meta_step(unlabelled.params, unlabelled.moments, weights, pool, downstream, *arguments) is None
 
@@ -189,7 +214,7 @@ def test_a_step_that_is_not_finite_is_skipped(where):
         world.moments.second["text.out"][0, 0] = float("nan")
     pool, labelled = world.sides()
     weights = world.scores(world.scorer).log_softmax(0)
-    downstream = metagrad.Downstream(labelled, world.labels)
+    downstream = [metagrad.Downstream(labelled, world.labels)]
     arguments = world.scale, RATE, SETTINGS
     assert metagrad.meta_step(world.params, world.moments, weights, pool, downstream, *arguments) is None
 

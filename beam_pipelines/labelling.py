@@ -1,0 +1,125 @@
+"""The labelled pools that ``train-mix`` and ``train-flyt`` are told of: which tasks, where their pictures are, read."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from beam_pipelines.config import MetaConfig
+from beam_pipelines.planning import Problems
+from transforms import shards as pools
+from transforms import storage
+from transforms.lib import flytdata, labelled, tarshard
+from transforms.lib.errors import ConfigError
+from transforms.rows import Shard
+
+TASK = re.compile(r"([a-z0-9_]+)=(.+)", re.S)
+
+
+class Source(NamedTuple):
+    """One task, before its pictures are read.
+
+    Attributes:
+      name: of the task; empty where it is the only one.
+      folders: with a folder for each class; empty when the pictures are in shards.
+      shards: of labelled samples.
+      field: json field with the label; empty for the ``.cls`` member.
+      names: of the classes, None when labels are names.
+      templates: of the prompts.
+    """
+
+    name: str
+    folders: list[str]
+    shards: list[Shard]
+    field: str
+    names: list[str] | None
+    templates: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheFolder:
+    """A folder where embeddings are kept between runs.
+
+    Attributes:
+      uri: local, gs:// or s3://.
+    """
+
+    uri: str
+
+    def read(self, name: str) -> bytes | None:
+        """Returns a file, None where there is none."""
+        return storage.read_if_exists(storage.join(self.uri, name))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a file, whole or not at all."""
+        storage.write_atomic(storage.join(self.uri, name), data)
+
+
+def split(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Returns task -> values of a flag that says ``TASK=VALUE``, or ``VALUE`` for the task without a name, in order."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        named = TASK.fullmatch(text)
+        found.setdefault(named[1] if named else "", []).append(named[2] if named else text)
+    return found
+
+
+def find(config: MetaConfig, problems: Problems) -> list[Source]:
+    """Finds every task's pictures, class names and prompts, and notes what is wrong.
+
+    What a flag says without a task holds for every task that it says nothing else about.
+    """
+    told = split(config.downstream)
+    flags = {name: split(getattr(config, name)) for name in ("label_field", "class_names", "prompts")}
+    if len(told) > 1 and "" in told:
+        problems.append(f"--downstream {told[''][0]} belongs to no task, and others do; give every one as TASK=...")
+    for flag, values in flags.items():
+        for task, given in values.items():
+            if task and task not in told:
+                problems.append(f"--{flag} {task}=...: no --downstream is of this task; there are {', '.join(told)}")
+            if len(given) > 1:
+                problems.append(f"--{flag} is given {len(given)} times for one task; give it once")
+    return [_source(task, texts, flags, problems) for task, texts in sorted(told.items())]
+
+
+def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]], problems: Problems) -> Source:
+    def of(flag: str) -> str:
+        return flags[flag].get(task, flags[flag].get("", [""]))[0]
+
+    file = of("class_names")
+    names = problems.collect(labelled.read_lines, file, "--class_names") if file else None
+    templates = problems.collect(labelled.templates, of("prompts"))
+    folders = [text for text in texts if os.path.isdir(text)]
+    shards: list[Shard] = []
+    if folders and len(folders) < len(texts):
+        problems.append(f"--downstream {folders[0]} is a folder and others are shards; give one kind")
+    elif not folders:
+        shards = problems.collect(pools.find_shards, texts) or []
+    return Source(task, folders, shards, of("label_field"), names, templates or [])
+
+
+def read(source: Source) -> flytdata.Task:
+    """Reads a task's pictures.
+
+    Raises:
+      ConfigError: as ``labelled.gather``, naming the task.
+    """
+
+    def pictures() -> Iterator[labelled.Picture]:
+        for folder in source.folders:
+            yield from labelled.from_folder(Path(folder))
+        for shard in source.shards:
+            with storage.open_read(shard.uri) as file:
+                samples = tarshard.read_samples(tarshard.open_tar(file, shard.uri))
+                yield from labelled.from_samples(samples, source.field)
+
+    try:
+        found = labelled.gather(pictures(), source.names, ordered=not source.shards)
+    except ConfigError as error:
+        where = f" (task {source.name})" if source.name else ""
+        raise ConfigError([problem + where for problem in error.problems]) from None
+    return flytdata.Task(source.name, found, source.templates)
