@@ -160,7 +160,7 @@ def test_target_images_may_be_a_scored_pool(winnow, out, tmp_path):
 @pytest.fixture
 def pictured(winnow, tmp_path, tiny_network):
     """Returns the output folder of a pool of pictures, scored."""
-    out = tmp_path / "out"
+    out = tmp_path / "pictured"
     pool = make_pool(tmp_path / "pool", shards=2, faults=False)
     code, _, stderr = winnow("score", "--input", f"{pool}/*.tar", "--output", out, "--model", f"net={tiny_network}")
     assert code == 0, stderr
