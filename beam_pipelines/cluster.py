@@ -12,13 +12,16 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import clustering, driver, planning, workspace
+from beam_pipelines import clustering, driver, planning, targeting, workspace
 from beam_pipelines.config import ClusterConfig
 from transforms import storage
-from transforms.assign import AssignClusters, FindTargetClusters
+from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
 from transforms.manifest import MakeSection, WriteManifest
+from transforms.packimages import PackImages
 from transforms.rows import FeatureRef, FileRow
+from transforms.score import ScoreShards
+from transforms.shards import ListShards
 
 
 def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: clustering.ClusterPlan) -> None:
@@ -35,10 +38,20 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: clustering.Clus
     assigned = shards | "Assign" >> AssignClusters(settings, centroids)
     files = [fitted, assigned.files]
     if plan.target:
-        parts = pipeline | "Target" >> beam.Create(plan.target) | "SpreadTarget" >> beam.Reshuffle()
+        parts = targets(pipeline, plan.target)
         files.append(parts | "FindTargets" >> FindTargetClusters(settings, centroids))
     section = files | "Files" >> beam.Flatten() | MakeSection(f"cluster {settings.name}", plan.facts, assigned.counts)
     section | "WriteManifest" >> WriteManifest(settings.root)
+
+
+def targets(pipeline: beam.Pipeline, plan: targeting.TargetPlan) -> beam.PCollection[TargetPart]:
+    """Adds what makes the embeddings of target images, where they are not there yet."""
+    if plan.scoring is None:
+        return pipeline | "Target" >> beam.Create(plan.parts) | "SpreadTarget" >> beam.Reshuffle()
+    shards = [pipeline | "ListTarget" >> ListShards(plan.shards), pipeline | "Pack" >> PackImages(plan.images)]
+    scored = shards | "TargetShards" >> beam.Flatten() | "EmbedTarget" >> ScoreShards(plan.scoring)
+    scoring = plan.scoring
+    return scored | "TargetParts" >> beam.Map(lambda row: targeting.part_of(row.ref.name, scoring))
 
 
 def plan(config: ClusterConfig, problems: planning.Problems) -> driver.Work | None:
@@ -52,7 +65,8 @@ def plan(config: ClusterConfig, problems: planning.Problems) -> driver.Work | No
     settings = found.settings
 
     def finish() -> tuple[str, dict[str, Any]]:
-        storage.delete([info.uri for info in storage.children(settings.uri("fit"))])
+        for folder in ("fit", "target/images"):
+            storage.delete([info.uri for info in storage.children(settings.uri(folder))])
         counts = json.loads(storage.read_bytes(settings.uri("sizes.json")))
         del counts["sizes"]
         words = f"{counts['samples']} samples in {counts['clusters']} clusters of {counts['smallest']} to"

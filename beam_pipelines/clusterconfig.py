@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from beam_pipelines.configbase import Config, flag
+from beam_pipelines.configbase import flag
+from beam_pipelines.crawlconfig import PoolConfig
 
-DEVICES = ("cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClusterConfig(Config):
+class ClusterConfig(PoolConfig):
     """Flags of ``cluster``."""
 
     name: str = flag("", "column set to write; default: cluster_k followed by the number of clusters")
@@ -34,11 +35,15 @@ class ClusterConfig(Config):
     assign: str = flag("", "inner (inner product) or euclidean; default: as --metric, and inner with --centroids")
     target: str = flag(
         "",
-        "also list the clusters of target images: their embeddings (.npy, .safetensors, .pt), or the output folder "
-        "of `winnow score` on them",
+        "also list the clusters of target images: a folder of images, or shards such as 'imagenet/*.tar', embedded by "
+        "the model that scored this pool; their embeddings (.npy, .safetensors, .pt); or an output of `winnow score`",
     )
     device: str = flag(
-        "cpu", "cpu or cuda; a GPU that is asked for and absent is an error", operational=True, choices=DEVICES
+        "auto",
+        "auto (a GPU if there is one), cpu or cuda; a GPU that is asked for by name and absent is an error; clusters "
+        "are the same on both",
+        operational=True,
+        choices=DEVICES,
     )
 
     def column_set(self) -> str:
@@ -58,7 +63,7 @@ class ClusterConfig(Config):
         if not 2 <= self.k <= 100_000:
             found.append(f"--k must be in 2 .. 100000, got {self.k}")
         for name, allowed in (("metric", ("spherical", "euclidean")), ("assign", ("", "inner", "euclidean")),
-                              ("device", ("cpu", "cuda"))):  # fmt: skip
+                              ("device", DEVICES)):  # fmt: skip
             if getattr(self, name) not in allowed:
                 found.append(f"--{name} must be {' or '.join(filter(None, allowed))}, got {getattr(self, name)!r}")
         for name, least in (("rounds", 1), ("sample", 0), ("seed", 0)):

@@ -8,19 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines import workspace
 from beam_pipelines.config import ClusterConfig
 from beam_pipelines.planning import Problems, version
+from beam_pipelines.targeting import TargetPlan, find_target
 from transforms import manifest, storage
-from transforms.assign import TargetPart
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids, clip, columns, modelspec, stamps
+from transforms.lib import centroids, columns, devices, modelfiles, stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 
-_TARGET_ROWS = 65_536
 _PER_CLUSTER = 256  # samples fitted on, as faiss draws them
 _AT_LEAST = 20_000
 
@@ -33,14 +31,14 @@ class ClusterPlan:
       settings: for the workers.
       stamp: of the fit.
       found: the centroids that are there already, with the files of their fit; empty to fit them.
-      target: the rows of the target; empty where none is asked for.
+      target: the target images; None where none are asked for.
       facts: for the manifest.
     """
 
     settings: ClusterSettings
     stamp: str
     found: tuple[FileRow, ...]
-    target: tuple[TargetPart, ...]
+    target: TargetPlan | None
     facts: dict[str, Any]
 
 
@@ -98,29 +96,7 @@ def given_centroids(uri: str, dim: int) -> tuple[str, int]:
         Nearest(found, "inner")
     except InputError as error:
         raise InputError(f"--centroids {uri}: {error}") from None
-    return modelspec.sha256_of(path), len(found)
-
-
-def find_target(uri: str, column: tuple[str, str], dim: int) -> tuple[TargetPart, ...]:
-    """Returns the rows of target images that ``--target`` names.
-
-    Raises:
-      InputError: there are none, or they have not ``dim`` dimensions.
-    """
-    if uri.endswith((".npy", ".safetensors", ".pt")):
-        found = centroids.read_vectors(storage.fetch(uri), uri, "--target")
-        width = found.shape[1]
-        starts = range(0, len(found), _TARGET_ROWS)
-        parts = tuple(TargetPart(uri, "", at, min(at + _TARGET_ROWS, len(found))) for at in starts)
-    else:
-        refs = workspace.read_pool(uri)
-        if column[0] not in workspace.stored_sets(uri, refs):
-            raise InputError(f"--target {uri} has no column set {column[0]}; score its images with the same --model")
-        width = Store(uri).schema(column[0], refs[0].name).field(column[1]).type.list_size
-        parts = tuple(TargetPart(Store(uri).uri(column[0], ref.name), column[1], 0, 0) for ref in refs)
-    if width != dim:
-        raise InputError(f"--target {uri} has {width} dimensions, the embeddings {dim}; embed it with the same model")
-    return parts
+    return modelfiles.sha256_of(path), len(found)
 
 
 def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
@@ -142,15 +118,15 @@ def plan_cluster(
 ) -> ClusterPlan | None:
     """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
     problems.collect(check_name, config)
-    if config.device == "cuda":
-        problems.collect(clip.device_of, config.device)
+    device = {"auto": "cpu"}.get(config.device, config.device)
+    if not problems.elsewhere:
+        device = problems.collect(devices.device_of, config.device) or "cpu"
     column = problems.collect(find_column, config, refs, sets)
     if column is None:
         return None
     dim = Store(config.output).schema(column[0], refs[0].name).field(column[1]).type.list_size
     given = problems.collect(given_centroids, config.centroids, dim) if config.centroids else ("", config.k)
-    target = problems.collect(find_target, config.target, column, dim) if config.target else ()
-    if problems or given is None or target is None:
+    if given is None:
         return None
     settings = ClusterSettings(
         config.output,
@@ -163,9 +139,12 @@ def plan_cluster(
         tolerance=config.tolerance,
         sample=config.sample or max(_PER_CLUSTER * config.k, _AT_LEAST),
         seed=config.seed,
-        device=config.device,
+        device=device,
         given=(config.centroids, given[0]) if given[0] else ("", ""),
     )
+    target = problems.collect(find_target, config.target, settings, dim) if config.target else None
+    if problems:
+        return None
     inputs = {} if given[0] else {ref.name: settings.inputs(ref.name) for ref in refs}
     stamp = stamps.stamp(inputs=inputs, **settings.made_by())
     facts = {"configuration": config.recorded(), "made_by": settings.made_by(), "version": version()}

@@ -11,6 +11,10 @@ from beam_pipelines.clusterconfig import ClusterConfig as ClusterConfig
 from beam_pipelines.configbase import Config as Config
 from beam_pipelines.configbase import Flags as Flags
 from beam_pipelines.configbase import flag as flag
+from beam_pipelines.crawlconfig import BasisConfig as BasisConfig
+from beam_pipelines.crawlconfig import GateConfig as GateConfig
+from beam_pipelines.crawlconfig import PoolConfig as PoolConfig
+from beam_pipelines.crawlconfig import PublishConfig as PublishConfig
 from beam_pipelines.dataconfig import AnnotateConfig as AnnotateConfig
 from beam_pipelines.dataconfig import ExplainConfig as ExplainConfig
 from beam_pipelines.dataconfig import ImportConfig as ImportConfig
@@ -28,12 +32,12 @@ from beam_pipelines.trainconfig import TrainMixConfig as TrainMixConfig
 SHUFFLES = ("none", "shards", "full")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-VARIANTS = ("exact", "fast")
+VARIANTS = ("exact", "fast", "gpu")
 FORMATS = ("webdataset", "parquet", "tfrecord")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreConfig(Config):
+class ScoreConfig(PoolConfig):
     """Flags of ``score``."""
 
     input: tuple[str, ...] = flag(
@@ -63,11 +67,16 @@ class ScoreConfig(Config):
     )
     preprocess: str = flag(
         "exact",
-        "exact: the pixels of open_clip's own transform; fast: JPEGs decoded at a fraction of their size, which moves "
-        "scores a little (docs/scoring.md); part of the scores' stamp",
-        choices=("exact", "fast"),
+        "exact: the pixels of open_clip's own transform; fast: JPEGs decoded at a fraction of their size; gpu: JPEGs "
+        "decoded and resized on a GPU; the last two move scores a little (docs/scoring.md); part of the scores' stamp",
+        choices=("exact", "fast", "gpu"),
     )
-    threads: int = flag(0, "threads of the model on CPU; 0 = all cores", operational=True)
+    tfio_python: str = flag(
+        "",
+        "python of an environment with tensorflow-io, which decodes OpenEXR, HDR and DICOM (docs/scoring.md); default: "
+        "they are rejected",
+    )
+    threads: int = flag(0, "batches a model embeds at once on a CPU, a thread each; 0 = all cores", operational=True)
     decode_threads: int = flag(0, "threads that decode images; 0 = all cores", operational=True)
 
     def problems(self) -> list[str]:
@@ -90,7 +99,7 @@ class ScoreConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SelectConfig(Config):
+class SelectConfig(BasisConfig):
     """Flags of ``select``."""
 
     recipe: str = flag("dfn", "name of a recipe (`winnow recipes` lists them) or path of a .yaml file")
@@ -114,7 +123,7 @@ class SelectConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReshardConfig(Config):
+class ReshardConfig(PoolConfig):
     """Flags of ``reshard``."""
 
     samples_per_shard: int = flag(10_000, "copies in each output shard but the last")
@@ -169,12 +178,12 @@ class ReshardJobConfig(ReshardConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CurateConfig(ScoreConfig, SelectConfig, ReshardConfig):
-    """Flags of ``curate``: those of score, select and reshard."""
+class CurateConfig(ScoreConfig, SelectConfig, ReshardConfig, GateConfig):
+    """Flags of ``curate``: those of score, select, reshard and publish."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VerifyConfig(Config):
+class VerifyConfig(PoolConfig):
     """Flags of ``verify``."""
 
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
@@ -199,6 +208,7 @@ JOBS: dict[str, tuple[type[Flags], str]] = {
     "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
     "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
     "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),
+    "publish": (PublishConfig, "let a crawl become the latest when it passes its gate, and say what it changes"),
     "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
     "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
     "train-mix": (TrainMixConfig, "learn the weights of a mix of scores (M-FLYT)"),

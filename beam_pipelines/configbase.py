@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def flag(default: Any, text: str, **more: Any) -> Any:
@@ -21,6 +24,10 @@ class Flags:
     def problems(self) -> list[str]:
         """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
         return []
+
+    def placed(self) -> Self:
+        """Returns the values as the job is to use them, once nothing is wrong with them."""
+        return self
 
     def recorded(self) -> dict[str, Any]:
         """Returns the values that determine the output, as JSON values: all but those about where and how fast.

@@ -10,7 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines import driver, planning, whole, workspace
+import apache_beam as beam
+
+from beam_pipelines import crawling, driver, planning, whole, workspace
 from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
 from transforms.lib import clock
 
@@ -19,23 +21,34 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
     """Finds out what there is to do."""
     scoring = planning.plan_score(planning.narrow(config, ScoreConfig), problems)
     sets = planning.model_sets(scoring) if scoring else {}
-    selecting = planning.plan_select(planning.narrow(config, SelectConfig), problems, sets)
+    shards = len(scoring.shards) if scoring else 0
+    selecting = planning.plan_select(planning.narrow(config, SelectConfig), problems, sets, shards, scoring)
     resharding = planning.plan_reshard(config, scoring.shards if scoring else [], problems)
     record = problems.collect(workspace.check_output, config, "curate") if config.output else None
     if problems or scoring is None or selecting is None or record is None:
         return None
     report = selecting.report(" ".join(sorted(config.input)))
-    stages = whole.WholePlan(scoring, selecting, resharding, report)
+    publish = crawling.publishing(config) if config.crawl_id else None
+    stages = whole.WholePlan(scoring, selecting, resharding, report, publish)
+    done = selecting.crawl is not None and selecting.crawl.done(config.output)
 
     def prepare() -> None:
         workspace.write_run(config.output, record)
         workspace.write_pool(config.output, scoring.shards)
+        if selecting.crawl and not done:
+            selecting.crawl.prepare(config.output)
+
+    def build(pipeline: beam.Pipeline) -> None:
+        if done and publish:
+            whole.publish_alone(pipeline, publish)
+        else:
+            whole.build(pipeline, stages)
 
     steps = [step.sentence() for step in selecting.settings.recipe.steps]
     return driver.Work(
         {**planning.score_summary(scoring), "steps": steps},
         prepare,
-        lambda pipeline: whole.build(pipeline, stages),
+        build,
         lambda: workspace.outcome(config.output),
         clock.sentence,
     )

@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 import re
 
-from beam_pipelines.configbase import Config, flag
+from beam_pipelines.configbase import flag
+from beam_pipelines.crawlconfig import PoolConfig
 
 COLUMN_SETS = {
     "language": "language of the caption by fastText: label, probability",
@@ -24,7 +25,7 @@ DATACOMP_SETS = ("clip_b32", "clip_l14")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AnnotateConfig(Config):
+class AnnotateConfig(PoolConfig):
     """Flags of ``annotate``."""
 
     columns: tuple[str, ...] = flag(
@@ -66,7 +67,7 @@ class AnnotateConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ImportConfig(Config):
+class ImportConfig(PoolConfig):
     """Flags of ``import-scores``."""
 
     input: tuple[str, ...] = flag(
@@ -93,7 +94,7 @@ class ImportConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MetadataConfig(Config):
+class MetadataConfig(PoolConfig):
     """Flags of ``import-datacomp``."""
 
     input: tuple[str, ...] = flag(
@@ -122,7 +123,7 @@ class MetadataConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExplainConfig(Config):
+class ExplainConfig(PoolConfig):
     """What ``explain`` is asked."""
 
     uid: tuple[str, ...] = flag((), "uid of a sample, 1 to 32 hex digits; several at once (required)", positional=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from beam_pipelines.configbase import Config, flag
+from beam_pipelines.configbase import flag
+from beam_pipelines.crawlconfig import PoolConfig
 
 METHODS = ("exact", "uid", "phash", "semantic", "contamination")
 ORDERS = ("hard", "easy", "random", "best")
@@ -14,7 +15,7 @@ _SEMANTIC = ("epsilon", "chains", "clusters")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DedupConfig(Config):
+class DedupConfig(PoolConfig):
     """Flags of ``dedup``."""
 
     by: str = flag(

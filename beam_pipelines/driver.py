@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_pipelines import options
 from beam_pipelines.config import Flags
-from transforms.lib.errors import ConfigError, CurationError
+from transforms.lib.errors import ConfigError, CurationError, GateError
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from beam_pipelines.planning import Problems
 
 _OURS = re.compile(
-    r"(?:EmptyPoolError|CapacityError|AccountsError|ConfigError|InputError): (.*?)(?: \[while running .*|\\n.*)?$",
+    r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError): "
+    r"(.*?)(?: \[while running .*|\\n.*)?$",
     re.MULTILINE,
 )
 
@@ -37,6 +38,7 @@ class Work:
       prepare: writes what the driver itself writes, just before the pipeline starts.
       build: adds the whole job to a pipeline; runs nothing. None for a job that needs no pipeline.
       finish: returns what to print at the end: text for people, and values for the JSON line.
+      spread: shards are worked on side by side on this machine too; not where a model uses every core already.
       remark: returns another line for people, from the job's counters; "" for none.
     """
 
@@ -45,6 +47,7 @@ class Work:
     build: Callable[[beam.Pipeline], None] | None
     finish: Callable[[], tuple[str, dict[str, Any]]]
     remark: Callable[[Mapping[str, int]], str] = lambda counters: ""
+    spread: bool = False
 
 
 Plan = Callable[[Any, "Problems"], "Work | None"]
@@ -59,13 +62,15 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
       argv: the flags; those of the process when None.
 
     Returns:
-      0 done, 1 the job failed, 2 nothing was started because something is wrong with the request.
+      0 done, 1 the job failed, 2 nothing was started because something is wrong with the request, 3 all is written, but
+      a crawl did not pass its gate.
     """
     parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     from beam_pipelines.planning import Problems
 
     problems = Problems(parsed.problems, elsewhere=options.runs_elsewhere(parsed.beam_args))
+    options.tell_stores(parsed.beam_args)
     work = problems.collect(plan, parsed.config, problems)
     if problems or work is None:
         for line in problems:
@@ -76,20 +81,26 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         return 0
     if work.build is None:
         return _alone(job, work, parsed)
-    work.prepare()
     try:
-        counters = _run(work.build, parsed.beam_args)
+        work.prepare()
+    except ConfigError as error:  # a store tells only when it is written to
+        for line in error.problems:
+            _failed(job, line)
+        return ConfigError.exit_code
+    try:
+        counters = _run(work.build, parsed.beam_args, work.spread)
+        if counters is None:
+            print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
+            return 0
+        text, values = work.finish()
     except CurationError as error:
-        return _failed(job, _WHERE.sub("", str(error)))
+        return _failed(job, _WHERE.sub("", str(error)), _code_of(type(error).__name__))
     except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
         found = _OURS.findall(str(error))
         if not found:
             raise
-        return _failed(job, found[-1])
-    if counters is None:
-        print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
-        return 0
-    text, values = work.finish()
+        name, line = found[-1]
+        return _failed(job, line, _code_of(name))
     for line in (text, work.remark(counters)):
         if line:
             print(line, file=sys.stderr)
@@ -101,8 +112,8 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
 def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
     """Does the work of a job that needs no pipeline, all of it in ``finish``."""
     try:
-        if parsed.beam_args:
-            raise ConfigError(f"{' '.join(parsed.beam_args)} is for a pipeline, and {job} runs none; leave it out")
+        if others := options.not_for_stores(parsed.beam_args):
+            raise ConfigError(f"{' '.join(others)} is for a pipeline, and {job} runs none; leave it out")
         work.prepare()
         text, values = work.finish()
     except ConfigError as error:
@@ -116,16 +127,21 @@ def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
     return 0
 
 
-def _failed(job: str, message: str) -> int:
+def _code_of(error: str) -> int:
+    """Returns the exit code of a job that began and ended in an error of this name."""
+    return GateError.exit_code if error == GateError.__name__ else CurationError.exit_code
+
+
+def _failed(job: str, message: str, code: int = CurationError.exit_code) -> int:
     print(f"winnow {job}: {message}", file=sys.stderr)
-    return CurationError.exit_code
+    return code
 
 
 def _shown(config: Flags) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
 
 
-def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> dict[str, int] | None:
+def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], spread: bool) -> dict[str, int] | None:
     """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count.
 
     The launcher of a Flex Template only writes the job down (``--template_location``); then the result is None.
@@ -133,7 +149,7 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> di
     import apache_beam as beam
     from apache_beam.options.pipeline_options import GoogleCloudOptions
 
-    pipeline = beam.Pipeline(options=options.pipeline_options(beam_args))
+    pipeline = beam.Pipeline(options=options.pipeline_options(beam_args, spread))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors reach the user once, through the exception
     build(pipeline)
     result = pipeline.run()
@@ -145,5 +161,5 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str]) -> di
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"
-        counters[name] = counters.get(name, 0) + metric.result
+        counters[name] = counters.get(name, 0) + (metric.result or 0)  # some runners count nothing
     return dict(sorted(counters.items()))

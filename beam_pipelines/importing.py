@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from beam_pipelines.config import ImportConfig
 from transforms import manifest, storage
 from transforms.imports import ImportSettings
-from transforms.lib import columns, modelspec, scoretable
+from transforms.lib import columns, modelfiles, scoretable
 from transforms.lib.errors import InputError
 
 
@@ -44,7 +44,7 @@ def settings_of(config: ImportConfig, paths: list[str]) -> ImportSettings:
     found = [scoretable.score_columns(scoretable.schema_of(path), config.by, config.columns) for path in paths]
     if len({tuple(sorted(names)) for names in found}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
-    sources = tuple(sorted(modelspec.sha256_of(path) for path in paths))
+    sources = tuple(sorted(modelfiles.sha256_of(path) for path in paths))
     lookup = storage.join(config.output, "imports", f"{config.name}.npy")
     made = tuple(sorted(found[0]))
     return ImportSettings(config.output, config.name, config.by, made, sources, lookup, config.min_coverage)

@@ -17,7 +17,7 @@ from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
 from transforms import manifest, storage
-from transforms.lib import clip, columns, curves, flytdata, flytembed, flytref, flytrun, modelspec, stamps
+from transforms.lib import clip, columns, curves, devices, flytdata, flytembed, flytref, flytrun, modelspec, stamps
 from transforms.lib.errors import ConfigError
 from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
@@ -81,7 +81,7 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     spec = _spec(config, problems, source) if source else None
     tasks = labelling.find(config, problems)
     if config.device == "cuda":
-        problems.collect(clip.device_of, config.device)
+        problems.collect(devices.device_of, config.device)
     if problems or refs is None or where is None or spec is None:
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}
@@ -117,8 +117,8 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     """
     import torch
 
-    torch.set_num_threads(config.threads or clip.cpu_count())
-    clip.keep_freed_memory()
+    torch.set_num_threads(config.threads or devices.cpu_count())
+    devices.keep_freed_memory()
     pool = PoolBatches(
         Store(config.pool), found.refs, found.where, config.batch_size, config.shards_at_once, config.seed,
         scorer.with_images or config.reference == "towers",
@@ -171,7 +171,7 @@ def _feed(config: MetaConfig, found: Found, tasks: list[flytdata.Task]) -> flytd
     if config.reference == "towers":
         model = load()
         reference = flytref.Towers(model.network, config.part_size)
-        threads = ThreadPoolExecutor(clip.cpu_count(), "winnow-decode")
+        threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
         return flytdata.Whole(reference, model, tasks, draws, threads, config.device)
     shelf = labelling.CacheFolder(config.cache or storage.join(config.pool, "labelled"))
     embedder = flytembed.Embedder(found.spec, config.device, load, shelf)

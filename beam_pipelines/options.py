@@ -10,7 +10,7 @@ import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from beam_pipelines import presets
+from beam_pipelines import presets, runners
 from beam_pipelines.config import JOBS, Flags
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ EXAMPLES = {
     "reshard": "winnow reshard --output out --samples_per_shard 1000",
     "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
     "import-datacomp": "winnow import-datacomp --input metadata --output out",
+    "publish": "winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05",
     "verify": "winnow verify --output out",
     "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
     "train-mix": "winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
@@ -147,7 +148,8 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
     kind = JOBS[job][0]
     names = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in values.items() if name in names})
-    return config, known, rest, [*problems, *config.problems()]
+    problems += config.problems()
+    return config if problems else config.placed(), known, rest, problems
 
 
 def parse(job: str, argv: Sequence[str]) -> Parsed:
@@ -159,7 +161,7 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
     config, known, rest, problems = parse_config(job, argv)
     chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
     beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
-    return Parsed(config, known.dry_run, beam_args, [*problems, *chosen, *unknown_flags(rest)])
+    return Parsed(config, known.dry_run, beam_args, [*problems, *chosen, *unknown_flags(rest), *runners.problems(rest)])
 
 
 def _readable(message: str) -> str:
@@ -194,18 +196,45 @@ def unknown_flags(beam_args: Sequence[str]) -> list[str]:
     return [f"{text} is unknown; --help lists the flags" for text in named]
 
 
-def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
+def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> PipelineOptions:
     """Returns Beam's options; the local runner is Beam's portable one, in this process unless told otherwise.
 
     ``DirectRunner`` would first try to download another runner; ``FnApiRunner`` is what it falls back to.
+
+    Args:
+      beam_args: the flags that are not ours.
+      spread: a local run uses every core unless the flags say how many.
     """
-    from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
 
     options = PipelineOptions(list(beam_args))
-    if options.view_as(StandardOptions).runner in (None, "DirectRunner"):
-        options.view_as(StandardOptions).runner = "FnApiRunner"
+    standard = options.view_as(StandardOptions)
+    standard.runner = runners.name_of(standard.runner)
+    if standard.runner == runners.LOCAL:
+        standard.runner = "FnApiRunner"
+        if spread and not any(one.startswith("--direct_num_workers") for one in beam_args):
+            options.view_as(DirectOptions).direct_num_workers = 0
     options.view_as(SetupOptions).save_main_session = False
     return options
+
+
+def tell_stores(beam_args: Sequence[str]) -> None:
+    """Gives Beam's file systems the flags that are about stores before the first file is looked for."""
+    from apache_beam.io.filesystems import FileSystems
+
+    FileSystems.set_options(pipeline_options(beam_args))
+
+
+def not_for_stores(beam_args: Sequence[str]) -> list[str]:
+    """Returns Beam's flags without those that say how a store is reached."""
+    left: list[str] = []
+    skipping = False
+    for text in beam_args:
+        if text.startswith("--"):
+            skipping = text.startswith("--s3_")
+        if not skipping:
+            left.append(text)
+    return left
 
 
 def runs_elsewhere(beam_args: Sequence[str]) -> bool:

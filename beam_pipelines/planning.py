@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, TypeVar
 
+from beam_pipelines import crawling
 from beam_pipelines.config import (
     BATCH_SIZES,
     PRECISION_OF,
@@ -19,11 +20,12 @@ from beam_pipelines.config import (
     SelectConfig,
 )
 from beam_pipelines.library import load_recipe
+from transforms import manifest, storage
 from transforms import shards as pools
-from transforms import storage
+from transforms.crawls import ALONE, Basis
 from transforms.decideshard import SelectSettings
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import clip, columns, modelspec, reading, stamps
+from transforms.lib import columns, devices, modelfiles, modelspec, otherformats, reading, stamps
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
@@ -100,11 +102,16 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
             problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
     device = {"auto": "cpu"}.get(config.device, config.device)
     if not problems.elsewhere:
-        device = problems.collect(clip.device_of, config.device) or "cpu"
+        device = problems.collect(devices.device_of, config.device) or "cpu"
+        if config.tfio_python:
+            problems.collect(otherformats.check, config.tfio_python)
+    if config.preprocess == "gpu" and "cuda" not in (device, config.device):
+        problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
-    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes)
+    others = config.tfio_python or ("" if problems.elsewhere else otherformats.python_here())
+    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes, others=others)
     settings = ScoreSettings(
         config.output,
         models,
@@ -128,10 +135,24 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
 
 @dataclasses.dataclass(frozen=True)
 class SelectPlan:
-    """What ``select`` is going to do."""
+    """What ``select`` is going to do.
+
+    Attributes:
+      settings: for the workers.
+      facts: for the manifest.
+      crawl: what is special about it when it is one of many crawls; None when it is not.
+      clusters: the column set of clusters that the report shows; empty for none.
+    """
 
     settings: SelectSettings
     facts: dict[str, Any]
+    crawl: crawling.CrawlPlan | None = None
+    clusters: str = ""
+
+    @property
+    def basis(self) -> Basis:
+        """What the fit rests on beside the pool."""
+        return self.crawl.basis if self.crawl else ALONE
 
     def _reads_score(self, step: Step) -> bool:
         where = self.settings.where
@@ -180,12 +201,30 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
 
 
-def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[str]]) -> SelectPlan | None:
-    """Finds the recipe and the columns it reads among ``sets`` (column set -> columns); None when wrong."""
+def plan_select(
+    config: SelectConfig,
+    problems: Problems,
+    sets: dict[str, list[str]],
+    shards: int,
+    scoring: ScorePlan | None = None,
+) -> SelectPlan | None:
+    """Finds the recipe and the columns it reads; None when wrong.
+
+    Args:
+      config: of the job.
+      problems: what is wrong is added to them.
+      sets: column set -> columns, those that there are or will be.
+      shards: of the pool.
+      scoring: what scores the pool in the same run; None when it is scored already.
+    """
     overrides = dict(text.split("=", 1) for text in config.set if "=" in text)
     in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1
     fraction = config.keep_fraction if in_range else None
     recipe = problems.collect(load_recipe, config.recipe, keep_fraction=fraction, overrides=overrides, seed=config.seed)
+    crawled = recipe and config.crawl_id and not config.problems()
+    earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
+    if recipe and earlier:
+        recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
     where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.cures()) if recipe and sets else None
     if recipe:
         problems.collect(recipe.check_made, sets)
@@ -200,7 +239,19 @@ def plan_select(config: SelectConfig, problems: Problems, sets: dict[str, list[s
     settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts["files"] = {name: digest for name, (_, digest) in files.items()}
-    return SelectPlan(settings, facts)
+    clusters = _shown_clusters(where, sets)
+    if earlier is None:
+        return SelectPlan(settings, facts, clusters=clusters)
+    stamped = scoring.facts["stamps"] if scoring else manifest.read(config.output).get("score", {}).get("stamps", {})
+    made = stamped.get("models", {}), shards, scoring.facts["stamps"]["pool"] if scoring else ""
+    crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, *made)
+    return SelectPlan(settings, facts, crawl, clusters) if crawl else None
+
+
+def _shown_clusters(where: Mapping[str, tuple[str, str]], sets: Mapping[str, Sequence[str]]) -> str:
+    """Returns the column set of clusters that the recipe reads, else the first that there is; empty for none."""
+    read = [owner for owner, _ in where.values()]
+    return next((name for name in (*read, *sorted(sets)) if {"cluster", "similarity"} <= set(sets[name])), "")
 
 
 def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str, str]]:
@@ -213,7 +264,7 @@ def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str
             problems.append(f"{name}: {uri} does not exist; check the address")
     if not problems:
         problems.collect(step.check_files, local)
-    return {} if problems else {n: (uri, modelspec.sha256_of(local[n])) for n, uri in addresses.items()}
+    return {} if problems else {n: (uri, modelfiles.sha256_of(local[n])) for n, uri in addresses.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import deduping, driver, planning, workspace
 from beam_pipelines.config import SelectConfig
 from transforms.fit import FitRecipe
+from transforms.gallery import DrawGallery
 from transforms.manifest import MakeSection, WriteManifest
+from transforms.remember import Remember
 from transforms.report import ReportFacts, WriteReport
 from transforms.rows import FeatureRef
 from transforms.select import WriteDecisions
@@ -22,27 +24,40 @@ from transforms.select import WriteDecisions
 def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: planning.SelectPlan, facts: ReportFacts) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
-    states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader)
-    selection = shards | "Decide" >> WriteDecisions(plan.settings, states)
-    report = selection.books | "Report" >> WriteReport(facts, selection.summary)
+    states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader, plan.basis)
+    selection = shards | "Decide" >> WriteDecisions(plan.settings, states, len(refs))
+    shown = selection.sources | "Gallery" >> DrawGallery(plan.settings.root, plan.clusters) if plan.clusters else None
+    report = selection.books | "Report" >> WriteReport(facts, selection.summary, shown)
     files = (selection.files, report) | "AllFiles" >> beam.Flatten()
-    section = files | "Manifest" >> MakeSection("select", plan.facts, selection.summary)
-    section | "WriteManifest" >> WriteManifest(plan.settings.root)
+    sections = [files | "Manifest" >> MakeSection("select", plan.facts, selection.summary)]
+    if plan.crawl:
+        left = shards | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)
+        sections.append(left | "CrawlSection" >> MakeSection("crawl", plan.crawl.facts))
+    _ = sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
 def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | None:
     """Finds out which columns there are and what the recipe reads."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
-    selecting = planning.plan_select(config, problems, sets or {})
+    if refs and sets and config.dedup_against == "kept_images":
+        problems.collect(deduping.check_images, config.output, "--output", refs)
+    selecting = planning.plan_select(config, problems, sets or {}, len(refs or ()))
     record = problems.collect(workspace.check_output, config, "select") if refs else None
     if problems or selecting is None or refs is None or record is None:
         return None
+
+    def prepare() -> None:
+        workspace.write_run(config.output, record)
+        if selecting.crawl:
+            selecting.crawl.prepare(config.output)
+
     return driver.Work(
         {"shards": len(refs), "steps": [step.sentence() for step in selecting.settings.recipe.steps]},
-        lambda: workspace.write_run(config.output, record),
+        prepare,
         lambda pipeline: build(pipeline, refs, selecting, selecting.report(workspace.pool_of(config.output))),
         lambda: workspace.outcome(config.output),
+        spread=True,
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.configbase import Config, Flags, flag
+from beam_pipelines.configbase import Flags, flag
+from beam_pipelines.crawlconfig import PoolConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportConfig(Config):
+class ExportConfig(PoolConfig):
     """Flags of ``export-subset``."""
 
     to: str = flag("", "subset file to write, .npy (required)")

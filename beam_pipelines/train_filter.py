@@ -64,10 +64,10 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
     import torch
 
     from transforms import storage
-    from transforms.lib import clip, filternet, projections, tarshard, training, trainrun
+    from transforms.lib import devices, filternet, projections, tarshard, training, trainrun
 
-    torch.set_num_threads(config.threads or clip.cpu_count())
-    clip.keep_freed_memory()
+    torch.set_num_threads(config.threads or devices.cpu_count())
+    devices.keep_freed_memory()
     torch.manual_seed(config.seed)  # a bare architecture starts from random weights
     network = filternet.open_network(config.model, fetch=storage.fetch)
 

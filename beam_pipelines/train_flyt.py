@@ -20,7 +20,7 @@ from beam_pipelines import meta
 from beam_pipelines.config import TrainFlytConfig
 from beam_pipelines.planning import Problems
 from transforms import storage
-from transforms.lib import clip, flythead, modelspec
+from transforms.lib import clip, devices, flythead, modelfiles, modelspec
 from transforms.poolbatches import Rows, Survey
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ def _with_towers(
     from transforms.lib import filternet, flyttowers
 
     spec = found.spec
-    opened, _ = modelspec.locate(spec, storage.fetch)
+    opened, _ = modelfiles.locate(spec, storage.fetch)
     files = filternet.text_files(spec, opened)
     model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
-    with ThreadPoolExecutor(clip.cpu_count(), "winnow-decode") as pool:
+    with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
         towers = flyttowers.TowerScorer(model, config.part_size, pool)
 
         def see(rows: Rows, survey: Survey) -> Sequence[NDArray[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from beam_pipelines.configbase import Config, flag
+from beam_pipelines.crawlconfig import PoolConfig
 
 DEFAULT_MODEL = "tinyclip"
 
@@ -179,7 +180,7 @@ class TrainFlytConfig(MetaConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreFlytConfig(Config):
+class ScoreFlytConfig(PoolConfig):
     """Flags of ``score-flyt``."""
 
     head: str = flag("", "folder that `train-flyt` wrote: local, gs:// or s3:// (required)")

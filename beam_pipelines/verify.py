@@ -13,30 +13,36 @@ from typing import Any
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ReshardConfig, VerifyConfig
 from transforms import storage
+from transforms.lib import plan as planner
 from transforms.lib.errors import InputError
 from transforms.reshard import cut, read_source, renumber
-from transforms.rows import FileRow
+from transforms.rows import FeatureRef, FileRow
 from transforms.verify import CheckOutput, VerifyOutputs
 from transforms.writeshard import ReshardSettings
 
 
-def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings]:
-    """Reads the files that the manifest lists, and how the shards were planned and written.
+def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
+    """Reads the files that the manifest lists, and how the shards were planned and written; None: nothing was.
 
     Raises:
-      InputError: there is no manifest, or nothing was resharded yet.
+      InputError: there is no manifest, or nothing was selected yet.
     """
     data = storage.read_if_exists(storage.join(output, "manifest.json"))
     sections = json.loads(data) if data else {}
-    missing = [job for job in ("score", "select", "reshard") if job not in sections]
-    if missing:
-        raise InputError(
-            f"--output {output} is not finished; run `winnow {missing[0]}`, or `winnow curate`, to the end"
-        )
+    if "select" not in sections:
+        raise InputError(f"--output {output} is not finished; run `winnow select`, or `winnow curate`, to the end")
     outputs = {path: found for section in sections.values() for path, found in section["outputs"].items()}
-    told = ReshardConfig(output=output, **sections["reshard"]["configuration"])
     files = [FileRow(path, found["bytes"], found["sha256"]) for path, found in sorted(outputs.items())]
-    return files, planning.reshard_settings(told)
+    if "reshard" not in sections:
+        return files, None
+    return files, planning.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
+
+
+def planned(refs: Sequence[FeatureRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
+    """Plans the output shards anew from the decisions: their paths, and what each must hold."""
+    sources = [read_source(ref, root) for ref in refs]
+    outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
+    return [(settings.path(output.number), output) for output in outputs]
 
 
 def plan(config: VerifyConfig, problems: planning.Problems) -> driver.Work | None:
@@ -46,11 +52,11 @@ def plan(config: VerifyConfig, problems: planning.Problems) -> driver.Work | Non
     if problems or refs is None or found is None:
         return None
     files, settings = found
-    sources = [read_source(ref, config.output) for ref in refs]
-    outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
-    names = [settings.path(output.number) for output in outputs]
-    checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
-    checks = VerifyOutputs(config.output, refs, files, list(zip(names, outputs, strict=True)), checking)
+    outputs, checking = [], None
+    if settings:
+        outputs = planned(refs, config.output, settings)
+        checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
+    checks = VerifyOutputs(config.output, refs, files, outputs, checking)
 
     def finish() -> tuple[str, dict[str, Any]]:
         counts = json.loads(storage.read_bytes(storage.join(config.output, "verify.json")))

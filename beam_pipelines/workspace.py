@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipelines.config import Config, ImportConfig
-from transforms import storage
+from transforms import crawls, publish, storage
 from transforms.lib import columns, stamps, textreport, uids
 from transforms.lib.errors import InputError
 from transforms.rows import FeatureRef, Shard
@@ -172,5 +172,7 @@ def outcome(output: str) -> tuple[str, dict[str, Any]]:
     if missing is not None:
         lacking = len(uids.read_subset(io.BytesIO(missing)))
         text += f"\n{'uids listed and not kept':<34}{lacking:>14,}  missing.npy"
+    if crawls.read(output).get("complete"):
+        text += f"\n\n{publish.sentence(output)}"
     lines = [text, "", *(f"{name}: {place}" for name, place in sorted(places.items()))]
     return "\n".join(lines), {**places, **{name: books[name] for name in ("samples", "kept", "copies")}}

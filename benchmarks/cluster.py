@@ -1,6 +1,6 @@
 """Prints what clustering costs: assignment beside faiss and a bare sgemm, a round beside one process of numpy.
 
-OMP_NUM_THREADS=1 python -m benchmarks.cluster [--rows 1000000] [--part assign|round|seeding]
+OMP_NUM_THREADS=1 python -m benchmarks.cluster [--rows 1000000] [--part assign|round|seeding|large]
 """
 
 import argparse
@@ -116,15 +116,62 @@ def job_seconds(folder: str, rounds: int, rows: int) -> tuple[float, float]:
     flags = ["--output", f"{folder}/out", "--k", "500", "--tolerance", "0", "--sample", str(rows)]
     command = [sys.executable, "-m", "beam_pipelines.cluster", *flags, "--rounds", str(rounds), "--name", f"r{rounds}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    output, _ = process.communicate()
+    peak = 0.0  # not ru_maxrss: a process that is started begins with that of the one that starts it
+    while process.poll() is None:
+        peak = max(peak, peak_mb(process.pid))
+        time.sleep(0.1)
+    output = process.stdout.read() if process.stdout else b""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     global _before
     spent, _before = used.ru_utime + used.ru_stime - _before, used.ru_utime + used.ru_stime
     assert json.loads(output)["samples"] == rows
-    return spent, used.ru_maxrss / 1024
+    return spent, peak
 
 
 _before = 0.0
+
+
+def peak_mb(pid: int) -> float:
+    """Returns the most memory that a process has held, in MB; 0 when it has just ended."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0]) / 1e3 if found else 0.0
+
+
+def large(k: int, rows: int) -> None:
+    """Compares the exact product at a large k with faiss's approximate indexes: time a row, and share of same answers.
+
+    Centroids are rows of the same kind as those assigned, as k-means at such a k leaves them; building is told apart.
+    """
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    centroids, part = unit_rows(k, 1).astype(np.float32), unit_rows(rows, 2)
+    wide, ours = part.astype(np.float32), nearest.Nearest(centroids, "inner")
+    exact = ours(part[:1024]).cluster  # warm
+    print(f"k {k:,}, {rows:,} rows, CPU microseconds a row")
+    print(f"sgemm {cpu(lambda: sgemm(wide, centroids)) / rows * 1e6:.0f}", flush=True)
+    print(f"ours {cpu(lambda: ours(part)) / rows * 1e6:.0f}", flush=True)
+    exact = ours(part).cluster
+    flat = faiss.IndexFlatIP(DIM)
+    flat.add(centroids)
+    print(f"faiss flat {cpu(lambda: flat.search(wide, 2)) / rows * 1e6:.0f}", flush=True)
+    ivf = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIM), DIM, 1024, faiss.METRIC_INNER_PRODUCT)
+    hnsw = faiss.IndexHNSWFlat(DIM, 32, faiss.METRIC_INNER_PRODUCT)
+    ivf.cp.niter, hnsw.hnsw.efConstruction = 5, 64
+    spent = cpu(lambda: (ivf.train(centroids[:: max(k // 40_000, 1)]), ivf.add(centroids)))
+    print(f"faiss IVF 1,024: built in {spent:.0f} CPU s", flush=True)
+    for ivf.nprobe in (16, 64, 256):
+        search(f"  nprobe {ivf.nprobe}", ivf, wide, exact)
+    print(f"faiss HNSW 32: built in {cpu(lambda: hnsw.add(centroids)):.0f} CPU s", flush=True)
+    for hnsw.hnsw.efSearch in (32, 128, 512):
+        search(f"  efSearch {hnsw.hnsw.efSearch}", hnsw, wide, exact)
+
+
+def search(name: str, index: Any, rows: np.ndarray, exact: np.ndarray) -> None:
+    found: list[Any] = []
+    spent = cpu(lambda: found.append(index.search(rows, 2)[1][:, 0])) / len(rows) * 1e6
+    print(f"{name}: {spent:.0f}, {100 * (found[0] == exact).mean():.1f} % of the clusters are right", flush=True)
 
 
 def starts() -> None:
@@ -138,12 +185,13 @@ def starts() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--part", choices=["assign", "round", "seeding"])
+    parser.add_argument("--part", choices=["assign", "round", "seeding", "large"])
     args = parser.parse_args()
     for name, part in (
         ("assign", lambda: assign(args.rows)),
         ("round", lambda: lloyd_round(args.rows)),
         ("seeding", starts),
+        ("large", lambda: large(100_000, 4_000)),
     ):
         if args.part in (None, name):
             part()

@@ -1,7 +1,8 @@
 """Prints what deduplication finds on the demo pool, and what it costs: benchmarks/dedup.py [--output DIR] [--rows N].
 
-``--output`` is an output folder of the demo pool, scored; without it, its index is made. The duplicates planted in the
-demo pool are listed in its faults.json. Memory is what a process holds of its own; the embeddings lie in a file.
+``--output`` is an output folder of the demo pool, scored (`make demo`): SemDeDup is run on it too. Without it, an index
+of the pool is made. The duplicates planted in the pool are listed in its faults.json. Memory is what a process holds of
+its own; the embeddings lie in a file.
 """
 
 import argparse
@@ -65,22 +66,31 @@ def found_pairs(folder: str, name: str) -> set[frozenset[str]]:
     return {frozenset((key, keys[other])) for key, other in copies}
 
 
-def accuracy(folder: str) -> None:
+def quietly(*flags: str) -> None:
     from beam_pipelines.cli import main
 
-    runs = [("exact", "exact_duplicate", [])]
-    runs += [("phash", "near_duplicate", ["--radius", str(radius)]) for radius in (0, 1, 2, 3, 4, 6)]
-    exact = planted("exact_duplicate")
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        assert main(list(flags)) == 0
+
+
+def accuracy(folder: str) -> None:
+    exact, near = planted("exact_duplicate"), planted("near_duplicate")
+    runs = [("exact", exact, [])]
+    runs += [("phash", near, ["--radius", str(radius)]) for radius in (0, 1, 2, 3, 4, 6)]
+    if Path(folder, "columns/tinyclip").exists():
+        quietly("cluster", "--output", folder, "--k", "25", "--name", "bench_cells")
+        runs += [
+            ("semantic", exact | near, ["--clusters", "bench_cells", "--epsilon", epsilon])
+            for epsilon in ("0.03", "0.05", "0.07", "0.1")
+        ]
     print(f"{'':24}{'planted':>8}{'found':>7}{'recall':>8}{'others':>8}{'precision':>11}")
-    for by, kind, flags in runs:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            assert main(["dedup", "--output", folder, "--by", by, "--name", "bench", *flags]) == 0
-        pairs = planted(kind)
+    for by, pairs, flags in runs:
+        quietly("dedup", "--output", folder, "--by", by, "--name", "bench", *flags)
         found = found_pairs(folder, "bench")
         hit = found & pairs
         others = found - pairs - exact
         recall, precision = len(hit) / len(pairs), len(hit) / max(len(hit) + len(others), 1)
-        name = " ".join([by, *flags])
+        name = " ".join([by, *flags[-2:]])
         print(f"{name:24}{len(pairs):8}{len(hit):7}{recall:8.3f}{len(others):8}{precision:11.3f}")
 
 

@@ -1,4 +1,4 @@
-"""Selecting the top 30 % of a DataComp-schema pool, from columns to subset.npy, beside numpy and the field's way.
+"""Selecting the top 30 % of a pool of DataComp's schema, from Parquet to subset.npy, beside numpy and the field's way.
 
 python -m benchmarks.select [--rows 12800000] [--files 26]
 
@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from transforms.lib import columns, uids
-from transforms.rows import Shard
+from transforms.lib import uids
 from transforms.store import Store
 
+L14 = "clip_l14_similarity_score"
 CAPTIONS = [
     "a photo of a dog",
     "Stock Photo",
@@ -33,31 +34,33 @@ CAPTIONS = [
 ]
 
 NUMPY = """
+L14 = "clip_l14_similarity_score"
 import glob, sys, numpy as np, pyarrow.parquet as pq
 from transforms.lib import uids
-files = sorted(glob.glob(sys.argv[1] + '/columns/clip_l14/*.parquet'))
-scores = [pq.read_table(f, columns=['score'])['score'].to_numpy() for f in files]
+files = sorted(glob.glob(sys.argv[1] + '/metadata/*.parquet'))
+scores = [pq.read_table(f, columns=[L14])[L14].to_numpy() for f in files]
 every = np.concatenate(scores)
 keep = int(0.3 * len(every) + 0.5)
 bound = np.partition(every, len(every) - keep)[len(every) - keep]
 parts = []
 for f, s in zip(files, scores):
-    column = pq.read_table(f.replace('clip_l14', 'index'), columns=['uid'])['uid'].filter(s >= bound)
+    column = pq.read_table(f, columns=['uid'])['uid'].filter(s >= bound)
     parts.append(np.frombuffer(bytes.fromhex(''.join(column.to_pylist())), '>u8').reshape(-1, 2).astype('u8'))
 with open(sys.argv[2], 'wb') as file:
     uids.write_subset(file, uids.subset(np.concatenate(parts)))
 """
 
 PANDAS = """
+L14 = "clip_l14_similarity_score"
 import glob, sys, numpy as np, pandas as pd
-files = sorted(glob.glob(sys.argv[1] + '/columns/clip_l14/*.parquet'))
-scores = np.concatenate([pd.read_parquet(f, columns=['score'])['score'].values for f in files])
+files = sorted(glob.glob(sys.argv[1] + '/metadata/*.parquet'))
+scores = np.concatenate([pd.read_parquet(f, columns=[L14])[L14].values for f in files])
 n = int(len(scores) * 0.3)
 bound = -np.sort(-scores)[n]
 parts = []
 for f in files:
-    kept = pd.read_parquet(f.replace('clip_l14', 'index'), columns=['uid'])['uid'][
-        pd.read_parquet(f, columns=['score'])['score'] >= bound]
+    table = pd.read_parquet(f, columns=['uid', L14])
+    kept = table['uid'][table[L14] >= bound]
     parts.append(np.array([(int(u[:16], 16), int(u[16:32], 16)) for u in kept], np.dtype('u8,u8')))
 done = np.concatenate(parts)
 done.sort()
@@ -66,50 +69,63 @@ np.save(sys.argv[2], done)
 
 
 APPROXIMATE = """
+L14 = "clip_l14_similarity_score"
 import glob, sys, apache_beam as beam, pyarrow.parquet as pq
 from apache_beam.transforms.stats import ApproximateQuantiles
-files = sorted(glob.glob(sys.argv[1] + '/columns/clip_l14/*.parquet'))
+files = sorted(glob.glob(sys.argv[1] + '/metadata/*.parquet'))
 with beam.Pipeline('FnApiRunner') as pipeline:
-    tables = pipeline | beam.Create(files) | beam.Map(lambda file: pq.read_table(file, columns=['score']))
-    scores = tables | 'List' >> beam.Map(lambda table: table['score'].to_pylist())
+    tables = pipeline | beam.Create(files) | beam.Map(lambda file: pq.read_table(file, columns=[L14]))
+    scores = tables | 'List' >> beam.Map(lambda table: table[L14].to_pylist())
     found = scores | ApproximateQuantiles.Globally(11, input_batched=True)
     found | beam.Map(lambda tenths: open(sys.argv[2], 'w').write(repr(tenths[7])))
 """
 
 
+SCHEMA = pa.schema(
+    [
+        ("uid", pa.string()), ("url", pa.string()), ("text", pa.string()), ("original_width", pa.int64()),
+        ("original_height", pa.int64()), ("clip_b32_similarity_score", pa.float32()),
+        ("clip_l14_similarity_score", pa.float32()), ("face_bboxes", pa.list_(pa.list_(pa.float64()))),
+        ("sha256", pa.string()),
+    ]
+)  # fmt: skip
+
+
+def hexes(random: np.random.Generator, count: int, digits: int) -> pa.Array:
+    """Returns text of random hex digits."""
+    text = pa.py_buffer(random.bytes(count * digits // 2).hex().encode())
+    offsets = pa.py_buffer(np.arange(0, (count + 1) * digits, digits, dtype=np.int32))
+    return pa.StringArray.from_buffers(count, offsets, text)
+
+
 def make(folder: Path, rows: int, files: int) -> None:
-    """Writes an output folder as an import leaves it: per shard index, counts, language and one score."""
-    store = Store(str(folder))
+    """Writes DataComp's metadata."""
     random = np.random.default_rng(0)
-    shards = []
+    (folder / "metadata").mkdir(parents=True)
     for number in range(files):
         n = rows // files
-        name = f"{number:05d}"
-        shards.append({"name": name, "uri": f"{folder}/none/{name}.tar", "size": 0, "stamp": name})
-        texts = pa.array(CAPTIONS).take(pa.array(random.integers(0, len(CAPTIONS), n)))
-        digits = random.bytes(16 * n).hex()
-        empty = pa.array([""]).take(pa.array(np.zeros(n, np.int64)))
-        sizes = pa.array(random.integers(100, 1000, n).astype(np.int32))
-        values = {
-            "uid": pa.array([digits[at : at + 32] for at in range(0, 32 * n, 32)]), "caption": texts,
-            "status": pa.array([columns.OK]).take(pa.array(np.zeros(n, np.int64))),
-        }  # fmt: skip
-        for field in columns.INDEX_SCHEMA:
-            default = empty if pa.types.is_string(field.type) else sizes.cast(field.type)
-            values.setdefault(field.name, default)
-        index = pa.Table.from_arrays([values[f.name] for f in columns.INDEX_SCHEMA], schema=columns.INDEX_SCHEMA)
-        store.write(columns.INDEX, name, index, name)
-        score = pa.table({"score": random.normal(0.2, 0.06, n).astype(np.float32)})
-        store.write("clip_l14", name, score, name)
+        empty = pa.ListArray.from_arrays(pa.array(np.zeros(n + 1, np.int32)), pa.array([], pa.list_(pa.float64())))
+        columns = [
+            hexes(random, n, 32), pa.repeat(pa.scalar("https://example.com/image.jpg"), n),
+            pa.array(CAPTIONS).take(pa.array(random.integers(0, len(CAPTIONS), n))),
+            pa.array(random.integers(100, 1000, n)), pa.array(random.integers(100, 1000, n)),
+            pa.array(random.normal(0.3, 0.05, n).astype(np.float32)),
+            pa.array(random.normal(0.2, 0.06, n).astype(np.float32)), empty, hexes(random, n, 64),
+        ]  # fmt: skip
+        table = pa.Table.from_arrays(columns, schema=SCHEMA)
+        pq.write_table(table, folder / "metadata" / f"{number:05d}.parquet", row_group_size=1 << 16)
+
+
+def annotate(folder: Path, rows: int, files: int) -> None:
+    """Writes the column sets that ``basic_filter`` reads, as ``winnow annotate`` does; of random values."""
+    random = np.random.default_rng(1)
+    for number in range(files):
+        n = rows // files
         counts = {"words": pa.array(random.integers(1, 12, n).astype(np.int32)),
                   "characters": pa.array(random.integers(1, 80, n).astype(np.int32))}  # fmt: skip
-        store.write("caption", name, pa.table(counts), name)
+        Store(str(folder)).write("caption", f"{number:05d}", pa.table(counts), "made")
         label = pa.array(["en", "de"]).take(pa.array(random.integers(0, 2, n)))
-        store.write("language", name, pa.table({"label": label}), name)
-    from beam_pipelines import workspace
-
-    workspace.write_pool(str(folder), [Shard(**shard) for shard in shards])
-    workspace.write_run(str(folder), {"pool": {"input": ["none"]}, "jobs": {}})
+        Store(str(folder)).write("language", f"{number:05d}", pa.table({"label": label}), "made")
 
 
 def timed(name: str, command: list[str], rows: int) -> None:
@@ -134,29 +150,33 @@ def main() -> int:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(told.folder or temporary)
-        if not (folder / "pool.parquet").exists():
+        out = folder / "out"
+        if not (folder / "metadata").exists():
             folder.mkdir(parents=True, exist_ok=True)
             code = "import sys; from pathlib import Path; from benchmarks.select import make; "  # a child reports its
             code += f"make(Path(sys.argv[1]), {told.rows}, {told.files})"  # parent's peak memory when that is larger
             subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
-        select = [sys.executable, "-m", "beam_pipelines.select", "--output", str(folder), "--recipe"]
+        job = [sys.executable, "-m", "beam_pipelines.cli"]
+        select = [*job, "select", "--output", str(out), "--set", "top_fraction.column=" + L14, "--recipe"]
+        basic = [*job, "select", "--output", str(out), "--recipe", "basic_filter"]
         print(f"{told.rows:,} rows in {told.files} files")
         print(f"{'':<44}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'Mrows/s':>10}")
+        command = [*job, "import-datacomp", "--input", str(folder / "metadata"), "--output", str(out)]
+        timed("winnow import-datacomp", command, told.rows)
+        annotate(out, told.rows, told.files)
         timed("winnow --dry_run: start-up", [*select, "clip_score", "--dry_run"], told.rows)
         timed("winnow select --recipe clip_score", [*select, "clip_score"], told.rows)
-        counts = json.loads((folder / "books.json").read_text())
+        counts = json.loads((out / "books.json").read_text())
         timed("numpy, one plain process", [sys.executable, "-c", NUMPY, str(folder), f"{temporary}/n.npy"], told.rows)
         timed("pandas, the field's way", [sys.executable, "-c", PANDAS, str(folder), f"{temporary}/p.npy"], told.rows)
-        timed("winnow select --recipe basic_filter", [*select, "basic_filter"], told.rows)
+        timed("winnow select --recipe basic_filter", basic, told.rows)
         timed("winnow select --recipe clip_score, again", [*select, "clip_score"], told.rows)
-        ours, theirs = np.load(folder / "subset.npy"), np.load(f"{temporary}/p.npy")
+        ours, theirs = np.load(out / "subset.npy"), np.load(f"{temporary}/p.npy")
         assert (ours == theirs).all(), "rule: datacomp is the published rule"
         command = [sys.executable, "-c", APPROXIMATE, str(folder), f"{temporary}/a.txt"]
         timed("Beam's ApproximateQuantiles, alone", command, told.rows)
         bound = float(Path(f"{temporary}/a.txt").read_text())
-        scores = [
-            Store(str(folder)).read("clip_l14", p.stem)["score"].to_numpy() for p in folder.glob("columns/index/*")
-        ]
+        scores = [pq.read_table(path, columns=[L14])[L14].to_numpy() for path in folder.glob("metadata/*")]
         print(f"ApproximateQuantiles would keep {sum(int((part >= bound).sum()) for part in scores):,}")
         print(f"kept {counts['kept']:,} ({len(np.load(f'{temporary}/n.npy')):,} by the exact rule)")
         uids.check_subset(ours)

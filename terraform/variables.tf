@@ -100,7 +100,7 @@ variable "launcher_image" {
 variable "slim_jobs" {
   type        = set(string)
   description = "Jobs that need no torch: their workers run the launcher's image, which is a tenth as large."
-  default     = ["select", "reshard"]
+  default     = ["select", "reshard", "publish"]
 }
 
 variable "create_network" {

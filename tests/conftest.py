@@ -2,6 +2,8 @@
 
 tiny_network   a real open_clip model of one layer with seeded weights, as a folder in local-dir form
 small_pool     three shards of real JPEGs with captions, and one of each common fault
+gcs, s3        a bucket of a real server on loopback; bucket is each in turn
+faulty_pool    small_pool, written once
 winnow         runs a job in this process and returns (exit code, stdout, stderr)
 """
 
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from tests import servers
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
 settings.register_profile("winnow", deadline=None, derandomize=True)  # equal on every machine, however busy
@@ -80,6 +83,28 @@ def make_pool(folder, shards=3, rows=16, faults=True):
 @pytest.fixture
 def small_pool(tmp_path):
     return make_pool(tmp_path / "pool")
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory):
+    with servers.gcs(tmp_path_factory.mktemp("gcs")) as bucket:
+        yield bucket
+
+
+@pytest.fixture(scope="session")
+def s3():
+    with servers.s3() as bucket:
+        yield bucket
+
+
+@pytest.fixture(params=["gcs", "s3"])
+def bucket(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def faulty_pool(tmp_path_factory):
+    return make_pool(tmp_path_factory.mktemp("faulty"))
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ LAYER1 = {
         "lib",
         "rows",
         "storage",
+        "gcs",
+        "s3",
+        "storeerrors",
         "store",
         "books",
         "faceboxes",
@@ -22,9 +25,13 @@ LAYER1 = {
         "handler",
         "clusterdata",
         "decideshard",
+        "sortuids",
         "writeshard",
         "fitted",
+        "crawls",
+        "uidlists",
         "dedupshard",
+        "thumbnails",
     )
 }
 JOBS = {
@@ -35,6 +42,7 @@ JOBS = {
     "select",
     "reshard",
     "verify",
+    "publish",
     "train_filter",
     "import_scores",
     "cluster",

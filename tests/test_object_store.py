@@ -1,161 +1,120 @@
-"""Pool, model and output on an object store: a real server that speaks Google Cloud Storage, on loopback."""
+"""Pool, model and output on object stores: real servers that speak Google Cloud Storage and S3, on loopback."""
 
-import contextlib
 import io
 import json
 import os
-import socket
-import subprocess
-import sys
-import threading
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from pathlib import Path
 
 import pytest
 
+from tests import proxy
 from tests.beam_pipelines.files import digests
-from tests.conftest import make_pool
+from tests.stores import FLAGS, curate, fill, hashed, one_line, rights_enforced, run, run_with, user
 from transforms.lib import uids
 from transforms.lib.tarshard import END_OF_ARCHIVE, read_samples, write_member
 
-ROOT = Path(__file__).parents[1]
-CREDENTIALS = {  # never refreshed, never sent anywhere but to loopback
-    "type": "authorized_user", "client_id": "x", "client_secret": "x", "refresh_token": "x",
-    "token": "emulator", "expiry": "2099-01-01T00:00:00Z",
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory):
-    """Yields (environment of a client, function that uploads, function that downloads)."""
-    folder = tmp_path_factory.mktemp("gcs")
-    (folder / "adc.json").write_text(json.dumps(CREDENTIALS))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory",
-         "--default-bucket=demo"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    environment = {
-        **os.environ, "STORAGE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": "demo",
-        "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "adc.json"),
-    }  # fmt: skip
-
-    def call(path, data=None):
-        request = urllib.request.Request(f"{address}{path}", data)
-        with urllib.request.urlopen(request) as answer:
-            return answer.read()
-
-    for _ in range(100):
-        try:
-            call("/storage/v1/b/demo")
-            break
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-
-    def upload(name, data):
-        call(f"/upload/storage/v1/b/demo/o?uploadType=media&name={urllib.parse.quote(name, safe='')}", data)
-
-    def download(prefix):
-        listed = json.loads(call(f"/storage/v1/b/demo/o?prefix={prefix}/"))["items"]
-        quoted = [(item["name"], urllib.parse.quote(item["name"], safe="")) for item in listed]
-        return {name[len(prefix) + 1 :]: call(f"/download/storage/v1/b/demo/o/{q}?alt=media") for name, q in quoted}
-
-    yield environment, upload, download
-    server.terminate()
-    server.wait()
-
-
-class Counter:
-    """Passes connections on to a server and counts the bytes that it answers."""
-
-    def __init__(self, port):
-        self.answered = 0
-        self._target = port
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            client, _ = self._socket.accept()
-            server = socket.create_connection(("127.0.0.1", self._target))
-            for source, target, counts in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._pass_on, args=(source, target, counts), daemon=True).start()
-
-    def _pass_on(self, source, target, counts):
-        with contextlib.suppress(OSError):  # either side may hang up
-            while data := source.recv(1 << 16):
-                self.answered += len(data) if counts else 0
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-
-def winnow(environment, *args):
-    command = [sys.executable, "-m", "beam_pipelines.cli", *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-
-
-def test_a_pool_in_a_bucket_is_curated_by_a_model_in_a_bucket(bucket, tiny_network, tmp_path):
-    import hashlib
-
-    environment, upload, download = bucket
-    pool = make_pool(tmp_path / "pool")
-    for path in pool.glob("*.tar"):
-        upload(f"pool/{path.name}", path.read_bytes())
-    for path in tiny_network.iterdir():
-        upload(f"models/net/{path.name}", path.read_bytes())
-    flags = ["--keep_fraction", "0.4", "--max_reject_fraction", "0.2", "--samples_per_shard", "7"]
-    local = winnow(os.environ, "curate", "--input", f"{pool}/*.tar", "--output", tmp_path / "out", *flags,
-                   "--model", f"net={tiny_network}")  # fmt: skip
-    assert local.returncode == 0, local.stderr
-    remote = ["curate", "--input", "gs://demo/pool/*.tar", "--output", "gs://demo/out", *flags]
-    done = winnow(environment, *remote, "--model", "net=gs://demo/models/net")
+def local(faulty_pool, tiny_network, tmp_path_factory):
+    """Returns path -> sha256 of what curating the pool writes to a local folder."""
+    output = tmp_path_factory.mktemp("local") / "out"
+    done = run_with(
+        os.environ,
+        "curate",
+        "--input",
+        f"{faulty_pool}/*.tar",
+        "--output",
+        output,
+        *FLAGS,
+        "--model",
+        f"net={tiny_network}",
+    )
     assert done.returncode == 0, done.stderr
-    written = {name: hashlib.sha256(data).hexdigest() for name, data in download("out").items()}
-    expected = digests(tmp_path / "out")
-    assert written.keys() == expected.keys()
-    tars = [name for name in expected if name.endswith(".tar") or name == "subset.npy"]
-    assert {name: written[name] for name in tars} == {name: expected[name] for name in tars}
-    again = winnow(environment, *remote, "--model", "net=gs://demo/models/net")
+    return digests(output)
+
+
+def test_a_pool_in_a_bucket_is_curated_by_a_model_in_a_bucket(bucket, faulty_pool, local, tiny_network):
+    fill(bucket, faulty_pool, tiny_network)
+    done = run(bucket, *curate(bucket, "out"))
+    assert done.returncode == 0, done.stderr
+    written = hashed(bucket.download("out"))
+    assert written.keys() == local.keys()
+    tars = [name for name in local if name.endswith(".tar") or name == "subset.npy"]
+    assert {name: written[name] for name in tars} == {name: local[name] for name in tars}
+    again = run(bucket, *curate(bucket, "out"))
     assert json.loads(again.stdout)["counters"]["score.shards_skipped"] == 3
-    assert winnow(environment, "verify", "--output", "gs://demo/out").returncode == 0
+    assert hashed(bucket.download("out")) == written
+    assert run(bucket, "verify", "--output", bucket.uri("out")).returncode == 0
+    uid = f"{1:032x}"
+    explained = run(bucket, "explain", uid, "--output", bucket.uri("out"))  # a job without a pipeline
+    assert uid in explained.stdout, explained.stderr
 
 
-def test_what_is_not_in_the_bucket_is_one_line(bucket, tmp_path):
-    environment, _, _ = bucket
-    done = winnow(environment, "curate", "--input", "gs://demo/none/*.tar", "--output", "gs://demo/o2",
-                  "--model", "net=gs://demo/models/none")  # fmt: skip
+def test_what_is_not_in_the_bucket_is_one_line(bucket):
+    done = run(bucket, "curate", "--input", bucket.uri("none/*.tar"), "--output", bucket.uri("o2"),
+               "--model", "net=" + bucket.uri("models/none"))  # fmt: skip
     assert done.returncode == 2
-    assert "--input 'gs://demo/none/*.tar' matches no file" in done.stderr
-    assert "gs://demo/models/none does not exist" in done.stderr
+    assert f"--input '{bucket.uri('none/*.tar')}' matches no file" in done.stderr
+    assert f"{bucket.uri('models/none')} does not exist" in done.stderr
     assert "Traceback" not in done.stderr
 
 
+def test_a_bucket_that_is_not_there_is_one_line(bucket, faulty_pool):
+    shards = ["--input", f"{faulty_pool}/*.tar", "--subset", faulty_pool / "s.npy"]
+    with (faulty_pool / "s.npy").open("wb") as file:
+        uids.write_subset(file, uids.subset(uids.pairs([f"{1:032x}"])))
+    missing = f"{bucket.scheme}://nowhere"
+    done = run(bucket, "reshard", *shards, "--output", f"{missing}/out")
+    one_line(done, f"{missing}/out/run.json: there is no bucket nowhere")
+    done = run(bucket, "reshard", "--input", f"{missing}/*.tar", *shards[2:], "--output", bucket.uri("o3"))
+    one_line(done, f"{missing}/*.tar: there is no bucket nowhere")
+
+
 def test_resharding_asks_for_the_byte_ranges_it_wants_and_little_more(bucket, tmp_path):
-    environment, upload, download = bucket
     tar, listed = b"", [f"{number:032x}" for number in range(1, 601)]
     for uid in listed:
         tar += write_member(f"{uid}.json", json.dumps({"uid": uid}).encode()) + write_member(
             f"{uid}.jpg", bytes(40_000)
         )
-    upload("ranges/0.tar", tar + END_OF_ARCHIVE)
+    bucket.upload("ranges/0.tar", tar + END_OF_ARCHIVE)
     wanted = [listed[3], listed[300], listed[598]]
     for name, kept in (("all", listed[:5]), ("few", wanted)):
         with (tmp_path / f"{name}.npy").open("wb") as file:
             uids.write_subset(file, uids.subset(uids.pairs(kept)))
-    first = ["--input", "gs://demo/ranges/*.tar", "--subset", tmp_path / "all.npy"]
-    assert winnow(environment, "reshard", *first, "--output", "gs://demo/out-ranges").returncode == 0
-    counter = Counter(urllib.parse.urlparse(environment["STORAGE_EMULATOR_HOST"]).port)
-    counted = {**environment, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{counter.port}"}
-    done = winnow(counted, "reshard", "--subset", tmp_path / "few.npy", "--output", "gs://demo/out-ranges")
+    output = ["--output", bucket.uri("out-ranges")]
+    first = ["--input", bucket.uri("ranges/*.tar"), "--subset", tmp_path / "all.npy"]
+    assert run(bucket, "reshard", *first, *output).returncode == 0
+    with proxy.Proxy(bucket) as between:
+        done = run(bucket.through(between.port), "reshard", "--subset", tmp_path / "few.npy", *output)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counters"]["reshard.requests"] == 3
-    assert counter.answered < 1_500_000 < len(tar) / 10
-    shard = download("out-ranges/shards")["00000000.tar"]
+    written = next(n for n, request in enumerate(between.requests) if "00000000.tar" in request.path and request.body)
+    asked = [r.answered for r in between.requests[:written] if r.method == "GET" and "ranges/0.tar" in r.path]
+    assert sum(asked) < 130_000 < len(tar) / 100
+    assert sum(request.answered for request in between.requests) < 30_000_000  # the report's pictures among them
+    shard = bucket.download("out-ranges/shards")["00000000.tar"]
     assert sorted(sample.key for sample in read_samples(io.BytesIO(shard))) == [f"{uid}-0" for uid in wanted]
+
+
+def test_rights_that_are_lacking_on_s3_are_one_line(s3, faulty_pool, tmp_path):
+    for path in faulty_pool.glob("*.tar"):
+        s3.upload(f"rights/{path.name}", path.read_bytes())
+    with (tmp_path / "s.npy").open("wb") as file:
+        uids.write_subset(file, uids.subset(uids.pairs([f"{1:032x}"])))
+    reader, stranger = user(s3, "s3:GetObject", "s3:ListBucket"), user(s3, "s3:PutObject")
+    job = ["reshard", "--input", s3.uri("rights/*.tar"), "--subset", tmp_path / "s.npy", "--output"]
+    with rights_enforced(s3):
+        one_line(run(reader, *job, s3.uri("forbidden")), s3.uri("forbidden/run.json"), "access denied", "AccessDenied")
+        one_line(run(stranger, *job, tmp_path / "o"), s3.uri("rights/*.tar"), "access denied")
+    assert s3.sizes("forbidden") == {}
+
+
+def test_no_credentials_for_s3_is_one_line_and_no_wait(s3):
+    done = run_with(s3.environment, "verify", "--output", s3.uri("out"), *s3.flags[:4])
+    one_line(done, "there are no credentials for s3://", "set AWS_ACCESS_KEY_ID", "--s3_access_key_id")
+
+
+def test_a_missing_boto3_is_one_line(tmp_path, s3):
+    (tmp_path / "boto3.py").write_text("raise ModuleNotFoundError(\"No module named 'boto3'\", name='boto3')\n")
+    environment = {**s3.environment, "PYTHONPATH": str(tmp_path)}
+    done = run_with(environment, "verify", "--output", s3.uri("out"), *s3.flags)
+    one_line(done, "s3:// needs boto3", "pip install 'winnow-beam[aws]'")

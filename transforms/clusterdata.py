@@ -35,7 +35,7 @@ class ClusterSettings:
       tolerance: share of the inertia below which a gain ends the rounds.
       sample: samples to fit on, at most.
       seed: of the sample and the start.
-      device: ``cpu`` or ``cuda``.
+      device: ``cpu`` or ``cuda``; clusters are the same on both.
       given: (address, sha256) of centroids that are not to be fitted; empty to fit them.
     """
 

@@ -18,6 +18,7 @@ from transforms.lib import states as solved
 from transforms.lib.errors import Reason
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
+from transforms.sortuids import Run, write_run
 from transforms.store import BlockReader, Store
 
 _EXHIBIT_SEED = 12  # of the thumbnails that the report draws
@@ -60,13 +61,13 @@ class Decided(NamedTuple):
     Attributes:
       books: of the shard.
       source: the shard as the resharder's plan sees it.
-      uids: the kept uids, once per copy, as bytes of ``uids.SUBSET_DTYPE``.
+      uids: the file of the kept uids, sorted, once per copy.
       file: the decisions file.
     """
 
     books: accounts.Books
     source: plan.Source
-    uids: bytes
+    uids: Run
     file: FileRow
 
 
@@ -90,8 +91,8 @@ class DecideShard:
         Metrics.counter("select", "in").inc(books.samples)
         Metrics.counter("select", "out").inc(books.kept)
         source = plan.Source(ref.name, ref.uri, stamp, plan.counts_of(decisions.copies))
-        kept = np.repeat(uid, decisions.copies, axis=0)
-        return Decided(books, source, np.ascontiguousarray(kept).tobytes(), file)
+        run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))
+        return Decided(books, source, run, file)
 
     def stamp(self, ref: FeatureRef, states: tuple[Any, ...]) -> str:
         """Returns the stamp of a shard's decisions."""

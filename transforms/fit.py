@@ -9,7 +9,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from transforms.crawls import ALONE, Basis, opened
 from transforms.lib import recipe as recipes
+from transforms.lib.memory import Part
 from transforms.lib.steps import Step
 from transforms.rows import FeatureRef, FeatureRefs
 from transforms.store import BlockReader
@@ -51,12 +53,17 @@ class _Round:
     steps: tuple[Step, ...]
     number: int
     reader: BlockReader
+    name: str
 
-    def summarise(self, ref: FeatureRef, states: States) -> Any:
+    def summarise(self, ref: FeatureRef | str, states: States) -> Any:
+        """Returns the summary of a shard, or of what lies at the address of summaries of an earlier crawl."""
         step, state = self.steps[self.number], states[self.number]
         needs = step.needs(state)
         if not needs:
             return None
+        if isinstance(ref, str):
+            with opened([ref]) as (memory,):
+                return step.recall(Part(memory, f"{self.name}/"), state)
         earlier = self.steps[: self.number]
         block = self.reader.block(ref, sorted(recipes.stored_inputs(earlier, needs)))
         return step.summarise(recipes.advance(earlier, block, states[: self.number]), state)
@@ -71,27 +78,34 @@ class FitStep(beam.PTransform):
     """Unrolls the rounds of one step: ``FeatureRef`` rows in, the solved states of all steps so far out, one element.
 
     Cost: each round reads the columns it names again and merges one bounded summary a shard; nothing per sample
-    is shuffled or materialised between rounds.
+    is shuffled or materialised between rounds. Of earlier crawls it reads some KiB a file and round, and one bin.
 
     Attributes:
       steps: of the recipe.
       number: of the step to fit; the earlier ones are solved.
       reader: of the blocks.
       states: singleton, the solved states of the earlier steps.
+      basis: earlier crawls that the step is fitted over too.
     """
 
     steps: tuple[Step, ...]
     number: int
     reader: BlockReader
     states: beam.PCollection[States]
+    basis: Basis = ALONE
 
     def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
         step = self.steps[self.number]
         states = self.states | "Start" >> beam.Map(lambda solved, start: (*solved, start), step.start())
-        work = _Round(self.steps, self.number, self.reader)
+        name = self.basis.names[self.number] if self.basis.names else ""
+        work = _Round(self.steps, self.number, self.reader, name)
+        places: beam.PCollection[FeatureRef | str] = refs
+        if name and self.basis.memories:
+            earlier = refs.pipeline | "Earlier" >> beam.Create(self.basis.memories)
+            places = (refs, earlier) | "Both" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
         for turn in range(step.rounds):
             summary = (
-                refs
+                places
                 | f"Summarise{turn}" >> beam.Map(work.summarise, AsSingleton(states))
                 | f"Merge{turn}" >> beam.CombineGlobally(MergeSummariesFn(step))
             )
@@ -106,13 +120,18 @@ class FitRecipe(beam.PTransform):
     Attributes:
       recipe: what to fit.
       reader: of the blocks.
+      basis: what it rests on beside these shards.
     """
 
     recipe: recipes.Recipe
     reader: BlockReader
+    basis: Basis = ALONE
 
     def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
+        if self.basis.states is not None:
+            return refs.pipeline | "Frozen" >> beam.Create([self.basis.states])
         states = refs.pipeline | "NoStates" >> beam.Create([()])
         for number, step in enumerate(self.recipe.steps):
-            states = refs | f"Fit_{step.label}" >> FitStep(self.recipe.steps, number, self.reader, states)
+            fit = FitStep(self.recipe.steps, number, self.reader, states, self.basis)
+            states = refs | f"Fit_{step.label}" >> fit
         return states

@@ -14,7 +14,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms import storage
-from transforms.lib import columns, flythead, modelspec, stamps
+from transforms.lib import columns, flythead, modelfiles, stamps
 from transforms.lib.errors import InputError
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
@@ -75,11 +75,11 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
     def load_model(self) -> _Head:
         import torch
 
-        from transforms.lib.clip import cpu_count
+        from transforms.lib.devices import cpu_count
 
         torch.set_num_threads(self._settings.threads or cpu_count())
         folder = Path(storage.fetch(self._settings.head))
-        digest = modelspec.sha256_of(str(folder / flythead.WEIGHTS))
+        digest = modelfiles.sha256_of(str(folder / flythead.WEIGHTS))
         if digest != self._settings.weights_sha256:
             raise InputError(
                 f"--head: the weights have sha256 {digest} here, {self._settings.weights_sha256} at the start"

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import accounts, columns, images, reporting, stamps
-from transforms.lib.errors import SampleError
-from transforms.lib.ranges import read_ranges
-from transforms.lib.tarshard import read_samples
-from transforms.lib.tarstream import open_tar
+from transforms.lib import accounts, clusterpage, gallery, reporting, stamps
 from transforms.rows import FileRow
-from transforms.store import Store
+from transforms.thumbnails import thumbnails
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,50 +40,17 @@ class ReportFacts:
     stamps: Mapping[str, str]
 
 
-def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[reporting.Thumbnail, ...]:
-    """Looks exhibits up in the index below ``root``, and reads and shrinks their images.
-
-    One that cannot be shown, whose tar is gone or never was, has an empty image.
-    """
-    captions: dict[int, str] = {}
-    jpegs: dict[int, bytes] = {}
-    for shard, uri in sorted({(exhibit.shard, exhibit.uri) for exhibit in exhibits}):
-        numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.shard == shard]
-        rows = [exhibits[number].row for number in numbers]
-        facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length"], rows)
-        captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
-        if any(fact["length"] for fact in facts) and storage.exists(uri):
-            with storage.open_read(uri) as file:
-                spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
-                blocks = read_ranges(open_tar(file, uri), *spans)
-            jpegs.update(zip(numbers, map(_thumbnail, blocks), strict=True))
-    return tuple(
-        reporting.Thumbnail(
-            uid=exhibit.uid,
-            caption=captions[number],
-            score=exhibit.score,
-            margin=exhibit.margin,
-            kept=exhibit.step == "",
-            step=exhibit.step,
-            jpeg=jpegs.get(number, b""),
-        )
-        for number, exhibit in enumerate(exhibits)
-    )
-
-
-def _thumbnail(block: bytes) -> bytes:
-    import io
-
-    try:
-        sample = next(iter(read_samples(io.BytesIO(block))))
-        return images.thumbnail(images.image_of(sample.members)[1])
-    except SampleError:
-        return b""
+def clusters_of(drawn: gallery.Gallery, root: str) -> clusterpage.Clusters:
+    """Returns a gallery ready to be shown, with its pictures, and how k-means went where it was run below ``root``."""
+    exhibits = [exhibit for number in drawn.shown for exhibit in drawn.exhibits.get(number, ())]
+    fit = storage.read_if_exists(storage.join(root, "clusters", drawn.name, "fit.json"))
+    return clusterpage.lay_out(drawn, thumbnails(exhibits, root), gallery.course(fit))
 
 
 def write_report(
     books: accounts.Books,
     fitted: Mapping[str, Mapping[str, Any]],
+    drawn: gallery.Gallery | None,
     facts: ReportFacts,
 ) -> FileRow:
     """Renders and writes ``report.html``.
@@ -95,6 +58,7 @@ def write_report(
     Args:
       books: of the pool, closed.
       fitted: step label -> what was fitted.
+      drawn: the clusters to show; None where the pool has none.
       facts: everything else.
     """
     bounds = [fitted[label].get("threshold") for label in facts.score_steps]
@@ -118,6 +82,7 @@ def write_report(
         kept_thumbnails=thumbnails(books.exhibits.get("kept", ()), facts.root),
         dropped_thumbnails=thumbnails(books.exhibits.get("dropped", ()), facts.root),
         borderline_thumbnails=thumbnails(books.exhibits.get("borderline", ()), facts.root),
+        clusters=clusters_of(drawn, facts.root) if drawn else None,
         settings=tuple(sorted(facts.settings.items())),
         stamps=tuple(sorted(facts.stamps.items())),
     )
@@ -130,16 +95,19 @@ def write_report(
 class WriteReport(beam.PTransform):
     """Writes ``report.html``: the pool's closed books in (one element), its ``FileRow`` out.
 
-    Cost: one worker reads the byte ranges of at most 36 samples.
+    Cost: one worker reads the byte ranges of at most 36 samples, and of 96 more where clusters are shown.
 
     Attributes:
       facts: what the books do not say.
       summary: singleton, the content of ``books.json``.
+      gallery: singleton, the clusters to show; None for a pool without any.
     """
 
     facts: ReportFacts
     summary: beam.PCollection[dict[str, Any]]
+    gallery: beam.PCollection[gallery.Gallery] | None = None
 
     def expand(self, books: beam.PCollection[accounts.Books]) -> beam.PCollection[FileRow]:
         fitted = self.summary | "Fitted" >> beam.Map(lambda summary: summary["fitted"])
-        return books | "Write" >> beam.Map(write_report, AsSingleton(fitted), self.facts)
+        drawn = AsSingleton(self.gallery) if self.gallery is not None else None
+        return books | "Write" >> beam.Map(write_report, AsSingleton(fitted), drawn, self.facts)

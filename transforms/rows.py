@@ -1,6 +1,7 @@
-"""Every row that crosses a PCollection, with its coder. None of them holds an image."""
+"""Every row that crosses a PCollection, with its coder. None of them holds an image.
 
-from __future__ import annotations
+Annotations are types here, not strings: Beam would take a string for Any, which no runner in another language can read.
+"""
 
 from typing import NamedTuple
 

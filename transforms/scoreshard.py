@@ -12,14 +12,14 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import clip, columns, modelspec, scoring, stamps
+from transforms.lib import clip, columns, devicedecode, devices, feeding, modelspec, scoring, stamps
 from transforms.lib.reading import ReadRules
 from transforms.lib.tarshard import read_samples
 from transforms.lib.tarstream import open_tar
 from transforms.rows import FeatureRef, FileRow, Shard
 from transforms.store import Store
 
-INDEX_VERSION = 3  # raise when the same tar would give another index
+INDEX_VERSION = 4  # raise when the same tar would give another index
 SCORE_VERSION = 2  # raise when the same pixels and text would give another score
 
 
@@ -34,7 +34,7 @@ class ScoreSettings:
       batch_size: images given to a model at once.
       device: ``cpu`` or ``cuda``.
       precision: ``fp32``, ``bf16`` or ``fp16``.
-      threads: of the model on CPU; 0 = all cores.
+      threads: batches that are embedded at once on a CPU; 0 = as many as there are cores.
       decode_threads: that decode images; 0 = all cores.
     """
 
@@ -48,10 +48,11 @@ class ScoreSettings:
     decode_threads: int = 0
 
     def index_stamp(self, shard: Shard) -> str:
-        """Returns the stamp of a shard's index; a perceptual hash of a scaled decode differs in a bit or two."""
-        scaled = bool(self.models) and all(model.variant == "fast" for model in self.models)
-        seen = {"scaled": True} if scaled else {}
-        return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **dataclasses.asdict(self.rules), **seen)
+        """Returns the stamp of a shard's index; a perceptual hash of `fast` or `gpu` differs in a bit or two."""
+        variants = {model.variant for model in self.models}
+        seen = {"variant": variants.pop()} if len(variants) == 1 and "exact" not in variants else {}
+        rules = dataclasses.asdict(self.rules) | {"others": bool(self.rules.others)}
+        return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **rules, **seen)
 
     def score_stamp(self, shard: Shard, model: modelspec.ModelSpec) -> str:
         """Returns the stamp of a model's column set of a shard."""
@@ -89,22 +90,34 @@ class Scorer:
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._models: dict[str, scoring.Model] = {}
-        self.pool = ThreadPoolExecutor(settings.decode_threads or clip.cpu_count(), "winnow-decode")
+        self._workers: devices.Workers | None = None
+        self._device_decoder: devicedecode.DeviceDecoder | None = None
+        self.pool = ThreadPoolExecutor(settings.decode_threads or devices.cpu_count(), "winnow-decode")
 
     def models(self, names: Iterable[str]) -> dict[str, scoring.Model]:
         """Returns the named models, loading those that are not."""
         with self._lock:
             for spec in self._settings.models:
                 if spec.name in names and spec.name not in self._models:
+                    if self._settings.device == "cpu" and self._workers is None:
+                        self._workers = devices.Workers(self._settings.threads or devices.cpu_count())
                     self._models[spec.name] = clip.load(
                         spec,
                         device=self._settings.device,
                         precision=self._settings.precision,
-                        threads=self._settings.threads or None,
                         batch_size=self._settings.batch_size,
                         fetch=storage.fetch,
+                        workers=self._workers,
                     )
             return {spec.name: self._models[spec.name] for spec in self._settings.models if spec.name in names}
+
+    def _start_decode(self) -> feeding.Decode | None:
+        """Returns how images are decoded on the GPU; None when the pool does it."""
+        if all(spec.variant != "gpu" for spec in self._settings.models):
+            return None
+        with self._lock:
+            self._device_decoder = self._device_decoder or devicedecode.DeviceDecoder("cuda", self.pool)
+            return self._device_decoder.submit
 
     def score(self, shard: Shard) -> Scored:
         """Scores a shard and writes its column sets, or passes it on unread when all carry the right stamp."""
@@ -124,7 +137,14 @@ class Scorer:
         with storage.open_read(shard.uri) as file:
             samples = read_samples(open_tar(file, shard.uri), max_sample_bytes=self._settings.rules.max_sample_bytes)
             scored = scoring.score_samples(
-                samples, shard.name, models, self._settings.rules, self.pool, self._settings.batch_size, self._turn
+                samples,
+                shard.name,
+                models,
+                self._settings.rules,
+                self.pool,
+                self._settings.batch_size,
+                self._turn,
+                self._start_decode(),
             )
         self._count(shard, scored, time.monotonic() - start)
         return scored

@@ -7,15 +7,19 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from types import ModuleType
+from typing import BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.lib.errors import InputError
+from transforms import gcs, s3
+from transforms.lib.errors import InputError, MissingError
+from transforms.storeerrors import told
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"
+_STORES = {"gs": gcs, "s3": s3}
 
 
 class FileInfo(NamedTuple):
@@ -35,35 +39,65 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
     """Returns the files of each glob pattern, sorted; an empty list where nothing matches.
 
     Raises:
-      BeamIOError: a location cannot be listed.
+      StoreError: a store cannot be listed.
+      BeamIOError: a local folder cannot be listed.
     """
-    results = FileSystems.match(list(patterns))
-    return [
-        sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in result.metadata_list)
-        for result in results
-    ]
+    return [_match(pattern) for pattern in patterns]
+
+
+def _match(pattern: str) -> list[FileInfo]:
+    with told(pattern, writes=True):
+        if store := _store(pattern):
+            return sorted(FileInfo(*found) for found in store.match(pattern))
+        found = FileSystems.match([pattern])[0].metadata_list
+        return sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in found)
 
 
 def exists(uri: str) -> bool:
-    """Tells whether a file is there."""
-    return bool(FileSystems.exists(uri))
+    """Tells whether a file is there.
+
+    Raises:
+      StoreError: the store does not tell.
+    """
+    with told(uri):
+        return store.exists(uri) if (store := _store(uri)) else bool(FileSystems.exists(uri))
 
 
-def open_read(uri: str) -> BinaryIO:
-    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed by its name."""
-    file = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
-    return cast(BinaryIO, file)
+@contextlib.contextmanager
+def open_read(uri: str) -> Iterator[BinaryIO]:
+    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed by its name.
+
+    Raises:
+      MissingError: there is no such object.
+      StoreError: the store refuses or does not answer, now or at a later read.
+    """
+    with told(uri):
+        if store := _store(uri):
+            opened = store.open_read(uri)
+        else:
+            opened = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
+        with opened as file:
+            yield file
 
 
-def open_ranges(uri: str) -> BinaryIO:
+@contextlib.contextmanager
+def open_ranges(uri: str) -> Iterator[BinaryIO]:
     """Opens a file for reads of byte ranges: each read asks for what it was asked for and no more.
 
-    Beam's reader of gs:// fetches 16 MiB at a time, which suits a file that is read through.
+    Errors as ``open_read``, whose reader fetches 16 MiB at a time, which suits a file that is read through.
     """
-    if FileSystems.get_scheme(uri) != "gs":
-        return open_read(uri)
-    system: Any = FileSystems.get_filesystem(uri)
-    return cast(BinaryIO, system._gcsIO().open(uri, "r", read_buffer_size=1))
+    store = _store(uri)
+    if store is None:
+        with open_read(uri) as file:
+            yield file
+        return
+    with told(uri), store.open_ranges(uri) as file:
+        yield file
+
+
+def _store(uri: str) -> ModuleType | None:
+    """Returns the module that speaks to the store of an address; None where Beam's file systems do."""
+    return _STORES.get(FileSystems.get_scheme(uri))
 
 
 def is_local(uri: str) -> bool:
@@ -72,7 +106,11 @@ def is_local(uri: str) -> bool:
 
 
 def read_bytes(uri: str) -> bytes:
-    """Returns a whole file."""
+    """Returns a whole file. Errors as ``open_read``."""
+    if store := _store(uri):
+        with told(uri):
+            whole: bytes = store.read_bytes(uri)
+            return whole
     with open_read(uri) as file:
         return file.read()
 
@@ -89,7 +127,10 @@ def digest(uri: str) -> tuple[int, str]:
 
 def read_if_exists(uri: str) -> bytes | None:
     """Returns a whole file, or None where there is none."""
-    return read_bytes(uri) if exists(uri) else None
+    try:
+        return read_bytes(uri)
+    except (FileNotFoundError, MissingError):
+        return None
 
 
 def write_atomic(uri: str, data: bytes | memoryview) -> None:
@@ -114,8 +155,9 @@ class NewFile:
         """Appends bytes; returns how many."""
         self._digest.update(data)
         self._file.write(data)
-        self.size += len(data)
-        return len(data)
+        written = memoryview(data).nbytes
+        self.size += written
+        return written
 
     @property
     def sha256(self) -> str:
@@ -129,14 +171,15 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
 
     Locally: a temporary name beside it, fsync, rename. For an object store it is first put together in a temporary
     file of this machine; then one upload, which appears when it is complete.
+
+    Raises:
+      StoreError: the store refuses or does not answer; there is no such bucket.
     """
     if not is_local(uri):
         with tempfile.TemporaryFile() as whole:
             yield NewFile(cast(BinaryIO, whole))
             whole.seek(0)
-            with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
-                while piece := whole.read(_PIECE_BYTES):
-                    sink.write(piece)
+            _upload(uri, cast(BinaryIO, whole))
         return
     folder = os.path.dirname(uri) or "."
     os.makedirs(folder, exist_ok=True)
@@ -151,6 +194,16 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _upload(uri: str, whole: BinaryIO) -> None:
+    with told(uri, writes=True):
+        if store := _store(uri):
+            store.put(uri, whole)
+            return
+        with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
+            while piece := whole.read(_PIECE_BYTES):
+                sink.write(piece)
 
 
 def remove_partial(folder: str) -> None:
@@ -186,17 +239,36 @@ def check_writable(folder: str) -> None:
 
 
 def delete(uris: Sequence[str]) -> None:
-    """Deletes files that exist."""
+    """Deletes files that exist.
+
+    Raises:
+      StoreError: the store refuses or does not answer.
+    """
     if uris:
-        FileSystems.delete(list(uris))
+        with told(uris[0], writes=True):
+            if store := _store(uris[0]):
+                store.delete(uris)
+            else:
+                FileSystems.delete(list(uris))
+
+
+def discard(uris: Sequence[str]) -> None:
+    """Deletes files, those that are still there: a retried worker may come twice; and local folders left empty."""
+    delete([uri for uri in uris if exists(uri)])
+    for folder in {os.path.dirname(uri) for uri in uris if is_local(uri)}:
+        with contextlib.suppress(OSError):  # not empty, or gone
+            os.removedirs(folder)
 
 
 def children(folder: str) -> Iterator[FileInfo]:
-    """Yields every file below a folder, however deep; nothing when there is no such folder."""
+    """Yields every file below a folder, however deep; nothing when there is no such folder.
+
+    Raises:
+      StoreError: a store cannot be listed.
+    """
     try:
-        for found in match([join(folder, "**")]):
-            yield from found
-    except BeamIOError:
+        yield from _match(join(folder, "**"))
+    except (BeamIOError, MissingError):
         return
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.lib import columns, stamps, views
+from transforms.lib.errors import MissingError
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow
 
@@ -40,14 +41,11 @@ class Store:
 
     def facts(self, column_set: str, shard: str) -> dict[str, str]:
         """Returns a file's stamp and facts; empty when there is no such file, or it is no Parquet file."""
-        uri = self.uri(column_set, shard)
-        if not storage.exists(uri):
-            return {}
-        with storage.open_read(uri) as file:
-            try:
+        try:
+            with storage.open_read(self.uri(column_set, shard)) as file:
                 return columns.facts_of(file)
-            except pa.ArrowInvalid:  # not written by us, or cut short outside our control: write it again
-                return {}
+        except (FileNotFoundError, MissingError, pa.ArrowInvalid):  # the last: not written by us, or cut short
+            return {}
 
     def write(self, column_set: str, shard: str, table: pa.Table, stamp: str, **facts: str) -> FileRow:
         """Writes one file, whole or not at all."""
@@ -114,7 +112,10 @@ class Store:
 
     def valid(self, shard: str) -> NDArray[np.bool_]:
         """Returns bool ``[n]``: the samples of a shard that were not rejected when it was indexed."""
-        status = self.read(columns.INDEX, shard, ["status"])["status"]
+        with self._stored(columns.INDEX, shard) as stored:
+            if stored.only("status") == columns.OK:
+                return np.ones(stored.rows, np.bool_)
+            status = stored.read(["status"])["status"]
         valid: NDArray[np.bool_] = pc.equal(status, columns.OK).to_numpy()
         return valid
 

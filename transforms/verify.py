@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import pyarrow.compute as pc
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
-from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.contents import Listing, ShardContents
-from transforms.lib import columns, formats, plan, stamps, uids
+from transforms.lib import columns, formats, plan, subsets, uids
 from transforms.lib.errors import AccountsError
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
@@ -32,23 +32,23 @@ class Checked(NamedTuple):
       what: ``file``, ``shard`` (an input's decisions) or ``output`` (a written shard).
       samples: samples looked at.
       problems: one line each.
-      uids: uids of the samples of a written shard, as bytes of uint64 pairs.
+      uids: digest of the uids that were decided to be copied, or that a written shard holds.
     """
 
     what: str
     samples: int
     problems: tuple[str, ...]
-    uids: bytes = b""
+    uids: uids.Digest = uids.Digest()
 
 
 def check_file(row: FileRow, root: str) -> Checked:
     """Compares a file with its entry in the manifest."""
-    data = storage.read_if_exists(storage.join(root, row.path))
+    uri = storage.join(root, row.path)
     problems: list[str] = []
-    if data is None:
+    if not storage.exists(uri):
         problems.append(f"{row.path} is missing")
-    elif (len(data), stamps.sha256(data)) != (row.size, row.sha256):
-        problems.append(f"{row.path} is not what was written: {len(data)} bytes, expected {row.size}, or other bytes")
+    elif (found := storage.digest(uri)) != (row.size, row.sha256):
+        problems.append(f"{row.path} is not what was written: {found[0]} bytes, expected {row.size}, or other bytes")
     return Checked("file", 0, tuple(problems))
 
 
@@ -60,12 +60,13 @@ def check_decisions(ref: FeatureRef, root: str) -> tuple[Checked, Counter[str]]:
     problems = []
     if index != (store.facts("decisions", ref.name)["index"], len(decisions)):
         problems.append(f"decisions/{ref.name} are not about the samples of columns/index/{ref.name}")
-    copies, step = decisions["copies"].to_numpy(), np.array(decisions["step"].to_pylist(), object)
-    if ((copies > 0) != (step == "")).any():
+    copies, step = decisions["copies"].to_numpy(), decisions["step"]
+    if ((copies > 0) != pc.equal(step, "").to_numpy()).any():
         problems.append(f"decisions/{ref.name}: a sample has copies and a step that dropped it, or neither")
-    ways = Counter({"samples": len(step), "copies": int(copies.sum())})
-    ways.update(step.tolist())
-    return Checked("shard", len(step), tuple(problems)), ways
+    counted = {row["values"]: row["counts"] for row in pc.value_counts(step).to_pylist()}
+    ways = Counter({"samples": len(step), "copies": int(copies.sum()), **counted})
+    kept = np.repeat(store.arrays(ref.name, {"uid": (columns.INDEX, "uid")})["uid"], copies, axis=0)
+    return Checked("shard", len(step), tuple(problems), uids.digest(kept)), ways
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,7 @@ class CheckOutput:
             problems += self._differences(name, listing)
         pairs = uids.pairs([key.rpartition("-")[0] for key in sorted(found)])
         Metrics.counter("verify", "samples").inc(len(found))
-        return Checked("output", len(found), tuple(problems), pairs.tobytes())
+        return Checked("output", len(found), tuple(problems), uids.digest(pairs))
 
     def _differences(self, name: str, listing: Listing) -> list[str]:
         """Reads a shard beside its inputs and returns the samples whose members differ."""
@@ -114,8 +115,16 @@ class CheckOutput:
             ]
 
 
-def conclude(checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str) -> dict[str, int | list[str]]:
+def conclude(
+    checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str, resharded: bool
+) -> dict[str, int | list[str]]:
     """Compares the totals with the books and ``subset.npy``, and writes ``verify.json``.
+
+    Args:
+      checks: of all files, shards and outputs.
+      ways: of all shards, sample counts by what became of them.
+      root: the output folder.
+      resharded: False when nothing was, so that there are no output shards to compare.
 
     Raises:
       AccountsError: something does not hold; ``verify.json`` names everything that does not.
@@ -128,16 +137,17 @@ def conclude(checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str)
     counted |= {label: total[label] for label in books["dropped"]}
     if counted != expected or total["rejected"] != sum(books["rejected"].values()):
         problems.append(f"books.json says {expected}, the decisions add up to {counted}")
-    written: NDArray[np.uint64] = np.frombuffer(b"".join(check.uids for check in checks), np.uint64).reshape(-1, 2)
-    with storage.open_read(storage.join(root, "subset.npy")) as file:
-        listed = uids.read_subset(file)
-    if not np.array_equal(uids.subset(written), listed):
-        problems.append(f"subset.npy lists {len(listed)} copies, the shards hold {len(written)} or others")
+    listed = subsets.digest(subsets.open_subset(storage.fetch(storage.join(root, "subset.npy"))))
+    decided = sum((check.uids for check in checks if check.what == "shard"), uids.Digest())
+    written = sum((check.uids for check in checks if check.what == "output"), uids.Digest())
+    for digest, whose in ((decided, "decisions"), (written, "shards")):
+        if digest != listed and (resharded or whose == "decisions"):
+            problems.append(f"subset.npy lists {listed.copies} copies, the {whose} hold {digest.copies} or others")
     counts: dict[str, int | list[str]] = {
         "files": sum(check.what == "file" for check in checks),
         "input_shards": sum(check.what == "shard" for check in checks),
         "output_shards": sum(check.what == "output" for check in checks),
-        "samples": len(written),
+        "samples": decided.copies,
         "problems": problems[:MAX_LISTED],
     }
     text = json.dumps(counts, indent=1, sort_keys=True)
@@ -158,24 +168,27 @@ class VerifyOutputs(beam.PTransform):
       refs: the shards of the pool.
       files: what the manifest lists.
       outputs: path and plan of each output shard, made anew from the decisions.
-      check_output: what checks one of them.
+      check_output: what checks one of them; None when nothing was resharded.
     """
 
     root: str
     refs: Sequence[FeatureRef]
     files: Sequence[FileRow]
     outputs: Sequence[tuple[str, plan.OutputShard]]
-    check_output: CheckOutput
+    check_output: CheckOutput | None
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, int | list[str]]]:
         to_list = beam.combiners.ToListCombineFn
         files = pipeline | "Files" >> beam.Create(self.files) | "CheckFile" >> beam.Map(check_file, self.root)
         pairs = pipeline | "Refs" >> beam.Create(self.refs) | "CheckShard" >> beam.Map(check_decisions, self.root)
-        outputs = pipeline | "Outputs" >> beam.Create(self.outputs) | "CheckOutput" >> beam.Map(self.check_output)
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
-        checks = (files, pairs | "Shards" >> beam.Keys(), outputs) | beam.Flatten()
+        checks = [files, pairs | "Shards" >> beam.Keys()]
+        if self.check_output:
+            outputs = pipeline | "Outputs" >> beam.Create(self.outputs)
+            checks.append(outputs | "CheckOutput" >> beam.Map(self.check_output))
         return (
             checks
+            | beam.Flatten()
             | "AllChecks" >> beam.CombineGlobally(to_list())
-            | "Conclude" >> beam.Map(conclude, AsSingleton(ways), self.root)
+            | "Conclude" >> beam.Map(conclude, AsSingleton(ways), self.root, self.check_output is not None)
         )

@@ -9,7 +9,9 @@ from safetensors.numpy import load_file, save_file
 
 from tests.beam_pipelines.embedded import groups, unit, write_scored
 from tests.beam_pipelines.files import digests
+from tests.conftest import make_pool, picture
 from transforms.lib import kmeans, nearest, seeding, uids
+from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
 
 @pytest.fixture
@@ -70,6 +72,22 @@ def test_equal_bytes_for_any_number_of_workers(winnow, tmp_path, shards, sample)
         assert code == 0, stderr
         found.append(digests(out, "run.json"))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("metric", ["spherical", "euclidean"])
+def test_torch_fits_the_same_bytes_and_assigns_alike(winnow, tmp_path, shards, monkeypatch, metric):
+    found = []
+    for device in ("cpu", "cpu:0"):  # the second is torch, as on a GPU
+        monkeypatch.setattr("transforms.lib.clip.device_of", lambda asked, device=device: device)
+        out = write_scored(tmp_path / device, shards)
+        code, _, stderr = winnow("cluster", "--output", out, "--k", 6, "--rounds", 4, "--metric", metric)
+        assert code == 0, stderr
+        fit = [(out / f"clusters/cluster_k6/{name}").read_bytes() for name in ("centroids.safetensors", "fit.json")]
+        found.append((fit, *(stored(out, "cluster_k6", name) for name in ("cluster", "similarity", "margin"))))
+    assert found[0][0] == found[1][0]
+    assert np.array_equal(found[0][1], found[1][1])
+    for one, other in zip(found[0][2:], found[1][2:], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_the_order_and_cut_of_the_pool_change_no_centroid(winnow, tmp_path, shards):
@@ -137,6 +155,70 @@ def test_target_images_may_be_a_scored_pool(winnow, out, tmp_path):
     rows = np.concatenate([groups(20, number=2, seed=7), groups(20, number=2, seed=8)])
     hits = np.unique(nearest.Nearest(centroids, "inner")(rows).cluster)
     assert np.array_equal(np.load(out / "clusters/cluster_k6/target_clusters.npy"), hits)
+
+
+@pytest.fixture
+def pictured(winnow, tmp_path, tiny_network):
+    """Returns the output folder of a pool of pictures, scored."""
+    out = tmp_path / "out"
+    pool = make_pool(tmp_path / "pool", shards=2, faults=False)
+    code, _, stderr = winnow("score", "--input", f"{pool}/*.tar", "--output", out, "--model", f"net={tiny_network}")
+    assert code == 0, stderr
+    return out
+
+
+def test_target_images_are_embedded_from_a_folder_or_shards(winnow, tmp_path, pictured):
+    every = {f"{seed:03d}": picture(seed) for seed in range(2000, 2021)}
+    folder, shards = tmp_path / "images", tmp_path / "shards"
+    for name, data in every.items():
+        path = folder / name[:2] / f"{name}.{'JPG' if name.endswith('7') else 'jpg'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no picture either")
+    shards.mkdir()
+    tar = b"".join(write_member(f"{name}.jpg", data) for name, data in every.items())  # no captions
+    (shards / "0.tar").write_bytes(tar + END_OF_ARCHIVE)
+    flags = ["cluster", "--output", pictured, "--k", 6, "--rounds", 3]
+    found = []
+    for target in (folder, f"{shards}/*.tar", shards):
+        code, _, stderr = winnow(*flags, "--target", target)
+        assert code == 0, stderr
+        found.append(np.load(pictured / "clusters/cluster_k6/target_clusters.npy").tolist())
+        assert not list(pictured.glob("clusters/cluster_k6/target/images/*"))
+    counters = json.loads(winnow(*flags, "--target", folder)[1])["counters"]
+    assert "score.images_scored" not in counters  # embedded once
+    spec = json.loads((pictured / "manifest.json").read_text())["score"]["stamps"]["models"]["net"]
+    rows = embed_alone(every.values(), spec)
+    centroids = load_file(pictured / "clusters/cluster_k6/centroids.safetensors")["centroids"]
+    hits = np.unique((rows @ centroids.T).argmax(1)).tolist()
+    assert found == [hits] * 3
+    assert 1 <= len(hits) < 6
+
+
+def embed_alone(pictures, spec):
+    """Returns unit embeddings by open_clip itself, float32 ``[n, dim]``."""
+    import io
+
+    import open_clip
+    import torch
+    from PIL import Image
+
+    network, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{spec['source']}")
+    pixels = torch.stack([preprocess(Image.open(io.BytesIO(data))) for data in pictures])
+    with torch.no_grad():
+        return network.eval().encode_image(pixels, normalize=True).numpy()
+
+
+def test_target_images_that_cannot_be_embedded_are_refused(winnow, out, pictured, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for root, target, words in (
+        (out, tmp_path, "--target: target images cannot be embedded, since net.image is no image embedding of"),
+        (pictured, tmp_path / "empty", "holds no image (jpg, "),
+        (pictured, tmp_path / "none/*.tar", "matches no file"),
+    ):
+        code, _, stderr = winnow("cluster", "--output", root, "--k", 4, "--target", target)
+        assert (code, words in stderr, "--input" in stderr) == (2, True, False), stderr
 
 
 def test_embeddings_that_are_not_numbers_are_in_no_cluster(winnow, tmp_path):

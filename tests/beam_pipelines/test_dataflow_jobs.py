@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -69,6 +70,11 @@ def flags_of(job, scored, network, tmp_path):
     if job == "import-datacomp":
         make_metadata(tmp_path / "metadata")
         return ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "metadata")]
+    if job == "publish":
+        crawl = tmp_path / "root/crawls/first"
+        shutil.copytree(done, crawl)
+        (crawl / "crawl.json").write_text('{"crawl_id": "first"}')
+        return ["--output", str(tmp_path / "root"), "--crawl_id", "first"]
     if job in ("annotate", "dedup"):
         return ["--output", str(done), *(["--columns", "caption"] if job == "annotate" else ["--by", "exact"])]
     flags = ["--output", str(tmp_path / "out" if "input" in needed else done)]

@@ -219,7 +219,11 @@ def test_ten_kills_at_random_points_end_in_the_same_bytes(winnow, tmp_path):
         )
         goal = draw.randint(0, 14) + (progress[-1] if progress else 0)
         end = time.monotonic() + 60
-        while process.poll() is None and len(list(out.rglob("*_stats.json"))) < goal and time.monotonic() < end:
+        while (
+            process.poll() is None
+            and len(list((out / "shards").glob("*_stats.json"))) < goal
+            and time.monotonic() < end
+        ):
             time.sleep(0.001)
         if turn == 0:  # once before anything is written
             time.sleep(draw.random())

@@ -44,7 +44,8 @@ def test_variants_and_precisions_have_stamps_of_their_own(winnow, tiny_network, 
     [
         ("--device", "tpu", "--device must be auto, cpu or cuda, got 'tpu'"),
         ("--precision", "int8", "--precision must be auto, fp32, bf16 or fp16, got 'int8'"),
-        ("--preprocess", "gpu", "--preprocess must be exact or fast, got 'gpu'"),
+        ("--preprocess", "slow", "--preprocess must be exact, fast or gpu, got 'slow'"),
+        ("--preprocess", "gpu", "--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast"),
     ],
 )
 def test_what_is_not_there_is_said_before_the_start(winnow, small_pool, tmp_path, flag, value, message):
@@ -62,3 +63,15 @@ def test_a_gpu_that_is_asked_for_and_absent_is_an_error(winnow, small_pool, tiny
     code, _, err = winnow("score", *args, "--device", "cuda")
     assert code == 2
     assert "--device cuda: no GPU is visible to torch" in err
+
+
+def test_a_named_gpu_that_is_absent_is_one_problem_and_not_two(winnow, small_pool, tiny_network, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    args = ("--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
+    code, _, err = winnow("score", *args, "--device", "cuda", "--preprocess", "gpu")
+    assert code == 2
+    assert "--device cuda: no GPU is visible to torch" in err
+    assert "--preprocess gpu needs" not in err

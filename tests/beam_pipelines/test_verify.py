@@ -90,3 +90,21 @@ def test_decisions_that_do_not_add_up_to_the_books_are_found(winnow, finished):
     changed = table.set_column(1, table.schema.field("step"), [step.tolist()])
     relisted(finished, path, columns.to_parquet(changed, "s", index="i"))
     assert any(line.startswith("books.json says") for line in problems(winnow, finished))
+
+
+def test_a_selection_is_verified_before_anything_is_resharded(winnow, tiny_network, tmp_path):
+    pool, out = make_pool(tmp_path / "pool", faults=False), tmp_path / "out"
+    assert winnow("score", "--input", f"{pool}/*.tar", "--output", out, "--model", f"net={tiny_network}")[0] == 0
+    code, _, stderr = winnow("verify", "--output", out)
+    assert code == 2
+    assert "is not finished; run `winnow select`" in stderr
+    assert winnow("select", "--output", out, "--keep_fraction", "0.5")[0] == 0
+    code, stdout, stderr = winnow("verify", "--output", out)
+    assert code == 0, stderr
+    told = json.loads(stdout)
+    assert (told["input_shards"], told["output_shards"], told["samples"]) == (3, 0, 24)
+    kept = np.load(out / "subset.npy")
+    kept["f1"][3] ^= 1
+    np.save(tmp_path / "other.npy", kept)
+    relisted(out, "subset.npy", (tmp_path / "other.npy").read_bytes())
+    assert "subset.npy lists 24 copies, the decisions hold 24 or others" in problems(winnow, out)

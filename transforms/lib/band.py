@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from transforms.lib.memory import Arrays, Memory
 from transforms.lib.steps import Block, Step, Verdict
 from transforms.lib.topfraction import TopFraction, TopState
 
@@ -47,6 +49,7 @@ class Band(Step):
 
     kind = "band"
     rounds = TopFraction.rounds
+    carries = True
 
     column: str = "score"
     drop: float = 0.01
@@ -97,6 +100,21 @@ class Band(Step):
     def solve(self, state: BandState, summary: tuple[Any, Any] | None) -> BandState:
         parts = summary or (None, None)
         return BandState(*(top.solve(one, part) for top, one, part in zip(self.tops, state, parts, strict=True)))
+
+    def remembered_as(self) -> dict[str, Any]:
+        return {**self.tops[0].remembered_as(), "kind": self.kind}
+
+    def remember(self, block: Block) -> Arrays:
+        return self.tops[0].remember(block)
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return self.tops[0].join(parts)
+
+    def recall(self, memory: Memory, state: BandState) -> tuple[Any, Any]:
+        outer, inner = (
+            top.recall(memory, one) if top.needs(one) else None for top, one in zip(self.tops, state, strict=True)
+        )
+        return outer, inner
 
     def apply(self, block: Block, state: BandState) -> Verdict:
         outer, inner = (top.apply(block, one) for top, one in zip(self.tops, state, strict=True))

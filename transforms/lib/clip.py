@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-import json
-import os
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import texttower, tinyclip
+from transforms.lib import networks, texttower, tinyclip
+from transforms.lib.devices import Workers, cpu_count, device_of, keep_freed_memory
 from transforms.lib.errors import InputError
-from transforms.lib.modelspec import PREPROCESS, Fetch, ModelSpec, local_only, locate, sha256_of
+from transforms.lib.modelfiles import PREPROCESS, Fetch, local_only, locate, sha256_of
+from transforms.lib.modelspec import ModelSpec
 from transforms.lib.pixelviews import View, view
-from transforms.lib.staging import Ring, Room
+from transforms.lib.staging import DEPTH, Ring, Room
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
+T = TypeVar("T")
+
 TEXT_BATCH = {"cpu": 64, "cuda": 256}  # activations of 256 whole captions take 200 MB more, and no less time
-DRIVER = "/proc/driver/nvidia"  # there when NVIDIA's kernel module is
-
-
-def cpu_count() -> int:
-    """Returns the number of processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def keep_freed_memory() -> None:
-    """Tells glibc to keep the memory that activations free from now on for the next batch; does nothing elsewhere.
-
-    By default every tensor of some megabytes is mapped from the kernel, zeroed page by page, and given back, layer by
-    layer: more than half of the time of a small network on two cores.
-    """
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        mallopt, trim = libc.mallopt, libc.malloc_trim
-    except (OSError, AttributeError):
-        return
-    trim(0)  # what loading the weights needed goes back first
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    mallopt(mmap_threshold, 32 << 20)  # the largest that glibc takes
-    mallopt(trim_threshold, 1 << 30)
-    mallopt(top_pad, 64 << 20)
-
-
-def device_of(asked: str) -> str:
-    """Returns ``cpu`` or ``cuda``: the device that was asked for, or with ``auto`` the GPU if there is one.
-
-    Raises:
-      InputError: a GPU was asked for by name and is not there; a paid worker must not fall back to its CPU in silence.
-    """
-    if asked == "cpu" or (asked == "auto" and not os.path.exists(DRIVER)):  # torch takes seconds to import
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if asked == "auto":
-        return "cpu"
-    raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
 
 
 @dataclasses.dataclass(eq=False)
@@ -94,6 +52,7 @@ class ClipModel:
     _batch_size: int
     part: str
     _cut: texttower.CutTower | None
+    _workers: Workers | None = None
     _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     _image_room: Room = dataclasses.field(default_factory=Room)
     _text_room: Room = dataclasses.field(default_factory=Room)
@@ -110,14 +69,22 @@ class ClipModel:
         """
         return self._images(pixels, True)
 
+    @property
+    def depth(self) -> int:
+        """Batches that ``start_images`` may be given before the first one's embeddings are fetched."""
+        return self._workers.count + 1 if self._workers else DEPTH
+
     def start_images(self, pixels: NDArray[np.uint8]) -> Callable[[], tuple[NDArray[np.float32], float]]:
         """Starts embedding at most ``batch_size`` images; what it returns waits for the embeddings and GPU seconds.
 
-        On a CPU the work is done before it returns.
+        Without a GPU and without workers the work is done before it returns.
         """
         if self._device == "cuda":
             return self._staged(pixels)
-        found = self._images(pixels, True)
+        if self._workers:
+            future = self._workers.start(self._image_batch, pixels, True)
+            return lambda: (future.result(), 0.0)
+        found = self._image_batch(pixels, True)
         return lambda: (found, 0.0)
 
     def _staged(self, pixels: NDArray[np.uint8]) -> Callable[[], tuple[NDArray[np.float32], float]]:
@@ -133,17 +100,22 @@ class ClipModel:
             return cast(Ring, self._here.ring).start(pixels, forward)
 
     def _images(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
+        parts = [pixels[start : start + self._batch_size] for start in range(0, len(pixels), self._batch_size)]
+        found = self._mapped(lambda part: self._image_batch(part, unit), parts)
+        return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
+
+    def _mapped(self, work: Callable[[T], NDArray[np.float32]], parts: Sequence[T]) -> list[NDArray[np.float32]]:
+        return self._workers.map(work, parts) if self._workers else [work(part) for part in parts]
+
+    def _image_batch(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
         import torch
 
-        found = []
         with torch.inference_mode():
-            for start in range(0, len(pixels), self._batch_size):
-                part = pixels[start : start + self._batch_size]
-                batch = torch.zeros((self._batch_size, *part.shape[1:]), dtype=torch.uint8)
-                batch[: len(part)] = torch.from_numpy(part)
-                embedded = self._image_room.run(lambda rows: self._embedded(rows.to(self._device), unit), batch)
-                found.append(embedded.cpu().numpy()[: len(part)])
-        return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
+            batch = torch.zeros((self._batch_size, *pixels.shape[1:]), dtype=torch.uint8)
+            batch[: len(pixels)] = torch.from_numpy(pixels)
+            embedded = self._image_room.run(lambda rows: self._embedded(rows.to(self._device), unit), batch)
+            found: NDArray[np.float32] = embedded.cpu().numpy()[: len(pixels)]
+        return found
 
     def _embedded(self, batch: torch.Tensor, unit: bool) -> torch.Tensor:
         embedded: torch.Tensor = self.network.encode_image(self.normalise(batch), normalize=unit).float()
@@ -183,16 +155,19 @@ class ClipModel:
         lengths = torch.full((len(tokens),), tokens.shape[1])
         if self._cut is not None:
             lengths = self._cut.lengths(tokens)
-            order = torch.argsort(lengths, stable=True)
-        found: list[NDArray[np.float32]] = []
-        with torch.inference_mode():
-            for rows in order.split(TEXT_BATCH[self._device]):
-                batch = tokens[rows, : texttower.rounded(int(lengths[rows].max()), tokens.shape[1])]
-                rows_of = self._text_room.run(lambda part: self._text_batch(part, unit), batch)
-                found.append(rows_of.cpu().numpy())
-        inverse = torch.argsort(order).numpy()
-        embedded: NDArray[np.float32] = np.concatenate(found)[inverse]
-        return embedded
+            order = torch.argsort(lengths, stable=True, descending=True)  # the long ones first: workers end together
+
+        def embedded(rows: torch.Tensor) -> NDArray[np.float32]:
+            batch = tokens[rows, : texttower.rounded(int(lengths[rows].max()), tokens.shape[1])]
+            with torch.inference_mode():
+                found: NDArray[np.float32] = (
+                    self._text_room.run(lambda part: self._text_batch(part, unit), batch).cpu().numpy()
+                )
+            return found
+
+        found = self._mapped(embedded, order.split(TEXT_BATCH[self._device]))
+        every: NDArray[np.float32] = np.concatenate(found)[torch.argsort(order).numpy()]
+        return every
 
     def _text_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
         import torch
@@ -220,6 +195,7 @@ def load(
     threads: int | None = None,
     batch_size: int = 8,
     fetch: Fetch = local_only,
+    workers: Workers | None = None,
 ) -> ClipModel:
     """Loads a model on a worker.
 
@@ -227,30 +203,29 @@ def load(
       spec: from ``modelspec.resolve``.
       device: ``cpu`` or ``cuda``.
       precision: ``fp32``, ``bf16`` or ``fp16``, of weights and activations; embeddings come out as float32.
-      threads: of torch on the CPU; all cores when None.
+      threads: batches that are embedded at once on a CPU, each by one thread; all cores when None.
       batch_size: images a forward pass takes.
       fetch: address of a file or folder -> local path.
+      workers: shared with other models of the process; ``threads`` of its own when None.
 
     Raises:
       InputError: the weights are not those of the spec, or the GPU is not there.
     """
-    import torch
-
     device = device_of(device)
-    if device == "cpu":
-        torch.set_num_threads(threads or cpu_count())
     config, weights = locate(spec, fetch)
     digest = tinyclip.weights_sha256() if spec.kind == "tinyclip" else sha256_of(weights)
     if digest != spec.weights_sha256:
         raise InputError(
             f"--model {spec.name}: the weights have sha256 {digest} here, {spec.weights_sha256} at the start"
         )
-    network, tokenize = _network(spec, weights, precision)
+    network, tokenize = networks.build(spec, weights, precision)
     network = network.to(device)
     if device == "cpu":
         keep_freed_memory()
     more = {"device": device, "precision": precision, "variant": spec.variant, "part": spec.part}
-    return wrap(network, tokenize, config, batch_size=batch_size, **more)
+    if device == "cpu" and workers is None:
+        workers = Workers(threads or cpu_count())
+    return dataclasses.replace(wrap(network, tokenize, config, batch_size=batch_size, **more), _workers=workers)
 
 
 def wrap(
@@ -273,7 +248,7 @@ def wrap(
     return ClipModel(
         dim=int(config["model_cfg"]["embed_dim"]),
         network=network,
-        view=view({name: preprocess[name] for name in PREPROCESS}, size, variant),
+        view=view(preprocess, size, variant),
         tokenize=tokenize,
         _mean=torch.tensor(preprocess["mean"], device=device).view(shape),
         _std=torch.tensor(preprocess["std"], device=device).view(shape),
@@ -283,33 +258,3 @@ def wrap(
         part=part,
         _cut=texttower.cuttable(network),
     )
-
-
-def _network(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Callable[[list[str]], torch.Tensor]]:
-    import open_clip
-
-    if spec.kind == "tinyclip":
-        network = tinyclip.build().to(dtype=open_clip.get_input_dtype(PRECISIONS[precision]))
-        return network, tinyclip.tokenizer()
-    if spec.kind in ("tag", "file"):
-        name, pretrained = spec.source, weights if spec.kind == "file" else spec.weights
-    elif spec.kind == "hub":
-        name, pretrained = f"hf-hub:{spec.source}", None
-    else:
-        name, pretrained = f"local-dir:{os.path.dirname(weights)}", None
-    changes = _moved_text_tower(os.path.dirname(weights)) if spec.kind == "folder" else {}
-    network = open_clip.create_model(
-        name, pretrained, precision=PRECISIONS[precision], require_pretrained=True, **changes
-    )
-    return network.eval(), open_clip.get_tokenizer(name)
-
-
-def _moved_text_tower(folder: str) -> dict[str, Any]:
-    """Returns what to change of a folder's configuration when it carries its own text tower's: its present place.
-
-    ``winnow train-filter`` writes such folders; open_clip itself looks only where the configuration points.
-    """
-    text_cfg = json.loads(Path(folder, "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
-    if "hf_model_name" in text_cfg and Path(folder, "config.json").is_file():
-        return {"text_cfg": {**text_cfg, "hf_model_name": folder, "hf_model_pretrained": False}}
-    return {}

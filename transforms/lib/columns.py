@@ -228,13 +228,14 @@ def uid_pairs(column: pa.ChunkedArray) -> NDArray[np.uint64]:
     Raises:
       ValueError: one has neither 0 nor 32 characters, or one that is no hex digit.
     """
-    array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], pa.string())
-    if not len(array):
-        return np.zeros((0, 2), np.uint64)
-    lengths = set(np.unique(np.diff(np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1])))
-    if lengths - {0, 32}:
-        raise ValueError("every uid must have 32 hex digits")
-    if 0 in lengths:
+    return np.concatenate([np.zeros((0, 2), np.uint64), *(_uid_pairs(chunk) for chunk in column.chunks if len(chunk))])
+
+
+def _uid_pairs(array: pa.Array) -> NDArray[np.uint64]:
+    lengths = np.diff(np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1])
+    if (lengths != 32).any():
+        if set(np.unique(lengths)) - {0, 32}:
+            raise ValueError("every uid must have 32 hex digits")
         array = pc.if_else(pc.equal(array, ""), "0" * 32, array)
     _, offsets, digits = array.buffers()
     start = int(np.frombuffer(offsets, np.int32)[array.offset])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.memory import Arrays, Memory, Part, prefixed
 from transforms.lib.steps import Block, Bool, Step, Verdict
 
 
@@ -44,6 +45,11 @@ class Composed(Step):
     def rounds(self) -> int:  # type: ignore[override]
         """As many as the part with the most."""
         return max((part.rounds for part in self.parts), default=0)
+
+    @property
+    def carries(self) -> bool:  # type: ignore[override]
+        """Whether every part that fits anything does."""
+        return all(part.carries for part in self.parts if part.fits)
 
     def nested(self) -> tuple[Step, ...]:
         return self.parts
@@ -104,6 +110,29 @@ class Composed(Step):
             for part, one, found in zip(self.parts, state.states, summaries, strict=True)
         )
         return PartStates(state.round + 1, solved)
+
+    def _fitted(self) -> list[tuple[str, Step]]:
+        """Returns the parts that fit something, each with what the names of its arrays begin with."""
+        return [(f"{number}/", part) for number, part in enumerate(self.parts) if part.fits]
+
+    def remembered_as(self) -> dict[str, Any]:
+        return {"kind": self.kind, "parts": [part.remembered_as() for part in self.parts]}
+
+    def remember(self, block: Block) -> Arrays:
+        return {n: a for prefix, part in self._fitted() for n, a in prefixed(prefix, part.remember(block)).items()}
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        found: dict[str, NDArray[Any]] = {}
+        for prefix, part in self._fitted():
+            own = [{n.removeprefix(prefix): a for n, a in one.items() if n.startswith(prefix)} for one in parts]
+            found |= prefixed(prefix, part.join(own))
+        return found
+
+    def recall(self, memory: Memory, state: PartStates) -> tuple[Any, ...]:
+        asked = enumerate(zip(self.parts, state.states, self._needs(state), strict=True))
+        return tuple(
+            part.recall(Part(memory, f"{number}/"), one) if names else None for number, (part, one, names) in asked
+        )
 
     def facts(self, state: PartStates) -> dict[str, float | int | str]:
         pairs = zip(self.parts, state.states, strict=True)

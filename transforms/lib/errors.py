@@ -7,7 +7,8 @@ CurationError
 ├─ ShardError        the rest of one shard is bad; the same                worker, job goes on
 ├─ EmptyPoolError    there is nothing to measure                           job fails, exit 1
 ├─ CapacityError     the pool cannot give what a step is told to take      job fails, exit 1
-└─ AccountsError     books do not close, or too many samples rejected      job fails, exit 1
+├─ AccountsError     books do not close, or too many samples rejected      job fails, exit 1
+└─ GateError         a crawl is complete, and does not become the latest   job fails, exit 3
 
 Anything else is a bug or an outage: it crashes loudly and the runner retries.
 """
@@ -66,6 +67,14 @@ class InputError(ConfigError):
     """An input, a model or an output location is missing or unreadable; nothing was started."""
 
 
+class StoreError(InputError):
+    """An object store refuses, or does not answer; the line names the address and says what to do."""
+
+
+class MissingError(StoreError):
+    """There is no such object, or no such bucket."""
+
+
 class SampleError(CurationError):
     """One sample cannot be processed.
 
@@ -104,6 +113,12 @@ class ShardError(CurationError):
 
 class EmptyPoolError(CurationError):
     """There is no sample to measure, so no threshold exists."""
+
+
+class GateError(CurationError):
+    """A crawl did not pass its gate: all of its output is there, and the latest crawl is another one as before."""
+
+    exit_code = 3
 
 
 class CapacityError(CurationError):

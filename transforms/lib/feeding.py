@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ from transforms.lib.phash import phash
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import Looked, ReadRules, look, original_size, reject
 from transforms.lib.tarshard import RawSample
+
+Decode = Callable[[bytes, ReadRules, Sequence[View]], "Future[Decoded]"]
+"""Starts decoding an image for some views."""
 
 AHEAD_BYTES = 64 << 20
 """Encoded images held at once by a shard that is being read; one larger than this is held alone."""
@@ -58,16 +63,17 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[View]) -> Decoded:
     """Decodes an image once for all views that take it whole, and once for each that does not."""
     start = time.perf_counter()
     done = Decoded()
+    told: Any = {"max_pixels": rules.max_pixels, "others": rules.others}
     try:
         whole = None
         if not views or not all(view.scaled for view in views):
-            whole = images.decode(data, max_pixels=rules.max_pixels)
+            whole = images.decode(data, **told)
             done.width, done.height = whole.size
             done.phash = phash(whole)
         for view in views:
             image = whole
             if view.scaled or image is None:
-                image, (done.width, done.height) = images.decode_scaled(data, view.least, max_pixels=rules.max_pixels)
+                image, (done.width, done.height) = images.decode_scaled(data, view.least, **told)
                 done.phash = done.phash if whole else phash(image)
             done.pixels.append(view.pixels(image))
     except SampleError as error:
@@ -101,9 +107,9 @@ class _Reader:
     """Reads samples on a thread of its own and sends their images to the pool."""
 
     def __init__(
-        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[View], pool: Executor
+        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[View], start: Decode
     ) -> None:
-        self._samples, self._shard, self._rules, self._views, self._pool = samples, shard, rules, views, pool
+        self._samples, self._shard, self._rules, self._views, self._start = samples, shard, rules, views, start
         self._budget = _Budget(AHEAD_BYTES)
         self.stop = threading.Event()
 
@@ -128,7 +134,7 @@ class _Reader:
             return looked, None, twin
         data, looked.data = looked.data, b""
         self._budget.take(len(data), self.stop)
-        future = self._pool.submit(decode, data, self._rules, self._views)
+        future = self._start(data, self._rules, self._views)
         size = len(data)
         future.add_done_callback(lambda _: self._budget.give(size))
         return looked, future, -1
@@ -143,6 +149,10 @@ class _Reader:
         return False
 
 
+def _start(pool: Executor, data: bytes, rules: ReadRules, views: Sequence[View]) -> Future[Decoded]:
+    return pool.submit(decode, data, rules, views)
+
+
 def feed(
     samples: Iterable[RawSample],
     shard: str,
@@ -151,6 +161,7 @@ def feed(
     pool: Executor,
     depth: int,
     clock: Clock,
+    start: Decode | None = None,
 ) -> Generator[Fed, None, None]:
     """Yields samples in order, decoded while the caller works on earlier ones.
 
@@ -165,8 +176,9 @@ def feed(
       pool: runs the decoding; threads suffice, the decoders release the GIL.
       depth: samples held ahead.
       clock: gets the seconds that were waited and decoded.
+      start: starts decoding an image elsewhere than in the pool.
     """
-    reader = _Reader(samples, shard, rules, views, pool)
+    reader = _Reader(samples, shard, rules, views, start or functools.partial(_start, pool))
     waiting: queue.Queue[_Item | BaseException | None] = queue.Queue(depth)
     thread = threading.Thread(target=reader.run, args=(waiting,), name="winnow-read", daemon=True)
     thread.start()

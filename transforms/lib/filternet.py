@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transforms.lib import clip, curves, modelspec, tinyclip
+from transforms.lib import clip, curves, modelfiles, modelspec, tinyclip
 from transforms.lib.errors import ConfigError
 
 HELD_OUT = ("pairs", "recall_at_1", "recall_at_10", "auc")
@@ -30,7 +30,7 @@ class Network(NamedTuple):
     fresh: bool
 
 
-def open_network(text: str, *, batch_size: int = 8, fetch: modelspec.Fetch = modelspec.local_only) -> Network:
+def open_network(text: str, *, batch_size: int = 8, fetch: modelfiles.Fetch = modelfiles.local_only) -> Network:
     """Opens a network to train: anything ``--model`` takes, or a bare architecture, from random weights.
 
     ``tinyclip`` comes with its towers' weights and new projections: it is how its own projections were made.
@@ -40,8 +40,8 @@ def open_network(text: str, *, batch_size: int = 8, fetch: modelspec.Fetch = mod
     """
     import open_clip
 
-    if text in modelspec.architectures():
-        config: dict[str, Any] = {"model_cfg": modelspec.builtin(text)}
+    if text in modelfiles.architectures():
+        config: dict[str, Any] = {"model_cfg": modelfiles.builtin(text)}
         network = open_clip.create_model(text, pretrained_text=False).eval()
         return Network(
             clip.wrap(network, open_clip.get_tokenizer(text), config, batch_size=batch_size), config, (), True
@@ -52,7 +52,7 @@ def open_network(text: str, *, batch_size: int = 8, fetch: modelspec.Fetch = mod
         model = clip.wrap(tinyclip.build(projections=False), tinyclip.tokenizer(), config, batch_size=batch_size)
         return Network(model, config, text_files(parsed, config), True)
     spec = modelspec.resolve(parsed, fetch=fetch)
-    config, _ = modelspec.locate(spec, fetch)
+    config, _ = modelfiles.locate(spec, fetch)
     files = text_files(spec, config)
     return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, files, False)
 

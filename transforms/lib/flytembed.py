@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import clip, images, stamps
+from transforms.lib import clip, devices, images, stamps
 from transforms.lib.flytdata import Embedded, Task
 from transforms.lib.labelled import prompts
 
@@ -36,7 +36,7 @@ class Shelf(Protocol):
 def embed_images(model: clip.ClipModel, encoded: Sequence[bytes]) -> NDArray[np.float32]:
     """Returns float32 ``[n, dim]``, unit norm, of encoded images; those of a part are decoded at a time."""
     parts = [np.zeros((0, model.dim), np.float32)]
-    with ThreadPoolExecutor(clip.cpu_count(), "winnow-decode") as pool:
+    with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
         for first in range(0, len(encoded), _PART):
             decoded = pool.map(lambda data: model.pixels(images.decode(data)), encoded[first : first + _PART])
             parts.append(model.embed_images(np.stack(list(decoded))))

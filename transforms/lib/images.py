@@ -15,15 +15,21 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    features,
 )
 
+from transforms.lib import otherformats
 from transforms.lib.errors import Reason, SampleError
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "tif", "avif")
+PILLOWS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "tif", "avif", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k")
+"""Extensions of what Pillow reads."""
+IMAGE_EXTENSIONS = (*PILLOWS, "exr", "hdr", "dcm")
 """Extensions of image members; of a sample with several, the first in this order is its image."""
 
 DEFAULT_MAX_PIXELS = 89_478_485
@@ -69,27 +75,30 @@ def image_of(members: Mapping[str, bytes]) -> tuple[str, bytes]:
     raise SampleError(Reason.IMAGE_MISSING, f"members: {', '.join(sorted(members))[:200] or 'none'}")
 
 
-def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
-    """Decodes the first frame of a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF; the content decides which.
+def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "") -> Image.Image:
+    """Decodes the first frame of a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, PNM or JPEG 2000; the content decides which.
 
     Thread-safe; changes no setting of Pillow and lets no warning of Pillow out.
 
     Args:
       data: the encoded image.
       max_pixels: width times height allowed; checked in the header, before any pixel is decoded.
+      others: python of an environment with tensorflow-io, which decodes OpenEXR, Radiance HDR and DICOM
+        (``otherformats``); empty to reject them.
 
     Returns:
       A fully loaded image, width and height at least 1, in the mode it is stored in (the model's own
       transform converts).
 
     Raises:
-      SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data.
+      SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data; the detail
+        names the cure where there is one.
     """
-    return _decoded(data, None, max_pixels)[0]
+    return _decoded(data, None, max_pixels, others)[0]
 
 
 def decode_scaled(
-    data: bytes, least: tuple[int, bool], *, max_pixels: int = DEFAULT_MAX_PIXELS
+    data: bytes, least: tuple[int, bool], *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = ""
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Decodes as ``decode``, but a JPEG at the least of 1/8, 1/4, 1/2 or all of its size that is large enough.
 
@@ -99,6 +108,7 @@ def decode_scaled(
       data: the encoded image.
       least: pixels that the shorter side keeps, or, when the second value is True, the longer side.
       max_pixels: as for ``decode``, of the whole image.
+      others: as for ``decode``.
 
     Returns:
       The image, and width and height as stored.
@@ -106,20 +116,32 @@ def decode_scaled(
     Raises:
       SampleError: as ``decode``.
     """
-    return _decoded(data, least, max_pixels)
+    return _decoded(data, least, max_pixels, others)
 
 
-def _decoded(data: bytes, least: tuple[int, bool] | None, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
+def jpeg_header(data: bytes) -> tuple[str, tuple[int, int]] | None:
+    """Returns Pillow's mode, and width and height in pixels, of a JPEG by its header; None for anything else."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return None
+    try:
+        image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    except _DECODE_ERRORS:
+        return None
+    return image.mode, image.size
+
+
+def _decoded(
+    data: bytes, least: tuple[int, bool] | None, max_pixels: int, others: str
+) -> tuple[Image.Image, tuple[int, int]]:
     reader = _reader_of(data)
     if reader is None:
+        if kind := otherformats.kind_of(data):
+            return _by_others(kind, data, max_pixels, others)
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"no known image format: {data[:16]!r}")
     try:
         image = _opened(reader, data)
         width, height = image.size
-        if width * height > max_pixels:
-            raise SampleError(Reason.IMAGE_TOO_LARGE, f"{width} x {height} pixels, allowed {max_pixels}")
-        if width < 1 or height < 1:
-            raise SampleError(Reason.IMAGE_UNDECODABLE, f"{width} x {height} pixels")
+        _check_size(width, height, max_pixels)
         if least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             side = max(width, height) if least[1] else min(width, height)
             scale = next((k for k in (8, 4, 2) if side // k >= least[0]), 1)
@@ -130,6 +152,23 @@ def _decoded(data: bytes, least: tuple[int, bool] | None, max_pixels: int) -> tu
     except _DECODE_ERRORS as error:
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"{type(error).__name__}: {error}"[:300]) from error
     return image, (width, height)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise SampleError(Reason.IMAGE_TOO_LARGE, f"{width} x {height} pixels, allowed {max_pixels}")
+    if width < 1 or height < 1:
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{width} x {height} pixels")
+
+
+def _by_others(kind: str, data: bytes, max_pixels: int, others: str) -> tuple[Image.Image, tuple[int, int]]:
+    if not others:
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{kind}, which Pillow does not read; {otherformats.CURE}")
+    _check_size(*otherformats.size_of(kind, data), max_pixels)
+    image = otherformats.decode(kind, data, others)
+    if image.mode != "RGB":
+        image = grey(image)
+    return image, image.size
 
 
 def thumbnail(data: bytes, side_px: int = 160) -> bytes:
@@ -176,6 +215,10 @@ def _reader_of(data: bytes) -> type[ImageFile.ImageFile] | None:
         return TiffImagePlugin.TiffImageFile
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1", b"msf1"):
         return AvifImagePlugin.AvifImageFile
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return PpmImagePlugin.PpmImageFile
+    if data.startswith(otherformats.JPEG_2000) and features.check("jpg_2000"):
+        return Jpeg2KImagePlugin.Jpeg2KImageFile
     return None
 
 

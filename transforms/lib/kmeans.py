@@ -44,9 +44,7 @@ def usable(rows: Rows, unit: bool) -> NDArray[np.bool_]:
     Raises:
       InputError: a finite row has a norm that k-means cannot take.
     """
-    norms = np.empty(len(rows))
-    for at in range(0, len(rows), _CHUNK):
-        norms[at : at + _CHUNK] = np.sqrt(_norms(rows[at : at + _CHUNK]))
+    norms = np.sqrt(squared_norms(rows))
     found: NDArray[np.bool_] = np.isfinite(norms) & (norms > 0)
     wrong = found & ((norms > MAX_NORM) | (unit & (np.abs(norms - 1) > _UNIT_TOLERANCE)))
     if wrong.any():
@@ -59,16 +57,21 @@ def usable(rows: Rows, unit: bool) -> NDArray[np.bool_]:
     return found
 
 
-def _norms(rows: Rows) -> NDArray[np.float64]:
-    """Returns the squared norms of a few rows, exact for norms up to 2; float64 ``[n]``."""
-    wide = rows.astype(np.float64)
-    norms: NDArray[np.float64] = np.einsum("nd,nd->n", wide, wide)
+def squared_norms(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Returns the squared norms of rows on the grid, exact for norms up to 2; float64 ``[n]``."""
+    norms = np.empty(len(rows))
+    for at in range(0, len(rows), _CHUNK):
+        wide = rows[at : at + _CHUNK].astype(np.float64)
+        norms[at : at + _CHUNK] = np.einsum("nd,nd->n", wide, wide)
     return norms
 
 
 def on_grid(vectors: NDArray[Any]) -> Vectors:
     """Returns float32 ``[k, dim]``: vectors rounded to multiples of 2**-24, at most 3e-8 away below 1."""
-    return (np.rint(np.asarray(vectors, np.float64) * UNIT) / UNIT).astype(np.float32)
+    placed = np.empty(np.shape(vectors), np.float32)
+    for at in range(0, len(placed), _CHUNK):
+        placed[at : at + _CHUNK] = np.rint(np.asarray(vectors[at : at + _CHUNK], np.float64) * UNIT) / UNIT
+    return placed
 
 
 class Sums(NamedTuple):
@@ -105,8 +108,8 @@ def cluster_sums(rows: Rows, clusters: NDArray[np.integer[Any]]) -> Sums:
 
 def squares(rows: Rows) -> int:
     """Returns the sum of the squared norms of rows in steps of 2**-24, each rounded to one; they add up exactly."""
-    parts = (np.rint(_norms(rows[at : at + _CHUNK]) * UNIT).sum() for at in range(0, len(rows), _CHUNK))
-    return sum(int(part) for part in parts)
+    norms = np.rint(squared_norms(rows) * UNIT)
+    return sum(int(norms[at : at + _CHUNK].sum()) for at in range(0, len(rows), _CHUNK))
 
 
 def _dots(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:

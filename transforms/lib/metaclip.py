@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import entrymatch, uids
 from transforms.lib.errors import EmptyPoolError
+from transforms.lib.memory import Arrays, Memory
 from transforms.lib.steps import Block, Step, Verdict
 
 _STREAM = 0x6D657461636C6970  # keeps these draws apart from those of another step of the same seed
@@ -81,6 +83,7 @@ class MetaClip(Step):
 
     kind = "metaclip"
     rounds = 1
+    carries = True
     files = ("metadata",)
 
     column: str = "index.caption"
@@ -128,6 +131,18 @@ class MetaClip(Step):
         if summary is None:
             raise EmptyPoolError(f"{self.label}: the pool has no shard, so there is nothing to balance")
         return BalanceState(summary)
+
+    def remembered_as(self) -> dict[str, Any]:
+        return {"kind": self.kind, "column": self.column}
+
+    def remember(self, block: Block) -> Arrays:
+        return {"counts": self.summarise(block, self.start())}
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return {"counts": np.sum([part["counts"] for part in parts], axis=0)}
+
+    def recall(self, memory: Memory, state: BalanceState) -> NDArray[np.int64]:
+        return memory.whole("counts")
 
     def apply(self, block: Block, state: BalanceState) -> Verdict:
         if state.counts is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import exactsums
 from transforms.lib.errors import EmptyPoolError
+from transforms.lib.memory import Arrays, Memory
 from transforms.lib.steps import Block, Step, Verdict
 
 _IMPORT = "bring it in from a table with `winnow import-scores`"
@@ -69,6 +70,8 @@ class Mix(Step):
 
     kind = "mix"
     rounds = 1
+    carries = True
+    sees_earlier = False
 
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     standardise: bool = True
@@ -115,6 +118,19 @@ class Mix(Step):
         rows, totals = summary
         found = [exactsums.moments(total, rows) for total in totals]
         return MixState(rows, tuple(one.mean for one in found), tuple(one.std for one in found))
+
+    def remembered_as(self) -> dict[str, Any]:
+        return {"kind": self.kind, "columns": list(self.inputs())}
+
+    def remember(self, block: Block) -> Arrays:
+        rows, sums = self.summarise(block, None)
+        return {"rows": np.array([rows], np.int64), "sums": sums}
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return {name: np.sum([part[name] for part in parts], axis=0) for name in ("rows", "sums")}
+
+    def recall(self, memory: Memory, state: Any) -> tuple[int, NDArray[np.int64]]:
+        return int(memory.whole("rows")[0]), memory.whole("sums")
 
     def derive(self, block: Block, state: MixState) -> dict[str, NDArray[np.float32]]:
         total = np.zeros(len(block.valid))

@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.errors import InputError
-from transforms.lib.kmeans import MAX_NORM, Rows, Vectors, on_grid
+from transforms.lib.kmeans import MAX_NORM, Rows, Vectors, on_grid, squared_norms
 
 RULES = ("inner", "euclidean")
 _ROWS = 1024  # rows compared at once
 _TILE = 2_048  # centroids compared at once
 _WIDEN = 256  # rows converted at once
 
-BestTwo = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
-_BestTwoOf = Callable[[NDArray[np.float32], NDArray[np.float32]], BestTwo]
+BestTwo = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Of each row a nearest centroid, its score, that of the second best, and the row's squared norm; all in float32."""
+
+_BestTwoOf = Callable[[Rows], BestTwo]
 
 
 class Assigned(NamedTuple):
@@ -43,17 +45,17 @@ class Nearest:
     Args:
       centroids: ``[k, dim]``, taken to the grid of 2**-24.
       rule: ``inner``, the largest inner product, or ``euclidean``, the smallest distance.
-      device: ``cpu`` or ``cuda``; torch multiplies on a GPU, in plain float32.
+      device: ``cpu``, which is numpy, or a device of torch, such as ``cuda``. Clusters are the same: torch multiplies
+        in plain float32 too, and what that cannot tell is decided here.
 
     Raises:
-      InputError: a centroid is not finite or longer than 2, or there is none.
+      InputError: a centroid is not finite or longer than 2, or there is none; or the device is not there.
     """
 
     def __init__(self, centroids: NDArray[Any], rule: str, device: str = "cpu") -> None:
         with np.errstate(invalid="ignore"):
             self.centroids: Vectors = on_grid(centroids)
-        wide = self.centroids.astype(np.float64)
-        norms = np.einsum("kd,kd->k", wide, wide)
+            norms = squared_norms(self.centroids)
         if not len(norms) or not (norms <= MAX_NORM**2).all():
             raise InputError(f"centroids must be finite, of norm at most {MAX_NORM:g}, and at least one")
         self._rule = rule
@@ -61,19 +63,17 @@ class Nearest:
         # each side of a comparison is off by at most (dim + 2) roundings of 2**-24 of its terms
         self._slack = np.float32(2 * (self.centroids.shape[1] + 2) * 2.0**-24)
         self._reach = float(np.sqrt(norms.max())), float(self._half.max())
-        self._best_two: _BestTwoOf = self._on_cpu if device == "cpu" else self._torch(device)
+        self._best_two: _BestTwoOf = self._numpy
+        if device != "cpu":
+            from transforms.lib.torchnearest import TorchBestTwo
+
+            self._best_two = TorchBestTwo(self.centroids, self._half.astype(np.float32), device)
 
     def __call__(self, rows: Rows) -> Assigned:
         """Assigns float16 ``[n, dim]``, finite, norms at most 2."""
         rows = np.ascontiguousarray(rows)
-        cluster, (best, second, squared) = np.empty(len(rows), np.int64), np.empty((3, len(rows)), np.float32)
-        wide = np.empty((min(_ROWS, len(rows)), rows.shape[1]), np.float32)
-        room = np.empty((len(wide), min(_TILE, len(self.centroids))), np.float32)  # new memory each time costs a tenth
-        for at in range(0, len(rows), _ROWS):
-            here = slice(at, at + _ROWS)
-            some = _widen(rows[here], wide)
-            cluster[here], best[here], second[here] = self._best_two(some, room)
-            squared[here] = np.einsum("nd,nd->n", some, some)
+        cluster, best, second, squared = self._best_two(rows)
+        wide, room = self._rooms(len(rows))
         slack = self._slack * (np.sqrt(squared) * np.float32(self._reach[0]) + np.float32(self._reach[1]))
         close = np.flatnonzero(best - second <= slack)
         for at in range(0, len(close), _ROWS):
@@ -83,7 +83,25 @@ class Nearest:
         similarity = best if self._rule == "inner" else best + 1 - squared / 2
         return Assigned(cluster.astype(np.int32), similarity.astype(np.float32), np.maximum(best - second, 0))
 
-    def _on_cpu(self, rows: NDArray[np.float32], room: NDArray[np.float32]) -> BestTwo:
+    def _rooms(self, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns room for a block of rows, and for its products with a tile; new memory each time costs a tenth."""
+        block = min(_ROWS, rows)
+        dim, tile = self.centroids.shape[1], min(_TILE, len(self.centroids))
+        return np.empty((block, dim), np.float32), np.empty((block, tile), np.float32)
+
+    def _numpy(self, rows: Rows) -> BestTwo:
+        cluster, (best, second, squared) = np.empty(len(rows), np.int64), np.empty((3, len(rows)), np.float32)
+        wide, room = self._rooms(len(rows))
+        for at in range(0, len(rows), _ROWS):
+            here = slice(at, at + _ROWS)
+            some = _widen(rows[here], wide)
+            cluster[here], best[here], second[here] = self._best_two_of(some, room)
+            squared[here] = np.einsum("nd,nd->n", some, some)
+        return cluster, best, second, squared
+
+    def _best_two_of(
+        self, rows: NDArray[np.float32], room: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         every = np.arange(len(rows))
         cluster = np.zeros(len(rows), np.int64)
         best = np.full(len(rows), -np.inf, np.float32)
@@ -127,22 +145,6 @@ class Nearest:
         order = np.lexsort((candidate, -value, row))
         first = np.flatnonzero(np.diff(row[order], prepend=-1))
         return candidate[order[first]], value[order[first]], value[order[first + 1]]
-
-    def _torch(self, device: str) -> _BestTwoOf:
-        import torch
-
-        torch.backends.cuda.matmul.allow_tf32 = False
-        placed = torch.from_numpy(self.centroids).to(device)
-        half = torch.from_numpy(self._half.astype(np.float32)).to(device)
-
-        def best_two(rows: NDArray[np.float32], room: NDArray[np.float32]) -> BestTwo:
-            scores = torch.from_numpy(rows).to(device) @ placed.T - half
-            top, where = scores.topk(min(2, scores.shape[1]), dim=1)
-            best = top.cpu().numpy()
-            second = best[:, 1] if best.shape[1] > 1 else np.full(len(rows), -np.inf, np.float32)
-            return where[:, 0].cpu().numpy(), best[:, 0].copy(), second.copy()
-
-        return best_two
 
 
 def _widen(rows: Rows, room: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from transforms.lib import captions, columns, images, uids
 from transforms.lib.errors import SampleError
@@ -20,13 +20,25 @@ class ReadRules:
       caption_field: json field that holds the caption; empty for ``.txt``, then json ``caption``.
       max_pixels: images with more are rejected before they are decoded.
       max_sample_bytes: samples with more are rejected unread.
+      others: python of an environment with tensorflow-io, which decodes formats that Pillow cannot read; empty to
+        reject them. That it is given is part of the stamp, where it is is not.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
+
+    needs_caption: ClassVar[bool] = True
 
     caption_field: str = ""
     max_pixels: int = 89_478_485  # Pillow's own warning level: 256 MiB of RGB
     max_sample_bytes: int = 1 << 28
     look: bool = True
+    others: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRules(ReadRules):
+    """How images alone are read: a sample needs no caption, and has none."""
+
+    needs_caption: ClassVar[bool] = False
 
 
 @dataclasses.dataclass
@@ -60,7 +72,7 @@ def look(raw: RawSample, shard: str, rules: ReadRules) -> Looked:
             return Looked(row)
         row["image_extension"], data = images.image_of(raw.members)
         row.update(image_bytes=len(data), image_sha256=hashlib.sha256(data).hexdigest())
-        row["caption"] = captions.caption_of(raw.members, rules.caption_field)
+        row["caption"] = captions.caption_of(raw.members, rules.caption_field) if rules.needs_caption else ""
         row["uid"] = uids.uid_of(document, shard=shard, key=raw.key, image=data, caption=row["caption"])
     except SampleError as error:
         reject(row, error)

@@ -13,6 +13,7 @@ from transforms.lib.captionlength import CaptionLength
 from transforms.lib.clustersteps import Balance, DensityPrune
 from transforms.lib.composition import COMPOSED, Composed
 from transforms.lib.dropduplicates import DropDuplicates
+from transforms.lib.dropkept import DropKept
 from transforms.lib.errors import ConfigError
 from transforms.lib.imagebased import ImageBased
 from transforms.lib.imagesize import ImageSize
@@ -27,8 +28,8 @@ from transforms.lib.textmatch import TextMatch
 from transforms.lib.topfraction import TopFraction
 
 _KINDS = (
-    Balance, Band, CaptionLength, DensityPrune, DropDuplicates, HardCapSample, ImageBased, ImageSize, KeepLanguage,
-    MetaClip, Mix, RandomFraction, Sample, SoftCapSample, Subset, TextMatch, Threshold, TopFraction,
+    Balance, Band, CaptionLength, DensityPrune, DropDuplicates, DropKept, HardCapSample, ImageBased, ImageSize,
+    KeepLanguage, MetaClip, Mix, RandomFraction, Sample, SoftCapSample, Subset, TextMatch, Threshold, TopFraction,
 )  # fmt: skip
 STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 

@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib import clusterpage
 from transforms.lib.textreport import si_bytes
 
 CAPTION_SHOWN = 110
@@ -61,6 +62,7 @@ class ReportData:
       kept_thumbnails: drawn among the kept.
       dropped_thumbnails: drawn among the dropped.
       borderline_thumbnails: the closest to the bound that decided them.
+      clusters: the section of clusters, None for a pool without any.
       settings: name and value of the configuration.
       stamps: name and value.
     """
@@ -83,6 +85,7 @@ class ReportData:
     kept_thumbnails: tuple[Thumbnail, ...]
     dropped_thumbnails: tuple[Thumbnail, ...]
     borderline_thumbnails: tuple[Thumbnail, ...]
+    clusters: clusterpage.Clusters | None
     settings: tuple[tuple[str, str], ...]
     stamps: tuple[tuple[str, str], ...]
 
@@ -185,6 +188,10 @@ def render(data: ReportData) -> str:
         galleries=galleries,
         width=WIDTH,
         height=HEIGHT,
+        size_width=clusterpage.WIDTH,
+        size_height=clusterpage.HEIGHT,
+        rounds_width=clusterpage.ROUNDS_WIDTH,
+        rounds_height=clusterpage.ROUNDS_HEIGHT,
         shown=CAPTION_SHOWN,
         titled=CAPTION_TITLE,
     )

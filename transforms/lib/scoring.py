@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from transforms.lib import columns
 from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.errors import Reason
-from transforms.lib.feeding import Fed, Pixels, feed
+from transforms.lib.feeding import Decode, Fed, Pixels, feed
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import ReadRules
 from transforms.lib.tarshard import RawSample
 
 _AHEAD = 64  # samples being prepared while a model works
-_STARTED = 2  # batches a GPU may have before the first one's embeddings are fetched
 TOKENIZED = 256  # captions that are tokenized by the pool at once
 
 
@@ -33,6 +32,10 @@ class Model(Protocol):
     dim: int
     view: View
     part: str
+
+    @property
+    def depth(self) -> int:
+        """Batches that may be started before the first one's embeddings are fetched."""
 
     def start_images(self, pixels: Pixels) -> Callable[[], tuple[NDArray[np.float32], float]]:
         """Starts on uint8 ``[n, height, width, 3]``; what it returns waits for float32 ``[n, dim]``, unit norm.
@@ -100,6 +103,7 @@ class _Images:
         self, models: Mapping[str, Model], views: Sequence[View], size: int, turn: threading.Lock, clock: Clock
     ) -> None:
         self._models, self._size, self._turn, self._clock = models, size, turn, clock
+        self._depth = max([model.depth for model in models.values()], default=1)
         self._view = {name: [view.name for view in views].index(model.view.name) for name, model in models.items()}
         self._batch: list[list[Pixels]] = []
         self._started: deque[dict[str, Callable[[], tuple[NDArray[np.float32], float]]]] = deque()
@@ -127,7 +131,7 @@ class _Images:
             with self._turn:
                 started = {name: model.start_images(seen[self._view[name]]) for name, model in self._models.items()}
             self._started.append(started)
-            if len(self._started) == _STARTED:
+            if len(self._started) == self._depth:
                 self._fetch()
 
     def _fetch(self) -> None:
@@ -152,12 +156,13 @@ def score_samples(
     pool: Executor,
     batch_size: int,
     turn: threading.Lock | None = None,
+    start: Decode | None = None,
 ) -> ScoredShard:
     """Scores the samples of one shard with every model on one decode.
 
     Images with equal bytes are embedded once, and so are equal captions. Batches are cut from the different valid
-    images in tar order, so they are a function of the shard alone, whatever the workers. At most 64 samples, or two
-    batches if that is more, are prepared ahead.
+    images in tar order, so they are a function of the shard alone, whatever the workers. At most 64 samples, or as many
+    batches as may be started if that is more, are prepared ahead.
 
     Args:
       samples: in tar order; read on a thread of their own.
@@ -167,6 +172,7 @@ def score_samples(
       pool: runs the decoding; threads suffice, the decoders release the GIL.
       batch_size: images given to a model at once.
       turn: held while a model works, so that threads which share one take turns.
+      start: starts decoding an image elsewhere than in the pool, on a GPU.
     """
     turn, clock = turn or threading.Lock(), Clock()
     seeing = {name: model for name, model in models.items() if model.part != "text"}
@@ -175,7 +181,8 @@ def score_samples(
     images, texts = _Images(seeing, views, batch_size, turn, clock), _Texts(reading, pool)
     rows: list[dict[str, Any]] = []
     repeated = 0
-    fed = feed(samples, shard, rules, views, pool, max(_AHEAD, 2 * batch_size), clock)
+    ahead = max([_AHEAD, *(batch_size * model.depth for model in seeing.values())])
+    fed = feed(samples, shard, rules, views, pool, ahead, clock, start)
     with contextlib.closing(fed):
         for sample in fed:
             rows.append(sample.row)

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from transforms.lib.memory import Arrays, Memory
 
 Bool = NDArray[np.bool_]
 
@@ -81,6 +83,8 @@ class Step(abc.ABC):
     rounds: ClassVar[int] = 0
     files: ClassVar[tuple[str, ...]] = ()  # parameters that name a file; steps find it in Block.files
     repeats: ClassVar[bool] = False  # it decides how many copies, not only whether
+    carries: ClassVar[bool] = False  # what it fits on other pools holds for this one, and it can remember samples
+    sees_earlier: ClassVar[bool] = True  # what it fits depends on what earlier steps dropped
 
     label: str
 
@@ -172,6 +176,31 @@ class Step(abc.ABC):
     def solve(self, state: Any, summary: Any) -> Any:
         """Returns the next state from the summary of the whole pool."""
         raise NotImplementedError(f"{self.kind} has no rounds")
+
+    @property
+    def fits(self) -> bool:
+        """Whether anything is found out in its rounds."""
+        return bool(self.rounds and self.needs(self.start()))
+
+    def remembered_as(self) -> dict[str, Any]:
+        """Returns the parameters on which ``remember``, and the verdict that later steps see, depend."""
+        return self.as_dict()
+
+    def remember(self, block: Block) -> Arrays:
+        """Returns what ``recall`` needs of the samples of one shard, as named arrays; of a step that ``carries``."""
+        raise NotImplementedError(f"{self.kind} remembers nothing")
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        """Returns the arrays of many shards together, at least one, the same in any order."""
+        raise NotImplementedError(f"{self.kind} remembers nothing")
+
+    def recall(self, memory: Memory, state: Any) -> Any:
+        """Returns the summary of the samples remembered: what merging ``summarise`` of their blocks would give.
+
+        Only where samples are equal to the last bit of their hash may it differ from that: those remembered then stand
+        before all others.
+        """
+        raise NotImplementedError(f"{self.kind} remembers nothing")
 
     def facts(self, state: Any) -> dict[str, float | int | str]:
         """Returns what was fitted, for the manifest and the report."""

@@ -44,6 +44,17 @@ def check_sorted(rows: NDArray[np.void]) -> None:
         uids.check_subset(np.asarray(rows[start : start + _CHUNK + 1]), start)
 
 
+def digest(rows: NDArray[np.void]) -> uids.Digest:
+    """Returns the digest of a whole subset file, some millions of rows at a time.
+
+    Raises:
+      InputError: it is not sorted.
+    """
+    check_sorted(rows)
+    chunks = (np.ascontiguousarray(rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK))
+    return sum((uids.digest(chunk.view(np.uint64).reshape(-1, 2)) for chunk in chunks), uids.Digest())
+
+
 def multiplicity(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Counts how often each uid stands in a subset.
 
@@ -78,6 +89,11 @@ def places(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int6
     found = np.empty(len(pairs), np.int64)
     found[order] = np.where(hit, first, -1)
     return found
+
+
+def starts(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Returns how many rows of a sorted subset stand before each uid, uint64 ``[n, 2]``; int64 ``[n]``."""
+    return _search(rows, pairs, after=False)
 
 
 def missing(rows: NDArray[np.void], found: NDArray[np.void]) -> NDArray[np.void]:

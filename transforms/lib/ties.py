@@ -28,6 +28,13 @@ def order(shard: str, rows: NDArray[np.int64], hashes: NDArray[np.uint64]) -> ND
     return found
 
 
+def before_all(hashes: NDArray[np.uint64]) -> NDArray[Any]:
+    """Returns ``DTYPE`` ``[n]``: places of remembered samples, before those of any shard that have an equal hash."""
+    found = np.zeros(len(hashes), DTYPE)
+    found["hash"], found["row"] = hashes, -1
+    return found
+
+
 def nth(records: NDArray[Any], number: int) -> tuple[Any, ...]:
     """Returns the ``number``-th smallest record, from 1, as Python values; records compare field by field."""
     assert records.dtype.names is not None

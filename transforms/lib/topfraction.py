@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import quantiles, ties, uids
+from transforms.lib import quantiles, ranked, ties, uids
 from transforms.lib.errors import EmptyPoolError
+from transforms.lib.memory import Arrays, Memory
 from transforms.lib.steps import Block, Bool, Step, Verdict
 
 _DONE = 4
@@ -68,6 +70,7 @@ class TopFraction(Step):
 
     kind = "top_fraction"
     rounds = _DONE
+    carries = True
 
     column: str = "score"
     fraction: float = 0.15
@@ -154,6 +157,30 @@ class TopFraction(Step):
     def _tie_order(self, block: Block, candidates: Bool, tied: Bool) -> NDArray[Any]:
         rows = np.flatnonzero(candidates)[tied]
         return ties.order(block.shard, rows, uids.keyed_hash(block.columns["uid"][rows], self.seed))
+
+    def remembered_as(self) -> dict[str, Any]:
+        return {name: value for name, value in self.as_dict().items() if name not in ("label", "fraction")}
+
+    def remember(self, block: Block) -> Arrays:
+        among = self._ranked(block)
+        bits = quantiles.ordered_bits(np.asarray(block.columns[self.column], np.float32)[among])
+        arrays = ranked.arrays_of(bits, uids.keyed_hash(block.columns["uid"][among], self.seed))
+        return {**arrays, "valid": np.array([block.valid.sum()], np.int64)}
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        return {**ranked.join(parts), "valid": np.sum([part["valid"] for part in parts], axis=0)}
+
+    def recall(self, memory: Memory, state: TopState) -> Any:
+        if state.round == 0:
+            counts = ranked.count_high(memory)
+            return int(counts.sum()) if self.of == "remaining" else int(memory.whole("valid")[0]), counts
+        if state.round == 1:
+            return quantiles.count_low(ranked.keys_in(memory, state.bits >> 16), state.bits >> 16)
+        hashes = ranked.hashes_at(memory, state.bits)
+        if state.round == 2:
+            return quantiles.count_high(hashes, bits=64)
+        hashes = hashes[(hashes >> np.uint64(48)) == state.hash_bin]
+        return ties.before_all(hashes)
 
     def apply(self, block: Block, state: TopState) -> Verdict:
         scores = np.asarray(block.columns[self.column], np.float32)

@@ -7,7 +7,7 @@ import io
 import re
 from binascii import unhexlify
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,12 @@ _HEX_UID = re.compile(r"[0-9a-fA-F]{1,32}")
 _NPY_MAGIC = b"\x93NUMPY"
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
+
+
+class Sink(Protocol):
+    """What bytes can be written to."""
+
+    def write(self, data: bytes | memoryview, /) -> int: ...
 
 
 def uid_of(members_json: Mapping[str, Any] | None, *, shard: str, key: str, image: bytes, caption: str) -> str:
@@ -102,17 +108,15 @@ def subset(pairs: U64Array) -> npt.NDArray[np.void]:
     Returns:
       ``SUBSET_DTYPE`` ``[n]``, sorted by (f0, f1), which is the order of the uids as text.
     """
-    order = np.argsort(pairs[:, 0])
-    first, second = pairs[order, 0], pairs[order, 1]
+    rows: npt.NDArray[np.void] = np.ascontiguousarray(pairs, np.uint64).view(SUBSET_DTYPE).reshape(-1)
+    found = rows[np.argsort(np.ascontiguousarray(rows["f0"]))]
+    first, second = found["f0"], found["f1"]
     if ((first[1:] == first[:-1]) & (second[1:] < second[:-1])).any():  # rare: half a uid in common
-        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    rows = np.empty(len(pairs), SUBSET_DTYPE)
-    rows["f0"] = pairs[order, 0]
-    rows["f1"] = pairs[order, 1]
-    return rows
+        found = rows[np.lexsort((rows["f1"], rows["f0"]))]
+    return found
 
 
-def write_subset(file: BinaryIO, rows: npt.NDArray[np.void]) -> None:
+def write_subset(file: Sink, rows: npt.NDArray[np.void]) -> None:
     """Writes a subset file: ``.npy``, a header of 128 bytes and 16 bytes a row.
 
     Args:
@@ -227,6 +231,33 @@ def keyed_hash(pairs: U64Array, seed: int) -> U64Array:
     start = _mix(np.array([(seed + _GOLDEN) & _MASK], np.uint64))
     inner = _mix(pairs[:, 0] + start)
     return _mix((inner ^ pairs[:, 1]) + golden)
+
+
+class Digest(NamedTuple):
+    """What a multiset of uids adds up to: equal for equal ones in any order and split, otherwise hardly ever.
+
+    Attributes:
+      copies: uids, each as often as it stands.
+      first, second: sums of their ``keyed_hash`` under two seeds, modulo 2**64.
+    """
+
+    copies: int = 0
+    first: int = 0
+    second: int = 0
+
+    def __add__(self, other: object) -> Digest:
+        """Returns the digest of both multisets."""
+        if not isinstance(other, Digest):
+            return NotImplemented
+        return Digest(
+            self.copies + other.copies, (self.first + other.first) & _MASK, (self.second + other.second) & _MASK
+        )
+
+
+def digest(pairs: U64Array) -> Digest:
+    """Digests uids, uint64 ``[n, 2]`` in any order, duplicates counted."""
+    sums = [int(keyed_hash(pairs, seed).sum(dtype=np.uint64)) for seed in (1, 2)]
+    return Digest(len(pairs), sums[0], sums[1])
 
 
 def uniform(pairs: U64Array, seed: int) -> npt.NDArray[np.float64]:

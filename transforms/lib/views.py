@@ -74,6 +74,23 @@ class Stored:
         footer = self._opened().metadata
         return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self._opened().metadata.num_rows) if self._view is None else self._view.rows
+
+    def only(self, name: str) -> Any:
+        """Returns the one value that all rows of a column of text have, where the footer tells; else None."""
+        if self._view is not None:
+            return None if name in self._view.columns else _value(self.schema.field(name))
+        footer = self._opened().metadata
+        at = footer.schema.names.index(name)
+        found = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
+        if not all(one is not None and one.has_min_max and not one.null_count for one in found):
+            return None
+        values = {value for one in found for value in (one.min, one.max)}
+        return values.pop() if len(values) == 1 else None
+
     def read(self, names: Sequence[str], group: int | None = None) -> pa.Table:
         """Reads columns, of one row group or of all.
 
@@ -113,8 +130,11 @@ def _read(file: pq.ParquetFile, names: list[str], group: int | None) -> pa.Table
 
 
 def _constant(field: pa.Field, rows: int) -> pa.Array:
-    empty: Any = "" if pa.types.is_string(field.type) else 0
-    return pa.repeat(pa.scalar(_FILLED.get(field.name, empty), field.type), rows)
+    return pa.repeat(pa.scalar(_value(field), field.type), rows)
+
+
+def _value(field: pa.Field) -> Any:
+    return _FILLED.get(field.name, "" if pa.types.is_string(field.type) else 0)
 
 
 def conform(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:

@@ -1,4 +1,5 @@
-# Every night: score yesterday's crawl on L4s, select by the DFN recipe, write shards.
+# Every night: score yesterday's crawl on L4s, select by the DFN recipe with the threshold of all crawls so far, drop the
+# images that an earlier one kept, write shards, and let it become the latest if it keeps its share and did not drift.
 
 terraform {
   required_version = ">= 1.9, < 2.0"
@@ -44,7 +45,7 @@ provider "google" {
 }
 
 locals {
-  output = "gs://${var.project}-winnow-output/crawls/{yesterday}"
+  output = "gs://${var.project}-winnow-output/pool" # latest.json, and crawls/ID of each night
 }
 
 module "winnow" {
@@ -67,22 +68,40 @@ module "winnow" {
           preset  = "l4"
           workers = 20
           parameters = {
-            input     = "gs://${var.crawl_bucket}/{yesterday}/*.tar"
+            input     = "gs://${var.crawl_bucket}/{crawl_id}/*.tar"
             output    = local.output
+            crawl_id  = "{yesterday}"
             model     = "dfn=gs://${var.project}-winnow-models/dfn"
             precision = "bf16"
           }
         },
         {
-          job        = "select"
-          workers    = 4
-          parameters = { output = local.output, recipe = "dfn", keep_fraction = "0.15" }
+          job     = "select"
+          workers = 4
+          parameters = {
+            output        = local.output
+            crawl_id      = "{yesterday}"
+            recipe        = "dfn"
+            keep_fraction = "0.15"
+            thresholds    = "pooled"
+            dedup_against = "kept_images"
+          }
         },
         {
           job        = "reshard"
           workers    = 10
           flexrs     = true
-          parameters = { output = local.output }
+          parameters = { output = local.output, crawl_id = "{yesterday}" }
+        },
+        {
+          job     = "publish"
+          workers = 1
+          parameters = {
+            output         = local.output
+            crawl_id       = "{yesterday}"
+            gate_retention = "0.05,0.25"
+            gate_drift     = "0.1"
+          }
         },
       ]
     }

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from transforms.lib import clip, modelspec, tinyclip
+from transforms.lib import clip, modelfiles, modelspec, tinyclip
 from transforms.lib.errors import InputError, SampleError
 
 MODES = ("RGB", "L", "P", "LA", "RGBA", "CMYK", "1", "I;16", "I", "F", "YCbCr")
@@ -108,7 +108,7 @@ def test_a_pinned_weights_file_loads_and_gives_what_its_folder_gives(tmp_path):
     network = open_clip.create_model("ViT-S-32-alt")
     weights = tmp_path / "weights.safetensors"
     save_file(network.state_dict(), weights)
-    text = f"ViT-S-32-alt@{weights}#sha256={modelspec.sha256_of(str(weights))}"
+    text = f"ViT-S-32-alt@{weights}#sha256={modelfiles.sha256_of(str(weights))}"
     spec = modelspec.resolve(modelspec.parse_model(text))
     assert (spec.kind, spec.dim, spec.image_size) == ("file", 256, 224)
     model = clip.load(spec)
@@ -128,7 +128,7 @@ def test_a_pickled_program_in_a_weights_file_does_not_run(tmp_path):
     sink = io.BytesIO()
     torch.save({"state_dict": Program()}, sink, pickle_module=pickle)
     weights.write_bytes(sink.getvalue())
-    text = f"ViT-S-32-alt@{weights}#sha256={modelspec.sha256_of(str(weights))}"
+    text = f"ViT-S-32-alt@{weights}#sha256={modelfiles.sha256_of(str(weights))}"
     with pytest.raises(pickle.UnpicklingError):
         clip.load(modelspec.resolve(modelspec.parse_model(text)))
     assert not (tmp_path / "ran").exists()
@@ -145,3 +145,27 @@ def test_other_weights_in_a_package_are_refused(monkeypatch):
     monkeypatch.setitem(tinyclip.PINNED, name, "0" * 64)
     with pytest.raises(InputError, match=f"not {'0' * 64}"):
         tinyclip.weights_sha256()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_embeddings_are_the_same_bits_however_many_workers_there_are(tiny_network, workers):
+    spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)))
+    inside = torch.get_num_threads()
+    model = clip.load(spec, batch_size=3, threads=workers)
+    assert torch.get_num_threads() == inside
+    assert model.depth == workers + 1
+    pixels = np.random.default_rng(0).integers(0, 255, (17, *model.pixels(image_of("RGB")).shape), dtype=np.uint8)
+    texts = [f"thing {n} " * (1 + n % 7) for n in range(150)]
+    alone = clip.load(spec, batch_size=3, threads=1)
+    assert np.array_equal(model.embed_images(pixels), alone.embed_images(pixels))
+    assert np.array_equal(model.embed_texts(texts), alone.embed_texts(texts))
+    started = [model.start_images(pixels[first : first + 3]) for first in range(0, 17, 3)]
+    assert np.array_equal(np.concatenate([result()[0] for result in started]), alone.embed_images(pixels))
+
+
+def test_what_goes_wrong_on_a_worker_reaches_the_caller(tiny_network, monkeypatch):
+    model = clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=3)
+    monkeypatch.setattr(model.network, "encode_image", lambda *a, **k: 1 / 0)
+    result = model.start_images(model.pixels(image_of("RGB"))[None])
+    with pytest.raises(ZeroDivisionError):
+        result()

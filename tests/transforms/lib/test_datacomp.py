@@ -57,6 +57,26 @@ def test_a_view_is_the_index_that_a_copy_would_be():
     assert set(index["detail"].to_pylist()) == {""}
 
 
+def test_the_footer_tells_of_a_column_with_one_value():
+    sink = io.BytesIO()
+    values = {
+        "one": ["a"] * 9,
+        "two": ["a"] * 8 + ["b"],
+        "later": ["a"] * 5 + ["b"] * 4,
+        "null": ["a", None] * 4 + ["a"],
+    }
+    table = pa.table(values)
+    pq.write_table(table, sink, row_group_size=5)
+    own = views.Stored(pq.ParquetFile(sink), {}.__getitem__)
+    assert [own.only(name) for name in table.column_names] == ["a", None, None, None]
+    assert own.rows == 9
+    view = index_view(rows_of(3, 30), file_of(rows_of(3, 30)))
+    assert (view.only("status"), view.only("uid"), view.only("detail"), view.rows) == ("ok", None, "", 30)
+    bare = io.BytesIO()
+    pq.write_table(table, bare, write_statistics=False)
+    assert views.Stored(pq.ParquetFile(bare), {}.__getitem__).only("one") is None
+
+
 def test_sizes_that_pandas_made_floats_become_whole_numbers_again():
     table = rows_of(3, 4)
     widths = pa.array([0.0, None, float("nan"), 512.0], pa.float64())

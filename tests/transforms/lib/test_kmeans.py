@@ -1,4 +1,4 @@
-"""k-means against scikit-learn, faiss where it is installed, and float64."""
+"""k-means against scikit-learn, faiss and float64."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import kmeans, nearest, seeding, uids
+from transforms.lib import kmeans, nearest, seeding, torchnearest, uids
 from transforms.lib.errors import CapacityError, InputError
 
 
@@ -49,7 +49,8 @@ def test_it_ends_where_scikit_learn_ends():
 
 @pytest.mark.parametrize("spherical", [True, False])
 def test_it_ends_where_faiss_ends(spherical):
-    faiss = pytest.importorskip("faiss")
+    import faiss
+
     rows = blobs(seed=2)
     start = rows[seeding.draw(rows, hashes(len(rows)), 8)].astype(np.float32)
     if spherical:
@@ -136,13 +137,32 @@ def test_every_finite_half_is_widened_exactly():
     assert np.array_equal(nearest._widen(rows, np.empty(rows.shape, np.float32)), rows.astype(np.float32))
 
 
-def test_torch_assigns_alike():
-    rows, centroids = blobs(300), blobs(70, seed=4)
-    assign = nearest.Nearest(centroids, "euclidean")
-    mine = assign(rows)
-    assign._best_two = assign._torch("cpu")
-    for one, other in zip(mine, assign(rows), strict=True):
+@pytest.mark.parametrize("rule", nearest.RULES)
+@pytest.mark.parametrize("tile", [7, 64, 8192])
+def test_torch_finds_the_same_clusters(monkeypatch, rule, tile):
+    monkeypatch.setattr(torchnearest, "_TILE", tile)
+    monkeypatch.setattr(torchnearest, "_ROWS", 100)
+    rows, centroids = blobs(300, dim=48, groups=60), kmeans.on_grid(blobs(70, dim=48, seed=4))
+    centroids[33] = centroids[8]  # a tie everywhere: the lower number wins
+    centroids[40] = centroids[9] + np.float32(2.0**-24)  # closer than float32 can tell
+    mine = nearest.Nearest(centroids, rule)(rows)
+    theirs = nearest.Nearest(centroids, rule, "cpu:0")(rows)
+    assert mine.cluster.tobytes() == theirs.cluster.tobytes()
+    assert 33 not in theirs.cluster
+    for one, other in zip(mine[1:], theirs[1:], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+    alone = nearest.Nearest(centroids[:1], rule, "cpu:0")(rows)
+    assert not alone.cluster.any()
+    assert np.isinf(alone.margin).all()
+
+
+def test_a_gpu_that_is_not_there_is_said():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(InputError, match="no GPU is visible to torch"):
+        nearest.Nearest(blobs(2), "inner", "cuda")
 
 
 def test_inner_products_and_distances_choose_differently():

@@ -7,10 +7,10 @@ import pytest
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from transforms.lib import images, modelspec, pixelviews
+from transforms.lib import images, modelfiles, modelspec, pixelviews
 from transforms.lib.errors import Reason, SampleError
 
-SHORTEST = dict(modelspec.PREPROCESS)
+SHORTEST = dict(modelfiles.PREPROCESS)
 LONGEST = {**SHORTEST, "resize_mode": "longest", "fill_color": 255}
 SQUASH = {**SHORTEST, "resize_mode": "squash", "interpolation": "bilinear"}
 

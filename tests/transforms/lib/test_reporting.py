@@ -40,7 +40,7 @@ def report(**changes):
         "histogram_kept": kept, "threshold": 0.205, "kept_thumbnails": (thumbnail(),) * 12,
         "dropped_thumbnails": (thumbnail(kept=False, step="top"),) * 12,
         "borderline_thumbnails": (thumbnail(HOSTILE, score=float("nan"), jpeg=b""),),
-        "settings": (("recipe", "dfn"),), "stamps": (("winnow", "1"),),
+        "clusters": None, "settings": (("recipe", "dfn"),), "stamps": (("winnow", "1"),),
     }  # fmt: skip
     return ReportData(**{**values, **changes})
 

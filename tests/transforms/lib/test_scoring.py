@@ -24,7 +24,7 @@ def pool():
 
 @pytest.fixture
 def model(tiny_network):
-    return clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=4)
+    return clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=4, threads=1)
 
 
 def samples(seeds, captions=None):
@@ -197,6 +197,26 @@ def test_a_gpu_out_of_memory_halves_the_batch_and_remembers(model, pool, monkeyp
     found = score(model, pool, range(9)).sets["m"]
     assert sizes == [4, 2, *[1] * 12]  # tried four, two, then one by one: three batches of four
     np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
+
+
+def test_captions_get_smaller_batches_too_and_the_other_tower_keeps_its_own(model, pool, monkeypatch):
+    """A real error of torch's, from the tower itself, and one that other threads see at once."""
+    expected = score(model, pool, range(9)).sets["m"]
+    sizes = []
+    whole = model._text_batch
+
+    def scarce(tokens, unit):
+        sizes.append(len(tokens))
+        if len(tokens) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return whole(tokens, unit)
+
+    monkeypatch.setattr(model, "_text_batch", scarce)
+    found = [score(model, pool, range(9)).sets["m"] for _ in range(2)]
+    assert sizes == [9, 4, 2, 2, 2, 2, 1, 2, 2, 2, 2, 1]
+    assert (model._text_room.rows, model._image_room.rows) == (2, 0)
+    for one in found:
+        np.testing.assert_allclose(one["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
 
 
 def test_room_gives_up_when_a_single_row_does_not_fit():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transforms.lib.errors import InputError, Reason, SampleError
 from transforms.lib.uids import (
     SUBSET_DTYPE,
+    digest,
     keyed_hash,
     pairs,
     read_subset,
@@ -248,3 +249,15 @@ def test_each_flipped_bit_changes_half_of_the_hash():
 def test_uniform_is_the_top_of_the_hash():
     expected = [(hash_of(uid, 5) >> 11) / 2**53 for uid in GOLDEN]
     assert uniform(pairs(GOLDEN), 5).tolist() == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**64 - 1)), max_size=20), st.randoms(), st.data())
+def test_a_digest_tells_multisets_apart_and_not_their_order(listed, shuffler, data):
+    mixed = shuffler.sample(listed, len(listed))
+    at = data.draw(st.integers(0, len(listed)))
+    parts = [np.array(part, np.uint64).reshape(-1, 2) for part in (mixed[:at], mixed[at:])]
+    whole = digest(np.array(listed, np.uint64).reshape(-1, 2))
+    assert digest(parts[0]) + digest(parts[1]) == whole
+    if listed:
+        once_more = np.array([*listed[1:], listed[-1]], np.uint64)
+        assert (digest(once_more) == whole) == (listed[0] == listed[-1])

@@ -1,0 +1,174 @@
+"""Flags of recurring curation: which crawl, what its thresholds rest on, when it is published. Imports little."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from typing import TYPE_CHECKING, Any
+
+from beam_pipelines.configbase import Config, flag
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+FOLDER = "crawls"  # below --output, a folder for each crawl
+THRESHOLDS = ("fitted", "pooled")  # or frozen:CRAWL
+AGAINST = {"none": "", "kept_images": "images", "kept_uids": "uids"}
+"""--dedup_against -> what makes two samples one; empty for no look at earlier crawls."""
+
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
+_PATTERN = re.compile(r"\{crawl_id(?::([^}]*))?\}")
+
+
+def _id_problems(name: str, crawl_id: str) -> list[str]:
+    if _ID.fullmatch(crawl_id):
+        return []
+    return [f"{name} must be letters, digits, _ and -, at most 64, got {crawl_id!r}; a date such as 2026-11-21 is best"]
+
+
+def filled(pattern: str, crawl_id: str) -> str:
+    """Returns an input pattern with ``{crawl_id}`` replaced, and ``{crawl_id:%Y/%m}`` by parts of the date it is.
+
+    Raises:
+      ValueError: parts of a date are asked for, and the id is none.
+    """
+
+    def text(found: re.Match[str]) -> str:
+        return datetime.date.fromisoformat(crawl_id).strftime(found[1]) if found[1] else crawl_id
+
+    return _PATTERN.sub(text, pattern)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolConfig(Config):
+    """Where a job finds the pool it works on: in a folder of its own, or as one of many crawls."""
+
+    crawl_id: str = flag(
+        "",
+        f"name of a crawl, such as 2026-11-21; ids sort in the order of crawls. The job then works in "
+        f"OUTPUT/{FOLDER}/ID, and {{crawl_id}} in --input stands for it, {{crawl_id:%Y/%m/%d}} for parts of a date",
+        operational=True,
+    )
+
+    def _inputs(self) -> tuple[str, ...]:
+        return tuple(getattr(self, "input", ()))
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not self.crawl_id:
+            dated = [text for text in self._inputs() if _PATTERN.search(text)]
+            return found + [f"--crawl_id is missing; --input {text!r} is filled in with it" for text in dated]
+        wrong = _id_problems("--crawl_id", self.crawl_id)
+        for text in self._inputs() if not wrong else ():
+            try:
+                filled(text, self.crawl_id)
+            except ValueError:
+                wrong.append(f"--input {text!r} asks for parts of a date, and --crawl_id {self.crawl_id} is none")
+        return found + wrong
+
+    def placed(self) -> Self:
+        """Returns the same with ``output`` and ``input`` as this crawl has them; what was placed stays as it is."""
+        if not self.crawl_id:
+            return self
+        folder = f"{FOLDER}/{self.crawl_id}"
+        output = self.output.rstrip("/")
+        changes: dict[str, Any] = {"output": output if output.endswith(f"/{folder}") else f"{output}/{folder}"}
+        if hasattr(self, "input"):
+            changes["input"] = tuple(filled(text, self.crawl_id) for text in self._inputs())
+        return dataclasses.replace(self, **changes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BasisConfig(PoolConfig):
+    """What the decisions about a crawl rest on beside itself."""
+
+    thresholds: str = flag(
+        "fitted",
+        "of a crawl: fitted on it alone; pooled over it and every earlier one that passed its gate; or frozen:CRAWL, "
+        "those of that crawl",
+    )
+    dedup_against: str = flag(
+        "none",
+        "of a crawl: drop samples whose image (kept_images), or whose uid (kept_uids), an earlier crawl kept that "
+        "passed its gate",
+        choices=tuple(AGAINST),
+    )
+
+    def frozen(self) -> str:
+        """Returns the id of the crawl whose thresholds are taken; empty for none."""
+        return self.thresholds.removeprefix("frozen:") if self.thresholds.startswith("frozen:") else ""
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if self.thresholds not in THRESHOLDS and not self.frozen():
+            found.append(f"--thresholds must be fitted, pooled or frozen:CRAWL, got {self.thresholds!r}")
+        if self.frozen():
+            found += _id_problems("--thresholds frozen:CRAWL", self.frozen())
+        if self.frozen() and self.frozen() == self.crawl_id:
+            found.append(f"--thresholds {self.thresholds} is this very crawl; name an earlier one, or leave it out")
+        if self.dedup_against not in AGAINST:
+            found.append(f"--dedup_against must be {' or '.join(AGAINST)}, got {self.dedup_against!r}")
+        for name, rests in (("thresholds", "fitted"), ("dedup_against", "none")):
+            if getattr(self, name) != rests and not self.crawl_id:
+                found.append(f"--crawl_id is missing; --{name} {getattr(self, name)} looks at other crawls")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GateConfig(PoolConfig):
+    """When a crawl becomes the latest."""
+
+    gate_retention: str = flag(
+        "", "of a crawl: LOW,HIGH: publish only when the share kept of all samples lies between", operational=True
+    )
+    gate_drift: float | None = flag(
+        None,
+        "of a crawl: publish only when the Kolmogorov-Smirnov distance of its scores to the latest crawl's is at most "
+        "this, in [0, 1]",
+        operational=True,
+    )
+    allow_older: bool = flag(False, "of a crawl: publish also one whose id sorts before the latest's", operational=True)
+
+    def retention(self) -> tuple[float, float]:
+        """Returns the bounds of the share kept; 0 and 1 when none are given.
+
+        Raises:
+          ValueError: they are no two numbers.
+        """
+        if not self.gate_retention:
+            return 0.0, 1.0
+        low, high = (float(text) for text in self.gate_retention.split(","))
+        return low, high
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        try:
+            low, high = self.retention()
+            good = 0 <= low <= high <= 1
+        except ValueError:
+            good = False
+        if not good:
+            found.append(
+                f"--gate_retention must be LOW,HIGH with 0 <= LOW <= HIGH <= 1, got {self.gate_retention!r}; "
+                "0.1,0.2 admits 10 to 20 %"
+            )
+        if self.gate_drift is not None and not 0 <= self.gate_drift <= 1:
+            found.append(f"--gate_drift must be in [0, 1], got {self.gate_drift}; 0 admits equal scores only")
+        given = [
+            n for n in ("gate_retention", "gate_drift", "allow_older") if getattr(self, n) not in ("", None, False)
+        ]
+        if given and not self.crawl_id:
+            found.append(f"--crawl_id is missing; --{given[0]} is about publishing a crawl")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PublishConfig(GateConfig):
+    """Flags of ``publish``."""
+
+    def problems(self) -> list[str]:
+        return [
+            *super().problems(),
+            *([] if self.crawl_id else ["--crawl_id is missing; name the crawl that is to be published"]),
+        ]

@@ -1,0 +1,222 @@
+"""What recurring curation finds out before any work starts: the crawls that one rests on, and whether it may."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from beam_pipelines.config import SelectConfig
+from beam_pipelines.crawlconfig import AGAINST, GateConfig
+from transforms import crawls, fitted, manifest, storage
+from transforms.crawls import Basis, Document
+from transforms.decideshard import SelectSettings
+from transforms.lib import pooling, stamps
+from transforms.lib.dropkept import DropKept
+from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.recipe import Recipe
+from transforms.publish import Gate, PublishSettings
+from transforms.remember import RememberSettings
+
+KEPT = "kept_before"  # label of the step that --dedup_against puts first
+
+
+@dataclasses.dataclass(frozen=True)
+class Earlier:
+    """The crawls that one rests on, fixed when it is first started.
+
+    Attributes:
+      over: id -> what is known of the crawls that thresholds are fitted over too, or the one they are taken from.
+      kept: ids of the crawls whose kept samples are dropped.
+      asked: stamp of everything that decides about a crawl but these.
+    """
+
+    over: Mapping[str, Document]
+    kept: tuple[str, ...]
+    asked: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CrawlPlan:
+    """What is special about selecting from a crawl.
+
+    Attributes:
+      basis: what its fit rests on.
+      remember: what it leaves behind.
+      document: ``crawl.json`` as it is until the crawl is published.
+    """
+
+    basis: Basis
+    remember: RememberSettings
+    document: Document
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says."""
+        return {name: self.document[name] for name in ("thresholds", "over", "dedup_against", "kept_of")}
+
+    def done(self, output: str) -> bool:
+        """Returns whether the crawl was completed from the same shards, so that only its gate is left."""
+        known = crawls.read(output)
+        return bool(known.get("complete")) and all(known[name] == self.document[name] for name in ("pool", "asked"))
+
+    def prepare(self, output: str) -> None:
+        """Writes down what the crawl rests on, and removes what an earlier run of it left behind for others."""
+        storage.delete(crawls.summaries(output))
+        crawls.write(output, self.document)
+
+
+def earlier_of(config: SelectConfig, recipe: Recipe) -> Earlier:
+    """Finds the crawls that one rests on; those it rested on when it was first started, if it was.
+
+    Raises:
+      InputError: the crawl whose thresholds are to be taken is not complete.
+    """
+    root, crawl = crawls.split(config.output)
+    names = {field.name for field in dataclasses.fields(SelectConfig)}
+    told = {name: value for name, value in config.recorded().items() if name in names}
+    asked = stamps.stamp(configuration=told, recipe=recipe.as_dict())
+    known = crawls.read(config.output)
+    if known.get("asked") == asked:
+        over, kept = known["over"], known["kept_of"]
+    else:
+        looks = config.thresholds == "pooled" or config.dedup_against != "none"
+        before = list(crawls.published(root, crawl)) if looks else []
+        over = before if config.thresholds == "pooled" else [one for one in [config.frozen()] if one]
+        kept = before if config.dedup_against != "none" else []
+    documents = {one: crawls.read(crawls.folder(root, one)) for one in over}
+    if config.frozen() and not documents[config.frozen()].get("complete"):
+        raise InputError(f"--thresholds {config.thresholds}: {root} has no complete crawl {config.frozen()}")
+    return Earlier(documents, tuple(kept), asked)
+
+
+def with_kept(recipe: Recipe, config: SelectConfig, earlier: Earlier) -> Recipe:
+    """Returns the recipe with the step first that drops what earlier crawls kept, if that is asked for.
+
+    Raises:
+      ConfigError: the recipe has a step of that name.
+    """
+    if config.dedup_against == "none":
+        return recipe
+    if any(step.label == KEPT for step in recipe.flat()):
+        raise ConfigError(f"--dedup_against: the recipe has a step {KEPT} already; give that another label")
+    first = DropKept(label=KEPT, by=AGAINST[config.dedup_against], crawls=earlier.kept)
+    return dataclasses.replace(recipe, steps=(first, *recipe.steps))
+
+
+def plan_crawl(
+    config: SelectConfig, settings: SelectSettings, earlier: Earlier, models: Mapping[str, Any], shards: int, pool: str
+) -> CrawlPlan:
+    """Finds out what a crawl's fit rests on.
+
+    Args:
+      config: of the job.
+      settings: how the crawl is decided.
+      earlier: the crawls it rests on.
+      models: column set -> what made it, of those that a network made.
+      shards: of the crawl.
+      pool: stamp of the crawl's shards; empty where it is not known.
+
+    Raises:
+      ConfigError: steps cannot be fitted so, or earlier crawls do not go with them; all of it.
+    """
+    steps = settings.recipe.steps
+    producers = {
+        name: {"column": ".".join(place), "by": models.get(place[0])} for name, place in settings.where.items()
+    }
+    digests = {name: digest for name, (_, digest) in settings.files.items()}
+    names = pooling.remembered(steps, producers, digests)
+    basis = Basis()
+    if config.frozen():
+        basis = Basis(states=_frozen(config, settings, earlier.over[config.frozen()], producers))
+    elif config.thresholds == "pooled":
+        basis = _pooled(config, settings, earlier.over, names)
+    score = settings.score and {"column": ".".join(settings.score), "by": models.get(settings.score[0])}
+    document = {
+        "crawl_id": config.crawl_id,
+        "asked": earlier.asked,
+        "pool": pool,
+        "thresholds": config.thresholds,
+        "over": sorted(earlier.over),
+        "dedup_against": config.dedup_against,
+        "kept_of": list(earlier.kept),
+        "summaries": [name for name in names if name],
+        "producers": producers,
+        "score": score,
+        "complete": False,
+    }
+    return CrawlPlan(basis, RememberSettings(settings, names, shards), document)
+
+
+def _pooled(
+    config: SelectConfig, settings: SelectSettings, over: Mapping[str, Document], names: tuple[str, ...]
+) -> Basis:
+    steps = settings.recipe.steps
+    problems = [f"--thresholds pooled: {line}; use fitted" for line in pooling.not_pooled(steps)]
+    root = crawls.split(config.output)[0]
+    memories = []
+    for crawl, known in over.items():
+        found = crawls.summaries(crawls.folder(root, crawl))
+        lacking = [
+            step.label for step, name in zip(steps, names, strict=True) if name and name not in known["summaries"]
+        ]
+        problems += [
+            f"--thresholds pooled: crawl {crawl} left no summary for {label} as it is now: another network, column, "
+            "seed or step before it; use fitted, or select that crawl alike"
+            for label in lacking
+        ]
+        if not found:
+            problems.append(
+                f"--thresholds pooled: the summaries of crawl {crawl} are gone; select it again, or use fitted"
+            )
+        memories += found
+    if problems:
+        raise ConfigError(problems)
+    return Basis(memories=tuple(memories), names=names)
+
+
+def _frozen(
+    config: SelectConfig, settings: SelectSettings, known: Document, producers: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """Returns the solved states of another crawl, for the steps of this one."""
+    flag = f"--thresholds {config.thresholds}"
+    root = crawls.split(config.output)[0]
+    theirs, solved = fitted.read(crawls.folder(root, config.frozen()))
+    fits = {step.label: (step, state) for step, state in zip(theirs.recipe.steps, solved, strict=True)}
+    problems = [f"{flag}: {line}" for line in pooling.not_carried(settings.recipe.steps)]
+    states = []
+    for step in settings.recipe.steps:
+        found = fits.get(step.label)
+        if not step.fits:
+            states.append(pooling.idle_state(step))
+        elif found is None or found[0] != step:
+            problems.append(f"{flag}: that crawl has no step {step.label} with these parameters; give the same recipe")
+        else:
+            states.append(found[1])
+        stored = [name for name in step.inputs() if name in producers]
+        if step.fits and any(known["producers"].get(name) != producers[name] for name in stored):
+            problems.append(
+                f"{flag}: what {step.label} reads was made by another network there; score alike, or use fitted"
+            )
+    if problems:
+        raise ConfigError(problems)
+    return tuple(states)
+
+
+def publishing(config: GateConfig) -> PublishSettings:
+    """Returns what publishing a crawl needs to know."""
+    low, high = config.retention()
+    return PublishSettings(config.output, Gate(low, high, config.gate_drift, config.allow_older))
+
+
+def check_publishable(output: str, shards: bool) -> None:
+    """Checks that a crawl was selected, and resharded where it has shards to copy from.
+
+    Raises:
+      InputError: it was not.
+    """
+    done = manifest.read(output)
+    lacking = [job for job in ("select", *(["reshard"] if shards else [])) if job not in done]
+    if lacking or not crawls.read(output):
+        job = lacking[0] if lacking else "select"
+        raise InputError(f"--output {output} is not finished; run `winnow {job}` with this --crawl_id first")

@@ -1,0 +1,46 @@
+"""Publish a finished crawl: let it become the latest when it passes its gate, and list what it changes.
+
+winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines import crawling, driver, planning, whole, workspace
+from beam_pipelines.config import PublishConfig
+from transforms import crawls
+from transforms.publish import sentence
+
+
+def plan(config: PublishConfig, problems: planning.Problems) -> driver.Work | None:
+    """Finds out whether the crawl is finished."""
+    refs = problems.collect(workspace.read_pool, config.output) if config.output else None
+    if refs:
+        copied = not any(ref.uri.endswith(".parquet") for ref in refs)
+        problems.collect(crawling.check_publishable, config.output, copied)
+    if problems or refs is None:
+        return None
+    settings = crawling.publishing(config)
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        found = crawls.read(config.output)
+        return sentence(config.output), {name: found[name] for name in ("against", "retention", "drift", "diff")}
+
+    return driver.Work(
+        {"shards": len(refs), "latest": crawls.latest(crawls.split(config.output)[0]).get("crawl_id", "")},
+        lambda: None,
+        lambda pipeline: whole.publish_alone(pipeline, settings),
+        finish,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the job; returns the exit code."""
+    return driver.main("publish", plan, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

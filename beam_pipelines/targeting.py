@@ -1,0 +1,110 @@
+"""What ``--target`` names: embeddings in a file, a scored pool, or images that are still to be embedded."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from beam_pipelines import workspace
+from transforms import manifest, packimages, storage
+from transforms import shards as pools
+from transforms.assign import TargetPart
+from transforms.clusterdata import ClusterSettings
+from transforms.lib import centroids
+from transforms.lib.errors import InputError
+from transforms.lib.modelspec import ModelSpec
+from transforms.lib.reading import ImageRules
+from transforms.rows import Shard
+from transforms.scoreshard import ScoreSettings, missing_sets
+from transforms.store import Store
+
+_ROWS = 65_536  # of a file, assigned at once
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetPlan:
+    """The target images of a clustering.
+
+    Attributes:
+      parts: embeddings that are there.
+      scoring: how images are embedded that have none yet; None where there are none such.
+      shards: of images to embed, or embedded by an earlier run.
+      images: image files to pack into shards first.
+    """
+
+    parts: tuple[TargetPart, ...] = ()
+    scoring: ScoreSettings | None = None
+    shards: tuple[Shard, ...] = ()
+    images: tuple[packimages.ImageGroup, ...] = ()
+
+
+def find_target(uri: str, settings: ClusterSettings, dim: int) -> TargetPlan:
+    """Returns what ``--target`` names, ``dim`` dimensions wide.
+
+    Raises:
+      InputError: it names nothing that can be used.
+    """
+    if uri.endswith((".npy", ".safetensors", ".pt")):
+        found = centroids.read_vectors(storage.fetch(uri), uri, "--target")
+        _check_width(uri, found.shape[1], dim)
+        starts = range(0, len(found), _ROWS)
+        return TargetPlan(tuple(TargetPart(uri, "", at, min(at + _ROWS, len(found))) for at in starts))
+    if storage.exists(storage.join(uri, "pool.parquet")):
+        return TargetPlan(_scored(uri, settings.column, dim))
+    scoring = scoring_of(settings)
+    if uri.endswith(pools.SUFFIXES) or uri.startswith("@"):
+        return TargetPlan((), scoring, _shards([uri]))
+    if any(info.uri.endswith(pools.SUFFIXES) for info in storage.children(uri)):
+        return TargetPlan((), scoring, _shards([storage.join(uri, "**")]))
+    groups = packimages.find_images(uri, settings.uri("target", "images"))
+    done = {group for group in groups if not missing_sets(scoring, group.shard)}
+    todo = tuple(group for group in groups if group not in done)
+    return TargetPlan((), scoring, tuple(sorted(group.shard for group in done)), todo)
+
+
+def _shards(patterns: list[str]) -> tuple[Shard, ...]:
+    try:
+        shards = pools.find_shards(patterns)
+        pools.check_images(shards)
+    except InputError as error:
+        raise InputError([line.replace("--input", "--target") for line in error.problems]) from None
+    return tuple(shards)
+
+
+def _check_width(uri: str, width: int, dim: int) -> None:
+    if width != dim:
+        raise InputError(f"--target {uri} has {width} dimensions, the embeddings {dim}; embed it with the same model")
+
+
+def _scored(uri: str, column: tuple[str, str], dim: int) -> tuple[TargetPart, ...]:
+    refs = workspace.read_pool(uri)
+    if column[0] not in workspace.stored_sets(uri, refs):
+        raise InputError(f"--target {uri} has no column set {column[0]}; score its images with the same --model")
+    store = Store(uri)
+    _check_width(uri, store.schema(column[0], refs[0].name).field(column[1]).type.list_size, dim)
+    return tuple(TargetPart(store.uri(column[0], ref.name), column[1], 0, 0) for ref in refs)
+
+
+def scoring_of(settings: ClusterSettings) -> ScoreSettings:
+    """Returns how the embeddings that are clustered were made, for images of another pool.
+
+    Raises:
+      InputError: they are none of images, or not known to be made by ``winnow score``.
+    """
+    owner, part = settings.column
+    section = manifest.read(settings.root).get("score", {})
+    made: dict[str, Any] | None = section.get("stamps", {}).get("models", {}).get(owner)
+    if part != "image" or made is None:
+        raise InputError(
+            f"--target: target images cannot be embedded, since {owner}.{part} is no image embedding of `winnow score` "
+            "in this --output; give their embeddings as .npy"
+        )
+    told = section.get("scored_with", {})
+    model = ModelSpec(**{**made, "part": "image"})
+    kept = {name: told[name] for name in ("batch_size", "precision") if name in told}
+    return ScoreSettings(settings.uri("target"), (model,), ImageRules(), device=settings.device, **kept)
+
+
+def part_of(shard: str, scoring: ScoreSettings) -> TargetPart:
+    """Returns the embeddings of a shard of target images, once it is scored."""
+    return TargetPart(Store(scoring.root).uri(scoring.models[0].name, shard), "image", 0, 0)

@@ -1,0 +1,119 @@
+"""Networks of timm as image columns: timm's own pixels and embeddings, on the side that was asked for."""
+
+import io
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from tests.transforms.lib.test_clip import image_of
+from transforms.lib import clip, modelfiles, modelspec, timmtower
+from transforms.lib.errors import ConfigError, InputError
+
+PIN = "a" * 64
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Seeded random weights: a tiny ViT in DINOv2's layout, a tiny ViT with a head, and a convolutional network."""
+    folder = tmp_path_factory.mktemp("timm")
+    for name in ("test_vit", "test_vit4", "test_efficientnet"):
+        torch.manual_seed(0)
+        torch.save(timm.create_model(name).state_dict(), folder / f"{name}.pth")
+    return folder
+
+
+def spec_of(weights, source):
+    path = weights / f"{source.split('/')[0]}.pth"
+    return modelspec.resolve(modelspec.parse_model(f"timm:{source}@{path}#sha256={modelfiles.sha256_of(str(path))}"))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit4", "test_efficientnet"])
+def test_pixels_and_embeddings_are_timms_own(weights, name):
+    spec = spec_of(weights, name)
+    model = clip.load(spec, batch_size=3)
+    network = timm.create_model(name, num_classes=0, checkpoint_path="")
+    whole = torch.load(weights / f"{name}.pth", weights_only=True)
+    network.load_state_dict(whole, strict=False)
+    seen = timm.data.resolve_data_config({}, model=network)
+    transform = timm.data.create_transform(**seen, is_training=False)
+    images = [image_of(mode, size) for mode in ("RGB", "L", "P", "RGBA", "CMYK") for size in ((61, 37), (300, 200))]
+    inputs = torch.stack([transform(image.convert("RGB")) for image in images])
+    pixels = np.stack([model.pixels(image) for image in images])
+    ours = model.normalise(torch.from_numpy(pixels))
+    torch.testing.assert_close(ours, inputs, atol=1e-6, rtol=0)
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(network.eval()(inputs), dim=-1).numpy()
+    assert (spec.dim, spec.part) == (expected.shape[1], "image")
+    np.testing.assert_allclose(model.embed_images(pixels), expected, atol=2e-6)
+
+
+def test_another_side_fits_the_position_embedding(weights):
+    model = clip.load(spec_of(weights, "test_vit/96"))
+    image = image_of("RGB", (120, 100))
+    assert model.pixels(image).shape == (96, 96, 3)
+    fitted = timmtower.build("test_vit/96", str(weights / "test_vit.pth")).network.pos_embed
+    own = timmtower.build("test_vit", str(weights / "test_vit.pth")).network.pos_embed
+    assert fitted.shape[1] < own.shape[1]
+    assert np.isfinite(model.embed_images(model.pixels(image)[None])).all()
+
+
+def test_dinov2_is_found_with_its_own_preprocessing():
+    config = timmtower.config("vit_small_patch14_dinov2.lvd142m/224")
+    assert config["model_cfg"] == {"embed_dim": 384, "vision_cfg": {"image_size": 224}}
+    assert config["preprocess_cfg"]["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_the_name_of_the_column_set_is_the_networks():
+    parsed = modelspec.parse_model(f"timm:vit_small_patch14_dinov2.lvd142m/224@/x/w.pth#sha256={PIN}")
+    assert (parsed.name, parsed.part) == ("vit_small_patch14_dinov2_lvd142m_224", "image")
+    assert modelspec.parse_model(f"dino=timm:test_vit@w.pth#sha256={PIN}").name == "dino"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"text:timm:test_vit@w.pth#sha256={PIN}", "has no text tower"),
+        ("timm:test_vit@w.pth", "pin the weights file"),
+        (f"timm:Test Vit@w.pth#sha256={PIN}", "write timm:NAME@FILE"),
+        (f"timm:test_vit/0@w.pth#sha256={PIN}", "write timm:NAME@FILE"),
+    ],
+)
+def test_what_is_no_network_of_timm_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        modelspec.parse_model(text)
+
+
+def test_an_unknown_name_is_refused_with_near_ones(weights):
+    with pytest.raises(ConfigError, match=r"'test_vitt' is unknown to timm .*did you mean test_vit"):
+        timmtower.config("test_vitt")
+
+
+def test_a_file_that_is_absent_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"w.pth does not exist"):
+        modelspec.resolve(modelspec.parse_model(f"timm:test_vit@{tmp_path}/w.pth#sha256={PIN}"))
+
+
+def test_it_writes_a_column_set_beside_a_clip_model(winnow, tiny_network, small_pool, weights, tmp_path):
+    import pyarrow.parquet as pq
+
+    from transforms.lib import columns, images
+
+    digest = modelfiles.sha256_of(str(weights / "test_vit.pth"))
+    models = [f"--model=net={tiny_network}", f"--model=dino=timm:test_vit@{weights}/test_vit.pth#sha256={digest}"]
+    code, _, err = winnow("score", "--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", *models)
+    assert code == 0, err
+    table = pq.read_table(tmp_path / "out/columns/dino/00000.parquet")
+    assert table.column_names == ["image"]
+    index = pq.read_table(tmp_path / "out/columns/index/00000.parquet").to_pylist()
+    row = next(n for n, sample in enumerate(index) if sample["status"] == "ok")
+    model = clip.load(spec_of(weights, "test_vit"))
+    import tarfile
+
+    with tarfile.open(small_pool / "00000.tar") as tar:
+        data = tar.extractfile(f"{index[row]['key']}.{index[row]['image_extension']}").read()
+    assert Image.open(io.BytesIO(data)).size == (index[row]["width"], index[row]["height"])
+    expected = model.embed_images(model.pixels(images.decode(data))[None])[0]
+    np.testing.assert_allclose(columns.embeddings(table["image"])[row], expected, atol=1e-3)

@@ -1,0 +1,108 @@
+"""Crawls beside one another: what each rests on, whether it is complete, and which one is the latest.
+
+ROOT/latest.json                 the crawl that readers should take; one put moves it
+ROOT/crawls/ID/crawl.json        what the crawl rests on, and what became of it
+ROOT/crawls/ID/...               an output folder as any other
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from transforms import storage
+from transforms.lib import memory
+from transforms.lib.errors import InputError
+
+NAME = "crawl.json"
+LATEST = "latest.json"
+SUMMARIES = "summaries"
+SCORE = "score/"  # what the names of the arrays of the score begin with
+
+Document = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Basis:
+    """What the fit of a pool rests on beside its own columns; nothing, unless it is one of many crawls.
+
+    Attributes:
+      states: the solved states that are taken as they are; None to fit.
+      memories: addresses of the summaries of earlier crawls, over which steps are fitted too.
+      names: for each step, the name of its memory there; empty for one that fits nothing.
+    """
+
+    states: tuple[Any, ...] | None = None
+    memories: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+ALONE = Basis()
+"""Of a pool that is fitted on itself."""
+
+
+def split(output: str) -> tuple[str, str]:
+    """Returns (ROOT, ID) of a crawl's folder ``ROOT/crawls/ID``."""
+    folder, _, crawl = output.rstrip("/").rpartition("/")
+    return folder.rpartition("/")[0], crawl
+
+
+def folder(root: str, crawl: str) -> str:
+    """Returns the folder of a crawl."""
+    return storage.join(root, "crawls", crawl)
+
+
+def _read(uri: str) -> Document:
+    data = storage.read_if_exists(uri)
+    try:
+        return {} if data is None else dict(json.loads(data))
+    except ValueError:
+        raise InputError(f"{uri} is no JSON; it was not written by Winnow, or was changed") from None
+
+
+def _write(uri: str, document: Mapping[str, Any]) -> None:
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
+    storage.write_atomic(uri, text.encode() + b"\n")
+
+
+def read(output: str) -> Document:
+    """Returns what is known of the crawl in a folder; empty when it is none yet."""
+    return _read(storage.join(output, NAME))
+
+
+def write(output: str, document: Mapping[str, Any]) -> None:
+    """Writes down what is known of a crawl."""
+    _write(storage.join(output, NAME), document)
+
+
+def latest(root: str) -> Document:
+    """Returns ``latest.json``; empty when no crawl was published yet."""
+    return _read(storage.join(root, LATEST))
+
+
+def move_latest(root: str, document: Mapping[str, Any]) -> None:
+    """Lets ``latest.json`` name another crawl, in one put."""
+    _write(storage.join(root, LATEST), document)
+
+
+def published(root: str, before: str) -> dict[str, Document]:
+    """Returns id -> what is known of the complete crawls that passed their gate and whose ids sort before another."""
+    found = storage.match([storage.join(root, "crawls", "*", NAME)])[0]
+    ids = sorted(info.uri.rsplit("/", 2)[1] for info in found)
+    known = {crawl: read(folder(root, crawl)) for crawl in ids if crawl < before}
+    return {crawl: one for crawl, one in known.items() if one.get("complete") and one["gate"]["passed"]}
+
+
+def summaries(output: str) -> list[str]:
+    """Returns the addresses of a crawl's summaries, sorted."""
+    return [info.uri for info in storage.match([storage.join(output, SUMMARIES, "*.safetensors")])[0]]
+
+
+@contextmanager
+def opened(uris: Sequence[str]) -> Iterator[list[memory.Stored]]:
+    """Opens summaries for reading by ranges."""
+    with ExitStack() as stack:
+        yield [memory.Stored(stack.enter_context(storage.open_ranges(uri))) for uri in uris]

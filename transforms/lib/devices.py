@@ -1,0 +1,86 @@
+"""What a process may use of its machine: processors, memory, a GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from transforms.lib.errors import InputError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+DRIVER = "/proc/driver/nvidia"  # there when NVIDIA's kernel module is
+
+
+def cpu_count() -> int:
+    """Returns the number of processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep the memory that activations free from now on for the next batch; does nothing elsewhere.
+
+    By default every tensor of some megabytes is mapped from the kernel, zeroed page by page, and given back, layer by
+    layer: more than half of the time of a small network on two cores.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        mallopt, trim = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):
+        return
+    trim(0)  # what loading the weights needed goes back first
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    mallopt(mmap_threshold, 32 << 20)  # the largest that glibc takes
+    mallopt(trim_threshold, 1 << 30)
+    mallopt(top_pad, 64 << 20)
+
+
+def device_of(asked: str) -> str:
+    """Returns ``cpu`` or ``cuda``: the device that was asked for, or with ``auto`` the GPU if there is one.
+
+    Raises:
+      InputError: a GPU was asked for by name and is not there; a paid worker must not fall back to its CPU in silence.
+    """
+    if asked == "cpu" or (asked == "auto" and not os.path.exists(DRIVER)):  # torch takes seconds to import
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if asked == "auto":
+        return "cpu"
+    raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
+
+
+class Workers:
+    """Threads that each run a network on a batch of their own, with one thread of torch's.
+
+    Two batches side by side take two thirds (fp32) or half (bf16) of the wall time of one after the other with two
+    threads inside each (``benchmarks/RESULTS.md``): nobody waits at the end of every layer. And what a batch gives does
+    not depend on how many workers there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        import torch
+
+        self.count = count
+        inside = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(count, "winnow-model", initializer=torch.set_num_threads, initargs=(1,))
+        started = threading.Barrier(count + 1)
+        for _ in range(count):
+            self._pool.submit(started.wait)
+        started.wait()
+        torch.set_num_threads(inside)  # what a worker sets for itself is also the default of threads to come
+
+    def start(self, work: Callable[..., R], *args: Any) -> Future[R]:
+        """Runs ``work`` on one of the threads, after what was started before."""
+        return self._pool.submit(work, *args)
+
+    def map(self, work: Callable[[T], R], parts: Iterable[T]) -> list[R]:
+        """Returns what ``work`` makes of each part, in order; must not be called on one of the threads."""
+        return list(self._pool.map(work, parts))

@@ -1,0 +1,114 @@
+"""A column of many samples in order, kept so that any later count of it is a read of a few bytes.
+
+Keys are sorted, and beside them stands how many there are of each value of their upper 16 bits. So the first round of
+an exact quantile reads some hundred numbers, and the second the keys of one bin.
+
+Cost: 4 bytes a sample, 8 more for the hashes that break ties; 6 a distinct value of the upper 16 bits, of which a
+column of cosines has some hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib import quantiles
+from transforms.lib.memory import Arrays, Memory
+
+Keys = NDArray[np.uint32]
+
+
+def arrays_of(keys: Keys, hashes: NDArray[np.uint64] | None = None) -> dict[str, NDArray[np.unsignedinteger]]:
+    """Returns the arrays that are kept of samples in any order.
+
+    Args:
+      keys: uint32 ``[n]``, ``quantiles.ordered_bits`` of their values.
+      hashes: uint64 ``[n]``, what breaks ties; None where nothing does.
+
+    Returns:
+      ``keys`` sorted; ``hashes`` in the same order, equal keys by hash; ``bins`` uint16 ``[m]`` and ``counts`` uint32
+      ``[m]``: the upper 16 bits that occur, and how often.
+    """
+    made: dict[str, NDArray[np.unsignedinteger]] = {}
+    if hashes is None:
+        keys = np.sort(keys)
+    else:
+        order = np.lexsort((hashes, keys))
+        keys = keys[order]
+        made["hashes"] = hashes[order]
+    bins, counts = np.unique((keys >> np.uint32(16)).astype(np.uint16), return_counts=True)
+    return {**made, "keys": keys, "bins": bins, "counts": counts.astype(np.uint32)}
+
+
+def join(parts: Sequence[Arrays]) -> dict[str, NDArray[np.unsignedinteger]]:
+    """Returns the arrays of all samples together; whatever the order of the parts, the same."""
+    hashes = np.concatenate([part["hashes"] for part in parts]) if "hashes" in parts[0] else None
+    return arrays_of(np.concatenate([part["keys"] for part in parts]), hashes)
+
+
+def count_high(memory: Memory) -> quantiles.Counts:
+    """Returns what ``quantiles.count_high`` counts of the keys; int64 ``[BINS]``. Reads no key."""
+    counts = np.zeros(quantiles.BINS, np.int64)
+    counts[memory.whole("bins")] = memory.whole("counts")
+    return counts
+
+
+def _place(memory: Memory, high: int) -> tuple[int, int]:
+    """Returns where the keys begin and end whose upper 16 bits are ``high``."""
+    bins, counts = memory.whole("bins"), memory.whole("counts").astype(np.int64)
+    at = int(np.searchsorted(bins, high))
+    start = int(counts[:at].sum())
+    inside = at < len(bins) and int(bins[at]) == high
+    return start, start + (int(counts[at]) if inside else 0)
+
+
+def keys_in(memory: Memory, high: int) -> Keys:
+    """Returns the sorted keys whose upper 16 bits are ``high``; reads them alone."""
+    found: Keys = memory.span("keys", *_place(memory, high))
+    return found
+
+
+def hashes_at(memory: Memory, key: int) -> NDArray[np.uint64]:
+    """Returns the sorted hashes of the samples with this very key; reads them, and the keys of its bin."""
+    start, stop = _place(memory, key >> 16)
+    keys = memory.span("keys", start, stop)
+    first, last = (int(np.searchsorted(keys, np.uint32(key), side)) for side in ("left", "right"))
+    found: NDArray[np.uint64] = memory.span("hashes", start + first, start + last)
+    return found
+
+
+def distance(left: Sequence[Memory], right: Sequence[Memory]) -> float:
+    """Returns the Kolmogorov-Smirnov distance of two columns: the largest difference of their distribution functions.
+
+    Exact, from keys kept in any number of pieces. At the ends of bins the counts say how large the difference is, and
+    between them how large it can be at most; only the bins in which it can be larger than found so far are read.
+
+    Source: Smirnov 1939, "On the estimation of the discrepancy between empirical curves of distribution for two
+    independent samples"; Massey 1951, JASA 46 (253), pp. 68-78.
+
+    Args:
+      left: the pieces of the one, with a sample at least.
+      right: the pieces of the other, with a sample at least.
+
+    Returns:
+      in [0, 1]; 0 for equal distributions.
+    """
+    ends = [np.sum([count_high(memory) for memory in side], axis=0).cumsum() for side in (left, right)]
+    sizes = [int(end[-1]) for end in ends]
+    starts = [np.append(0, end[:-1]) for end in ends]
+    at = [end / size for end, size in zip(ends, sizes, strict=True)]
+    before = [start / size for start, size in zip(starts, sizes, strict=True)]
+    largest = float(np.abs(at[0] - at[1]).max())
+    possible = np.maximum(at[0] - before[1], at[1] - before[0])
+    for high in np.flatnonzero(possible > largest)[np.argsort(-possible[possible > largest], kind="stable")].tolist():
+        if possible[high] > largest:
+            keys = [np.sort(np.concatenate([keys_in(memory, high) for memory in side])) for side in (left, right)]
+            places = np.unique(np.concatenate(keys))
+            below = [
+                (start[high] + np.searchsorted(one, places, "right")) / size
+                for one, start, size in zip(keys, starts, sizes, strict=True)
+            ]
+            largest = max(largest, float(np.abs(below[0] - below[1]).max()))
+    return largest

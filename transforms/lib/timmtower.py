@@ -1,0 +1,89 @@
+"""Image networks of timm, such as DINOv2, as towers of a model that has no text: their embeddings are columns too.
+
+What a network sees is timm's own evaluation transform (``timm.data.create_transform``), and its embedding is what timm
+gives without a classifier: the pooled features before the head.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from transforms.lib.errors import ConfigError, InputError
+
+
+def parts(source: str) -> tuple[str, int]:
+    """Returns name and side in pixels of ``NAME`` or ``NAME/SIDE``; 0 for the network's own side."""
+    name, _, side = source.partition("/")
+    return name, int(side or 0)
+
+
+def config(source: str) -> dict[str, Any]:
+    """Returns what ``clip.wrap`` needs to know of a network, in the form of an open_clip configuration.
+
+    Args:
+      source: ``NAME`` or ``NAME/SIDE``, NAME with or without the tag of its weights.
+
+    Raises:
+      ConfigError: timm has no such network.
+      InputError: timm or torch is not installed.
+    """
+    try:
+        import timm
+        import torch
+    except ImportError as error:
+        raise InputError(f"--model timm:{source}: {error}; start the job where timm and torch are installed") from None
+
+    name, side = parts(source)
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`timm.list_models()` names all"
+        raise ConfigError(f"--model timm:{source}: {name!r} is unknown to timm {timm.__version__}; {hint}")
+    with torch.device("meta"):
+        network = timm.create_model(name, pretrained=False, num_classes=0, **_sized(name, side))
+    seen = timm.data.resolve_data_config({}, model=network)
+    preprocess = {"mean": list(seen["mean"]), "std": list(seen["std"]), "interpolation": seen["interpolation"]}
+    preprocess |= {"resize_mode": "timm", "crop_pct": seen["crop_pct"], "crop_mode": seen["crop_mode"]}
+    width = int(getattr(network, "head_hidden_size", None) or network.num_features)
+    vision = {"image_size": side or int(seen["input_size"][-1])}
+    return {"model_cfg": {"embed_dim": width, "vision_cfg": vision}, "preprocess_cfg": preprocess}
+
+
+def build(source: str, weights: str) -> Any:
+    """Returns a network with the weights of a file, its position embedding fitted to the side, in evaluation mode.
+
+    A pickle in the file is loaded by torch with ``weights_only``.
+
+    Args:
+      source: as for ``config``.
+      weights: local path, .safetensors or .pth, of the whole network or without its head.
+    """
+    import timm
+    import torch
+
+    class ImageTower(torch.nn.Module):
+        """A timm network with the method that open_clip's networks have."""
+
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+            """Returns ``[n, dim]`` of images ``[n, 3, side, side]``."""
+            found: torch.Tensor = self.network(images)
+            return torch.nn.functional.normalize(found, dim=-1) if normalize else found
+
+    name, side = parts(source)
+    where = {"file": weights, "url": "", "hf_hub_id": None}
+    network = timm.create_model(
+        name, pretrained=True, num_classes=0, pretrained_cfg_overlay=where, **_sized(name, side)
+    )
+    return ImageTower(network).eval()
+
+
+def _sized(name: str, side: int) -> dict[str, Any]:
+    """Returns the argument for another side than the network's own; only networks of a fixed side take one."""
+    from timm.models import get_pretrained_cfg
+
+    seen = get_pretrained_cfg(name)
+    return {"img_size": side} if side and seen is not None and seen.fixed_input_size else {}

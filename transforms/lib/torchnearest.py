@@ -1,0 +1,70 @@
+"""The best two centroids of each row by torch, on a GPU or wherever else it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transforms.lib.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from transforms.lib.kmeans import Rows
+    from transforms.lib.nearest import BestTwo
+
+_ROWS = 16_384  # sent to the device at once
+_TILE = 8_192  # centroids compared at once: with as many rows, 512 MiB
+
+
+class TorchBestTwo:
+    """Finds the best two centroids of each row: float16 ``[n, dim]`` in, ``nearest.BestTwo`` out.
+
+    Sums are float32, in whatever order the device adds; TF32 is off, so that they are as good as numpy's. Rows travel
+    as float16. Of equal centroids any may be named: the caller decides close calls.
+
+    Args:
+      centroids: float32 ``[k, dim]``.
+      half: float32 ``[k]``, taken from each product.
+      device: of torch.
+
+    Raises:
+      InputError: the device is not there.
+    """
+
+    def __init__(self, centroids: NDArray[np.float32], half: NDArray[np.float32], device: str) -> None:
+        import torch
+
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
+        torch.backends.cuda.matmul.allow_tf32 = False
+        self._device = torch.device(device)
+        self._centroids = torch.from_numpy(centroids).to(self._device)
+        self._half = torch.from_numpy(half).to(self._device)
+
+    def __call__(self, rows: Rows) -> BestTwo:
+        cluster, (best, second, squared) = np.empty(len(rows), np.int64), np.empty((3, len(rows)), np.float32)
+        for at in range(0, len(rows), _ROWS):
+            here = slice(at, at + _ROWS)
+            top, where, norms = self._of(rows[here])
+            cluster[here] = where.cpu().numpy()
+            best[here], second[here] = top.cpu().numpy().T
+            squared[here] = norms.cpu().numpy()
+        return cluster, best, second, squared
+
+    def _of(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns of a block of rows the best two scores ``[n, 2]``, the nearest ``[n]`` and the squared norms."""
+        import torch
+
+        some = torch.from_numpy(np.array(rows)).to(self._device).float()
+        top = torch.full((len(rows), 2), -torch.inf, device=self._device)
+        where = torch.zeros(len(rows), dtype=torch.int64, device=self._device)
+        for at in range(0, len(self._centroids), _TILE):
+            scores = some @ self._centroids[at : at + _TILE].T
+            scores -= self._half[at : at + _TILE]
+            here, places = scores.topk(min(2, scores.shape[1]), dim=1)
+            where = torch.where(here[:, 0] > top[:, 0], places[:, 0] + at, where)
+            top = torch.cat([top, here], dim=1).topk(2, dim=1).values
+        return top, where, (some * some).sum(dim=1)

@@ -1,0 +1,254 @@
+"""Publish a crawl: measure it against the latest one, list what it changes, and let it pass the gate or not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.pvalue import AsSingleton
+
+from transforms import crawls, storage
+from transforms.lib import ranked, subsets, uidfiles, uids
+from transforms.lib.errors import AccountsError, GateError
+from transforms.lib.memory import Part
+from transforms.rows import FileRow
+from transforms.uidlists import write as write_uids
+
+SUBSET = "subset.npy"
+_WAYS = ("added", "removed", "unchanged")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """When a crawl becomes the latest.
+
+    Attributes:
+      low: of the share kept of all samples, at least this.
+      high: of the share kept of all samples, at most this.
+      drift: of the Kolmogorov-Smirnov distance of the scores to those of the latest crawl, at most this; None for any.
+      allow_older: whether a crawl may follow one whose id sorts after its own.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    drift: float | None = None
+    allow_older: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishSettings:
+    """Everything it takes to publish a crawl.
+
+    Attributes:
+      root: the crawl's folder.
+      gate: what it must pass.
+    """
+
+    root: str
+    gate: Gate
+
+
+def drift(root: str, other: str) -> float | None:
+    """Returns the Kolmogorov-Smirnov distance of the scores of two crawls; None where they cannot be compared.
+
+    Scores are those of all samples that were not rejected, whatever any step dropped.
+    """
+    if crawls.read(root).get("score") != crawls.read(other).get("score"):
+        return None
+    with crawls.opened(crawls.summaries(root)) as own, crawls.opened(crawls.summaries(other)) as theirs:
+        sides = [[Part(one, crawls.SCORE) for one in side] for side in (own, theirs)]
+        if not all(any(len(one.whole("counts")) for one in side) for side in sides):
+            return None
+        return ranked.distance(*sides)
+
+
+def ranges(rows: uidfiles.Rows) -> Iterator[uidfiles.Rows]:
+    """Yields the distinct uids of a sorted subset, by their first two digits; those of one range are in memory."""
+    digits = np.arange(1, uidfiles.PARTS, dtype=np.uint64) << np.uint64(56)
+    bounds = np.stack([digits, np.zeros_like(digits)], 1)
+    ends = subsets.starts(rows, bounds).tolist()
+    for start, stop in zip([0, *ends], [*ends, len(rows)], strict=True):
+        yield np.unique(np.asarray(rows[start:stop]))
+
+
+def changes(before: uidfiles.Rows, after: uidfiles.Rows, way: str) -> Iterator[uidfiles.Rows]:
+    """Yields the uids ``added``, ``removed`` or ``unchanged`` from one sorted subset to another, sorted."""
+    for old, new in zip(ranges(before), ranges(after), strict=True):
+        if way == "added":
+            yield uidfiles.joined(new, subtract=[old])
+        elif way == "removed":
+            yield uidfiles.joined(old, subtract=[new])
+        else:
+            yield uidfiles.joined(new, intersect=[old])
+
+
+def diff(root: str, other: str) -> tuple[dict[str, int], list[FileRow]]:
+    """Writes ``diff/added.npy``, ``removed.npy`` and ``unchanged.npy``: uids kept by a crawl and by the one before it.
+
+    Args:
+      root: the crawl's folder.
+      other: that of the one before; empty when there is none, and all is added.
+
+    Returns:
+      (how many of each, the files).
+    """
+    after = subsets.open_subset(storage.fetch(storage.join(root, SUBSET)))
+    before = np.zeros(0, uids.SUBSET_DTYPE)
+    if other:
+        before = subsets.open_subset(storage.fetch(storage.join(other, SUBSET)))
+    counts, files = {}, []
+    for way in _WAYS:
+        path = f"diff/{way}.npy"
+        uri = storage.join(root, path)
+        counts[way] = write_uids(changes(before, after, way), uri)["written"]
+        files.append(FileRow(path, *storage.digest(uri)))
+    return counts, files
+
+
+def refusals(gate: Gate, retention: float, distance: float | None, against: str) -> list[str]:
+    """Returns why a crawl does not pass; nothing when it does.
+
+    Args:
+      gate: what it must pass.
+      retention: share kept of all samples.
+      distance: of its scores to those of ``against``; None where they cannot be compared.
+      against: id of the latest crawl; empty when there is none, and any distance passes.
+    """
+    found = []
+    if not gate.low <= retention <= gate.high:
+        bounds = f"{100 * gate.low:g} to {100 * gate.high:g} %"
+        found.append(f"it keeps {100 * retention:.4g} % of its samples, outside {bounds}")
+    if gate.drift is not None and against and distance is None:
+        found.append(f"its scores are of another column or network than those of {against}, so drift has no meaning")
+    if gate.drift is not None and distance is not None and distance > gate.drift:
+        found.append(f"its scores drifted by {distance:.4g} from those of {against}, more than {gate.drift:g}")
+    return found
+
+
+def _checked(root: str) -> dict[str, Any]:
+    """Returns the books of a crawl.
+
+    Raises:
+      AccountsError: they did not close, or something else is not finished.
+    """
+    books: dict[str, Any] = json.loads(storage.read_if_exists(storage.join(root, "books.json")) or b"{}")
+    failure = books.get("failure", "books.json is not there")
+    if failure:
+        raise AccountsError(f"{root} cannot be published: {failure}")
+    return books
+
+
+class Comparison(NamedTuple):
+    """What a crawl is beside the one before.
+
+    Attributes:
+      against: id of that one; empty when there is none.
+      retention: share kept of all samples.
+      drift: Kolmogorov-Smirnov distance of the scores; None where they cannot be compared.
+      diff: way -> how many uids.
+      files: the lists of them.
+      kept: samples kept.
+      samples: all samples.
+    """
+
+    against: str
+    retention: float
+    drift: float | None
+    diff: dict[str, int]
+    files: tuple[FileRow, ...]
+    kept: int
+    samples: int
+
+
+def compare(output: str) -> Comparison:
+    """Compares a crawl with the latest, or when it is that itself, with the one that was the latest before.
+
+    Called again it finds the same and writes the same files.
+
+    Raises:
+      AccountsError: its books did not close.
+    """
+    root, crawl = crawls.split(output)
+    latest = crawls.latest(root)
+    against = latest.get("crawl_id", "")
+    if against == crawl:
+        against = latest["previous"]
+    other = crawls.folder(root, against) if against else ""
+    books = _checked(output)
+    kept, samples = books["kept"], books["samples"]
+    distance = drift(output, other) if other else None
+    counts, files = diff(output, other)
+    return Comparison(against, kept / max(1, samples), distance, counts, tuple(files), kept, samples)
+
+
+def conclude(found: Comparison, settings: PublishSettings) -> crawls.Document:
+    """Completes a crawl: writes ``crawl.json``, and moves ``latest.json`` when it passes the gate.
+
+    Returns:
+      what ``crawl.json`` has.
+
+    Raises:
+      GateError: it did not pass; all of its files are there, and ``latest.json`` is as it was.
+    """
+    root, crawl = crawls.split(settings.root)
+    latest = crawls.latest(root).get("crawl_id", "")
+    refused = refusals(settings.gate, found.retention, found.drift, found.against)
+    gate = {**dataclasses.asdict(settings.gate), "passed": not refused, "refused": refused}
+    measured = {name: getattr(found, name) for name in ("against", "retention", "drift", "diff")}
+    document = {**crawls.read(settings.root), **measured, "gate": gate, "complete": True}
+    crawls.write(settings.root, document)
+    if refused:
+        why = "; ".join(refused)
+        raise GateError(f"crawl {crawl} did not pass its gate: {why}; the latest is {latest or 'none'} as before")
+    if settings.gate.allow_older or crawl >= latest:
+        named = {"kept": found.kept, "samples": found.samples, "previous": found.against}
+        crawls.move_latest(root, {"crawl_id": crawl, "path": f"crawls/{crawl}", **named})
+    return document
+
+
+def sentence(root: str) -> str:
+    """Returns what people are told of a crawl that was published, in two lines."""
+    found = crawls.read(root)
+    counts = ", ".join(f"{found['diff'][way]:,} {way}" for way in _WAYS)
+    since = f" since {found['against']}" if found["against"] else ""
+    drifted = "" if found["drift"] is None else f"; scores drifted by {found['drift']:.4g}"
+    latest = crawls.latest(crawls.split(root)[0]).get("crawl_id", "none")
+    return f"crawl {found['crawl_id']}: {counts}{since}{drifted}\nlatest: {latest}"
+
+
+@dataclasses.dataclass(eq=False)
+class CompareCrawl(beam.PTransform):
+    """Compares a crawl with the latest once all else is written: one element in, one ``Comparison`` out.
+
+    Cost: one worker reads the lists of uids of two crawls, 16 bytes a kept copy, a 256th of them at a time, and of
+    their scores the bins in which they may differ most.
+
+    Attributes:
+      output: the crawl's folder.
+    """
+
+    output: str
+
+    def expand(self, finished: beam.PCollection[None]) -> beam.PCollection[Comparison]:
+        return finished | "Compare" >> beam.Map(lambda _, output: compare(output), self.output)
+
+
+@dataclasses.dataclass(eq=False)
+class PassGate(beam.PTransform):
+    """Lets a crawl become the latest, or fails: one element in once the manifest is written, its document out.
+
+    Attributes:
+      settings: where, and what it must pass.
+      compared: singleton, its ``Comparison``.
+    """
+
+    settings: PublishSettings
+    compared: beam.PCollection[Comparison]
+
+    def expand(self, recorded: beam.PCollection[None]) -> beam.PCollection[crawls.Document]:
+        found = AsSingleton(self.compared)
+        return recorded | "Gate" >> beam.Map(lambda _, found, to: conclude(found, to), found, self.settings)

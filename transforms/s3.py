@@ -1,0 +1,199 @@
+"""Objects at s3:// addresses: listed, read by ranges, and put in one piece, by one boto3 client a process.
+
+Beam's own writer of s3:// completes an upload whatever happened to it, cannot write an empty file, makes a client for
+every call, and waits minutes for credentials that are not there. So boto3 is asked directly; the settings are Beam's
+(``--s3_endpoint_url`` and the others).
+
+Every function raises what botocore raises; ``storage`` turns it into a line.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from apache_beam.io.filesystem import FileSystem
+from apache_beam.io.filesystemio import Downloader, DownloaderStream
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions, S3Options
+from apache_beam.utils import retry
+
+from transforms.lib.ranges import COALESCE_REMOTE
+
+_READ_BYTES = 1 << 24  # a file that is read through is asked for in pieces of this size, as Beam does on gs://
+_ONE_PUT_BYTES = 1 << 30  # S3 takes 5 GiB in one request; above this, parts are put, and completed when all are there
+_PART_BYTES = 1 << 26
+_ATTEMPTS = 8  # of one request, with waits that double up to a minute
+_MOST_DELETED = 1000  # keys in one request; the limit of the API
+
+
+class _Settings(NamedTuple):
+    """What a client is made from: Beam's options of the same names."""
+
+    access_key: str | None
+    secret_key: str | None
+    token: str | None
+    endpoint: str | None
+    region: str | None
+    api_version: str | None
+    verify: str | None
+    plain: bool
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Returns bucket and key of an address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def match(pattern: str) -> Iterator[tuple[str, int, float]]:
+    """Yields address, bytes and time of last change (seconds) of the objects that a glob pattern matches."""
+    wanted = re.compile(FileSystem.translate_pattern(pattern))
+    bucket, prefix = split(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
+    for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", ()):
+            uri = f"s3://{bucket}/{item['Key']}"
+            if wanted.match(uri):
+                yield uri, item["Size"], item["LastModified"].timestamp()
+
+
+def exists(uri: str) -> bool:
+    """Tells whether an object is there."""
+    from botocore.exceptions import ClientError
+
+    bucket, key = split(uri)
+    try:
+        _client().head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return False
+        raise
+    return True
+
+
+def read_bytes(uri: str) -> bytes:
+    """Returns a whole object, in one request."""
+    bucket, key = split(uri)
+    return _body({"Bucket": bucket, "Key": key})
+
+
+def open_read(uri: str) -> BinaryIO:
+    """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
+    found = _Object(uri)
+    if found.size <= COALESCE_REMOTE:
+        return io.BytesIO(found.get_range(0, found.size) if found.size else b"")
+    stream = DownloaderStream(found, read_buffer_size=_READ_BYTES)
+    return cast(BinaryIO, io.BufferedReader(stream, _READ_BYTES))
+
+
+def open_ranges(uri: str) -> BinaryIO:
+    """Opens an object for reads that ask for what they are asked for and no more."""
+    return cast(BinaryIO, DownloaderStream(_Object(uri)))
+
+
+def put(uri: str, file: BinaryIO) -> None:
+    """Makes an object of a file that stands at its start; it appears whole, or, after an error, not at all."""
+    from boto3.s3.transfer import TransferConfig
+
+    bucket, key = split(uri)
+    how = TransferConfig(multipart_threshold=_ONE_PUT_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
+    _client().upload_fileobj(file, bucket, key, {"ContentType": "application/octet-stream"}, Config=how)
+
+
+def delete(uris: Sequence[str]) -> None:
+    """Deletes objects; those that are not there are no error.
+
+    Raises:
+      PermissionError: the store kept some; the message has the first.
+    """
+    buckets: dict[str, list[str]] = {}
+    for uri in uris:
+        bucket, key = split(uri)
+        buckets.setdefault(bucket, []).append(key)
+    for bucket, keys in buckets.items():
+        for start in range(0, len(keys), _MOST_DELETED):
+            listed = [{"Key": key} for key in keys[start : start + _MOST_DELETED]]
+            answer = _client().delete_objects(Bucket=bucket, Delete={"Objects": listed, "Quiet": True})
+            for refused in answer.get("Errors", ()):
+                raise PermissionError(f"s3://{bucket}/{refused['Key']} cannot be deleted: {refused['Message']}")
+
+
+def _client() -> Any:
+    """Returns this process's client for the options that Beam's file systems have now."""
+    options = cast(Any, FileSystems.get_filesystem("s3://"))._options or {}
+    if not isinstance(options, PipelineOptions):
+        options = PipelineOptions.from_dictionary(dict(options))
+    s3 = options.view_as(S3Options)
+    return _client_of(
+        _Settings(
+            s3.s3_access_key_id,
+            s3.s3_secret_access_key,
+            s3.s3_session_token,
+            s3.s3_endpoint_url,
+            s3.s3_region_name,
+            s3.s3_api_version,
+            s3.s3_verify,
+            bool(s3.s3_disable_ssl),
+        )
+    )
+
+
+@functools.cache
+def _client_of(settings: _Settings) -> Any:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import NoCredentialsError
+
+    session = boto3.session.Session()
+    if not settings.access_key and session.get_credentials() is None:
+        raise NoCredentialsError
+    return session.client(
+        "s3",
+        region_name=settings.region,
+        api_version=settings.api_version,
+        use_ssl=not settings.plain,
+        verify=settings.verify,
+        endpoint_url=settings.endpoint,
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        aws_session_token=settings.token,
+        # "legacy" is the mode that repeats a request answered by 429
+        config=Config(retries={"mode": "legacy", "total_max_attempts": _ATTEMPTS}, max_pool_connections=32),
+    )
+
+
+def _broken_off(error: Exception) -> bool:
+    """Tells whether an answer began and did not end; botocore repeats only those that did not begin."""
+    from botocore.exceptions import HTTPClientError, IncompleteReadError
+    from urllib3.exceptions import HTTPError
+
+    return isinstance(error, (HTTPClientError, IncompleteReadError, HTTPError, ConnectionError))
+
+
+class _Object(Downloader):
+    """Reads byte ranges of one version of an object."""
+
+    def __init__(self, uri: str) -> None:
+        self._where = dict(zip(("Bucket", "Key"), split(uri), strict=True))
+        head = _client().head_object(**self._where)
+        self._size: int = head["ContentLength"]
+        self._version: str = head["ETag"]
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def get_range(self, start: int, end: int) -> bytes:
+        return _body({**self._where, "Range": f"bytes={start}-{end - 1}", "IfMatch": self._version})
+
+
+@retry.with_exponential_backoff(
+    num_retries=_ATTEMPTS - 1, initial_delay_secs=0.5, retry_filter=_broken_off, logger=lambda *said: None
+)
+def _body(what: dict[str, str]) -> bytes:
+    """Returns what a request for an object, or for a part of it, answers."""
+    data: bytes = _client().get_object(**what)["Body"].read()
+    return data

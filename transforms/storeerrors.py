@@ -1,0 +1,108 @@
+"""What an object store answers when it refuses, misses or fails, as one line for the user."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from apache_beam.io.filesystem import BeamIOError
+
+from transforms.lib.errors import MissingError, StoreError
+
+_CLIENTS = (  # whose errors are about a store
+    "boto3.", "botocore.", "s3transfer.", "google.api_core.", "google.auth.", "google.cloud.", "requests.", "urllib3.",
+)  # fmt: skip
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "RefreshError"}
+_NO_ANSWER = {  # classes of the clients: a connection that was not made, broke, or took too long
+    "ConnectionError", "HTTPClientError", "IncompleteReadError", "RequestException", "HTTPError", "TransportError",
+    "RetryError",
+}  # fmt: skip
+_CURES = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, give --s3_access_key_id and --s3_secret_access_key, "
+    "or run where a role gives them",
+    "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
+}
+_SHOWN = 160  # characters of what a client says
+
+
+@contextlib.contextmanager
+def told(uri: str, *, writes: bool = False) -> Iterator[None]:
+    """Turns the errors of a store's client, raised in a ``with`` block, into one line about an address.
+
+    Args:
+      uri: what the block reads, writes or lists.
+      writes: the block does not need the object to be there, so that 404 speaks of the bucket.
+
+    Raises:
+      MissingError: there is no such object, or no such bucket.
+      StoreError: the store refuses, or does not answer even after retries; there are no credentials, or no client.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("boto3", "botocore"):
+            raise
+        raise StoreError(f"{uri}: s3:// needs boto3; pip install 'winnow-beam[aws]'") from error
+    except Exception as error:
+        problem = _problem(uri, error, writes)
+        if problem is None:
+            raise
+        raise problem from error
+
+
+def _problem(uri: str, error: Exception, writes: bool) -> StoreError | None:
+    """Returns what is wrong with a store; None when the error is about something else."""
+    causes = [cause for cause in _causes(error) if type(cause).__module__.startswith(_CLIENTS)]
+    if not causes:
+        return None
+    cause, scheme = causes[-1], uri.partition("://")[0]
+    status = _status(cause)
+    if type(cause).__name__ in _NO_CREDENTIALS:
+        return StoreError(f"{uri}: there are no credentials for {scheme}://; {_CURES.get(scheme, 'give them')}")
+    if status in (401, 403):
+        return StoreError(f"{uri}: access denied ({_said(cause)}); check the credentials, and their rights")
+    if status == 404 and (writes or _code(cause) == "NoSuchBucket"):
+        bucket = uri.partition("://")[2].partition("/")[0]
+        return MissingError(f"{uri}: there is no bucket {bucket}; create it, or check the address")
+    if status == 404:
+        return MissingError(f"{uri} does not exist; check the address")
+    if status == 412:
+        return StoreError(f"{uri} was replaced while it was read; run the same command again")
+    silent = status is None and any(kind.__name__ in _NO_ANSWER for kind in type(cause).__mro__)
+    if silent or status == 429 or (status or 0) >= 500:
+        return StoreError(
+            f"{uri}: the store does not answer, even after retries ({_said(cause)}); "
+            "run the same command again: what is done is kept"
+        )
+    return StoreError(f"{uri}: the store refuses the request ({_said(cause)})")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yields an error and those it wraps: Beam's, and those of clients that gave up."""
+    yield error
+    wrapped: list[Any] = [getattr(error, "cause", None)]
+    if isinstance(error, BeamIOError):
+        wrapped += (error.exception_details or {}).values()
+    for inner in wrapped:
+        if isinstance(inner, BaseException):
+            yield from _causes(inner)
+
+
+def _status(error: BaseException) -> int | None:
+    """Returns the HTTP status that a client's error speaks of; None where nothing was answered."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):  # botocore's
+        return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) or None
+    code = getattr(error, "code", None)
+    return int(code) if isinstance(code, int) else getattr(response, "status_code", None)
+
+
+def _code(error: BaseException) -> str:
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join((str(error) or type(error).__name__).split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
