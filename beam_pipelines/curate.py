@@ -12,18 +12,18 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import crawling, driver, planning, whole, workspace
+from beam_pipelines import crawling, driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
 from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
 from transforms.lib import clock
 
 
 def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | None:
     """Finds out what there is to do."""
-    scoring = planning.plan_score(planning.narrow(config, ScoreConfig), problems)
-    sets = planning.model_sets(scoring) if scoring else {}
+    scoring = scoreplan.plan_score(planning.narrow(config, ScoreConfig), problems)
+    sets = scoreplan.model_sets(scoring) if scoring else {}
     shards = len(scoring.shards) if scoring else 0
-    selecting = planning.plan_select(planning.narrow(config, SelectConfig), problems, sets, shards, scoring)
-    resharding = planning.plan_reshard(config, scoring.shards if scoring else [], problems)
+    selecting = selectplan.plan_select(planning.narrow(config, SelectConfig), problems, sets, shards, scoring)
+    resharding = reshardplan.plan_reshard(config, scoring.shards if scoring else [], problems)
     record = problems.collect(workspace.check_output, config, "curate") if config.output else None
     if problems or scoring is None or selecting is None or record is None:
         return None
@@ -46,7 +46,7 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
 
     steps = [step.sentence() for step in selecting.settings.recipe.steps]
     return driver.Work(
-        {**planning.score_summary(scoring), "steps": steps},
+        {**scoreplan.score_summary(scoring), "steps": steps},
         prepare,
         build,
         lambda: workspace.outcome(config.output),

@@ -11,7 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import driver, planning, scoreplan, workspace
 from beam_pipelines.config import ScoreConfig
 from transforms.lib import clock
 from transforms.manifest import MakeSection, WriteManifest
@@ -19,7 +19,7 @@ from transforms.score import ScoreShards
 from transforms.shards import ListShards
 
 
-def build(pipeline: beam.Pipeline, plan: planning.ScorePlan) -> None:
+def build(pipeline: beam.Pipeline, plan: scoreplan.ScorePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     scored = pipeline | "List" >> ListShards(plan.shards) | "Score" >> ScoreShards(plan.settings)
     files = scored | "Files" >> beam.FlatMap(lambda row: row.files)
@@ -29,7 +29,7 @@ def build(pipeline: beam.Pipeline, plan: planning.ScorePlan) -> None:
 
 def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None:
     """Finds out what there is to score."""
-    scoring = planning.plan_score(config, problems)
+    scoring = scoreplan.plan_score(config, problems)
     record = problems.collect(workspace.check_output, config, "score") if config.output else None
     if problems or scoring is None or record is None:
         return None
@@ -42,7 +42,7 @@ def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None
         sets = ", ".join(model.name for model in scoring.settings.models)
         return f"{len(scoring.shards)} shards are scored; columns: {sets}", {"shards": len(scoring.shards)}
 
-    summary = planning.score_summary(scoring)
+    summary = scoreplan.score_summary(scoring)
     return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, clock.sentence)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import deduping, driver, planning, workspace
+from beam_pipelines import deduping, driver, planning, selectplan, workspace
 from beam_pipelines.config import SelectConfig
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
@@ -21,7 +21,7 @@ from transforms.rows import FeatureRef
 from transforms.select import WriteDecisions
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: planning.SelectPlan, facts: ReportFacts) -> None:
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: selectplan.SelectPlan, facts: ReportFacts) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
     states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader, plan.basis)
@@ -42,7 +42,7 @@ def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | Non
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     if refs and sets and config.dedup_against == "kept_images":
         problems.collect(deduping.check_images, config.output, "--output", refs)
-    selecting = planning.plan_select(config, problems, sets or {}, len(refs or ()))
+    selecting = selectplan.plan_select(config, problems, sets or {}, len(refs or ()))
     record = problems.collect(workspace.check_output, config, "select") if refs else None
     if problems or selecting is None or refs is None or record is None:
         return None

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import driver, planning, reshardplan, workspace
 from beam_pipelines.config import ReshardConfig, VerifyConfig
 from transforms import storage
 from transforms.lib import plan as planner
@@ -35,7 +35,7 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
     files = [FileRow(path, found["bytes"], found["sha256"]) for path, found in sorted(outputs.items())]
     if "reshard" not in sections:
         return files, None
-    return files, planning.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
+    return files, reshardplan.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
 
 
 def planned(refs: Sequence[FeatureRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from beam_pipelines import planning
+from beam_pipelines import reshardplan, scoreplan, selectplan
 from transforms.fit import FitRecipe
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
@@ -30,9 +30,9 @@ class WholePlan(NamedTuple):
       publish: how a crawl is published; None for a pool that is none.
     """
 
-    score: planning.ScorePlan | list[FeatureRef]
-    select: planning.SelectPlan
-    reshard: planning.ReshardPlan
+    score: scoreplan.ScorePlan | list[FeatureRef]
+    select: selectplan.SelectPlan
+    reshard: reshardplan.ReshardPlan
     report: ReportFacts
     publish: PublishSettings | None = None
 
@@ -41,7 +41,7 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     # 1. Tars -> columns, or columns that are there already.
     sections = []
-    if isinstance(plan.score, planning.ScorePlan):
+    if isinstance(plan.score, scoreplan.ScorePlan):
         scored = pipeline | "List" >> ListShards(plan.score.shards) | "Score" >> ScoreShards(plan.score.settings)
         refs = scored | "Refs" >> beam.Map(lambda row: row.ref)
         files = scored | "ScoreFiles" >> beam.FlatMap(lambda row: row.files)
@@ -51,7 +51,7 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
 
     # 2. Columns -> a few global numbers -> copies, and books that close.
     states = refs | "Fit" >> FitRecipe(plan.select.settings.recipe, plan.select.settings.reader, plan.select.basis)
-    shards = len(plan.score.shards if isinstance(plan.score, planning.ScorePlan) else plan.score)
+    shards = len(plan.score.shards if isinstance(plan.score, scoreplan.ScorePlan) else plan.score)
     selection = refs | "Decide" >> WriteDecisions(plan.select.settings, states, shards)
     report = selection.books | "Report" >> WriteReport(plan.report, selection.summary)
     files = (selection.files, report) | "SelectFiles" >> beam.Flatten()

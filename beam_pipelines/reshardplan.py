@@ -1,0 +1,47 @@
+"""What ``reshard`` is going to do, found out before any work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from beam_pipelines.config import ReshardConfig
+from beam_pipelines.planning import Problems, narrow, version
+from transforms.faceboxes import FaceBoxes
+from transforms.rows import FeatureRef, Shard
+from transforms.writeshard import ReshardSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class ReshardPlan:
+    """What ``reshard`` is going to do."""
+
+    settings: ReshardSettings
+    facts: dict[str, Any]
+
+
+def plan_reshard(
+    config: ReshardConfig, shards: Sequence[Shard] | Sequence[FeatureRef], problems: Problems
+) -> ReshardPlan:
+    """Returns the settings, recorded alike whichever job reshards; looks for the face boxes of ``shards``."""
+    config = narrow(config, ReshardConfig)
+    settings = reshard_settings(config)
+    if settings.boxes and shards:
+        boxes = problems.collect(settings.boxes.checked, [shard.name for shard in shards])
+        settings = dataclasses.replace(settings, boxes=boxes)
+    return ReshardPlan(settings, {"configuration": config.recorded(), "version": version()})
+
+
+def reshard_settings(config: ReshardConfig) -> ReshardSettings:
+    """Returns what the resharder needs to know."""
+    return ReshardSettings(
+        config.output,
+        samples_per_shard=config.samples_per_shard,
+        max_shard_bytes=config.max_shard_bytes,
+        seed=config.shuffle_seed,
+        shuffle=config.shuffle,
+        format=config.format,
+        coalesce_bytes=config.coalesce_bytes,
+        boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
+    )

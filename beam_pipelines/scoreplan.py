@@ -1,0 +1,114 @@
+"""What ``score`` is going to do: shards, models and settings, found out before any work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
+from beam_pipelines.planning import Problems, version
+from transforms import shards as pools
+from transforms import storage
+from transforms.lib import columns, devices, modelspec, otherformats, reading, stamps
+from transforms.rows import FeatureRef, Shard
+from transforms.scoreshard import ScoreSettings, missing_sets
+
+
+@dataclasses.dataclass(frozen=True)
+class ScorePlan:
+    """What ``score`` is going to do."""
+
+    shards: list[Shard]
+    settings: ScoreSettings
+    facts: dict[str, Any]
+
+    @property
+    def refs(self) -> list[FeatureRef]:
+        """The shards as later stages see them."""
+        return [FeatureRef(shard.name, shard.uri, shard.size) for shard in self.shards]
+
+    def todo(self) -> list[str]:
+        """Returns the names of the shards that are not scored yet."""
+        return [shard.name for shard in self.shards if missing_sets(self.settings, shard)]
+
+
+def _resolved(text: str, variant: str) -> modelspec.ModelSpec:
+    return modelspec.resolve(modelspec.parse_model(text), fetch=storage.fetch, variant=variant)
+
+
+def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
+    """Finds shards and models; None when something is wrong."""
+    shards = problems.collect(pools.find_shards, config.input) if config.input else None
+    if shards:
+        problems.collect(pools.check_images, shards)
+    specs = [problems.collect(_resolved, text, config.preprocess) for text in config.model]
+    models = tuple(spec for spec in specs if spec is not None)
+    for name, count in Counter(model.name for model in models).items():
+        if count > 1 or name in (columns.INDEX, "decisions"):
+            problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
+    device = {"auto": "cpu"}.get(config.device, config.device)
+    if not problems.elsewhere:
+        device = problems.collect(devices.device_of, config.device) or "cpu"
+        if config.tfio_python:
+            problems.collect(otherformats.check, config.tfio_python)
+    if config.preprocess == "gpu" and "cuda" not in (device, config.device):
+        problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
+    precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
+    if problems or shards is None:
+        return None
+    others = config.tfio_python or ("" if problems.elsewhere else otherformats.python_here())
+    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes, others=others)
+    settings = ScoreSettings(
+        config.output,
+        models,
+        rules,
+        batch_size=config.batch_size or BATCH_SIZES[device],
+        device=device,
+        precision=precision,
+        threads=config.threads,
+        decode_threads=config.decode_threads,
+    )
+    pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
+    made_by = {model.name: dataclasses.asdict(model) for model in models}
+    facts = {
+        "configuration": config.recorded(),
+        "scored_with": {"device": device, "precision": precision, "batch_size": settings.batch_size},
+        "stamps": {"pool": pool, "models": made_by},
+        "version": version(),
+    }
+    return ScorePlan(shards, settings, facts)
+
+
+def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None:
+    """Finds the shards of a pool that is only to be copied from: an index is made.
+
+    No image is looked at, unless faces are to be blurred: then an image that cannot be decoded is rejected now.
+    """
+    shards = problems.collect(pools.find_shards, config.input)
+    if shards is None:
+        return None
+    rules = reading.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))
+    pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
+    facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
+    return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
+
+
+def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
+    """Returns column set -> columns as they will be after scoring."""
+    made = {model.name: columns.score_schema(model.dim, model.part).names for model in plan.settings.models}
+    return {columns.INDEX: columns.INDEX_SCHEMA.names, **made}
+
+
+def score_summary(plan: ScorePlan) -> dict[str, Any]:
+    """Returns what ``--dry_run`` says of scoring."""
+    todo = plan.todo()
+    return {
+        "shards": len(plan.shards),
+        "bytes": sum(shard.size for shard in plan.shards),
+        "to_score": len(todo),
+        "done": len(plan.shards) - len(todo),
+        "device": plan.settings.device,
+        "precision": plan.settings.precision,
+        "models": {model.name: dataclasses.asdict(model) for model in plan.settings.models},
+    }

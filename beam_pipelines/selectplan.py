@@ -1,0 +1,142 @@
+"""What ``select`` is going to do: recipe, columns and files, found out before any work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from beam_pipelines import crawling
+from beam_pipelines.config import ReshardJobConfig, SelectConfig
+from beam_pipelines.library import load_recipe
+from beam_pipelines.planning import Problems, version
+from beam_pipelines.scoreplan import ScorePlan
+from transforms import manifest, storage
+from transforms.crawls import ALONE, Basis
+from transforms.decideshard import SelectSettings
+from transforms.lib import columns, modelfiles, stamps
+from transforms.lib.recipe import Recipe
+from transforms.lib.steps import Step
+from transforms.lib.subsets import Subset
+from transforms.report import ReportFacts
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectPlan:
+    """What ``select`` is going to do.
+
+    Attributes:
+      settings: for the workers.
+      facts: for the manifest.
+      crawl: what is special about it when it is one of many crawls; None when it is not.
+      clusters: the column set of clusters that the report shows; empty for none.
+    """
+
+    settings: SelectSettings
+    facts: dict[str, Any]
+    crawl: crawling.CrawlPlan | None = None
+    clusters: str = ""
+
+    @property
+    def basis(self) -> Basis:
+        """What the fit rests on beside the pool."""
+        return self.crawl.basis if self.crawl else ALONE
+
+    def _reads_score(self, step: Step) -> bool:
+        where = self.settings.where
+        return self.settings.score in [where[name] for name in step.inputs() if name in where]
+
+    def report(self, pool: str) -> ReportFacts:
+        """Returns what the report says beside the books; ``pool`` is the input as the user wrote it."""
+        recipe = self.settings.recipe
+        return ReportFacts(
+            root=self.settings.root,
+            pool=pool,
+            recipe=recipe.name,
+            steps=tuple((step.label, step.sentence()) for step in recipe.steps),
+            score=".".join(self.settings.score or ()),
+            score_steps=tuple(step.label for step in recipe.steps if self._reads_score(step)),
+            settings={name: str(value) for name, value in self.facts["configuration"].items()},
+            stamps={"recipe": stamps.stamp(recipe=recipe.as_dict()), "winnow": self.facts["version"]},
+        )
+
+
+def plan_subset(config: ReshardJobConfig, problems: Problems) -> SelectPlan | None:
+    """Finds the subset file that ``reshard --subset`` copies by; None when it cannot be used."""
+    step = Subset(label="subset", file=config.subset)
+    recipe = Recipe("subset", "the file itself", (step,))
+    files = step_files(step, config.output, problems)
+    if problems:
+        return None
+    where = {"uid": (columns.INDEX, "uid")}
+    settings = SelectSettings(config.output, recipe, where, None, config.max_reject_fraction, files)
+    facts: dict[str, Any] = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
+    facts["files"] = {name: digest for name, (_, digest) in files.items()}
+    return SelectPlan(settings, facts)
+
+
+def plan_select(
+    config: SelectConfig,
+    problems: Problems,
+    sets: dict[str, list[str]],
+    shards: int,
+    scoring: ScorePlan | None = None,
+) -> SelectPlan | None:
+    """Finds the recipe and the columns it reads; None when wrong.
+
+    Args:
+      config: of the job.
+      problems: what is wrong is added to them.
+      sets: column set -> columns, those that there are or will be.
+      shards: of the pool.
+      scoring: what scores the pool in the same run; None when it is scored already.
+    """
+    overrides = dict(text.split("=", 1) for text in config.set if "=" in text)
+    in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1
+    fraction = config.keep_fraction if in_range else None
+    recipe = problems.collect(load_recipe, config.recipe, keep_fraction=fraction, overrides=overrides, seed=config.seed)
+    crawled = recipe and config.crawl_id and not config.problems()
+    earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
+    if recipe and earlier:
+        recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
+    where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.cures()) if recipe and sets else None
+    if recipe:
+        problems.collect(recipe.check_made, sets)
+    if problems or recipe is None or where is None:
+        return None
+    files = {name: found for step in recipe.steps for name, found in step_files(step, config.output, problems).items()}
+    if problems:
+        return None
+    shown = next((where[name] for step in recipe.steps if (name := step.score()) in where), None)
+    scores = [(owner, "score") for owner, names in sorted(sets.items()) if "score" in names]
+    score = shown or (scores[0] if scores else None)
+    settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)
+    facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
+    facts["files"] = {name: digest for name, (_, digest) in files.items()}
+    clusters = _shown_clusters(where, sets)
+    if earlier is None:
+        return SelectPlan(settings, facts, clusters=clusters)
+    stamped = scoring.facts["stamps"] if scoring else manifest.read(config.output).get("score", {}).get("stamps", {})
+    made = stamped.get("models", {}), shards, scoring.facts["stamps"]["pool"] if scoring else ""
+    crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, *made)
+    return SelectPlan(settings, facts, crawl, clusters) if crawl else None
+
+
+def _shown_clusters(where: Mapping[str, tuple[str, str]], sets: Mapping[str, Sequence[str]]) -> str:
+    """Returns the column set of clusters that the recipe reads, else the first that there is; empty for none."""
+    read = [owner for owner, _ in where.values()]
+    return next((name for name in (*read, *sorted(sets)) if {"cluster", "similarity"} <= set(sets[name])), "")
+
+
+def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str, str]]:
+    """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, checked; ``root`` as for it."""
+    addresses = step.named_files(root)
+    local: dict[str, str] = {}
+    for name, uri in addresses.items():
+        local[name] = storage.fetch(uri)
+        if not os.path.isfile(local[name]):
+            problems.append(f"{name}: {uri} does not exist; check the address")
+    if not problems:
+        problems.collect(step.check_files, local)
+    return {} if problems else {n: (uri, modelfiles.sha256_of(local[n])) for n, uri in addresses.items()}
