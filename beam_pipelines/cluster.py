@@ -36,7 +36,7 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: clustering.Clus
         fitted = shards | "Fit" >> FitCentroids(settings, plan.stamp)
     centroids = fitted | "Centroids" >> beam.Filter(lambda row: row.path.endswith(".safetensors"))
     assigned = shards | "Assign" >> AssignClusters(settings, centroids)
-    files = [fitted, assigned.files]
+    files = [fitted, *assigned.files]
     if plan.target:
         parts = targets(pipeline, plan.target)
         files.append(parts | "FindTargets" >> FindTargetClusters(settings, centroids))

@@ -28,7 +28,7 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: selectplan.Sele
     selection = shards | "Decide" >> WriteDecisions(plan.settings, states, len(refs))
     shown = selection.sources | "Gallery" >> DrawGallery(plan.settings.root, plan.clusters) if plan.clusters else None
     report = selection.books | "Report" >> WriteReport(facts, selection.summary, shown)
-    files = (selection.files, report) | "AllFiles" >> beam.Flatten()
+    files = (*selection.files, report) | "AllFiles" >> beam.Flatten()
     sections = [files | "Manifest" >> MakeSection("select", plan.facts, selection.summary)]
     if plan.crawl:
         left = shards | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)

@@ -54,7 +54,7 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
     shards = len(plan.score.shards if isinstance(plan.score, scoreplan.ScorePlan) else plan.score)
     selection = refs | "Decide" >> WriteDecisions(plan.select.settings, states, shards)
     report = selection.books | "Report" >> WriteReport(plan.report, selection.summary)
-    files = (selection.files, report) | "SelectFiles" >> beam.Flatten()
+    files = (*selection.files, report) | "SelectFiles" >> beam.Flatten()
     sections.append(files | "SelectSection" >> MakeSection("select", plan.select.facts, selection.summary))
     if plan.select.crawl:
         left = refs | "Remember" >> Remember(plan.select.crawl.remember, states, selection.summary)

@@ -105,7 +105,7 @@ def write_sizes(sizes: tuple[NDArray[np.int64], int], settings: ClusterSettings)
 class Clusters(NamedTuple):
     """What ``AssignClusters`` gives: the files it wrote, and one mapping of counts."""
 
-    files: beam.PCollection[FileRow]
+    files: tuple[beam.PCollection[FileRow], ...]
     counts: beam.PCollection[dict[str, Any]]
 
 
@@ -133,7 +133,7 @@ class AssignClusters(beam.PTransform):
         sizes = assigned | "Sizes" >> beam.Map(lambda row: (row.sizes, row.none)) | beam.CombineGlobally(add_sizes)
         written = sizes | "WriteSizes" >> beam.Map(write_sizes, self.settings)
         files = assigned | "ColumnFiles" >> beam.Map(lambda row: row.file)
-        return Clusters((files, written) | "Files" >> beam.Flatten(), sizes | "Summary" >> beam.Map(summary))
+        return Clusters((files, written), sizes | "Summary" >> beam.Map(summary))
 
 
 class TargetPart(NamedTuple):

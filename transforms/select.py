@@ -35,14 +35,15 @@ class Selection(NamedTuple):
       sources: one ``plan.Source`` per shard.
       books: one ``accounts.Books`` of the pool, checked.
       summary: one mapping, the content of ``books.json``.
-      files: the decisions, ``books.json``, ``fitted.json`` and ``subset.npy``.
+      files: the decisions, ``books.json``, ``fitted.json``, ``subset.npy`` and ``missing.npy``, each for itself: a
+        runner in Java cannot plan a flattened collection that is flattened again.
       subset: the row of ``subset.npy`` alone, one element.
     """
 
     sources: beam.PCollection[plan.Source]
     books: beam.PCollection[accounts.Books]
     summary: beam.PCollection[dict[str, Any]]
-    files: beam.PCollection[FileRow]
+    files: tuple[beam.PCollection[FileRow], ...]
     subset: beam.PCollection[FileRow]
 
 
@@ -92,6 +93,6 @@ class WriteDecisions(beam.PTransform):
             decided | "Sources" >> beam.Map(lambda row: row.source),
             closed | "PoolBooks" >> beam.Map(lambda row: row.books),
             closed | "Summary" >> beam.Map(lambda row: row.summary),
-            files | "AllFiles" >> beam.Flatten(),
+            tuple(files),
             subset,
         )

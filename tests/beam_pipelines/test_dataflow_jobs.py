@@ -174,6 +174,15 @@ def test_ranges_are_read_and_shards_written_in_one_stage(job, scored, tiny_netwo
     assert any(name.startswith("Reshard/Spread") for name in writing)
 
 
+@pytest.mark.parametrize("job", ["score", "annotate", "cluster", "dedup", "select", "reshard", "curate"])
+def test_nothing_is_flattened_twice(job, scored, tiny_network, tmp_path):
+    """Runners in Java cannot plan it: "PCollectionNodes were consumed but never produced"."""
+    _, proto = submitted(job, [*flags_of(job, scored, tiny_network, tmp_path), *CLOUD])
+    flattens = [one for one in proto.components.transforms.values() if one.spec.urn == "beam:transform:flatten:v1"]
+    made = {name for one in flattens for name in one.outputs.values()}
+    assert not made & {name for one in flattens for name in one.inputs.values()}
+
+
 def noisy_pool(folder, side):
     """Writes three shards of two pictures of noise, whose bytes grow with ``side`` and whose number does not."""
     import io
