@@ -14,6 +14,7 @@ LAYER1 = {
         "lib",
         "rows",
         "storage",
+        "objectread",
         "gcs",
         "s3",
         "storeerrors",

@@ -11,7 +11,6 @@ Every function raises what the client raises; ``storage`` turns it into a line.
 from __future__ import annotations
 
 import functools
-import io
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -19,15 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from apache_beam.io.filesystem import FileSystem
-from apache_beam.io.filesystemio import Downloader, DownloaderStream
+from apache_beam.io.filesystemio import Downloader
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.lib.ranges import COALESCE_REMOTE
+from transforms import objectread
 
 if TYPE_CHECKING:
     from apache_beam.io.gcp.gcsio import GcsIO
 
-_READ_BYTES = 1 << 24  # a file that is read through is asked for in pieces of this size
 _SESSIONS = 4  # begun for one file, at most
 _AT_ONCE = 8  # deletions
 
@@ -52,16 +50,12 @@ def read_bytes(uri: str) -> bytes:
 
 def open_read(uri: str) -> BinaryIO:
     """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
-    found = _Object(uri)
-    if found.size <= COALESCE_REMOTE:
-        return io.BytesIO(found.get_range(0, found.size) if found.size else b"")
-    stream = DownloaderStream(found, read_buffer_size=_READ_BYTES)
-    return cast(BinaryIO, io.BufferedReader(stream, _READ_BYTES))
+    return objectread.through(_Object(uri))
 
 
 def open_ranges(uri: str) -> BinaryIO:
     """Opens an object for reads that ask for what they are asked for and no more."""
-    return cast(BinaryIO, DownloaderStream(_Object(uri)))
+    return objectread.ranges(_Object(uri))
 
 
 def put(uri: str, file: BinaryIO) -> None:

@@ -10,20 +10,18 @@ Every function raises what botocore raises; ``storage`` turns it into a line.
 from __future__ import annotations
 
 import functools
-import io
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import FileSystem
-from apache_beam.io.filesystemio import Downloader, DownloaderStream
+from apache_beam.io.filesystemio import Downloader
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, S3Options
 from apache_beam.utils import retry
 
-from transforms.lib.ranges import COALESCE_REMOTE
+from transforms import objectread
 
-_READ_BYTES = 1 << 24  # a file that is read through is asked for in pieces of this size, as Beam does on gs://
 _ONE_PUT_BYTES = 1 << 30  # S3 takes 5 GiB in one request; above this, parts are put, and completed when all are there
 _PART_BYTES = 1 << 26
 _ATTEMPTS = 8  # of one request, with waits that double up to a minute
@@ -82,16 +80,12 @@ def read_bytes(uri: str) -> bytes:
 
 def open_read(uri: str) -> BinaryIO:
     """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
-    found = _Object(uri)
-    if found.size <= COALESCE_REMOTE:
-        return io.BytesIO(found.get_range(0, found.size) if found.size else b"")
-    stream = DownloaderStream(found, read_buffer_size=_READ_BYTES)
-    return cast(BinaryIO, io.BufferedReader(stream, _READ_BYTES))
+    return objectread.through(_Object(uri))
 
 
 def open_ranges(uri: str) -> BinaryIO:
     """Opens an object for reads that ask for what they are asked for and no more."""
-    return cast(BinaryIO, DownloaderStream(_Object(uri)))
+    return objectread.ranges(_Object(uri))
 
 
 def put(uri: str, file: BinaryIO) -> None:
