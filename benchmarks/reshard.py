@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.timing import spent
 from transforms.lib import uids
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
@@ -59,13 +57,8 @@ def make(folder: Path, samples: int, shards: int, size: int) -> Path:
 
 def timed(name: str, command: list[str]) -> None:
     """Runs a command and prints wall seconds, CPU seconds and peak memory."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
-    cpu = usage.ru_utime + usage.ru_stime
-    assert status == 0, command
-    print(f"{name:<52}{wall:>8.1f}{cpu:>8.1f}{usage.ru_maxrss / 1000:>9.0f}", flush=True)
+    wall, cpu, peak = spent(command)
+    print(f"{name:<52}{wall:>8.1f}{cpu:>8.1f}{peak:>9.0f}", flush=True)
 
 
 def main() -> int:

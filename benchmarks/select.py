@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.timing import spent
 from transforms.lib import uids
 from transforms.store import Store
 
@@ -130,15 +129,8 @@ def annotate(folder: Path, rows: int, files: int) -> None:
 
 def timed(name: str, command: list[str], rows: int) -> None:
     """Runs a command and prints wall seconds, CPU seconds, peak memory and rows per CPU second."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout
-    process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
-    cpu = usage.ru_utime + usage.ru_stime
-    assert status == 0, command
-    print(f"{name:<44}{wall:>8.1f}{cpu:>8.1f}{usage.ru_maxrss / 1000:>9.0f}{rows / cpu / 1e6:>10.2f}", flush=True)
+    wall, cpu, peak = spent(command)
+    print(f"{name:<44}{wall:>8.1f}{cpu:>8.1f}{peak:>9.0f}{rows / cpu / 1e6:>10.2f}", flush=True)
 
 
 def main() -> int:
