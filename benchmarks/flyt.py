@@ -32,7 +32,7 @@ PROMPTS = ("{}", "{} emoji", "a picture of {}", "an icon of {}")
 COMMON = ["--batch_size", 512, "--downstream_batch_size", 512, "--learning_rate", 1e-3, "--scoring_eps", 1e-12]
 COMMON += ["--reference_start", "random", "--restart_every", 30, "--warmup", 10]
 HEAD = ["--steps", 200, "--scoring_learning_rate", 3e-5, "--start_noise", 1e-3]
-MIX = ["--steps", 200, "--scoring_learning_rate", 1e-2]
+MIX = ["--steps", 1000, "--scoring_learning_rate", 3e-3]
 
 
 class Pool(NamedTuple):
