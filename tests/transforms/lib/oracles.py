@@ -23,8 +23,8 @@ def top_fraction(shards, fraction, seed=0, of="pool", alive=None):
     return {name: [(name, row) in chosen for row in range(len(scores))] for name, (scores, _) in shards.items()}
 
 
-def fit(steps, blocks):
-    """Runs a recipe's rounds in one process: the contract of a step, spelled out."""
+def fit(steps, blocks, memories=None):
+    """Runs a recipe's rounds in one process: the contract of a step, spelled out; ``memories`` by step number."""
     import functools
 
     from transforms.lib import recipe
@@ -36,6 +36,7 @@ def fit(steps, blocks):
             summary = None
             if step.needs(state):
                 parts = [step.summarise(recipe.advance(steps[:number], b, states), state) for b in blocks]
+                parts += [step.recall(one, state) for one in (memories or {}).get(number, [])]
                 summary = functools.reduce(step.merge, parts)
             state = step.solve(state, summary)
         states.append(state)

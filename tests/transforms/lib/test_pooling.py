@@ -2,7 +2,6 @@
 
 import dataclasses
 import fractions
-import functools
 import hashlib
 import io
 import math
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.transforms.lib.oracles import fit
 from transforms.lib import memory, pooling, quantiles, ranked, recipe, recipeyaml, uids
 from transforms.lib.band import Band
 from transforms.lib.composition import AnyOf
@@ -50,28 +50,13 @@ def remember(steps, number, blocks, states, order):
     return [stored(step.join(piece)) for piece in pieces]
 
 
-def fit(steps, blocks, memories):
-    states = []
-    for number, step in enumerate(steps):
-        state = step.start()
-        for _ in range(step.rounds):
-            summary = None
-            if step.needs(state):
-                parts = [step.summarise(recipe.advance(steps[:number], one, states), state) for one in blocks]
-                parts += [step.recall(one, state) for one in memories.get(number, [])]
-                summary = functools.reduce(step.merge, parts)
-            state = step.solve(state, summary)
-        states.append(state)
-    return tuple(states)
-
-
 def pooled(steps, crawls):
     """Fits on the last crawl and the memories of those before; returns its decisions."""
     order = random.Random(len(crawls[-1]))
     memories = {}
     for number, step in enumerate(steps):
         for blocks in crawls[:-1] if step.fits else ():
-            before = fit(steps[:number], blocks, {})
+            before = fit(steps[:number], blocks)
             memories.setdefault(number, []).extend(remember(steps, number, blocks, before, order))
     states = fit(steps, crawls[-1], memories)
     return [(recipe.decide(steps, one, states).copies > 0).tolist() for one in crawls[-1]]
