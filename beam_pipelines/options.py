@@ -1,4 +1,4 @@
-"""From argv to a config, the runner's options and every problem found, without importing Beam until needed."""
+"""From argv to a config, the flags for Beam and every problem found, without importing Beam until needed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import itertools
 import types
 import typing
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from beam_pipelines import presets, runners
 from beam_pipelines.config import JOBS, Flags
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
 
 EXAMPLES = {
     "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
@@ -194,49 +191,3 @@ def unknown_flags(beam_args: Sequence[str]) -> list[str]:
     values = {text for flag, text in itertools.pairwise(unknown) if flag.startswith("--") and "=" not in flag}
     named = [text for text in unknown if text.startswith("--") or text not in values]
     return [f"{text} is unknown; --help lists the flags" for text in named]
-
-
-def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> PipelineOptions:
-    """Returns Beam's options; the local runner is Beam's portable one, in this process unless told otherwise.
-
-    ``DirectRunner`` would first try to download another runner; ``FnApiRunner`` is what it falls back to.
-
-    Args:
-      beam_args: the flags that are not ours.
-      spread: a local run uses every core unless the flags say how many.
-    """
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
-
-    options = PipelineOptions(list(beam_args))
-    standard = options.view_as(StandardOptions)
-    standard.runner = runners.name_of(standard.runner)
-    if standard.runner == runners.LOCAL:
-        standard.runner = "FnApiRunner"
-        if spread and not any(one.startswith("--direct_num_workers") for one in beam_args):
-            options.view_as(DirectOptions).direct_num_workers = 0
-    options.view_as(SetupOptions).save_main_session = False
-    return options
-
-
-def tell_stores(beam_args: Sequence[str]) -> None:
-    """Gives Beam's file systems the flags that are about stores before the first file is looked for."""
-    from apache_beam.io.filesystems import FileSystems
-
-    FileSystems.set_options(pipeline_options(beam_args))
-
-
-def not_for_stores(beam_args: Sequence[str]) -> list[str]:
-    """Returns Beam's flags without those that say how a store is reached."""
-    left: list[str] = []
-    skipping = False
-    for text in beam_args:
-        if text.startswith("--"):
-            skipping = text.startswith("--s3_")
-        if not skipping:
-            left.append(text)
-    return left
-
-
-def runs_elsewhere(beam_args: Sequence[str]) -> bool:
-    """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
-    return "--runner DataflowRunner" in " ".join(beam_args).replace("=", " ")

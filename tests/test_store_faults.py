@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from beam_pipelines import options
+from beam_pipelines import beamflags
 from tests import proxy
 from tests.stores import curate, fill, hashed, run
 from transforms import gcs as gcs_store
@@ -73,12 +73,12 @@ def here(bucket, monkeypatch):
             if os.environ.get(name) != value:
                 monkeypatch.setenv(name, value)
         gcs_store._io.cache_clear()
-        options.tell_stores(seen.flags)
+        beamflags.tell_stores(seen.flags)
         return between
 
     yield start
     gcs_store._io.cache_clear()
-    options.tell_stores([])
+    beamflags.tell_stores([])
 
 
 @pytest.mark.parametrize("way", ["lost", "cut", 503])

@@ -14,7 +14,7 @@ import pytest
 from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.runners.portability.fn_api_runner import translations
 
-from beam_pipelines import options, planning, presets
+from beam_pipelines import beamflags, options, planning, presets
 from beam_pipelines.config import JOBS
 from beam_pipelines.metadata import has_device, required, template_jobs
 from tests.beam_pipelines.test_score_flyt import write_head
@@ -50,7 +50,7 @@ def scored(tmp_path_factory, tiny_network):
 def work_of(job, argv):
     """Returns (what the job would do, Beam's flags) for a command line, as the job itself finds out."""
     parsed = options.parse(job, argv)
-    problems = planning.Problems(parsed.problems, elsewhere=options.runs_elsewhere(parsed.beam_args))
+    problems = planning.Problems(parsed.problems, elsewhere=beamflags.runs_elsewhere(parsed.beam_args))
     work = importlib.import_module(f"beam_pipelines.{job.replace('-', '_')}").plan(parsed.config, problems)
     assert work is not None, problems
     return work, parsed.beam_args
@@ -86,7 +86,7 @@ def flags_of(job, scored, network, tmp_path):
 def submitted(job, argv):
     """Returns (the environment of the submitted job, its pipeline)."""
     work, beam_args = work_of(job, [text for text in argv if text != "--dry_run=True"])
-    chosen = options.pipeline_options([*beam_args, "--dry_run=True"])
+    chosen = beamflags.pipeline_options([*beam_args, "--dry_run=True"])
     pipeline = beam.Pipeline(options=chosen)
     work.build(pipeline)
     proto = pipeline.run().job.proto_pipeline
@@ -206,7 +206,7 @@ def traffic(pool, out, network):
     """Returns the bytes in all collections of a whole curate, as Beam itself samples them."""
     flags = ["--input", f"{pool}/*.tar", "--output", str(out), "--model", f"tiny={network}", "--recipe", "no_filter"]
     work, beam_args = work_of("curate", flags)
-    pipeline = beam.Pipeline(options=options.pipeline_options(beam_args))
+    pipeline = beam.Pipeline(options=beamflags.pipeline_options(beam_args))
     work.prepare()
     work.build(pipeline)
     result = pipeline.run()
@@ -261,7 +261,7 @@ from beam_pipelines import options, train_filter
 from beam_pipelines.planning import Problems
 parsed = options.parse("train-filter", sys.argv[1:])
 work = train_filter.plan(parsed.config, Problems())
-with beam.Pipeline(options=options.pipeline_options([])) as pipeline:
+with beam.Pipeline(options=beamflags.pipeline_options([])) as pipeline:
     work.build(pipeline)
 problems = Problems()
 assert train_filter.plan(parsed.config, problems) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines import options, runners
+from beam_pipelines import beamflags, options, runners
 from tests.beam_pipelines.files import digests
 from tests.test_docs import commands
 
@@ -43,7 +43,7 @@ def test_the_local_runner_is_never_one_that_has_to_be_downloaded(given):
     from apache_beam.options.pipeline_options import StandardOptions
 
     flags = [] if given is None else ["--runner", given]
-    assert options.pipeline_options(flags).view_as(StandardOptions).runner == "FnApiRunner"
+    assert beamflags.pipeline_options(flags).view_as(StandardOptions).runner == "FnApiRunner"
 
 
 def test_the_page_of_runners_is_about_those_that_are_taken(tmp_path, monkeypatch):

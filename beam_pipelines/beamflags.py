@@ -1,0 +1,57 @@
+"""What the flags for Beam make: its options, how stores are reached, and where the workers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from beam_pipelines import runners
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+
+def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> PipelineOptions:
+    """Returns Beam's options; the local runner is Beam's portable one, in this process unless told otherwise.
+
+    ``DirectRunner`` would first try to download another runner; ``FnApiRunner`` is what it falls back to.
+
+    Args:
+      beam_args: the flags that are not ours.
+      spread: a local run uses every core unless the flags say how many.
+    """
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
+
+    options = PipelineOptions(list(beam_args))
+    standard = options.view_as(StandardOptions)
+    standard.runner = runners.name_of(standard.runner)
+    if standard.runner == runners.LOCAL:
+        standard.runner = "FnApiRunner"
+        if spread and not any(one.startswith("--direct_num_workers") for one in beam_args):
+            options.view_as(DirectOptions).direct_num_workers = 0
+    options.view_as(SetupOptions).save_main_session = False
+    return options
+
+
+def tell_stores(beam_args: Sequence[str]) -> None:
+    """Gives Beam's file systems the flags that are about stores before the first file is looked for."""
+    from apache_beam.io.filesystems import FileSystems
+
+    FileSystems.set_options(pipeline_options(beam_args))
+
+
+def not_for_stores(beam_args: Sequence[str]) -> list[str]:
+    """Returns Beam's flags without those that say how a store is reached."""
+    left: list[str] = []
+    skipping = False
+    for text in beam_args:
+        if text.startswith("--"):
+            skipping = text.startswith("--s3_")
+        if not skipping:
+            left.append(text)
+    return left
+
+
+def runs_elsewhere(beam_args: Sequence[str]) -> bool:
+    """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
+    return "--runner DataflowRunner" in " ".join(beam_args).replace("=", " ")
