@@ -254,26 +254,11 @@ def test_the_body_that_is_sent_is_one_that_dataflow_allows(object_store, scored,
     assert json.loads(done.stdout)["shards"] == 3
 
 
-TRAIN = """
-import sys
-import apache_beam as beam
-from beam_pipelines import options, train_filter
-from beam_pipelines.planning import Problems
-parsed = options.parse("train-filter", sys.argv[1:])
-work = train_filter.plan(parsed.config, Problems())
-with beam.Pipeline(options=beamflags.pipeline_options([])) as pipeline:
-    work.build(pipeline)
-problems = Problems()
-assert train_filter.plan(parsed.config, problems) is None
-print(problems)
-"""
-
-
 def test_a_filter_is_trained_on_a_worker_and_written_to_a_bucket(object_store, scored, tiny_network):
     pool, _ = scored
     flags = ["--input", f"{pool}/*.tar", "--model", str(tiny_network), "--output", "gs://demo/filter", "--epochs", "2",
              "--holdout_fraction", "0.5"]  # fmt: skip
-    command = [sys.executable, "-c", TRAIN, *flags]
+    command = [sys.executable, "-m", "tests.beam_pipelines.train_on_a_worker", *flags]
     done = subprocess.run(command, env=object_store, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "gs://demo/filter exists and is not empty" in done.stdout  # a second training finds the first

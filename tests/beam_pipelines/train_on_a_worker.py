@@ -1,0 +1,23 @@
+"""Run train-filter's step in a Beam pipeline, as a worker of another runner does, and then plan it a second time."""
+
+import sys
+
+import apache_beam as beam
+
+from beam_pipelines import beamflags, options, train_filter
+from beam_pipelines.planning import Problems
+
+
+def main() -> None:
+    """Train from the flags given, and print what a second plan with the same flags finds in the way."""
+    parsed = options.parse("train-filter", sys.argv[1:])
+    work = train_filter.plan(parsed.config, Problems())
+    with beam.Pipeline(options=beamflags.pipeline_options([])) as pipeline:
+        work.build(pipeline)
+    problems = Problems()
+    assert train_filter.plan(parsed.config, problems) is None
+    print(problems)
+
+
+if __name__ == "__main__":
+    main()
