@@ -4,6 +4,7 @@ OMP_NUM_THREADS=1 python -m benchmarks.cluster [--rows 1000000] [--part assign|r
 """
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -178,7 +179,7 @@ def starts() -> None:
     for k in (500, 10_000):
         rows = unit_rows(seeding.rows_wanted(k), 5)
         hashes = np.sort(uids.keyed_hash(np.arange(2 * len(rows), dtype=np.uint64).reshape(-1, 2), 0))
-        spent = cpu(lambda rows=rows, hashes=hashes, k=k: seeding.draw(rows, hashes, k))
+        spent = cpu(functools.partial(seeding.draw, rows, hashes, k))
         print(f"start of k {k:,} from {len(rows):,} rows: {spent:.1f} CPU s")
 
 

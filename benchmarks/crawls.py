@@ -34,7 +34,7 @@ def block(number: int) -> Block:
     chance = np.random.default_rng(number)
     scores = chance.normal(0.2, 0.05, SHARD).astype(np.float32)
     ok = np.ones(SHARD, bool)
-    columns = {"score": scores, "uid": chance.integers(0, 2**63, (SHARD, 2)).astype(np.uint64)}
+    columns: dict[str, np.ndarray] = {"score": scores, "uid": chance.integers(0, 2**63, (SHARD, 2)).astype(np.uint64)}
     return Block(str(number), columns, ok, ok.astype(np.uint16))
 
 

@@ -75,7 +75,7 @@ def quietly(*flags: str) -> None:
 
 def accuracy(folder: str) -> None:
     exact, near = planted("exact_duplicate"), planted("near_duplicate")
-    runs = [("exact", exact, [])]
+    runs: list[tuple[str, set[frozenset[str]], list[str]]] = [("exact", exact, [])]
     runs += [("phash", near, ["--radius", str(radius)]) for radius in (0, 1, 2, 3, 4, 6)]
     if Path(folder, "columns/tinyclip").exists():
         quietly("cluster", "--output", folder, "--k", "25", "--name", "bench_cells")

@@ -29,7 +29,7 @@ def write_shard(folder: str, shard: int, rows: int) -> None:
     chance = np.random.default_rng(shard)
     columns = {"uid": chance.integers(0, 1 << 63, (rows, 2)).astype(np.uint64)}
     columns |= {name: chance.normal(0, 2.5, rows).astype(np.float32) for name in ("score", "other")}
-    np.savez(f"{folder}/{shard}.npz", **columns)
+    np.savez(f"{folder}/{shard}.npz", **columns)  # type: ignore[arg-type]  # numpy types it as its flag
 
 
 def read_shard(folder: str, shard: int, names: tuple[str, ...]) -> Block:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -59,7 +60,7 @@ def pipeline(shards: int) -> None:
     """The same by Winnow's storage, a shard an element."""
     import apache_beam as beam
 
-    from beam_pipelines.options import pipeline_options
+    from beam_pipelines.beamflags import pipeline_options
     from transforms import storage
 
     def copy(name: str) -> None:
@@ -108,7 +109,7 @@ def main() -> int:
             rows: dict[str, Callable[[], None]] = {
                 "bare client loop": lambda: bare(told.shards),
                 "pipeline over storage": lambda: pipeline(told.shards),
-                "winnow reshard, whole job": lambda n=number: job(f"gs://demo/out{n}", subset),  # type: ignore[misc]
+                "winnow reshard, whole job": functools.partial(job, f"gs://demo/out{number}", subset),
             }
             for name, work in rows.items():
                 found.setdefault(name, []).append(timed(work))

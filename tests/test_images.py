@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 KINDS = ["worker", "launcher"]
-BEAM = re.search(r"^apache-beam(?:\[\w+\])?==(\S+)", (ROOT / "requirements/base.txt").read_text(), re.MULTILINE)[1]
+(BEAM,) = re.findall(r"^apache-beam(?:\[\w+\])?==(\S+)", (ROOT / "requirements/base.txt").read_text(), re.MULTILINE)
 
 
 def instructions(kind):

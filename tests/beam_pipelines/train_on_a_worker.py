@@ -5,17 +5,21 @@ import sys
 import apache_beam as beam
 
 from beam_pipelines import beamflags, options, train_filter
+from beam_pipelines.config import TrainConfig
 from beam_pipelines.planning import Problems
 
 
 def main() -> None:
     """Train from the flags given, and print what a second plan with the same flags finds in the way."""
-    parsed = options.parse("train-filter", sys.argv[1:])
-    work = train_filter.plan(parsed.config, Problems())
+    config = options.parse("train-filter", sys.argv[1:]).config
+    assert isinstance(config, TrainConfig)
+    work = train_filter.plan(config, Problems())
+    assert work is not None
+    assert work.build is not None
     with beam.Pipeline(options=beamflags.pipeline_options([])) as pipeline:
         work.build(pipeline)
     problems = Problems()
-    assert train_filter.plan(parsed.config, problems) is None
+    assert train_filter.plan(config, problems) is None
     print(problems)
 
 
