@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ class Flags:
     def problems(self) -> list[str]:
         """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
         return []
+
+    def dated(self, today: datetime.date) -> Self:
+        """Returns the values with days that are named, as yesterday, in place of their names."""
+        return self
 
     def placed(self) -> Self:
         """Returns the values as the job is to use them, once nothing is wrong with them."""

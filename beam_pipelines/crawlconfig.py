@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 FOLDER = "crawls"  # below --output, a folder for each crawl
 THRESHOLDS = ("fitted", "pooled")  # or frozen:CRAWL
+DAYS = {"{date}": 0, "{yesterday}": 1}
+"""Value of --crawl_id that a clock can give, day after day the same -> days before the one on which it is read."""
+
 AGAINST = {"none": "", "kept_images": "images", "kept_uids": "uids"}
 """--dedup_against -> what makes two samples one; empty for no look at earlier crawls."""
 
@@ -47,7 +50,8 @@ class PoolConfig(Config):
     crawl_id: str = flag(
         "",
         f"name of a crawl, such as 2026-11-21; ids sort in the order of crawls. The job then works in "
-        f"OUTPUT/{FOLDER}/ID, and {{crawl_id}} in --input stands for it, {{crawl_id:%Y/%m/%d}} for parts of a date",
+        f"OUTPUT/{FOLDER}/ID, and {{crawl_id}} in --input stands for it, {{crawl_id:%Y/%m/%d}} for parts of a date; "
+        "{date} is the day in UTC on which the job is started, {yesterday} the one before",
         operational=True,
     )
 
@@ -66,6 +70,13 @@ class PoolConfig(Config):
             except ValueError:
                 wrong.append(f"--input {text!r} asks for parts of a date, and --crawl_id {self.crawl_id} is none")
         return found + wrong
+
+    def dated(self, today: datetime.date) -> Self:
+        """Returns the same with ``{date}`` and ``{yesterday}`` as dates such as 2026-11-21."""
+        if self.crawl_id not in DAYS:
+            return self
+        day = today - datetime.timedelta(days=DAYS[self.crawl_id])
+        return dataclasses.replace(self, crawl_id=day.isoformat())
 
     def placed(self) -> Self:
         """Returns the same with ``output`` and ``input`` as this crawl has them; what was placed stays as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import itertools
 import types
 import typing
@@ -145,6 +146,7 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
     kind = JOBS[job][0]
     names = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in values.items() if name in names})
+    config = config.dated(datetime.datetime.now(datetime.timezone.utc).date())
     problems += config.problems()
     return config if problems else config.placed(), known, rest, problems
 

@@ -159,7 +159,7 @@ variable "schedules" {
     flexrs     = optional(bool, false)
     parameters = map(string)
   }))
-  description = "Jobs to launch by the clock: name -> job, cron schedule, workers and the job's flags."
+  description = "Jobs to launch by the clock: name -> job, cron schedule, workers and the job's flags; crawl_id may be {date} or {yesterday}, filled in when the job starts."
   default     = {}
 
   validation {

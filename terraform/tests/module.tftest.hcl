@@ -16,7 +16,7 @@ variables {
       schedule   = "0 3 * * *"
       preset     = "l4"
       workers    = 20
-      parameters = { input = "gs://crawl/*.tar", output = "gs://my-project-winnow-output/run" }
+      parameters = { input = "gs://crawl/{crawl_id}/*.tar", output = "gs://my-project-winnow-output/run", crawl_id = "{yesterday}" }
     }
   }
   chains = {
@@ -74,6 +74,11 @@ run "the_clock_launches_under_a_fixed_name" {
   assert {
     condition     = jsondecode(base64decode(google_cloud_scheduler_job.this["nightly"].http_target[0].body)).launchParameter.jobName == "winnow-nightly"
     error_message = "the name is the mutex"
+  }
+
+  assert {
+    condition     = jsondecode(base64decode(google_cloud_scheduler_job.this["nightly"].http_target[0].body)).launchParameter.parameters.crawl_id == "{yesterday}"
+    error_message = "the job itself turns the word into a day, each night into another"
   }
 
   assert {

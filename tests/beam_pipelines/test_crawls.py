@@ -1,5 +1,6 @@
 """Crawl after crawl: what thresholds rest on, what is dropped, what changes, and when a crawl becomes the latest."""
 
+import datetime
 import hashlib
 import json
 import shutil
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from beam_pipelines import options
+from beam_pipelines.crawlconfig import PublishConfig
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
 from tests.metadata import SCHEMA
@@ -291,6 +294,24 @@ def test_a_wrong_request_to_curate_is_one_line(winnow, tmp_path, flags, line):
     code, _, stderr = winnow("curate", "--output", tmp_path / "out", *flags)
     assert code == 2
     assert [one for one in stderr.splitlines() if line in one]
+
+
+@pytest.mark.parametrize(("word", "before"), [("{date}", 0), ("{yesterday}", 1)])
+def test_a_clock_that_says_the_same_word_every_day_starts_that_days_crawl(word, before):
+    config = options.parse(
+        "curate", ["--input", "in/{crawl_id:%Y}/*.tar", "--output", "out", "--crawl_id", word]
+    ).config
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    days = [today - datetime.timedelta(days=before + late) for late in (0, 1)]  # midnight may fall between the two
+    assert (config.crawl_id, config.input, config.output) in [
+        (str(day), (f"in/{day.year}/*.tar",), f"out/crawls/{day}") for day in days
+    ]
+    assert config.dated(datetime.date(2026, 3, 1)) == config, "what is a day already stays it"
+
+
+def test_the_day_before_the_first_of_a_month_is_the_last_of_another():
+    config = PublishConfig(output="out", crawl_id="{yesterday}")
+    assert config.dated(datetime.date(2028, 3, 1)).crawl_id == "2028-02-29"
 
 
 def test_crawls_that_were_scored_or_selected_otherwise_are_not_pooled(crawls):
