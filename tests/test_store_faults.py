@@ -3,6 +3,7 @@
 import io
 import os
 
+import pyarrow as pa
 import pytest
 
 from beam_pipelines import beamflags
@@ -12,7 +13,9 @@ from transforms import gcs as gcs_store
 from transforms import s3 as s3_store
 from transforms import storage
 from transforms.lib.errors import StoreError
+from transforms.store import Store
 
+SCHEMA = pa.schema([("uid", pa.string()), ("status", pa.string())])
 KINDS = (429, 503, "reset", "lost", "truncate", "cut")
 
 
@@ -146,3 +149,22 @@ def test_a_store_that_never_answers_is_one_line(bucket, here, monkeypatch):
     s3_store._client_of.cache_clear()
     said = {"s3": "does not answer, even after retries", "gs": "refuses the request"}[bucket.scheme]
     assert said in str(caught.value)
+
+
+def test_a_held_store_asks_for_a_shards_file_once(bucket, here):
+    def table(status):
+        return pa.table({"uid": ["0" * 32] * 3, "status": status}, schema=SCHEMA)
+
+    store = Store(bucket.uri("held"))
+    with here(lambda request: None) as between, store.held() as held:
+        assert held.facts("index", "00") == {}
+        held.write("index", "00", table(["ok"] * 3), "first", uri="x.tar")
+        before = len(between.requests)
+        assert held.facts("index", "00") == {"stamp": "first", "uri": "x.tar"}
+        assert held.valid("00").all()
+        assert len(held.arrays("00", {"uid": ("index", "uid")})["uid"]) == 3
+        assert len(between.requests) - before == 2, "its size and version, and its bytes"
+        held.write("index", "00", table(["ok", "bad", "ok"]), "second")
+        assert held.valid("00").tolist() == [True, False, True], "what it writes itself it reads anew"
+    with here(lambda request: None):
+        assert store.facts("index", "00") == {"stamp": "second"}

@@ -79,14 +79,14 @@ class DecideShard:
 
     def __call__(self, ref: FeatureRef, states: tuple[Any, ...]) -> Decided:
         settings = self.settings
-        block = settings.reader.block(ref, settings.recipe.inputs())
-        uid, score = self._uid_and_score(ref, block)
-        decisions = recipes.decide(settings.recipe.steps, block, states)
-        stamp = self.stamp(ref, states)
-        file = self._write(ref, decisions, stamp)
-        books = dataclasses.replace(
-            self._books(ref, decisions, score), exhibits=self._exhibits(ref, decisions, score, uid)
-        )
+        with Store(settings.root).held() as store:
+            block = settings.reader.of(store).block(ref, settings.recipe.inputs())
+            uid, score = self._uid_and_score(store, ref, block)
+            decisions = recipes.decide(settings.recipe.steps, block, states)
+            stamp = self.stamp(store, ref, states)
+            file = self._write(store, ref, decisions, stamp)
+            books = self._books(store, ref, decisions, score)
+        books = dataclasses.replace(books, exhibits=self._exhibits(ref, decisions, score, uid))
         accounts.check_closed(books, f"shard {ref.name}")
         Metrics.counter("select", "in").inc(books.samples)
         Metrics.counter("select", "out").inc(books.kept)
@@ -94,18 +94,18 @@ class DecideShard:
         run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))
         return Decided(books, source, run, file)
 
-    def stamp(self, ref: FeatureRef, states: tuple[Any, ...]) -> str:
+    def stamp(self, store: Store, ref: FeatureRef, states: tuple[Any, ...]) -> str:
         """Returns the stamp of a shard's decisions."""
         fitted = [solved.to_json(state) for state in states]
-        return stamps.stamp(recipe=self.settings.recipe.as_dict(), states=fitted, inputs=self._inputs(ref))
+        return stamps.stamp(recipe=self.settings.recipe.as_dict(), states=fitted, inputs=self._inputs(store, ref))
 
-    def _uid_and_score(self, ref: FeatureRef, block: Block) -> tuple[uids.U64Array, NDArray[np.float32]]:
+    def _uid_and_score(self, store: Store, ref: FeatureRef, block: Block) -> tuple[uids.U64Array, NDArray[np.float32]]:
         """Returns uint64 ``[n, 2]`` and float32 ``[n]`` (NaN when no score is shown), from the block if it has them."""
         wanted = {"uid": (columns.INDEX, "uid")} | ({"score": self.settings.score} if self.settings.score else {})
         names = {place: name for name, place in self.settings.where.items() if name in block.columns}
         found = {name: block.columns[names[place]] for name, place in wanted.items() if place in names}
         lacking = {name: place for name, place in wanted.items() if name not in found}
-        found |= Store(self.settings.root).arrays(ref.name, lacking)
+        found |= store.arrays(ref.name, lacking)
         score = found.get("score", np.full(len(found["uid"]), np.nan))
         return found["uid"], score.astype(np.float32)
 
@@ -113,31 +113,32 @@ class DecideShard:
         """Returns the names of step indices: those of the steps, then ``REJECTED`` and ``KEPT`` from the end."""
         return [*(step.label for step in self.settings.recipe.steps), "rejected", ""]
 
-    def _write(self, ref: FeatureRef, decisions: recipes.Decisions, stamp: str) -> FileRow:
+    def _write(self, store: Store, ref: FeatureRef, decisions: recipes.Decisions, stamp: str) -> FileRow:
         labels = self._labels()
         step = pa.array(labels, pa.string()).take(pa.array(decisions.step.astype(np.int64) % len(labels)))
         arrays = [pa.array(decisions.copies), step, pa.array(decisions.margin)]
         table = pa.Table.from_arrays(arrays, schema=columns.DECISIONS_SCHEMA)
-        store = Store(self.settings.root)
         index = store.facts(columns.INDEX, ref.name)["stamp"]
         return store.write("decisions", ref.name, table, stamp, uri=ref.uri, index=index)
 
-    def _inputs(self, ref: FeatureRef) -> dict[str, str]:
+    def _inputs(self, store: Store, ref: FeatureRef) -> dict[str, str]:
         """Returns name -> stamp or sha256 of all files that this shard's decisions depend on."""
         files = {name: digest for name, (_, digest) in self.settings.files.items()}
         sets = {columns.INDEX, *(owner for owner, _ in self.settings.where.values())}
-        return files | {name: Store(self.settings.root).facts(name, ref.name)["stamp"] for name in sorted(sets)}
+        return files | {name: store.facts(name, ref.name)["stamp"] for name in sorted(sets)}
 
-    def _reasons(self, ref: FeatureRef, rejected: NDArray[np.bool_]) -> dict[str, int]:
+    def _reasons(self, store: Store, ref: FeatureRef, rejected: NDArray[np.bool_]) -> dict[str, int]:
         """Returns reason -> samples; a sample that was not rejected when it was indexed has no finite score."""
         if not rejected.any():
             return {}
-        status = Store(self.settings.root).read(columns.INDEX, ref.name, ["status"])["status"].filter(rejected)
+        status = store.read(columns.INDEX, ref.name, ["status"])["status"].filter(rejected)
         counts = Counter(status.to_pylist())
         finite = counts.pop(columns.OK, 0)
         return dict(counts) | ({Reason.SCORE_NOT_FINITE.value: finite} if finite else {})
 
-    def _books(self, ref: FeatureRef, decisions: recipes.Decisions, score: NDArray[np.float32]) -> accounts.Books:
+    def _books(
+        self, store: Store, ref: FeatureRef, decisions: recipes.Decisions, score: NDArray[np.float32]
+    ) -> accounts.Books:
         rejected, kept = decisions.step == recipes.REJECTED, decisions.copies > 0
         labels = [step.label for step in self.settings.recipe.steps]
         dropped = np.bincount(decisions.step[decisions.step >= 0], minlength=len(labels)).tolist()
@@ -147,7 +148,7 @@ class DecideShard:
             kept=int(kept.sum()),
             copies=int(decisions.copies.sum()),
             dropped={label: count for label, count in zip(labels, dropped, strict=True) if count},
-            rejected=self._reasons(ref, rejected),
+            rejected=self._reasons(store, ref, rejected),
             size_bytes=ref.size,
             histogram=accounts.histogram(score[~rejected]),
             histogram_kept=accounts.histogram(score[kept]),

@@ -86,12 +86,16 @@ class ExplainShard:
           InputError: columns or decisions are not those of the last selection.
           AccountsError: the replay decides otherwise than was recorded.
         """
-        store = Store(self.settings.root)
-        if store.facts("decisions", ref.name).get("stamp") != DecideShard(self.settings).stamp(ref, self.states):
+        with Store(self.settings.root).held() as store:
+            return self._explained(store, ref, places)
+
+    def _explained(self, store: Store, ref: FeatureRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+        stamp = DecideShard(self.settings).stamp(store, ref, self.states)
+        if store.facts("decisions", ref.name).get("stamp") != stamp:
             raise InputError(f"the columns of shard {ref.name} changed since it was decided; run `winnow select` again")
         rows = [row for row, _ in places]
         names = self.settings.recipe.inputs()
-        block = self.settings.reader.block(ref, names)
+        block = self.settings.reader.of(store).block(ref, names)
         judged = explaining.judge(self.settings.recipe.steps, self.states, block, rows)
         index = store.rows(columns.INDEX, ref.name, ["key", "caption", "status", "detail"], rows)
         decided = store.rows("decisions", ref.name, ["copies", "step", "margin"], rows)

@@ -20,9 +20,9 @@ from transforms.writeshard import ReshardSettings, WriteShard, WrittenShard
 
 def read_source(ref: FeatureRef, root: str) -> plan.Source:
     """Returns a shard as the plan sees it, from its decisions."""
-    store = Store(root)
-    copies = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy()
-    stamp = store.facts("decisions", ref.name)["stamp"]
+    with Store(root).held() as store:
+        copies = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy()
+        stamp = store.facts("decisions", ref.name)["stamp"]
     return plan.Source(ref.name, ref.uri, stamp, plan.counts_of(copies))
 
 

@@ -254,7 +254,7 @@ def delete(uris: Sequence[str]) -> None:
 
 def discard(uris: Sequence[str]) -> None:
     """Deletes files, those that are still there: a retried worker may come twice; and local folders left empty."""
-    delete([uri for uri in uris if exists(uri)])
+    delete([uri for uri in uris if _store(uri) or exists(uri)])  # a store takes the name of what is gone as well
     for folder in {os.path.dirname(uri) for uri in uris if is_local(uri)}:
         with contextlib.suppress(OSError):  # not empty, or gone
             os.removedirs(folder)

@@ -30,6 +30,16 @@ class Store:
 
     root: str
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Store]:
+        """Yields this store with a memory: it opens each file once, and closes it when the block ends.
+
+        For one thread's work on one shard, which asks the same file for its stamp, its status and its columns. Files
+        that are written meanwhile by somebody else are seen as they were when they were opened.
+        """
+        with contextlib.ExitStack() as stack:
+            yield _Held(self.root, stack)
+
     def path(self, column_set: str, shard: str) -> str:
         """Returns the path, below the root, of a column set's file of one shard."""
         folder = "decisions" if column_set == "decisions" else f"columns/{column_set}"
@@ -42,13 +52,14 @@ class Store:
     def facts(self, column_set: str, shard: str) -> dict[str, str]:
         """Returns a file's stamp and facts; empty when there is no such file, or it is no Parquet file."""
         try:
-            with storage.open_read(self.uri(column_set, shard)) as file:
-                return columns.facts_of(file)
+            with self._stored(column_set, shard) as stored:
+                return columns.facts_of(stored.schema)
         except (FileNotFoundError, MissingError, pa.ArrowInvalid):  # the last: not written by us, or cut short
             return {}
 
     def write(self, column_set: str, shard: str, table: pa.Table, stamp: str, **facts: str) -> FileRow:
         """Writes one file, whole or not at all."""
+        self._forget(column_set, shard)
         data = columns.to_parquet(table, stamp, **facts)
         storage.write_atomic(self.uri(column_set, shard), data)
         return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
@@ -57,6 +68,7 @@ class Store:
         self, column_set: str, shard: str, schema: pa.Schema, tables: Iterable[pa.Table], stamp: str, **facts: str
     ) -> FileRow:
         """Writes one file, whole or not at all, a row group for each of ``tables``, of which one is held at a time."""
+        self._forget(column_set, shard)
         with (
             storage.create_atomic(self.uri(column_set, shard)) as file,
             columns.parquet_writer(file.write, schema, stamp, **facts) as writer,
@@ -64,6 +76,9 @@ class Store:
             for table in tables:
                 writer.write_table(table)
         return FileRow(self.path(column_set, shard), file.size, file.sha256)
+
+    def _forget(self, column_set: str, shard: str) -> None:
+        """Called before a file is replaced."""
 
     def row_of(self, column_set: str, shard: str) -> FileRow:
         """Returns the row of a file that is already there."""
@@ -150,6 +165,27 @@ class Store:
         return found
 
 
+@dataclasses.dataclass(frozen=True)
+class _Held(Store):
+    """A store that keeps open what it has opened, until ``stack`` is closed."""
+
+    stack: contextlib.ExitStack
+    opened: dict[tuple[str, str], views.Stored] = dataclasses.field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Store]:
+        yield self
+
+    @contextlib.contextmanager
+    def _stored(self, column_set: str, shard: str) -> Iterator[views.Stored]:
+        if (column_set, shard) not in self.opened:
+            self.opened[column_set, shard] = self.stack.enter_context(super()._stored(column_set, shard))
+        yield self.opened[column_set, shard]
+
+    def _forget(self, column_set: str, shard: str) -> None:
+        self.opened.pop((column_set, shard), None)
+
+
 def _chosen(names: Mapping[str, str], wanted: Mapping[str, Any], schema: pa.Schema) -> list[str]:
     """Returns the columns of a set to read, each once: those wanted, and of the others those of one float a row."""
     read = [c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)]
@@ -170,6 +206,10 @@ class BlockReader:
     where: Mapping[str, tuple[str, str]]
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def of(self, store: Store) -> BlockReader:
+        """Returns a reader of the same columns of a store that is held."""
+        return dataclasses.replace(self, store=store)
+
     def block(self, ref: FeatureRef, names: Iterable[str]) -> Block:
         """Returns a block with the columns ``names``.
 
@@ -178,8 +218,9 @@ class BlockReader:
         """
         wanted = {name: self.where[name] for name in names}
         others = {name: place for name, place in self.where.items() if name != "uid"}
-        arrays = self.store.arrays(ref.name, wanted, others)
-        valid = self.store.valid(ref.name)
+        with self.store.held() as store:
+            arrays = store.arrays(ref.name, wanted, others)
+            valid = store.valid(ref.name)
         if any(len(values) != len(valid) for values in arrays.values()):
             raise ValueError(f"the column sets of shard {ref.name} differ in length; score it again")
         for values in arrays.values():

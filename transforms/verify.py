@@ -54,7 +54,11 @@ def check_file(row: FileRow, root: str) -> Checked:
 
 def check_decisions(ref: FeatureRef, root: str) -> tuple[Checked, Counter[str]]:
     """Compares a shard's decisions with its index; also returns how many samples went which way."""
-    store = Store(root)
+    with Store(root).held() as store:
+        return _check_decisions(store, ref)
+
+
+def _check_decisions(store: Store, ref: FeatureRef) -> tuple[Checked, Counter[str]]:
     index = store.facts(columns.INDEX, ref.name)["stamp"], len(store.read(columns.INDEX, ref.name, ["status"]))
     decisions = store.read("decisions", ref.name)
     problems = []

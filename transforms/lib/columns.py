@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -157,9 +157,9 @@ class _Sink(io.RawIOBase):
         return self._size
 
 
-def facts_of(file: BinaryIO) -> dict[str, str]:
-    """Returns what ``to_parquet`` noted beside the table (``stamp`` and facts), reading the footer only."""
-    metadata = pq.read_schema(file).metadata or {}
+def facts_of(schema: pa.Schema) -> dict[str, str]:
+    """Returns what ``to_parquet`` noted beside the table (``stamp`` and facts), by the schema it was stored with."""
+    metadata = schema.metadata or {}
     prefix = b"winnow."
     return {k[len(prefix) :].decode(): v.decode() for k, v in metadata.items() if k.startswith(prefix)}
 

@@ -20,7 +20,7 @@ def test_embeddings_and_scores_survive_the_file():
     np.testing.assert_array_equal(table["score"].to_numpy(), score)
     np.testing.assert_array_equal(columns.embeddings(table["image"]), image.astype(np.float16))
     np.testing.assert_array_equal(columns.to_numpy("text", table["text"]), text.astype(np.float16))
-    assert columns.facts_of(io.BytesIO(data)) == {"stamp": "abc", "uri": "x.tar"}
+    assert columns.facts_of(pq.read_schema(io.BytesIO(data))) == {"stamp": "abc", "uri": "x.tar"}
 
 
 def test_equal_tables_give_equal_bytes():
