@@ -112,7 +112,7 @@ class ClipModel:
 
         with torch.inference_mode():
             batch = torch.zeros((self._batch_size, *pixels.shape[1:]), dtype=torch.uint8)
-            batch[: len(pixels)] = torch.from_numpy(pixels)
+            batch.numpy()[: len(pixels)] = pixels  # from_numpy warns of pixels that may only be read
             embedded = self._image_room.run(lambda rows: self._embedded(rows.to(self._device), unit), batch)
             found: NDArray[np.float32] = embedded.cpu().numpy()[: len(pixels)]
         return found
