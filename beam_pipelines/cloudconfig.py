@@ -16,6 +16,7 @@ _PATTERNS = {
     "job_name": (_NAME, "lower-case letters, digits and hyphens, from a letter on, at most 63"),
     "temp_location": (r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", "a folder, gs://BUCKET/tmp"),
     "service_account": (r"[^@\s]+@[^@\s]+\.[^@\s]+", "an account's address"),
+    "launcher_machine_type": (r"[a-z][a-z0-9]*(-[a-z0-9]+)+", "a machine type, for example n2-highmem-4"),
     "worker_zone": (r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a zone, for example us-central1-a"),
 }
 _LABEL = r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}"
@@ -38,6 +39,11 @@ class LaunchConfig:
     subnetwork: str = flag("", "regions/REGION/subnetworks/NAME; default: the template's own")
     public_ips: bool = flag(False, "give workers public addresses; without, the subnetwork needs Private Google Access")
     worker_zone: str = flag("", "zone of the workers; default: Dataflow chooses in the region")
+    launcher_machine_type: str = flag(
+        "",
+        "machine that finds the input, hashes weights and writes the job down; one with more memory for millions of "
+        "shards; default: Dataflow's own",
+    )
     flexrs: bool = flag(False, "cheaper workers that may start up to six hours later; only with --preset cpu")
     label: tuple[str, ...] = flag((), "label of job and workers, KEY=VALUE; may be repeated")
     experiment: tuple[str, ...] = flag((), "another experiment or service option of Dataflow; may be repeated")
