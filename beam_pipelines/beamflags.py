@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from beam_pipelines import runners
+from beam_pipelines import dataflow, runners
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -54,4 +54,6 @@ def not_for_stores(beam_args: Sequence[str]) -> list[str]:
 
 def runs_elsewhere(beam_args: Sequence[str]) -> bool:
     """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
-    return "--runner DataflowRunner" in " ".join(beam_args).replace("=", " ")
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    return runners.name_of(PipelineOptions(list(beam_args)).view_as(StandardOptions).runner) == dataflow.RUNNER

@@ -9,7 +9,7 @@ from typing import Any
 from beam_pipelines.config import flag
 
 _NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
-_PATTERNS = {
+PATTERNS = {
     "project": (r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]", "a project's id, for example my-project-1"),
     "region": (r"[a-z]+-[a-z]+[0-9]+", "a region, for example us-central1"),
     "template": (r"gs://[a-z0-9][a-z0-9._-]+/.+\.json", "the template's file, gs://BUCKET/templates/JOB.json"),
@@ -54,11 +54,11 @@ class LaunchConfig:
     def problems(self) -> list[str]:
         """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
         found = [
-            f"--{name} is missing; name {_PATTERNS[name][1]}"
+            f"--{name} is missing; name {PATTERNS[name][1]}"
             for name in ("project", "region", "template")
             if not getattr(self, name)
         ]
-        for name, (pattern, meaning) in _PATTERNS.items():
+        for name, (pattern, meaning) in PATTERNS.items():
             value = getattr(self, name)
             if value and not re.fullmatch(pattern, value):
                 found.append(f"--{name} must be {meaning}, got {value!r}")
