@@ -102,8 +102,8 @@ class CostConfig:
             for name in ("samples", "sample_bytes", "dim", "workers")
             if getattr(self, name) < 1
         ]
-        if not self.gflop_per_pair > 0:
-            found.append(f"--gflop_per_pair must be above 0, got {self.gflop_per_pair}")
+        if not 0 < self.gflop_per_pair < float("inf"):
+            found.append(f"--gflop_per_pair must be a number above 0, got {self.gflop_per_pair}")
         if not 0 < self.keep_fraction <= 1:
             found.append(f"--keep_fraction must be in (0, 1], got {self.keep_fraction}")
         if self.print not in ("text", "json", "markdown"):
