@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines import beamflags, options
+from beam_pipelines import beamflags, options, runners
 from beam_pipelines.config import Flags
 from transforms.lib.errors import ConfigError, CurationError, GateError
 
@@ -82,6 +82,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     if work.build is None:
         return _alone(job, work, parsed)
     try:
+        runners.fetch_job_server(parsed.beam_args)
         work.prepare()
     except ConfigError as error:  # a store tells only when it is written to
         for line in error.problems:
