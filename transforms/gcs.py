@@ -85,7 +85,17 @@ def delete(uris: Sequence[str]) -> None:
 
 @functools.cache
 def _io() -> GcsIO:
-    """Returns this process's client, made from the options that Beam's file systems have when it is first needed."""
+    """Returns this process's client, made from the options that Beam's file systems have when it is first needed.
+
+    Credentials that are named must be there: Beam would go on without any, and be refused after many retries.
+
+    Raises:
+      google.auth.exceptions.DefaultCredentialsError: GOOGLE_APPLICATION_CREDENTIALS names no credentials.
+    """
+    import google.auth
+
+    if named := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        google.auth.load_credentials_from_file(named)
     system = cast(Any, FileSystems.get_filesystem("gs://"))
     return cast("GcsIO", system._gcsIO())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -14,12 +15,13 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transforms import gcs, s3
-from transforms.lib.errors import InputError, MissingError
+from transforms.lib.errors import InputError, MissingError, NoBucketError, StoreError
 from transforms.storeerrors import told
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"
 _STORES = {"gs": gcs, "s3": s3}
+_BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/|$)|s3://[^/]")
 
 
 class FileInfo(NamedTuple):
@@ -96,8 +98,24 @@ def open_ranges(uri: str) -> Iterator[BinaryIO]:
 
 
 def _store(uri: str) -> ModuleType | None:
-    """Returns the module that speaks to the store of an address; None where Beam's file systems do."""
-    return _STORES.get(FileSystems.get_scheme(uri))
+    """Returns the module that speaks to the store of an address; None where Beam's file systems do.
+
+    Raises:
+      StoreError: no store has such addresses, or this one names no bucket.
+    """
+    scheme = FileSystems.get_scheme(uri)
+    if store := _STORES.get(scheme):
+        if not _BUCKET.match(uri):
+            raise StoreError(f"{uri} names no bucket; write {scheme}://BUCKET/PATH")
+        return store
+    if scheme is not None:
+        try:
+            FileSystems.get_filesystem(uri)
+        except (ValueError, BeamIOError):
+            raise StoreError(
+                f"{uri}: {scheme}:// is no store that is known here; name a local path, gs:// or s3://"
+            ) from None
+    return None
 
 
 def is_local(uri: str) -> bool:
@@ -126,9 +144,16 @@ def digest(uri: str) -> tuple[int, str]:
 
 
 def read_if_exists(uri: str) -> bytes | None:
-    """Returns a whole file, or None where there is none."""
+    """Returns a whole file, or None where there is none.
+
+    Raises:
+      NoBucketError: there is none of its kind, and never was.
+      StoreError: the store refuses or does not answer.
+    """
     try:
         return read_bytes(uri)
+    except NoBucketError:
+        raise
     except (FileNotFoundError, MissingError):
         return None
 
@@ -264,10 +289,13 @@ def children(folder: str) -> Iterator[FileInfo]:
     """Yields every file below a folder, however deep; nothing when there is no such folder.
 
     Raises:
+      NoBucketError: there is no such bucket either.
       StoreError: a store cannot be listed.
     """
     try:
         yield from _match(join(folder, "**"))
+    except NoBucketError:
+        raise
     except (BeamIOError, MissingError):
         return
 
