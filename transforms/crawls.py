@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,7 +20,10 @@ from transforms.lib.errors import InputError
 
 NAME = "crawl.json"
 LATEST = "latest.json"
+SUBSET = "subset.npy"
 SUMMARIES = "summaries"
+NONE = "none"  # in place of the crawl that one is compared with
+_AT_ONCE = 16  # crawl.json read
 SCORE = "score/"  # what the names of the arrays of the score begin with
 
 Document = dict[str, Any]
@@ -89,11 +93,14 @@ def move_latest(root: str, document: Mapping[str, Any]) -> None:
 
 
 def published(root: str, before: str) -> dict[str, Document]:
-    """Returns id -> what is known of the complete crawls that passed their gate and whose ids sort before another."""
-    found = storage.match([storage.join(root, "crawls", "*", NAME)])[0]
-    ids = sorted(info.uri.rsplit("/", 2)[1] for info in found)
-    known = {crawl: read(folder(root, crawl)) for crawl in ids if crawl < before}
-    return {crawl: one for crawl, one in known.items() if one.get("complete") and one["gate"]["passed"]}
+    """Returns id -> what is known of the complete crawls that passed their gate and whose ids sort before another.
+
+    Cost: the folders are listed and not what is in them, and one small file of each is read.
+    """
+    ids = [crawl for crawl in storage.folders(storage.join(root, "crawls")) if crawl < before]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        known = zip(ids, threads.map(read, (folder(root, crawl) for crawl in ids)), strict=True)
+        return {crawl: one for crawl, one in known if one.get("complete") and one.get("gate", {}).get("passed")}
 
 
 def summaries(output: str) -> list[str]:

@@ -58,6 +58,14 @@ def match(pattern: str) -> Iterator[tuple[str, int, float]]:
                 yield uri, item["Size"], item["LastModified"].timestamp()
 
 
+def folders(folder: str) -> Iterator[str]:
+    """Yields the names of the folders directly below one; a request a thousand of them, whatever they hold."""
+    bucket, key = split(folder.rstrip("/") + "/")
+    for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key, Delimiter="/"):
+        for found in page.get("CommonPrefixes", ()):
+            yield found["Prefix"][len(key) :].rstrip("/")
+
+
 def exists(uri: str) -> bool:
     """Tells whether an object is there."""
     from botocore.exceptions import ClientError

@@ -300,6 +300,24 @@ def children(folder: str) -> Iterator[FileInfo]:
         return
 
 
+def folders(folder: str) -> list[str]:
+    """Returns the names of the folders directly below a folder, sorted, without a look at what is in them.
+
+    Raises:
+      NoBucketError: there is no such bucket.
+      StoreError: a store cannot be listed.
+    """
+    if is_local(folder):
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
+            return sorted(entry.name for entry in found if entry.is_dir())
+        return []
+    with told(folder, writes=True):
+        if store := _store(folder):
+            return sorted(store.folders(folder))
+    below = len(folder.rstrip("/")) + 1
+    return sorted({info.uri[below:].partition("/")[0] for info in children(folder) if "/" in info.uri[below:]})
+
+
 def fetch(uri: str) -> str:
     """Returns a local copy of a file, or of a folder of files, downloading what is remote once per machine.
 

@@ -20,6 +20,8 @@ from beam_pipelines.crawlconfig import PublishConfig
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
 from tests.metadata import SCHEMA
+from tests.stores import asking
+from transforms import crawls as known_crawls
 from transforms.lib import uids
 
 B32, L14 = "clip_b32_similarity_score", "clip_l14_similarity_score"
@@ -325,6 +327,34 @@ def test_crawls_that_were_scored_or_selected_otherwise_are_not_pooled(crawls):
     code, _, stderr = select(DAYS[1], "--thresholds", "pooled")
     assert code == 2
     assert f"the summaries of crawl {DAYS[0]} are gone" in stderr
+
+
+def test_crawls_are_found_without_a_look_at_what_they_hold(bucket, monkeypatch):
+    """A crawl of a hundred thousand shards has many objects: one request for the folders' names, one for each crawl."""
+    passed = json.dumps({"complete": True, "gate": {"passed": True}}).encode()
+    for day in DAYS:
+        bucket.upload(f"many/crawls/{day}/crawl.json", passed)
+        for shard in range(5):
+            bucket.upload(f"many/crawls/{day}/columns/index/{shard}.parquet", b"x")
+    bucket.upload("many/crawls/2026-11-01/crawl.json", b"{}")
+    with asking(bucket, monkeypatch) as between:
+        found = known_crawls.published(bucket.uri("many"), DAYS[2])
+    assert list(found) == list(DAYS[:2])
+    listing = [request for request in between.requests if "prefix=" in request.path]
+    assert len(listing) == 1
+    assert "delimiter=" in listing[0].path
+    asked = [request.path for request in between.requests if "crawls" in request.path]
+    assert len(asked) == 1 + 3, asked  # and crawl.json of three crawls that are older
+
+
+def test_crawls_are_found_in_a_folder_of_this_machine(tmp_path):
+    for day in DAYS:
+        (tmp_path / "crawls" / day).mkdir(parents=True)
+        (tmp_path / "crawls" / day / "crawl.json").write_text('{"complete": true, "gate": {"passed": true}}')
+    (tmp_path / "crawls" / "note.txt").write_text("x")
+    (tmp_path / "crawls" / DAYS[0] / "crawl.json").write_text('{"complete": false}')
+    assert list(known_crawls.published(str(tmp_path), "z")) == list(DAYS[1:])
+    assert known_crawls.published(str(tmp_path / "none"), "z") == {}
 
 
 def test_curate_publishes_a_crawl_skips_one_that_is_done_and_continues_one_that_was_killed(
