@@ -329,6 +329,72 @@ def test_crawls_that_were_scored_or_selected_otherwise_are_not_pooled(crawls):
     assert f"the summaries of crawl {DAYS[0]} are gone" in stderr
 
 
+def test_a_latest_crawl_that_is_gone_is_one_line_and_there_is_a_way_to_go_on(crawls):
+    root, select, publish = crawls
+    for day in DAYS[:2]:
+        assert select(day)[0] == 0
+        assert publish(day)[0] == 0
+    shutil.rmtree(root / "crawls" / DAYS[1])
+    assert select(DAYS[2])[0] == 0
+    before = digests(root)
+    code, _, stderr = publish(DAYS[2], "--gate_drift", "0.9")
+    assert code == 2
+    assert stderr.splitlines() == [
+        f"winnow publish: {root}/crawls/{DAYS[1]} is gone, and crawl {DAYS[2]} is to be compared with it; put it back, "
+        "or give --compare_with and the id of another crawl, or --compare_with none"
+    ]
+    code, _, stderr = publish(DAYS[0], "--allow_older")
+    assert code == 2
+    assert f"crawls/{DAYS[1]} is gone" in stderr
+    code, _, stderr = publish(DAYS[2], "--compare_with", "2020-01-01")
+    assert code == 2
+    assert "crawls/2020-01-01 is gone" in stderr
+    assert digests(root) == before
+    code, stdout, stderr = publish(DAYS[0], "--allow_older", "--compare_with", "none")
+    assert code == 0, stderr
+    assert json.loads(stdout)["diff"] == {"added": len(set(kept(root, DAYS[0]).tolist())), "removed": 0, "unchanged": 0}
+    assert read(root, "latest.json")["crawl_id"] == DAYS[0]
+    code, stdout, stderr = publish(DAYS[2], "--compare_with", DAYS[0], "--gate_drift", "0.9")
+    assert code == 0, stderr
+    assert json.loads(stdout)["against"] == DAYS[0]
+    assert read(root, "latest.json")["previous"] == DAYS[0]
+    assert publish(DAYS[2])[0] == 0, "and again without a word"
+
+
+@pytest.mark.parametrize("text", ["3", "[]", '{"crawl_id": 3, "previous": ""}', '{"crawl_id": "x"}', "{"])
+def test_a_pointer_that_was_changed_is_one_line(crawls, text):
+    root, select, publish = crawls
+    assert select(DAYS[0])[0] == 0
+    (root / "latest.json").write_text(text)
+    code, _, stderr = publish(DAYS[0])
+    assert code == 2
+    (line,) = stderr.splitlines()
+    assert line.startswith(f"winnow publish: {root}/latest.json ")
+    assert "put it back" in line
+
+
+def test_curate_says_before_its_work_that_the_latest_crawl_is_gone(winnow, small_pool, tiny_network, tmp_path):
+    root = tmp_path / "out"
+    root.mkdir()
+    (root / "latest.json").write_text('{"crawl_id": "2026-11-19", "previous": ""}')
+    flags = ["--input", f"{small_pool}/*.tar", "--model", f"net={tiny_network}", "--keep_fraction", "0.5"]
+    code, _, stderr = winnow("curate", *flags, "--output", root, "--crawl_id", "2026-11-20")
+    assert code == 2
+    assert "crawls/2026-11-19 is gone" in stderr
+    assert not (root / "crawls").exists()
+
+
+def test_pooling_over_a_crawl_that_is_gone_is_one_line(crawls):
+    root, select, publish = crawls
+    assert select(DAYS[0])[0] == 0
+    assert publish(DAYS[0])[0] == 0
+    assert select(DAYS[1], "--thresholds", "pooled")[0] == 0
+    shutil.rmtree(root / "crawls" / DAYS[0])
+    code, _, stderr = select(DAYS[1], "--thresholds", "pooled")
+    assert code == 2
+    assert f"the summaries of crawl {DAYS[0]} are gone" in stderr
+
+
 def test_crawls_are_found_without_a_look_at_what_they_hold(bucket, monkeypatch):
     """A crawl of a hundred thousand shards has many objects: one request for the folders' names, one for each crawl."""
     passed = json.dumps({"complete": True, "gate": {"passed": True}}).encode()
