@@ -5,23 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transforms import gcs, s3
-from transforms.lib.errors import InputError, MissingError, NoBucketError, StoreError
+from transforms.addresses import store_of
+from transforms.lib.errors import InputError, MissingError, NoBucketError
 from transforms.storeerrors import told
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"
-_STORES = {"gs": gcs, "s3": s3}
-_BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/|$)|s3://[^/]")
 
 
 class FileInfo(NamedTuple):
@@ -49,7 +45,7 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
 
 def _match(pattern: str) -> list[FileInfo]:
     with told(pattern, writes=True):
-        if store := _store(pattern):
+        if store := store_of(pattern):
             return sorted(FileInfo(*found) for found in store.match(pattern))
         found = FileSystems.match([pattern])[0].metadata_list
         return sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in found)
@@ -62,7 +58,7 @@ def exists(uri: str) -> bool:
       StoreError: the store does not tell.
     """
     with told(uri):
-        return store.exists(uri) if (store := _store(uri)) else bool(FileSystems.exists(uri))
+        return store.exists(uri) if (store := store_of(uri)) else bool(FileSystems.exists(uri))
 
 
 @contextlib.contextmanager
@@ -74,7 +70,7 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
       StoreError: the store refuses or does not answer, now or at a later read.
     """
     with told(uri):
-        if store := _store(uri):
+        if store := store_of(uri):
             opened = store.open_read(uri)
         else:
             opened = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
@@ -88,34 +84,13 @@ def open_ranges(uri: str) -> Iterator[BinaryIO]:
 
     Errors as ``open_read``, whose reader fetches 16 MiB at a time, which suits a file that is read through.
     """
-    store = _store(uri)
+    store = store_of(uri)
     if store is None:
         with open_read(uri) as file:
             yield file
         return
     with told(uri), store.open_ranges(uri) as file:
         yield file
-
-
-def _store(uri: str) -> ModuleType | None:
-    """Returns the module that speaks to the store of an address; None where Beam's file systems do.
-
-    Raises:
-      StoreError: no store has such addresses, or this one names no bucket.
-    """
-    scheme = FileSystems.get_scheme(uri)
-    if store := _STORES.get(scheme):
-        if not _BUCKET.match(uri):
-            raise StoreError(f"{uri} names no bucket; write {scheme}://BUCKET/PATH")
-        return store
-    if scheme is not None:
-        try:
-            FileSystems.get_filesystem(uri)
-        except (ValueError, BeamIOError):
-            raise StoreError(
-                f"{uri}: {scheme}:// is no store that is known here; name a local path, gs:// or s3://"
-            ) from None
-    return None
 
 
 def is_local(uri: str) -> bool:
@@ -125,7 +100,7 @@ def is_local(uri: str) -> bool:
 
 def read_bytes(uri: str) -> bytes:
     """Returns a whole file. Errors as ``open_read``."""
-    if store := _store(uri):
+    if store := store_of(uri):
         with told(uri):
             whole: bytes = store.read_bytes(uri)
             return whole
@@ -223,7 +198,7 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
 
 def _upload(uri: str, whole: BinaryIO) -> None:
     with told(uri, writes=True):
-        if store := _store(uri):
+        if store := store_of(uri):
             store.put(uri, whole)
             return
         with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
@@ -271,7 +246,7 @@ def delete(uris: Sequence[str]) -> None:
     """
     if uris:
         with told(uris[0], writes=True):
-            if store := _store(uris[0]):
+            if store := store_of(uris[0]):
                 store.delete(uris)
             else:
                 FileSystems.delete(list(uris))
@@ -279,7 +254,7 @@ def delete(uris: Sequence[str]) -> None:
 
 def discard(uris: Sequence[str]) -> None:
     """Deletes files, those that are still there: a retried worker may come twice; and local folders left empty."""
-    delete([uri for uri in uris if _store(uri) or exists(uri)])  # a store takes the name of what is gone as well
+    delete([uri for uri in uris if store_of(uri) or exists(uri)])  # a store takes the name of what is gone as well
     for folder in {os.path.dirname(uri) for uri in uris if is_local(uri)}:
         with contextlib.suppress(OSError):  # not empty, or gone
             os.removedirs(folder)
@@ -312,7 +287,7 @@ def folders(folder: str) -> list[str]:
             return sorted(entry.name for entry in found if entry.is_dir())
         return []
     with told(folder, writes=True):
-        if store := _store(folder):
+        if store := store_of(folder):
             return sorted(store.folders(folder))
     below = len(folder.rstrip("/")) + 1
     return sorted({info.uri[below:].partition("/")[0] for info in children(folder) if "/" in info.uri[below:]})
