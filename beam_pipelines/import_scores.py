@@ -36,10 +36,9 @@ def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | Non
     if refs:
         problems.collect(workspace.stored_sets, config.output, refs)
     paths = problems.collect(importing.find_tables, config.input) if config.input else None
-    if config.output:
-        problems.collect(importing.check_name, config)
     settings = problems.collect(importing.settings_of, config, paths) if paths and not problems else None
-    record = problems.collect(workspace.check_output, config, f"import-scores {config.name}") if refs else None
+    writes = workspace.Sets("import-scores", [config.name])
+    record = problems.collect(workspace.check_output, config, f"import-scores {config.name}", writes) if refs else None
     if problems or refs is None or settings is None or record is None:
         return None
     todo = sum(settings.finished(ref) is None for ref in refs)

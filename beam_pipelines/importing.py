@@ -1,13 +1,13 @@
-"""What an import of scores finds out before any work starts: tables, columns, the name of the column set."""
+"""What an import of scores finds out before any work starts: the tables and their columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from beam_pipelines.config import ImportConfig
-from transforms import manifest, storage
+from transforms import storage
 from transforms.imports import ImportSettings
-from transforms.lib import columns, modelfiles, scoretable
+from transforms.lib import modelfiles, scoretable
 from transforms.lib.errors import InputError
 
 
@@ -22,17 +22,6 @@ def find_tables(patterns: Sequence[str]) -> list[str]:
     if lacking:
         raise InputError([f"--input {pattern!r} matches no file; check the address" for pattern in lacking])
     return sorted({storage.fetch(info.uri) for found in matched for info in found})
-
-
-def check_name(config: ImportConfig) -> None:
-    """Checks that no model has made, and Winnow does not need, the column set that is to be written.
-
-    Raises:
-      InputError: it is taken.
-    """
-    models = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {})
-    if config.name in (columns.INDEX, "decisions", *models):
-        raise InputError(f"--name {config.name} is a column set that Winnow makes; choose another")
 
 
 def settings_of(config: ImportConfig, paths: list[str]) -> ImportSettings:

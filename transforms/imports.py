@@ -112,9 +112,8 @@ def write(ref: FeatureRef, coverage: dict[str, int], settings: ImportSettings) -
     Metrics.counter("import", "in").inc(samples)
     Metrics.counter("import", "out").inc(covered)
     table = pa.table({name: pa.array(column, pa.float32()) for name, column in values.items()})
-    return store.write(
-        settings.name, ref.name, table, settings.stamp(ref), samples=str(samples), covered=str(covered), uri=ref.uri
-    )
+    facts = {"job": "import-scores", "samples": str(samples), "covered": str(covered), "uri": ref.uri}
+    return store.write(settings.name, ref.name, table, settings.stamp(ref), **facts)
 
 
 @dataclasses.dataclass(eq=False)

@@ -95,7 +95,7 @@ def test_what_is_wrong_with_a_request_is_told_at_once(winnow, scored, tmp_path):
     table_for(scored, path)
     code, _, stderr = winnow("import-scores", "--output", scored, "--input", path, "--name", "net")
     assert code == 2
-    assert "--name net is a column set that Winnow makes" in stderr
+    assert "--name net is a column set that `winnow score` wrote; choose another --name" in stderr
 
 
 def test_imported_scores_are_mixed_and_drawn_from_alike_by_any_number_of_workers(winnow, scored, tmp_path):
