@@ -64,7 +64,7 @@ def _values(ref: FeatureRef, settings: ImportSettings) -> tuple[dict[str, Any], 
     if settings.by == "uid":
         names = [name or "0" for name in names]
     rows = np.load(storage.fetch(settings.lookup), mmap_mode="r", allow_pickle=False)
-    values = scoretable.look_up(rows, scoretable.pairs_of(settings.by, names))
+    values = scoretable.look_up(rows, scoretable.pairs_of(settings.by, names), settings.columns)
     read = index["status"].to_numpy() == columns.OK
     whole = read & np.all([np.isfinite(column) for column in values.values()], axis=0)
     return values, (int(read.sum()), int(whole.sum()))

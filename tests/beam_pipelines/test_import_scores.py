@@ -98,6 +98,18 @@ def test_what_is_wrong_with_a_request_is_told_at_once(winnow, scored, tmp_path):
     assert "--name net is a column set that `winnow score` wrote; choose another --name" in stderr
 
 
+def test_tables_as_pandas_writes_them_come_in_and_what_is_left_out_is_said(winnow, scored, tmp_path):
+    index = index_of(scored).to_pandas()
+    frame = index[index["status"] == "ok"][["uid"]].assign(f0=1.0, f1=2.0).sample(frac=1, random_state=0)
+    for kind, said in (("csv", "left out: a column without a name"), ("parquet", "left out: __index_level_0__")):
+        path = tmp_path / f"t.{kind}"
+        getattr(frame, f"to_{kind}")(path)
+        code, _, stderr = winnow("import-scores", "--input", path, "--output", scored, "--name", kind)
+        assert code == 0, stderr
+        assert f"{kind}: f0, f1; 0 of 44 samples lack a value; {said}\n" in stderr
+        assert pq.read_schema(scored / f"columns/{kind}/00000.parquet").names == ["f0", "f1"]
+
+
 def test_imported_scores_are_mixed_and_drawn_from_alike_by_any_number_of_workers(winnow, scored, tmp_path):
     path = tmp_path / "t.csv"
     table_for(scored, path)
