@@ -137,6 +137,15 @@ def test_a_published_recipe_names_what_is_missing_and_a_pool_too_small_for_it(wi
     assert code == 2
     assert stderr.count("no column set has") == 12
     assert "winnow score --model dfn_ft=SPEC" in stderr
+    trained = (
+        "`winnow train-flyt` trains a FLYT head and `winnow score-flyt` adds its score, or bring it in from a table"
+    )
+    assert f"no column set has 'flyt': there are index, net; {trained} with `winnow import-scores`" in stderr
+    code, _, alone = winnow("select", "--output", scored, "--recipe", "flyt")
+    assert (code, alone.splitlines()) == (2, [line for line in stderr.splitlines() if "has 'flyt'" in line])
+    code, _, stderr = winnow("select", "--output", scored, "--recipe", "flyt", "--set", "top_fraction.column=mine.q")
+    others = "`winnow score` adds a model's, `winnow score-flyt` a FLYT head's, `winnow import-scores` others"
+    assert (code, others in stderr) == (2, True)
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("name: mine\nsteps:\n- soft_cap_sample: {column: score, total: 128000000}\n")
     code, _, stderr = winnow("select", "--output", scored, "--recipe", recipe, "--max_reject_fraction", "0.1")
