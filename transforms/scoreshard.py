@@ -167,4 +167,5 @@ class Scorer:
     def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
         wanted = self._settings.stamps(shard)
         tables = {**scored.sets, columns.INDEX: scored.index}
-        return [store.write(name, shard.name, tables[name], wanted[name], uri=shard.uri) for name in missing]
+        facts = {"job": "score", "uri": shard.uri}
+        return [store.write(name, shard.name, tables[name], wanted[name], **facts) for name in missing]
