@@ -160,9 +160,7 @@ class ClipModel:
         def embedded(rows: torch.Tensor) -> NDArray[np.float32]:
             batch = tokens[rows, : texttower.rounded(int(lengths[rows].max()), tokens.shape[1])]
             with torch.inference_mode():
-                found: NDArray[np.float32] = (
-                    self._text_room.run(lambda part: self._text_batch(part, unit), batch).cpu().numpy()
-                )
+                found: NDArray[np.float32] = self._text_batch(batch, unit).cpu().numpy()
             return found
 
         found = self._mapped(embedded, order.split(TEXT_BATCH[self._device]))
@@ -170,12 +168,20 @@ class ClipModel:
         return every
 
     def _text_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
+        """Returns float32 ``[n, dim]``, in pieces where the device has no room for all rows.
+
+        Rows are filled up before they are cut, and to no more than there is room for: a piece is run as it is.
+        """
+        room = self._text_room
+        if self._cut is not None:
+            rows = min(room.rows or texttower.CAPTIONS, texttower.CAPTIONS)
+            return room.run(lambda part: self._cut_batch(part, unit), texttower.filled(tokens, rows))[: len(tokens)]
+        return room.run(lambda part: self.network.encode_text(part.to(self._device), normalize=unit).float(), tokens)
+
+    def _cut_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
         import torch
 
-        if self._cut is None:
-            whole: torch.Tensor = self.network.encode_text(tokens.to(self._device), normalize=unit).float()
-            return whole
-        embedded = self._cut.encode(texttower.filled(tokens).to(self._device))[: len(tokens)]
+        embedded = cast(texttower.CutTower, self._cut).encode(tokens.to(self._device))
         return (torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded).float()
 
     def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ class Room:
     """Remembers how many rows fit on the device.
 
     Attributes:
-      rows: at most this many at once; 0 = no limit met so far.
+      rows: at most this many at once; 0 = no limit met so far. It never rises.
     """
 
     rows: int = 0
@@ -47,7 +47,7 @@ class Room:
                 if size == 1:
                     raise
                 with self._lock:
-                    self.rows = size // 2
+                    self.rows = min(self.rows or size, size // 2)  # another thread may have met a lower limit since
             torch.cuda.empty_cache()  # outside of the handler, where the traceback held the tensors
 
 

@@ -199,24 +199,65 @@ def test_a_gpu_out_of_memory_halves_the_batch_and_remembers(model, pool, monkeyp
     np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
 
 
-def test_captions_get_smaller_batches_too_and_the_other_tower_keeps_its_own(model, pool, monkeypatch):
-    """A real error of torch's, from the tower itself, and one that other threads see at once."""
-    expected = score(model, pool, range(9)).sets["m"]
-    sizes = []
-    whole = model._text_batch
+class Scarce(torch.nn.Module):
+    """A transformer on a device whose memory holds the activations of a few rows; an error of torch's own above."""
 
-    def scarce(tokens, unit):
-        sizes.append(len(tokens))
-        if len(tokens) > 3:
+    def __init__(self, whole, most):
+        super().__init__()
+        self.whole, self.most, self.sizes = whole, most, []
+
+    def get_cast_dtype(self):
+        return self.whole.get_cast_dtype()
+
+    def forward(self, x, attn_mask=None):
+        self.sizes.append(len(x))
+        if len(x) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return whole(tokens, unit)
+        return self.whole(x, attn_mask=attn_mask)
 
-    monkeypatch.setattr(model, "_text_batch", scarce)
+
+def test_captions_get_smaller_batches_too_and_the_other_tower_keeps_its_own(model, pool):
+    """Halved below the 64 rows that captions are filled up to, and no piece is filled up again."""
+    expected = score(model, pool, range(9)).sets["m"]
+    model.network.transformer = tower = Scarce(model.network.transformer, 5)
     found = [score(model, pool, range(9)).sets["m"] for _ in range(2)]
-    assert sizes == [9, 4, 2, 2, 2, 2, 1, 2, 2, 2, 2, 1]
-    assert (model._text_room.rows, model._image_room.rows) == (2, 0)
+    assert tower.sizes == [64, 32, 16, 8, *[4] * 16, 4, 4, 4]  # later 9 captions are filled up to 12
+    assert (model._text_room.rows, model._image_room.rows) == (4, 0)
     for one in found:
         np.testing.assert_allclose(one["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
+
+
+def test_a_whole_text_tower_gets_smaller_batches_without_any_filling(model, pool):
+    expected = score(model, pool, range(9)).sets["m"]
+    model._cut = None
+    model.network.transformer = tower = Scarce(model.network.transformer, 5)
+    found = score(model, pool, range(9)).sets["m"]
+    assert tower.sizes == [9, 4, 4, 1]
+    np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
+
+
+def test_a_slower_thread_does_not_raise_a_limit_again():
+    room, slow, shrunk = Room(), threading.Event(), threading.Event()
+
+    def late(batch):
+        if len(batch) == 64:
+            slow.set()
+            shrunk.wait(10)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch
+
+    def early(batch):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(room.run, late, torch.arange(64))
+        slow.wait(10)
+        assert torch.equal(room.run(early, torch.arange(16)), torch.arange(16))
+        shrunk.set()
+        assert torch.equal(waiting.result(10), torch.arange(64))
+    assert room.rows == 2
 
 
 def test_room_gives_up_when_a_single_row_does_not_fit():
