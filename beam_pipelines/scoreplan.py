@@ -7,10 +7,10 @@ from collections import Counter
 from typing import Any
 
 from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
-from beam_pipelines.planning import Problems, version
+from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, devices, modelspec, otherformats, reading, stamps
+from transforms.lib import columns, modelspec, otherformats, reading, stamps
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
 
@@ -47,11 +47,9 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     for name, count in Counter(model.name for model in models).items():
         if count > 1 or name in (columns.INDEX, "decisions"):
             problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
-    device = {"auto": "cpu"}.get(config.device, config.device)
-    if not problems.elsewhere:
-        device = problems.collect(devices.device_of, config.device) or "cpu"
-        if config.tfio_python:
-            problems.collect(otherformats.check, config.tfio_python)
+    device = device_for(config.device, problems)
+    if config.tfio_python and not problems.elsewhere:
+        problems.collect(otherformats.check, config.tfio_python)
     if config.preprocess == "gpu" and "cuda" not in (device, config.device):
         problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision

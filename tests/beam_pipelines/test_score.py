@@ -24,6 +24,7 @@ def test_networks_and_towers_share_a_run_and_write_sets_of_their_own(winnow, tin
     assert counters["score.images_scored"] == counters["score.out"]
     assert counters["score.bytes_read"] == sum(path.stat().st_size for path in small_pool.glob("*.tar"))
     assert counters["score.gpu_busy_ms"] == 0
+    assert re.search(r"^--device auto: (cpu|cuda)$", err, re.M)
     assert re.search(r"^scoring was bound by .*: of its time \d+ % ", err, re.M)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["score"]["scored_with"] == {"device": "cpu", "precision": "fp32", "batch_size": 8}

@@ -14,7 +14,8 @@ from transforms.lib.errors import InputError
 T = TypeVar("T")
 R = TypeVar("R")
 
-DRIVER = "/proc/driver/nvidia"  # there when NVIDIA's kernel module is
+DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""One of them is there where a GPU may be: NVIDIA's kernel module, its device in a sandbox, Windows' (WSL 2), AMD's."""
 
 
 def cpu_count() -> int:
@@ -46,8 +47,8 @@ def device_of(asked: str) -> str:
     Raises:
       InputError: a GPU was asked for by name and is not there; a paid worker must not fall back to its CPU in silence.
     """
-    if asked == "cpu" or (asked == "auto" and not os.path.exists(DRIVER)):  # torch takes seconds to import
-        return "cpu"
+    if asked == "cpu" or (asked == "auto" and not any(map(os.path.exists, DRIVERS))):
+        return "cpu"  # without torch, which takes seconds to import
     import torch
 
     if torch.cuda.is_available():
