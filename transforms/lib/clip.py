@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import networks, texttower, tinyclip
-from transforms.lib.devices import Workers, cpu_count, device_of, keep_freed_memory
+from transforms.lib.devices import Workers, cpu_count, device_of, full_precision, keep_freed_memory
 from transforms.lib.errors import InputError
 from transforms.lib.modelfiles import PREPROCESS, Fetch, local_only, locate, sha256_of
 from transforms.lib.modelspec import ModelSpec
@@ -118,8 +120,16 @@ class ClipModel:
         return found
 
     def _embedded(self, batch: torch.Tensor, unit: bool) -> torch.Tensor:
-        embedded: torch.Tensor = self.network.encode_image(self.normalise(batch), normalize=unit).float()
+        with self._exactly():
+            embedded: torch.Tensor = self.network.encode_image(self.normalise(batch), normalize=unit).float()
         return embedded
+
+    def _exactly(self) -> AbstractContextManager[None]:
+        """Returns what fp32 on a GPU is queued in, so that it is fp32 and not TF32."""
+        import torch
+
+        full = self._device == "cuda" and self._dtype is torch.float32
+        return full_precision() if full else contextlib.nullcontext()
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """Returns the network's input of uint8 ``[batch, size, size, 3]``: ToTensor and Normalize, exactly."""
@@ -176,12 +186,18 @@ class ClipModel:
         if self._cut is not None:
             rows = min(room.rows or texttower.CAPTIONS, texttower.CAPTIONS)
             return room.run(lambda part: self._cut_batch(part, unit), texttower.filled(tokens, rows))[: len(tokens)]
-        return room.run(lambda part: self.network.encode_text(part.to(self._device), normalize=unit).float(), tokens)
+        return room.run(lambda part: self._whole_batch(part, unit), tokens)
+
+    def _whole_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
+        with self._exactly():
+            whole: torch.Tensor = self.network.encode_text(tokens.to(self._device), normalize=unit).float()
+        return whole
 
     def _cut_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
         import torch
 
-        embedded = cast(texttower.CutTower, self._cut).encode(tokens.to(self._device))
+        with self._exactly():
+            embedded = cast(texttower.CutTower, self._cut).encode(tokens.to(self._device))
         return (torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded).float()
 
     def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -31,3 +33,33 @@ def test_auto_imports_no_torch_where_no_driver_is():
     code += "; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "cpu\n"
+
+
+def test_tf32_is_off_until_the_last_thread_has_queued_its_work_and_then_as_before():
+    def switches():
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    full, inside, leave = devices.FullPrecision(), threading.Event(), threading.Event()
+
+    def other():
+        with full():
+            inside.set()
+            leave.wait(10)
+            return switches()
+
+    before = switches()
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            with full():
+                waiting = thread.submit(other)
+                inside.wait(10)
+            assert switches() == (False, False)
+            leave.set()
+            assert waiting.result(10) == (False, False)
+        assert switches() == (before[0], True)
+        with pytest.raises(ZeroDivisionError), full():
+            1 / 0  # noqa: B018
+        assert switches() == (before[0], True)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before[1]
