@@ -1,5 +1,6 @@
 """Scoring one shard: nothing is done twice, nothing depends on threads, and memory is bounded."""
 
+import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from tests.conftest import picture
+from tests.transforms.lib.threadlanes import ThreadLane
 from transforms.lib import clip, columns, feeding, modelspec, scoring
 from transforms.lib.clock import Clock, sentence
+from transforms.lib.lanes import Gpu
 from transforms.lib.reading import ReadRules
 from transforms.lib.staging import Room
 from transforms.lib.tarshard import RawSample
@@ -73,6 +76,45 @@ def test_a_shard_scores_alike_to_the_bit_whatever_the_threads(model, pool, threa
         one, two = score(model, pool, seeds), score(model, other, seeds)
     assert one.index.equals(two.index)
     assert one.sets["m"].equals(two.sets["m"])
+
+
+def test_a_device_that_works_later_gives_the_same_and_is_never_waited_for_in_turn(model, pool):
+    """The whole way of a GPU with lanes that are threads: ring, captions, and three shards at once."""
+
+    class Watched(threading.local):
+        held = False
+
+    watched, turn = Watched(), threading.Lock()
+
+    class Turn:
+        def __enter__(self):
+            turn.acquire()
+            watched.held = True
+
+        def __exit__(self, *_):
+            watched.held = False
+            turn.release()
+
+    class Span:
+        def __init__(self, span):
+            self.future, self.seconds = span.future, span.seconds
+
+        def wait(self):
+            assert not watched.held or self.future.done()
+            self.future.result(20)
+
+    class Lane(ThreadLane):
+        def queue(self, work, after=()):
+            return Span(super().queue(work, after))
+
+    expected = score(model, pool, range(20))
+    there = dataclasses.replace(model, _gpu=Gpu("cpu", Lane(), Lane(), Lane(), pinned=False), _workers=None)
+    with ThreadPoolExecutor(3) as harness:
+        found = list(harness.map(lambda _: score(there, pool, range(20), turn=Turn()), range(3)))
+    for one in found:
+        assert one.index.equals(expected.index)
+        assert one.sets["m"].equals(expected.sets["m"])
+        assert one.clock.busy == 5 + 1  # batches of images and of captions, a second each
 
 
 def test_threads_that_share_a_model_take_turns(model, pool, monkeypatch):
