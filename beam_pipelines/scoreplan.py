@@ -10,7 +10,7 @@ from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, S
 from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, modelspec, otherformats, reading, stamps
+from transforms.lib import columns, devicedecode, modelspec, otherformats, reading, stamps
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
 
@@ -52,6 +52,8 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         problems.collect(otherformats.check, config.tfio_python)
     if config.preprocess == "gpu" and "cuda" not in (device, config.device):
         problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
+    elif config.preprocess == "gpu" and device == "cuda" and not problems.elsewhere:
+        problems.collect(devicedecode.check, device)
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
