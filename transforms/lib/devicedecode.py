@@ -81,6 +81,7 @@ class DeviceDecoder:
     def __init__(self, device: str, pool: Executor) -> None:
         check(device)
         self._gpu, self._pool = lanes_of(device), pool
+        self._last: Span | None = None
         self._asked: queue.Queue[_Asked] = queue.Queue()
         threading.Thread(target=self._run, name="winnow-device-decode", daemon=True).start()
 
@@ -116,10 +117,13 @@ class DeviceDecoder:
                         asked.future.set_exception(error)
 
     def _group(self, group: list[_Asked]) -> None:
-        """Queues a group for the device; a thread of the pool waits for it, so that this one goes on to the next."""
+        """Queues a group for the device; a thread of the pool gives it out, so that this one goes on to the next."""
+        if self._last is not None:
+            self._last.wait()  # nvJPEG writes in a stream of its own, maybe to memory that pending resizes still read
+            self._last = None
         start, made = time.perf_counter(), list[_Made]()
         try:
-            span = self._gpu.decoding.queue(lambda: made.append(self._made(group)))
+            self._last = span = self._gpu.decoding.queue(lambda: made.append(self._made(group)))
         except RuntimeError:  # torch does not say which of them it was
             if len(group) == 1:
                 self._elsewhere(group[0])
