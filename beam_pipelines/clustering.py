@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config import ClusterConfig
-from beam_pipelines.planning import Problems, version
+from beam_pipelines.planning import Problems, device_for, version
 from beam_pipelines.targeting import TargetPlan, find_target
 from transforms import storage
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids, devices, modelfiles, stamps
+from transforms.lib import centroids, modelfiles, stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
@@ -104,9 +104,7 @@ def plan_cluster(
     config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: list[FeatureRef]
 ) -> ClusterPlan | None:
     """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
-    device = {"auto": "cpu"}.get(config.device, config.device)
-    if not problems.elsewhere:
-        device = problems.collect(devices.device_of, config.device) or "cpu"
+    device = device_for(config.device, problems)
     column = problems.collect(find_column, config, refs, sets)
     if column is None:
         return None

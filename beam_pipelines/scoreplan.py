@@ -8,10 +8,10 @@ from typing import Any
 
 from beam_pipelines import workspace
 from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
-from beam_pipelines.planning import Problems, version
+from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, devices, modelspec, otherformats, reading, stamps
+from transforms.lib import columns, devicedecode, modelspec, otherformats, reading, stamps
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
 
@@ -48,13 +48,13 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     for name, count in Counter(model.name for model in models).items():
         if count > 1:
             problems.append(f"--model: {count} models are called {name}; write --model OTHER=SPEC")
-    device = {"auto": "cpu"}.get(config.device, config.device)
-    if not problems.elsewhere:
-        device = problems.collect(devices.device_of, config.device) or "cpu"
-        if config.tfio_python:
-            problems.collect(otherformats.check, config.tfio_python)
+    device = device_for(config.device, problems)
+    if config.tfio_python and not problems.elsewhere:
+        problems.collect(otherformats.check, config.tfio_python)
     if config.preprocess == "gpu" and "cuda" not in (device, config.device):
         problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
+    elif config.preprocess == "gpu" and device == "cuda" and not problems.elsewhere:
+        problems.collect(devicedecode.check, device)
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
