@@ -125,6 +125,7 @@ def test_what_is_done_is_not_done_again(winnow, out):
 def test_published_centroids_are_assigned_to_by_inner_product(winnow, out, tmp_path, shards, form):
     import torch
 
+    agreed = ["--k", 9] if form == "npy" else []
     given = (unit(np.random.default_rng(5).normal(size=(9, 16))) * np.linspace(0.4, 1, 9)[:, None]).astype(np.float32)
     path = tmp_path / f"given.{form}"
     if form == "npy":
@@ -135,7 +136,7 @@ def test_published_centroids_are_assigned_to_by_inner_product(winnow, out, tmp_p
         save_file({"anything": given}, path)
     target = unit(np.random.default_rng(6).normal(size=(5, 16))).astype(np.float32)
     np.save(tmp_path / "target.npy", target)
-    flags = ["--centroids", path, "--name", "theirs", "--target", tmp_path / "target.npy"]
+    flags = ["--centroids", path, "--name", "theirs", "--target", tmp_path / "target.npy", *agreed]
     code, _, stderr = winnow("cluster", "--output", out, *flags)
     assert code == 0, stderr
     rows = np.concatenate(shards).astype(np.float64)
@@ -240,6 +241,7 @@ def test_identical_vectors_are_one_cluster(winnow, tmp_path):
 
 def test_what_is_wrong_is_said_before_anything_starts(winnow, out, tmp_path):
     np.save(tmp_path / "narrow.npy", np.ones((3, 4), np.float32) / 2)
+    np.save(tmp_path / "two.npy", np.eye(16, dtype=np.float32)[:2])
     np.save(tmp_path / "nan.npy", np.full((3, 16), np.nan, np.float32))
     for flags, words in (
         (["--k", 1], "--k must be in 2 .. 100000, got 1"),
@@ -249,6 +251,8 @@ def test_what_is_wrong_is_said_before_anything_starts(winnow, out, tmp_path):
         (["--centroids", tmp_path / "narrow.npy"], "--name is missing"),
         (["--centroids", tmp_path / "narrow.npy", "--name", "x"], "has 4 dimensions, the embeddings 16"),
         (["--centroids", tmp_path / "nan.npy", "--name", "x"], "centroids must be finite"),
+        (["--centroids", tmp_path / "two.npy", "--name", "x", "--k", 3], "two.npy has 2; leave out --k"),
+        (["--centroids", tmp_path / "two.npy", "--name", "x", "--k", 500], "two.npy has 2; leave out --k"),
         (["--centroids", tmp_path / "no.npy", "--name", "x"], "does not exist"),
         (["--target", tmp_path / "narrow.npy"], "--target"),
         (["--sample", 3], "--sample 3 is less than --k 500"),
