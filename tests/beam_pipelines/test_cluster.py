@@ -148,6 +148,28 @@ def test_published_centroids_are_assigned_to_by_inner_product(winnow, out, tmp_p
     assert np.array_equal(np.load(out / "clusters/theirs/target_clusters.npy"), hits)
 
 
+def test_neither_the_cut_of_a_pool_nor_the_order_of_its_rows_changes_a_column(winnow, tmp_path):
+    rows = np.repeat(groups(150, dim=97, seed=4), 4, axis=0)
+    numbers = np.random.default_rng(0).permutation(600)
+    found = []
+    for place, cuts in enumerate(([300, 301, 500], [7, 120, 130, 411])):
+        out = tmp_path / str(place)
+        order = np.random.default_rng(place).permutation(600)
+        write_scored(out, np.split(rows[order], cuts), numbers=np.split(numbers[order], cuts))
+        for flags in (["cluster", "--k", 6], ["dedup", "--by", "semantic", "--epsilon", 0.01]):
+            code, _, stderr = winnow(*flags, "--output", out)
+            assert code == 0, stderr
+        back = np.argsort(order)
+        names = ["cluster", "similarity", "margin"]
+        columns = [stored(out, "cluster_k6", name)[back] for name in names]
+        found.append(columns + [stored(out, "dedup_semantic", name)[back] for name in ("duplicate_of", "similarity")])
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one, other)
+    assert (found[0][3] != "").sum() == 450
+    for column in found[0][:3]:
+        assert all(len(set(column[at : at + 4].tolist())) == 1 for at in range(0, 600, 4))
+
+
 def test_target_images_may_be_a_scored_pool(winnow, out, tmp_path):
     target = write_scored(tmp_path / "target", [groups(20, number=2, seed=7), groups(20, number=2, seed=8)])
     code, _, stderr = winnow("cluster", "--output", out, "--k", 6, "--rounds", 3, "--target", target)
