@@ -8,6 +8,7 @@ import re
 from beam_pipelines.configbase import flag
 from beam_pipelines.crawlconfig import PoolConfig
 
+_CLUSTERS = 500
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -17,7 +18,11 @@ class ClusterConfig(PoolConfig):
 
     name: str = flag("", "column set to write; default: cluster_k followed by the number of clusters")
     column: str = flag("", "embeddings to cluster, SET.COLUMN; default: the image embeddings of the only model")
-    k: int = flag(500, "clusters, 2 to 100000; density-based pruning: 100 for DataComp medium, 500 for LAION")
+    k: int = flag(
+        0,
+        "clusters, 2 to 100000; 0 = 500, or as many as --centroids has; density-based pruning: 100 for DataComp "
+        "medium, 500 for LAION",
+    )
     metric: str = flag(
         "spherical",
         "what k-means makes small: spherical (1 - cosine) or euclidean (squared distance)",
@@ -46,9 +51,13 @@ class ClusterConfig(PoolConfig):
         choices=DEVICES,
     )
 
+    def clusters(self) -> int:
+        """Returns how many clusters are fitted."""
+        return self.k or _CLUSTERS
+
     def column_set(self) -> str:
         """Returns the name of the column set."""
-        return self.name or f"cluster_k{self.k}"
+        return self.name or f"cluster_k{self.clusters()}"
 
     def rule(self) -> str:
         """Returns how samples are assigned: ``inner`` or ``euclidean``."""
@@ -60,7 +69,7 @@ class ClusterConfig(PoolConfig):
             found.append(f"--name must be letters, digits, _ and -, got {self.name!r}; it names the column set")
         if self.centroids and not self.name:
             found.append("--name is missing; with --centroids, say what the column set is to be called")
-        if not 2 <= self.k <= 100_000:
+        if not 2 <= self.clusters() <= 100_000:
             found.append(f"--k must be in 2 .. 100000, got {self.k}")
         for name, allowed in (("metric", ("spherical", "euclidean")), ("assign", ("", "inner", "euclidean")),
                               ("device", DEVICES)):  # fmt: skip
@@ -69,8 +78,10 @@ class ClusterConfig(PoolConfig):
         for name, least in (("rounds", 1), ("sample", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 found.append(f"--{name} must be at least {least}, got {getattr(self, name)}")
-        if 0 < self.sample < self.k:
-            found.append(f"--sample {self.sample} is less than --k {self.k}; give each cluster some samples, try 256")
+        if 0 < self.sample < self.clusters():
+            found.append(
+                f"--sample {self.sample} is less than --k {self.clusters()}; give each cluster some samples, try 256"
+            )
         if not 0 <= self.tolerance < 1:
             found.append(f"--tolerance must be in [0, 1), got {self.tolerance}")
         return found

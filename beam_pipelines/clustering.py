@@ -67,11 +67,11 @@ def find_column(config: ClusterConfig, refs: list[FeatureRef], sets: dict[str, l
     return images[0]
 
 
-def given_centroids(uri: str, dim: int) -> tuple[str, int]:
+def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:
     """Returns sha256 and number of the centroids in a file, after a look at them.
 
     Raises:
-      InputError: they cannot be used, or have not ``dim`` dimensions.
+      InputError: they cannot be used, have not ``dim`` dimensions, or are not ``k``, where that is not 0.
     """
     path = storage.fetch(uri)
     found = centroids.read_vectors(path, uri, "--centroids")
@@ -79,6 +79,8 @@ def given_centroids(uri: str, dim: int) -> tuple[str, int]:
         raise InputError(
             f"--centroids {uri} has {found.shape[1]} dimensions, the embeddings {dim}; use their own model"
         )
+    if k and len(found) != k:
+        raise InputError(f"--k {k}, but --centroids {uri} has {len(found)}; leave out --k")
     try:
         Nearest(found, "inner")
     except InputError as error:
@@ -109,7 +111,9 @@ def plan_cluster(
     if column is None:
         return None
     dim = Store(config.output).schema(column[0], refs[0].name).field(column[1]).type.list_size
-    given = problems.collect(given_centroids, config.centroids, dim) if config.centroids else ("", config.k)
+    given: tuple[str, int] | None = ("", config.clusters())
+    if config.centroids:
+        given = problems.collect(given_centroids, config.centroids, dim, config.k)
     if given is None:
         return None
     settings = ClusterSettings(
@@ -121,7 +125,7 @@ def plan_cluster(
         config.rule(),
         rounds=config.rounds,
         tolerance=config.tolerance,
-        sample=config.sample or max(_PER_CLUSTER * config.k, _AT_LEAST),
+        sample=config.sample or max(_PER_CLUSTER * given[1], _AT_LEAST),
         seed=config.seed,
         device=device,
         given=(config.centroids, given[0]) if given[0] else ("", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from beam_pipelines import workspace
@@ -10,7 +11,7 @@ from beam_pipelines.dedupconfig import DedupConfig
 from beam_pipelines.planning import Problems, version
 from transforms import manifest, storage
 from transforms.dedup import MatchSettings
-from transforms.dedupshard import DedupSettings, Numbered
+from transforms.dedupshard import DedupSettings, Numbered, count_identities
 from transforms.lib import columns, contamination
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.modelfiles import sha256_of
@@ -19,6 +20,7 @@ from transforms.rows import FeatureRef
 from transforms.store import Store
 
 MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
+_OPEN = 16  # shards that are looked at at once
 Sets = dict[str, list[str]]
 
 
@@ -91,7 +93,7 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[FeatureRe
     if settings.by == "phash" and "phash" not in sets[columns.INDEX]:
         raise InputError(f"--against {config.against} has no perceptual hashes; score it again")
     if settings.by in ("exact", "phash"):
-        check_images(config.against, "--against", refs)
+        check_images(config.against, "--against", refs, settings.by)
     if settings.by == "semantic":
         digests = [centroids_of(root, settings.clusters) for root in (config.output, config.against)]
         if digests[0] != digests[1] or not digests[0]:
@@ -102,19 +104,25 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[FeatureRe
     return refs
 
 
-def check_images(root: str, flag: str, refs: list[FeatureRef]) -> None:
-    """Checks that the index of a pool was made with a look at the images.
+def check_images(root: str, flag: str, refs: list[FeatureRef], by: str) -> None:
+    """Checks that some sample of a pool has what makes it a copy; shards are read until one does.
 
     Raises:
-      InputError: it was made for copying only.
+      InputError: none has, since the index was made without a look at the images.
     """
-    for ref in refs:
-        index = Store(root).read(columns.INDEX, ref.name, ["status", "image_sha256"])
-        seen = index["image_sha256"].to_numpy()[index["status"].to_numpy() == columns.OK]
-        if len(seen):
-            if not all(seen):
-                raise InputError(f"{flag} {root} has an index for copying only; run `winnow score` in another folder")
-            return
+    samples = 0
+    with ThreadPoolExecutor(_OPEN) as pool:
+        for at in range(0, len(refs), _OPEN):
+            counted = list(pool.map(lambda ref: count_identities(Store(root), ref, by), refs[at : at + _OPEN]))
+            samples += sum(valid for valid, _ in counted)
+            if any(found for _, found in counted):
+                return
+    if samples:
+        what = {"exact": "a sha256 of its image", "phash": "a perceptual hash"}[by]
+        raise InputError(
+            f"{flag} {root}: no sample has {what}, since its index was made for copying only or of imported metadata; "
+            "run `winnow score` on its shards in another folder"
+        )
 
 
 def centroids_of(root: str, clusters: str) -> str:
@@ -165,7 +173,7 @@ def plan_groups(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> Dedu
     if config.by == "phash" and "phash" not in sets[columns.INDEX]:
         raise InputError(f"--output {config.output} has no perceptual hashes; run `winnow score` again")
     if config.by in ("exact", "phash"):
-        check_images(config.output, "--output", refs)
+        check_images(config.output, "--output", refs, config.by)
     dim = 0
     if config.by == "semantic":
         needs = ("cluster", "similarity")

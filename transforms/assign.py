@@ -23,6 +23,7 @@ from transforms.lib.kmeans import usable
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 
+VERSION = 2  # raise when the same embeddings and centroids would give other columns
 NONE = -1  # the cluster of a sample that has none
 
 SCHEMA = pa.schema(
@@ -45,7 +46,7 @@ class Assigned(NamedTuple):
 def stamp_of(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> str:
     """Returns the stamp of a shard's clusters: what it is made from, the centroids, the rule."""
     made = {"centroids": file.sha256, "rule": settings.rule, "column": ".".join(settings.column)}
-    return stamps.stamp(inputs=settings.inputs(ref.name), **made)
+    return stamps.stamp(version=VERSION, inputs=settings.inputs(ref.name), **made)
 
 
 def assign(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> Assigned:
@@ -157,8 +158,8 @@ class TargetPart(NamedTuple):
 
 def clusters_of(part: TargetPart, file: FileRow, settings: ClusterSettings) -> NDArray[np.int64]:
     """Returns how many target images are in each cluster, int64 ``[k]``."""
-    found = load_nearest(file, settings.root, settings.rule, settings.device)(part.rows())
-    return np.bincount(found.cluster, minlength=settings.k)
+    nearest = load_nearest(file, settings.root, settings.rule, settings.device)
+    return np.bincount(nearest.clusters(part.rows()), minlength=settings.k)
 
 
 def write_targets(counts: NDArray[np.int64], settings: ClusterSettings) -> FileRow:

@@ -148,7 +148,7 @@ def summarise(ref: FeatureRef, fit: Fit, settings: ClusterSettings) -> Iterator[
     rows = settings.sample_of(ref)
     rule = "inner" if settings.metric == "spherical" else "euclidean"
     nearest = load_nearest(fit.file, settings.root, rule, settings.device)
-    sums = kmeans.cluster_sums(rows, nearest(rows).cluster)
+    sums = kmeans.cluster_sums(rows, nearest.clusters(rows))
     squared = kmeans.squares(rows) if settings.metric == "euclidean" and fit.round == 0 else 0
     for block in np.unique(sums.ids // _BLOCK).tolist():
         inside = sums.ids // _BLOCK == block

@@ -16,7 +16,7 @@ from transforms.lib.steps import Bool
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 
-VERSION = 1  # raise when the same columns would give other duplicates
+VERSION = 2  # raise when the same columns would give other duplicates
 
 Numbered = tuple[int, FeatureRef]  # a shard and its number
 Sent = tuple[int, bytes]  # a part, or a shard's number, and packed rows for it
@@ -103,11 +103,35 @@ class _Samples:
         return _Samples(self.rows[chosen], {name: values[chosen] for name, values in self.columns.items()})
 
 
+_IDENTITY = {"exact": ("image_sha256",), "uid": ("uid",), "phash": ("phash", "width")}
+"""Columns of the index that make two samples copies, and that tell whether a sample has them."""
+
+
+def _has_identity(arrays: Mapping[str, NDArray[Any]], by: str) -> Bool:
+    """Tells which samples can be copies at all, bool ``[n]``.
+
+    A sample whose image nobody read, as in imported metadata, has a sha256 only if the metadata says so, and no
+    perceptual hash. The column ``phash`` is 0 then, as for a black image; the width is 0 for the former alone.
+    """
+    ok: Bool = arrays["status"] == columns.OK
+    if by == "exact":
+        return ok & dedup.is_digest(arrays["image_sha256"])
+    return ok & (arrays["width"] > 0) if by == "phash" else ok
+
+
+def count_identities(store: Store, ref: FeatureRef, by: str) -> tuple[int, int]:
+    """Returns how many samples of a shard are not rejected, and how many of them can be copies; not ``semantic``."""
+    wanted = {name: (columns.INDEX, name) for name in ("status", *_IDENTITY[by])}
+    arrays = store.arrays(ref.name, wanted)
+    return int((arrays["status"] == columns.OK).sum()), int(_has_identity(arrays, by).sum())
+
+
 def _read(numbered: Numbered, settings: DedupSettings, wanted: Mapping[str, tuple[str, str]]) -> _Samples:
     number, ref = numbered
     more = {"winnow order": settings.score} if settings.score and number < settings.fresh else {}
-    arrays = settings.store(number).arrays(ref.name, {"status": (columns.INDEX, "status"), **wanted, **more})
-    return _Samples(np.arange(len(arrays["status"])), arrays).take(arrays["status"] == columns.OK)
+    named = {name: (columns.INDEX, name) for name in ("status", *_IDENTITY.get(settings.by, ()))}
+    arrays = settings.store(number).arrays(ref.name, {**named, **wanted, **more})
+    return _Samples(np.arange(len(arrays["status"])), arrays).take(_has_identity(arrays, settings.by))
 
 
 def _place(records: NDArray[Any], number: int, samples: _Samples, settings: DedupSettings) -> NDArray[Any]:
@@ -130,7 +154,7 @@ def send(to: NDArray[np.integer[Any]], rows: NDArray[Any]) -> Iterator[Sent]:
 
 def send_bands(numbered: Numbered, settings: DedupSettings) -> Iterator[Sent]:
     """Sends each perceptual hash of a shard once a band, to where those with the same band meet."""
-    found = np.unique(_read(numbered, settings, {"phash": (columns.INDEX, "phash")}).columns["phash"])
+    found = np.unique(_read(numbered, settings, {}).columns["phash"])
     for band, mask in enumerate(hamming.bands(settings.radius)):
         block = uids.stream(found & np.uint64(mask), 0) % np.uint64(settings.parts)
         yield from send(block.astype(np.int64) + band * settings.parts, found)
@@ -145,11 +169,10 @@ def near_hashes(sent: tuple[int, Iterable[bytes]], settings: DedupSettings) -> N
 
 
 def _identified(numbered: Numbered, trees: NDArray[np.uint64], settings: DedupSettings) -> tuple[_Samples, dedup.U64]:
-    """Returns the samples of a shard, and their identities: uint64 ``[n, 4]``."""
-    column = {"exact": "image_sha256", "uid": "uid", "phash": "phash"}[settings.by]
-    samples = _read(numbered, settings, {"uid": (columns.INDEX, "uid"), column: (columns.INDEX, column)})
+    """Returns the samples of a shard that have an identity, and these: uint64 ``[n, 4]``."""
+    samples = _read(numbered, settings, {"uid": (columns.INDEX, "uid")})
     if settings.by == "exact":
-        return samples, dedup.identities(samples.columns[column])
+        return samples, dedup.identities(samples.columns["image_sha256"])
     identity = np.zeros((len(samples.rows), 4), np.uint64)
     if settings.by == "uid":
         identity[:, :2] = samples.columns["uid"]
@@ -237,11 +260,9 @@ def write(
     number, found = joined
     decided = np.frombuffer(b"".join(found["sent"]), dedup.VERDICT)
     for ref in found["ref"]:
-        status = Store(settings.root).read(columns.INDEX, ref.name, ["status"])["status"].to_numpy()
-        compared = status == columns.OK
-        if settings.by == "semantic":
-            samples = _read((number, ref), settings, _wanted_vectors(settings))
-            compared[samples.rows] = _comparable(samples)
+        compared = np.zeros(len(Store(settings.root).valid(ref.name)), bool)
+        samples = _read((number, ref), settings, _wanted_vectors(settings) if settings.by == "semantic" else {})
+        compared[samples.rows] = _comparable(samples) if settings.by == "semantic" else True
         yield put(ref, dedup.table(compared, decided), settings.root, settings.name, settings.stamp)
 
 

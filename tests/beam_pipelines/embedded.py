@@ -20,8 +20,11 @@ def groups(n, dim=16, number=8, seed=0, spread=0.25):
     return unit(centres[chance.integers(0, number, n)] + spread * chance.normal(size=(n, dim))).astype(np.float16)
 
 
-def write_scored(out, shards, scores=None, model="net", first_uid=0):
-    """Writes a scored pool: ``shards`` is a list of float ``[n, dim]``; a row of zeros is a rejected sample."""
+def write_scored(out, shards, scores=None, model="net", first_uid=0, numbers=None):
+    """Writes a scored pool: ``shards`` is a list of float ``[n, dim]``; a row of zeros is a rejected sample.
+
+    Uids are made of ``numbers``, of each shard int ``[n]``; by default they are counted from ``first_uid``.
+    """
     made = []
     number = first_uid
     for at, rows in enumerate(shards):
@@ -29,7 +32,8 @@ def write_scored(out, shards, scores=None, model="net", first_uid=0):
         ok = np.abs(rows.astype(np.float64)).sum(axis=1) != 0
         kinds = {pa.string(): "", pa.int64(): 0, pa.int32(): 1, pa.uint64(): 0}
         table = {field.name: pa.array([kinds[field.type]] * n, field.type) for field in columns.INDEX_SCHEMA}
-        table["uid"] = pa.array([f"{(number + i) * 0x9E3779B97F4A7C15 % 2**128:032x}" for i in range(n)])
+        counted = range(number, number + n) if numbers is None else numbers[at].tolist()
+        table["uid"] = pa.array([f"{i * 0x9E3779B97F4A7C15 % 2**128:032x}" for i in counted])
         table["key"] = pa.array([f"{i:06d}" for i in range(n)])
         table["status"] = pa.array(np.where(ok, "ok", "image_undecodable").tolist())
         number += n

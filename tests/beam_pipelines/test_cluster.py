@@ -125,6 +125,7 @@ def test_what_is_done_is_not_done_again(winnow, out):
 def test_published_centroids_are_assigned_to_by_inner_product(winnow, out, tmp_path, shards, form):
     import torch
 
+    agreed = ["--k", 9] if form == "npy" else []
     given = (unit(np.random.default_rng(5).normal(size=(9, 16))) * np.linspace(0.4, 1, 9)[:, None]).astype(np.float32)
     path = tmp_path / f"given.{form}"
     if form == "npy":
@@ -135,7 +136,7 @@ def test_published_centroids_are_assigned_to_by_inner_product(winnow, out, tmp_p
         save_file({"anything": given}, path)
     target = unit(np.random.default_rng(6).normal(size=(5, 16))).astype(np.float32)
     np.save(tmp_path / "target.npy", target)
-    flags = ["--centroids", path, "--name", "theirs", "--target", tmp_path / "target.npy"]
+    flags = ["--centroids", path, "--name", "theirs", "--target", tmp_path / "target.npy", *agreed]
     code, _, stderr = winnow("cluster", "--output", out, *flags)
     assert code == 0, stderr
     rows = np.concatenate(shards).astype(np.float64)
@@ -145,6 +146,28 @@ def test_published_centroids_are_assigned_to_by_inner_product(winnow, out, tmp_p
     assert not np.array_equal(l2[rows.any(axis=1)], expected[rows.any(axis=1)])
     hits = np.unique((target.astype(np.float16).astype(np.float64) @ given.T).argmax(1))
     assert np.array_equal(np.load(out / "clusters/theirs/target_clusters.npy"), hits)
+
+
+def test_neither_the_cut_of_a_pool_nor_the_order_of_its_rows_changes_a_column(winnow, tmp_path):
+    rows = np.repeat(groups(150, dim=97, seed=4), 4, axis=0)
+    numbers = np.random.default_rng(0).permutation(600)
+    found = []
+    for place, cuts in enumerate(([300, 301, 500], [7, 120, 130, 411])):
+        out = tmp_path / str(place)
+        order = np.random.default_rng(place).permutation(600)
+        write_scored(out, np.split(rows[order], cuts), numbers=np.split(numbers[order], cuts))
+        for flags in (["cluster", "--k", 6], ["dedup", "--by", "semantic", "--epsilon", 0.01]):
+            code, _, stderr = winnow(*flags, "--output", out)
+            assert code == 0, stderr
+        back = np.argsort(order)
+        names = ["cluster", "similarity", "margin"]
+        columns = [stored(out, "cluster_k6", name)[back] for name in names]
+        found.append(columns + [stored(out, "dedup_semantic", name)[back] for name in ("duplicate_of", "similarity")])
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one, other)
+    assert (found[0][3] != "").sum() == 450
+    for column in found[0][:3]:
+        assert all(len(set(column[at : at + 4].tolist())) == 1 for at in range(0, 600, 4))
 
 
 def test_target_images_may_be_a_scored_pool(winnow, out, tmp_path):
@@ -240,6 +263,7 @@ def test_identical_vectors_are_one_cluster(winnow, tmp_path):
 
 def test_what_is_wrong_is_said_before_anything_starts(winnow, out, tmp_path):
     np.save(tmp_path / "narrow.npy", np.ones((3, 4), np.float32) / 2)
+    np.save(tmp_path / "two.npy", np.eye(16, dtype=np.float32)[:2])
     np.save(tmp_path / "nan.npy", np.full((3, 16), np.nan, np.float32))
     for flags, words in (
         (["--k", 1], "--k must be in 2 .. 100000, got 1"),
@@ -249,6 +273,8 @@ def test_what_is_wrong_is_said_before_anything_starts(winnow, out, tmp_path):
         (["--centroids", tmp_path / "narrow.npy"], "--name is missing"),
         (["--centroids", tmp_path / "narrow.npy", "--name", "x"], "has 4 dimensions, the embeddings 16"),
         (["--centroids", tmp_path / "nan.npy", "--name", "x"], "centroids must be finite"),
+        (["--centroids", tmp_path / "two.npy", "--name", "x", "--k", 3], "two.npy has 2; leave out --k"),
+        (["--centroids", tmp_path / "two.npy", "--name", "x", "--k", 500], "two.npy has 2; leave out --k"),
         (["--centroids", tmp_path / "no.npy", "--name", "x"], "does not exist"),
         (["--target", tmp_path / "narrow.npy"], "--target"),
         (["--sample", 3], "--sample 3 is less than --k 500"),

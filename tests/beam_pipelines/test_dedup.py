@@ -198,7 +198,61 @@ def test_an_index_for_copying_only_is_refused(winnow, pool, tmp_path):
                      str(plain), "--max_reject_fraction", "1"]) == 0  # fmt: skip
     for flags, named in ((["--output", plain], "--output"), (["--output", out, "--against", plain], "--against")):
         code, _, stderr = winnow("dedup", *flags)
-        assert (code, f"{named} {plain} has an index for copying only" in stderr) == (2, True)
+        line = f"{named} {plain}: no sample has a sha256 of its image, since its index was made for copying only"
+        assert (code, line in stderr) == (2, True), stderr
+
+
+def reindexed(out, shard, **changed):
+    """Writes the index of a shard again with other values in some columns."""
+    from transforms.store import Store
+
+    store = Store(str(out))
+    table = store.read("index", shard)
+    for name, values in changed.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    store.write("index", shard, table, store.facts("index", shard)["stamp"] + "again")
+
+
+def test_a_sample_without_a_sha256_is_no_copy(winnow, tmp_path):
+    out = embedded(tmp_path / "out", [crowd(1, 6)] * 3, [np.zeros(6, int)] * 3)
+    none, bad = [""] * 6, "not a digest"
+    reindexed(out, "00000", image_sha256=none)
+    reindexed(out, "00001", image_sha256=["", UID(7) * 2, bad, UID(8).upper() * 2, UID(9) * 2, ""])
+    reindexed(out, "00002", image_sha256=[UID(9) * 2, "", UID(7) * 2, bad, UID(8) * 2, ""])
+    code, stdout, stderr = winnow("dedup", "--output", out, "--by", "exact")
+    assert code == 0, stderr
+    table = frame(out, "dedup_exact")
+    hashed = table[table["image_sha256"].str.len() == 64]
+    hashed = hashed.assign(image_sha256=hashed["image_sha256"].str.lower())
+    assert found_groups(table) == expected_groups(hashed, "image_sha256")
+    assert set(np.flatnonzero(table["similarity"].notna())) == set(hashed.index)
+    assert (json.loads(stdout)["compared"], json.loads(stdout)["duplicates"]) == (6, 3)
+    for shard in ("00001", "00002"):
+        reindexed(out, shard, image_sha256=none)
+    code, _, stderr = winnow("dedup", "--output", out, "--by", "exact")
+    assert (code, "no sample has a sha256 of its image" in stderr, len(stderr.splitlines())) == (2, True, 1), stderr
+
+
+def test_a_sample_whose_pixels_nobody_saw_has_no_perceptual_hash(winnow, tmp_path):
+    out = embedded(tmp_path / "out", [crowd(1, 5)] * 3, [np.zeros(5, int)] * 3)
+    reindexed(out, "00000", width=[0] * 5)
+    reindexed(out, "00001", width=[1, 0, 1, 1, 0], phash=[0, 0, 1 << 40, 0xFF << 50, 0])  # two see black images
+    reindexed(out, "00002", width=[0, 1, 1, 0, 1], phash=[0, 0, 1 << 20, 0, 0xFF << 50])
+    code, stdout, stderr = winnow("dedup", "--output", out, "--by", "phash", "--radius", 0)
+    assert code == 0, stderr
+    table = frame(out, "dedup_phash")
+    seen = table[table["width"] > 0]
+    assert found_groups(table) == expected_groups(seen, "phash")
+    assert set(np.flatnonzero(table["similarity"].notna())) == set(seen.index)
+    assert (json.loads(stdout)["compared"], json.loads(stdout)["duplicates"]) == (6, 2)
+    for shard in ("00001", "00002"):
+        reindexed(out, shard, width=[0] * 5)
+    flags = (["--output", out], ["--output", embedded(tmp_path / "seen", [crowd(2, 5)], [[0] * 5]), "--against", out])
+    for where in flags:
+        code, _, stderr = winnow("dedup", *where, "--by", "phash")
+        line = f"{where[-2]} {out}: no sample has a perceptual hash"
+        assert (code, line in stderr, len(stderr.splitlines())) == (2, True, 1), stderr
 
 
 DEMO = Path(__file__).parents[1] / "data/pool"

@@ -50,6 +50,15 @@ def steps(tmp_path, *listed):
     return path
 
 
+def test_metadata_has_no_perceptual_hashes(winnow, imported):
+    out, tables = imported
+    code, _, stderr = winnow("dedup", "--output", out, "--by", "phash")
+    assert (code, "no sample has a perceptual hash" in stderr, len(stderr.splitlines())) == (2, True, 1), stderr
+    code, stdout, stderr = winnow("dedup", "--output", out, "--by", "exact")
+    assert code == 0, stderr
+    assert json.loads(stdout)["duplicates"] == frame(tables)["sha256"].duplicated().sum()
+
+
 def test_column_sets_are_what_the_files_hold(imported):
     out, tables = imported
     store = Store(str(out))

@@ -42,7 +42,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("height", pa.int32(), False),
         pa.field("original_width", pa.int32(), False),  # before the download resized it, as the json says; else width
         pa.field("original_height", pa.int32(), False),
-        pa.field("phash", pa.uint64(), False),  # perceptual hash of the pixels; 0 when they could not be decoded
+        pa.field("phash", pa.uint64(), False),  # perceptual hash of the pixels; none, and 0, when width is 0
     ]
 )
 

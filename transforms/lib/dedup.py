@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib import hamming, uids
@@ -42,6 +43,12 @@ SCHEMA = pa.schema(
         pa.field("group", pa.string(), False),  # uid of the group's survivor, which has it too; empty when alone
     ]
 )
+
+
+def is_digest(texts: NDArray[np.object_]) -> Bool:
+    """Tells which texts are sha256 digests, 64 hex digits; bool ``[n]``. That of an image nobody read is empty."""
+    found: Bool = pc.match_substring_regex(pa.array(texts, pa.string()), "^[0-9a-fA-F]{64}$").to_numpy(False)
+    return found
 
 
 def identities(digests: NDArray[np.object_]) -> U64:

@@ -48,7 +48,7 @@ def _clusters_of(path: str, nearest: Nearest) -> NDArray[np.int64]:
     parts = []
     for at in range(0, len(target), 65_536):
         rows = target[at : at + 65_536].astype(np.float16)
-        parts.append(np.unique(nearest(rows[usable(rows, unit=False)]).cluster))
+        parts.append(np.unique(nearest.clusters(rows[usable(rows, unit=False)])))
     return np.unique(np.concatenate(parts)).astype(np.int64)
 
 

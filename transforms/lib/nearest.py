@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,42 +11,62 @@ from numpy.typing import NDArray
 from transforms.lib.errors import InputError
 from transforms.lib.kmeans import MAX_NORM, Rows, Vectors, on_grid, squared_norms
 
+if TYPE_CHECKING:
+    from transforms.lib.torchnearest import TorchRanks
+
 RULES = ("inner", "euclidean")
 _ROWS = 1024  # rows compared at once
 _TILE = 2_048  # centroids compared at once
 _WIDEN = 256  # rows converted at once
+_PRODUCTS = 64  # rows multiplied exactly at once; what they take stays in a core's cache
 
-BestTwo = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-"""Of each row a nearest centroid, its score, that of the second best, and the row's squared norm; all in float32."""
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Int = NDArray[np.int64]
 
-_BestTwoOf = Callable[[Rows], BestTwo]
+
+class Ranked(NamedTuple):
+    """The best centroids of each row as far as float32 can tell.
+
+    Attributes:
+      which: int64 ``[m, n]``, the best ``m``, best first.
+      scores: float32 ``[m + 1, n]``, their scores and that of the next; -inf where there is none.
+    """
+
+    which: Int
+    scores: F32
+
+    def part(self, rows: slice) -> Ranked:
+        """Returns what is known of some rows."""
+        return Ranked(self.which[:, rows], self.scores[:, rows])
 
 
 class Assigned(NamedTuple):
-    """Where rows belong.
+    """Where rows belong: a function of each row and of the centroids, whatever rows it is assigned with, and where.
 
     Attributes:
       cluster: int32 ``[n]``; exact: the lowest of the nearest.
       similarity: float32 ``[n]``; under ``inner`` the inner product, under ``euclidean`` 1 - squared distance / 2, the
-        cosine where row and centroid have norm 1. Its last bits depend on the processor.
-      margin: float32 ``[n]``, at least 0: by how much the second best is less similar; infinite with one cluster.
+        cosine where row and centroid have norm 1. The exact value, rounded.
+      margin: float32 ``[n]``, at least 0: by how much the second best is less similar, the exact value, rounded;
+        infinite with one cluster.
     """
 
     cluster: NDArray[np.int32]
-    similarity: NDArray[np.float32]
-    margin: NDArray[np.float32]
+    similarity: F32
+    margin: F32
 
 
 class Nearest:
     """Assigns rows to centroids.
 
-    Cost: ``2 n k dim`` floating point operations; beside the centroids (twice) 8 MiB.
+    Cost: ``2 n k dim`` floating point operations; beside the centroids (twice) 10 MiB.
 
     Args:
       centroids: ``[k, dim]``, taken to the grid of 2**-24.
       rule: ``inner``, the largest inner product, or ``euclidean``, the smallest distance.
-      device: ``cpu``, which is numpy, or a device of torch, such as ``cuda``. Clusters are the same: torch multiplies
-        in plain float32 too, and what that cannot tell is decided here.
+      device: ``cpu``, which is numpy, or a device of torch, such as ``cuda``. What is assigned is the same: torch
+        multiplies in plain float32 too, and what that cannot tell, similarities and margins are decided here.
 
     Raises:
       InputError: a centroid is not finite or longer than 2, or there is none; or the device is not there.
@@ -58,66 +78,89 @@ class Nearest:
             norms = squared_norms(self.centroids)
         if not len(norms) or not (norms <= MAX_NORM**2).all():
             raise InputError(f"centroids must be finite, of norm at most {MAX_NORM:g}, and at least one")
+        self._wide = self.centroids.astype(np.float64) if len(norms) <= _TILE else None
         self._rule = rule
         self._half = norms / 2 if rule == "euclidean" else np.zeros(len(norms))
         # each side of a comparison is off by at most (dim + 2) roundings of 2**-24 of its terms
         self._slack = np.float32(2 * (self.centroids.shape[1] + 2) * 2.0**-24)
-        self._reach = float(np.sqrt(norms.max())), float(self._half.max())
-        self._best_two: _BestTwoOf = self._numpy
+        self._reach = np.float32(np.sqrt(norms.max())), np.float32(self._half.max())
+        self._torch: TorchRanks | None = None
         if device != "cpu":
-            from transforms.lib.torchnearest import TorchBestTwo
+            from transforms.lib import torchnearest
 
-            self._best_two = TorchBestTwo(self.centroids, self._half.astype(np.float32), device)
+            self._torch = torchnearest.TorchRanks(self.centroids, self._half.astype(np.float32), device)
+
+    def clusters(self, rows: Rows) -> NDArray[np.int32]:
+        """Returns the field ``cluster`` of what a call returns, and spares what the other fields cost."""
+        cluster = np.empty(len(rows), np.int32)
+        for here, _, which in self._named(rows, 1):
+            cluster[here] = which[0]
+        return cluster
 
     def __call__(self, rows: Rows) -> Assigned:
         """Assigns float16 ``[n, dim]``, finite, norms at most 2."""
-        rows = np.ascontiguousarray(rows)
-        cluster, best, second, squared = self._best_two(rows)
-        wide, room = self._rooms(len(rows))
-        slack = self._slack * (np.sqrt(squared) * np.float32(self._reach[0]) + np.float32(self._reach[1]))
-        close = np.flatnonzero(best - second <= slack)
-        for at in range(0, len(close), _ROWS):
-            few = close[at : at + _ROWS]
-            found = self._exact(_widen(rows[few], wide), (best - 2 * slack)[few], room)
-            cluster[few], best[few], second[few] = found
-        similarity = best if self._rule == "inner" else best + 1 - squared / 2
-        return Assigned(cluster.astype(np.int32), similarity.astype(np.float32), np.maximum(best - second, 0))
+        cluster, (similarity, margin) = np.empty(len(rows), np.int32), np.empty((2, len(rows)), np.float32)
+        for here, wide, which in self._named(rows, min(2, len(self.centroids))):
+            best, *others = self._products(wide, which)
+            cluster[here] = which[0]
+            similarity[here] = best if self._rule == "inner" else best + 1 - squared_norms(wide) / 2
+            margin[here] = best - others[0] if others else np.inf
+        return Assigned(cluster, similarity, margin)
 
-    def _rooms(self, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _named(self, rows: Rows, number: int) -> Iterator[tuple[slice | Int, F32, Int]]:
+        """Names the best centroids of rows, exactly; those that float32 cannot tell come twice, the second time right.
+
+        Yields:
+          block by block, which rows, these as float32 until the next block, and int64 ``[number, b]``.
+        """
+        rows = np.ascontiguousarray(rows)
+        wide, room = self._rooms(len(rows))
+        ranked = self._torch(rows, number) if self._torch else None
+        close, least = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+        for at in range(0, len(rows), _ROWS):
+            here = slice(at, at + _ROWS)
+            some = _widen(rows[here], wide)
+            found = self._rank(some, number, room) if ranked is None else ranked.part(here)
+            yield here, some, found.which
+            norms = np.sqrt(np.einsum("nd,nd->n", some, some))
+            slack = self._slack * (norms * self._reach[0] + self._reach[1])
+            unsure = np.flatnonzero((found.scores[:-1] <= found.scores[1:] + slack).any(axis=0))
+            close.append(unsure + at)
+            least.append((found.scores[number - 1] - 2 * slack)[unsure])
+        again, bounds = np.concatenate(close), np.concatenate(least)  # few products at a time would be slow
+        for at in range(0, len(again), _ROWS):
+            few = again[at : at + _ROWS]
+            some = _widen(rows[few], wide)
+            yield few, some, self._exact(some, bounds[at : at + _ROWS], number, room)
+
+    def _rooms(self, rows: int) -> tuple[F32, F32]:
         """Returns room for a block of rows, and for its products with a tile; new memory each time costs a tenth."""
         block = min(_ROWS, rows)
         dim, tile = self.centroids.shape[1], min(_TILE, len(self.centroids))
         return np.empty((block, dim), np.float32), np.empty((block, tile), np.float32)
 
-    def _numpy(self, rows: Rows) -> BestTwo:
-        cluster, (best, second, squared) = np.empty(len(rows), np.int64), np.empty((3, len(rows)), np.float32)
-        wide, room = self._rooms(len(rows))
-        for at in range(0, len(rows), _ROWS):
-            here = slice(at, at + _ROWS)
-            some = _widen(rows[here], wide)
-            cluster[here], best[here], second[here] = self._best_two_of(some, room)
-            squared[here] = np.einsum("nd,nd->n", some, some)
-        return cluster, best, second, squared
-
-    def _best_two_of(
-        self, rows: NDArray[np.float32], room: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    def _rank(self, rows: F32, number: int, room: F32) -> Ranked:
         every = np.arange(len(rows))
-        cluster = np.zeros(len(rows), np.int64)
-        best = np.full(len(rows), -np.inf, np.float32)
-        second = best.copy()
+        ranked = None
         for at in range(0, len(self.centroids), _TILE):
-            scores = self._scores(rows, at, room)
-            here = scores.argmax(axis=1)
-            top = scores[every, here]
-            scores[every, here] = -np.inf
-            better = top > best
-            second = np.maximum(np.where(better, best, np.maximum(second, top)), scores.max(axis=1))
-            cluster[better] = here[better] + at
-            best = np.maximum(best, top)
-        return cluster, best, second
+            tile = self._scores(rows, at, room)
+            which, scores = np.empty((number + 1, len(rows)), np.int64), np.empty((number + 1, len(rows)), np.float32)
+            for place in range(number + 1):
+                tile.argmax(axis=1, out=which[place])  # as fast as max
+                scores[place] = tile[every, which[place]]
+                if place < number:
+                    tile[every, which[place]] = -np.inf
+            which += at
+            if ranked is not None:
+                both = np.concatenate([ranked.scores, scores])
+                order = np.argsort(-both, axis=0, kind="stable")[: number + 1]
+                scores = np.take_along_axis(both, order, axis=0)
+                which = np.take_along_axis(np.concatenate([ranked.which, which]), order, axis=0)
+            ranked = Ranked(which, scores)
+        assert ranked is not None
+        return Ranked(ranked.which[:number], ranked.scores)
 
-    def _scores(self, rows: NDArray[np.float32], at: int, room: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _scores(self, rows: F32, at: int, room: F32) -> F32:
         """Returns float32 ``[n, tile]``, the higher the nearer, of the tile of centroids that starts at ``at``.
 
         They lie in ``room`` until it is used again.
@@ -129,10 +172,8 @@ class Nearest:
             scores -= self._half[at : at + _TILE].astype(np.float32)
         return scores
 
-    def _exact(
-        self, rows: NDArray[np.float32], least: NDArray[np.float32], room: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Returns (cluster, best, second) of rows of which several centroids score at least ``least``."""
+    def _exact(self, rows: F32, least: F32, number: int, room: F32) -> Int:
+        """Returns the best ``number`` centroids of rows, the lower of equal ones first, among those of ``least``."""
         tiles = range(0, len(self.centroids), _TILE)
         found = [np.nonzero(self._scores(rows, at, room) >= least[:, None]) for at in tiles]
         row = np.concatenate([rows_ for rows_, _ in found])
@@ -140,11 +181,30 @@ class Nearest:
         value = np.empty(len(row))
         for at in range(0, len(row), _ROWS):
             pair = slice(at, at + _ROWS)
-            left, right = rows[row[pair]].astype(np.float64), self.centroids[candidate[pair]].astype(np.float64)
-            value[pair] = np.einsum("nd,nd->n", left, right) - self._half[candidate[pair]]
+            value[pair] = self._products(rows[row[pair]], candidate[None, pair])[0]
         order = np.lexsort((candidate, -value, row))
         first = np.flatnonzero(np.diff(row[order], prepend=-1))
-        return candidate[order[first]], value[order[first]], value[order[first + 1]]
+        return np.stack([candidate[order[first + place]] for place in range(number)])
+
+    def _products(self, rows: F32, which: Int) -> F64:
+        """Returns the scores of rows, float32 ``[n, dim]``, with centroids ``which``, int64 ``[m, n]``; ``[m, n]``.
+
+        All numbers are on the grid and of norm at most 2: float64 holds every sum of their products, in any order.
+        """
+        scores = np.empty(which.shape)
+        wide, chosen = np.empty((2, min(_PRODUCTS, len(rows)), rows.shape[1]))
+        for at in range(0, len(rows), _PRODUCTS):
+            part = slice(at, at + _PRODUCTS)
+            size = len(rows[part])
+            np.copyto(wide[:size], rows[part])
+            for place, centroid in enumerate(which):
+                if self._wide is None:
+                    np.copyto(chosen[:size], self.centroids.take(centroid[part], axis=0))
+                else:
+                    self._wide.take(centroid[part], axis=0, out=chosen[:size], mode="clip")
+                np.einsum("nd,nd->n", wide[:size], chosen[:size], out=scores[place, part])
+        scores -= self._half[which]
+        return scores
 
 
 def _widen(rows: Rows, room: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The best two centroids of each row by torch, on a GPU or wherever else it runs."""
+"""The best centroids of each row by torch, on a GPU or wherever else it runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import torch
 
     from transforms.lib.kmeans import Rows
-    from transforms.lib.nearest import BestTwo
+    from transforms.lib.nearest import Ranked
 
 _ROWS = 16_384  # sent to the device at once
 _TILE = 8_192  # centroids compared at once: with as many rows, 512 MiB
 
 
-class TorchBestTwo:
-    """Finds the best two centroids of each row: float16 ``[n, dim]`` in, ``nearest.BestTwo`` out.
+class TorchRanks:
+    """Finds the best centroids of each row: float16 ``[n, dim]`` and their number in, ``nearest.Ranked`` out.
 
     Sums are float32, in whatever order the device adds; TF32 is off, so that they are as good as numpy's. Rows travel
     as float16. Of equal centroids any may be named: the caller decides close calls.
@@ -44,27 +44,27 @@ class TorchBestTwo:
         self._centroids = torch.from_numpy(centroids).to(self._device)
         self._half = torch.from_numpy(half).to(self._device)
 
-    def __call__(self, rows: Rows) -> BestTwo:
-        cluster, (best, second, squared) = np.empty(len(rows), np.int64), np.empty((3, len(rows)), np.float32)
+    def __call__(self, rows: Rows, number: int) -> Ranked:
+        from transforms.lib.nearest import Ranked
+
+        which, scores = np.zeros((number, len(rows)), np.int64), np.empty((number + 1, len(rows)), np.float32)
         for at in range(0, len(rows), _ROWS):
             here = slice(at, at + _ROWS)
-            top, where, norms = self._of(rows[here])
-            cluster[here] = where.cpu().numpy()
-            best[here], second[here] = top.cpu().numpy().T
-            squared[here] = norms.cpu().numpy()
-        return cluster, best, second, squared
+            top, where = self._of(rows[here], number)
+            which[:, here], scores[:, here] = where.cpu().numpy().T, top.cpu().numpy().T
+        return Ranked(which, scores)
 
-    def _of(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Returns of a block of rows the best two scores ``[n, 2]``, the nearest ``[n]`` and the squared norms."""
+    def _of(self, rows: Rows, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns of a block of rows the best ``number + 1`` scores, ``[n, m + 1]``, and the centroids, ``[n, m]``."""
         import torch
 
         some = torch.from_numpy(np.array(rows)).to(self._device).float()
-        top = torch.full((len(rows), 2), -torch.inf, device=self._device)
-        where = torch.zeros(len(rows), dtype=torch.int64, device=self._device)
+        top = torch.full((len(rows), number + 1), -torch.inf, device=self._device)
+        where = torch.zeros((len(rows), number + 1), dtype=torch.int64, device=self._device)
         for at in range(0, len(self._centroids), _TILE):
             scores = some @ self._centroids[at : at + _TILE].T
             scores -= self._half[at : at + _TILE]
-            here, places = scores.topk(min(2, scores.shape[1]), dim=1)
-            where = torch.where(here[:, 0] > top[:, 0], places[:, 0] + at, where)
-            top = torch.cat([top, here], dim=1).topk(2, dim=1).values
-        return top, where, (some * some).sum(dim=1)
+            here, places = scores.topk(min(number + 1, scores.shape[1]), dim=1)
+            top, order = torch.cat([top, here], dim=1).topk(number + 1, dim=1)
+            where = torch.cat([where, places + at], dim=1).gather(1, order)
+        return top, where[:, :number]

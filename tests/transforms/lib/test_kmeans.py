@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.lib import kmeans, nearest, seeding, torchnearest, uids
@@ -116,11 +116,35 @@ def test_the_nearest_centroid_is_exact_however_the_rows_are_cut(rule):
     for part in np.split(chance.permutation(len(rows)), [1, 500, 1777]):
         assert np.array_equal(assign(rows[part]).cluster, plain.argmax(1)[part])
     ranked = np.sort(plain, axis=1)
-    np.testing.assert_allclose(found.margin, ranked[:, -1] - ranked[:, -2], atol=1e-5)
+    assert np.array_equal(found.margin, (ranked[:, -1] - ranked[:, -2]).astype(np.float32))
     cosine = (rows.astype(np.float64) * centroids[found.cluster]).sum(1)
     if rule == "euclidean":
         cosine = 1 - ((rows.astype(np.float64) - centroids[found.cluster]) ** 2).sum(1) / 2
-    np.testing.assert_allclose(found.similarity, cosine, atol=1e-5)
+    np.testing.assert_allclose(found.similarity, cosine, atol=6e-8)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+@given(rule=st.sampled_from(nearest.RULES), height=st.integers(1, 70), seed=st.integers(0, 99), tile=st.integers(3, 40))
+@settings(max_examples=20, deadline=None)
+def test_no_neighbour_of_a_row_changes_what_is_said_of_it(device, rule, height, seed, tile):
+    chance = np.random.default_rng(seed)
+    once = blobs(160, dim=97, seed=seed)  # a width that ends in the middle of any vector register
+    order = chance.permutation(np.repeat(np.arange(160), 3))
+    centroids = blobs(30, dim=97, seed=seed + 1).astype(np.float32)
+    centroids[12], centroids[21] = (
+        centroids[4],
+        centroids[5] + np.float32(2.0**-24),
+    )  # second and third are equal, or nearly
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest, "_TILE", tile)
+        patch.setattr(torchnearest, "_TILE", tile)
+        assign = nearest.Nearest(centroids, rule, device)
+        parts = [assign(once[order[at : at + height]]) for at in range(0, len(order), height)]
+        clusters = np.concatenate([assign.clusters(once[order[at : at + height]]) for at in range(0, 480, height)])
+    cut = nearest.Assigned(*map(np.concatenate, zip(*parts, strict=True)))
+    whole = nearest.Nearest(centroids, rule)(once)
+    assert [part.tobytes() for part in cut] == [part[order].tobytes() for part in whole]
+    assert clusters.tobytes() == cut.cluster.tobytes()
 
 
 def test_centroids_in_several_tiles_are_compared_alike(monkeypatch):
@@ -128,7 +152,7 @@ def test_centroids_in_several_tiles_are_compared_alike(monkeypatch):
     whole = nearest.Nearest(centroids, "inner")(rows)
     monkeypatch.setattr(nearest, "_TILE", 16)
     for one, other in zip(whole, nearest.Nearest(centroids, "inner")(rows), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        assert one.tobytes() == other.tobytes()
 
 
 def test_every_finite_half_is_widened_exactly():
@@ -150,7 +174,7 @@ def test_torch_finds_the_same_clusters(monkeypatch, rule, tile):
     assert mine.cluster.tobytes() == theirs.cluster.tobytes()
     assert 33 not in theirs.cluster
     for one, other in zip(mine[1:], theirs[1:], strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        assert one.tobytes() == other.tobytes()
     alone = nearest.Nearest(centroids[:1], rule, "cpu:0")(rows)
     assert not alone.cluster.any()
     assert np.isinf(alone.margin).all()
