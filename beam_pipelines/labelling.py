@@ -98,7 +98,7 @@ def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]],
     if folders and len(folders) < len(texts):
         problems.append(f"--downstream {folders[0]} is a folder and others are shards; give one kind")
     elif not folders:
-        shards = problems.collect(pools.find_shards, texts) or []
+        shards = problems.collect(pools.find_shards, texts, "--downstream") or []
     return Source(task, folders, shards, of("label_field"), names, templates or [])
 
 

@@ -294,7 +294,8 @@ def test_every_problem_is_told_at_once(winnow, scored, folder, tmp_path):
         "--device", "tpu", "--reference_start", "mind", "--runner", "DirectRunner",
     )  # fmt: skip
     assert code == 2
-    for expected in ("holds no run of this job", "matches no file", "did you mean m.score", "--column_set vit",
+    for expected in ("holds no run of this job", f"--downstream '{tmp_path}/none.tar' matches",
+                     "did you mean m.score", "--column_set vit",
                      "--class_names", "no {} for the class", "--steps must be", "--learning_rate", "--weight_decay",
                      "--device must be", "--reference_start must be", "--runner is unknown"):  # fmt: skip
         assert expected in stderr
