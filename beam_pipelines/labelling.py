@@ -91,7 +91,7 @@ def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]],
         return flags[flag].get(task, flags[flag].get("", [""]))[0]
 
     file = of("class_names")
-    names = problems.collect(labelled.read_lines, file, "--class_names") if file else None
+    names = problems.collect(labelled.class_names, file) if file else None
     templates = problems.collect(labelled.templates, of("prompts"))
     folders = [text for text in texts if os.path.isdir(text)]
     shards: list[Shard] = []
@@ -118,7 +118,8 @@ def read(source: Source) -> flytdata.Task:
                 yield from labelled.from_samples(samples, source.field)
 
     try:
-        found = labelled.gather(pictures(), source.names, ordered=not source.shards)
+        classes = [place.name for folder in source.folders for place in labelled.class_folders(Path(folder))]
+        found = labelled.gather(pictures(), source.names, classes)
     except ConfigError as error:
         where = f" (task {source.name})" if source.name else ""
         raise ConfigError([problem + where for problem in error.problems]) from None

@@ -313,7 +313,10 @@ def test_labels_that_cannot_be_used_are_named(winnow, scored, folder, tmp_path):
         (["--downstream", tmp_path / "numbers.tar"], "name the classes by --class_names"),
         (["--downstream", tmp_path / "numbers.tar", "--class_names", tmp_path / "names.txt"], "2 labels are none"),
         (["--downstream", tmp_path / "one.tar"], "4 pictures with a label, of 1 classes"),
-        (["--downstream", folder, "--class_names", tmp_path / "names.txt"], "1 labels are none"),
+        (
+            ["--downstream", folder, "--class_names", tmp_path / "names.txt"],
+            "2 names, and --downstream 3 class folders",
+        ),
         (["--downstream", folder, "--downstream", tmp_path / "one.tar"], "give one kind"),
     ):
         code, _, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / "out", *flags, *SMALL)
