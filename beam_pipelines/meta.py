@@ -134,10 +134,8 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     earlier = flytrun.stamp_of(folder)
     if earlier not in (None, stamp):
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
-    pictures = sum(len(task.labelled.labels) for task in tasks)
-    classes = sum(len(task.labelled.names) for task in tasks)
-    told = f"{sum(survey.counts.values())} samples of the pool, {pictures} labelled pictures"
-    print(f"{told}, {classes} classes", file=sys.stderr)
+    told, read = labelling.told(tasks)
+    print(f"{sum(survey.counts.values())} samples of the pool, {told}", file=sys.stderr)
     feed = _feed(config, found, tasks)
 
     def start(restart: int) -> dict[str, Any]:
@@ -154,7 +152,7 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     settings = flytrun.RunSettings(**{name: getattr(config, name) for name in names})
     batches = _batches(config, pool, survey, feed, scorer, state.step)
     state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
-    return Trained(state.scorer, survey, _finish(folder, pictures, classes))
+    return Trained(state.scorer, survey, {**_finish(folder), **read})
 
 
 def _digest(task: flytdata.Task) -> list[str]:
@@ -203,7 +201,7 @@ def _tell(steps: int) -> Callable[[dict[str, Any]], None]:
     return told
 
 
-def _finish(folder: Path, pictures: int, classes: int) -> dict[str, Any]:
+def _finish(folder: Path) -> dict[str, Any]:
     """Draws the curves; returns the figures of the last tenth of the run."""
     history = [json.loads(line) for line in (folder / flytrun.METRICS).read_text().splitlines()]
     points = flytrun.smoothed(history)
@@ -216,7 +214,7 @@ def _finish(folder: Path, pictures: int, classes: int) -> dict[str, Any]:
     last = flytrun.smoothed(history[-max(1, len(history) // 10) :], 1)
     figures = {name: round(value, 6) for name, value in (last[0] if last else {}).items() if name != "step"}
     skipped = sum(row["skipped"] for row in history)
-    return {**figures, "steps": len(history), "skipped": skipped, "labelled": pictures, "classes": classes}
+    return {**figures, "steps": len(history), "skipped": skipped}
 
 
 def main(

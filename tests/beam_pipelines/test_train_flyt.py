@@ -1,5 +1,6 @@
 """``train-mix`` and ``train-flyt`` as commands, on a pool of small pictures and a real, tiny network."""
 
+import gzip
 import io
 import json
 
@@ -279,6 +280,11 @@ def test_labels_are_read_from_shards_and_folders_alike(winnow, scored, folder, t
         code, stdout, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / way, *flags, *SMALL)
         assert code == 0, stderr
         assert json.loads(stdout)["labelled"] == 12
+        in_folder = {"image_undecodable": 1}
+        expected = in_folder if way.startswith("folder") else {**in_folder, "image_missing": 1, "label_missing": 1}
+        assert json.loads(stdout)["labelled_left_out"] == expected
+        told = ", ".join(f"1 {reason}" for reason in sorted(expected))
+        assert f"12 labelled pictures, 3 classes; labelled pictures left out: {told}\n" in stderr
     weights = {(tmp_path / way / flythead.WEIGHTS).read_bytes() for way in ways}
     assert len(weights) == 1
 
@@ -322,6 +328,22 @@ def test_labels_that_cannot_be_used_are_named(winnow, scored, folder, tmp_path):
         code, _, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / "out", *flags, *SMALL)
         assert code == 2
         assert expected in stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_labelled_shard_that_is_cut_short_is_named(winnow, scored, tmp_path, suffix):
+    write_shard(tmp_path / "whole.tar", [{"png": picture(n), "cls": b"cat" if n % 2 else b"dog"} for n in range(20)])
+    data = (tmp_path / "whole.tar").read_bytes()
+    data = gzip.compress(data) if suffix == ".tar.gz" else data
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(data[: len(data) * 2 // 3])
+    (tmp_path / "empty.tar").write_bytes(b"")
+    for shard in (cut, tmp_path / "empty.tar"):
+        flags = ["--downstream", tmp_path / "whole.tar", "--downstream", shard, *SMALL]
+        code, _, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / "out", *flags)
+        assert code == 2
+        assert f"--downstream {shard} is damaged (tar_truncated at byte" in stderr
         assert not (tmp_path / "out").exists()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from transforms.lib import captions, images
-from transforms.lib.errors import ConfigError, InputError, SampleError
+from transforms.lib.errors import ConfigError, InputError, Reason, SampleError, ShardError
 from transforms.lib.tarshard import RawSample
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")  # no other digits: int() does not take ²
@@ -28,11 +29,13 @@ class Labelled(NamedTuple):
       images: ``n`` encoded images.
       labels: class of each, 0 .. c - 1.
       names: what the ``c`` classes are called.
+      left_out: reason -> samples that are not among them.
     """
 
     images: list[bytes]
     labels: list[int]
     names: list[str]
+    left_out: Mapping[Reason, int]
 
 
 def label_of(members: Mapping[str, bytes], field: str = "") -> str | None:
@@ -48,16 +51,30 @@ def label_of(members: Mapping[str, bytes], field: str = "") -> str | None:
     return str(value).strip() or None if isinstance(value, (str, int)) and not isinstance(value, bool) else None
 
 
-def from_samples(samples: Iterable[RawSample], field: str = "") -> Iterator[Picture]:
-    """Yields the samples of a shard that have a label and an image that decodes; others are left out."""
+def from_samples(samples: Iterable[RawSample], field: str = "") -> Iterator[Picture | Reason]:
+    """Yields every sample of a shard: its picture, or why it is left out.
+
+    Args:
+      samples: as ``read_samples`` yields them.
+      field: as in ``label_of``.
+
+    Raises:
+      ShardError: the tar cannot be read to its end, so that nobody knows what is missing.
+    """
     for sample in samples:
-        try:
-            if sample.problem is None and (label := label_of(sample.members, field)) is not None:
-                data = images.image_of(sample.members)[1]
-                images.decode(data)
-                yield Picture(data, label)
-        except SampleError:
-            continue
+        if sample.problem in (Reason.TAR_TRUNCATED, Reason.TAR_CORRUPT):
+            raise ShardError(sample.problem, sample.offset + sample.length, sample.detail)
+        yield sample.problem or _picture(sample.members, field)
+
+
+def _picture(members: Mapping[str, bytes], field: str) -> Picture | Reason:
+    try:
+        label = label_of(members, field)
+        data = images.image_of(members)[1]
+        images.decode(data)
+    except SampleError as error:
+        return error.reason
+    return Reason.LABEL_MISSING if label is None else Picture(data, label)
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -68,21 +85,26 @@ def class_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def from_folder(folder: Path) -> Iterator[Picture]:
-    """Yields the pictures of a folder with a folder for each class, in order of path."""
+def from_folder(folder: Path) -> Iterator[Picture | Reason]:
+    """Yields every picture of a folder with a folder for each class, in order of path, or why it is left out."""
+    yield from (Reason.LABEL_MISSING for path in folder.iterdir() if _is_image(path))
     for place in class_folders(folder):
-        for path in sorted(place.rglob("*")):
-            if path.suffix.lower().removeprefix(".") in images.IMAGE_EXTENSIONS and path.is_file():
-                data = path.read_bytes()
-                try:
-                    images.decode(data)
-                except SampleError:
-                    continue
+        for path in sorted(filter(_is_image, place.rglob("*"))):
+            data = path.read_bytes()
+            try:
+                images.decode(data)
+            except SampleError as error:
+                yield error.reason
+            else:
                 yield Picture(data, place.name)
 
 
-def gather(pictures: Iterable[Picture], names: Sequence[str] | None, folders: Iterable[str] = ()) -> Labelled:
-    """Numbers the classes.
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower().removeprefix(".") in images.IMAGE_EXTENSIONS and path.is_file()
+
+
+def gather(read: Iterable[Picture | Reason], names: Sequence[str] | None, folders: Iterable[str] = ()) -> Labelled:
+    """Numbers the classes, and counts what is left out.
 
     Without ``names``, the labels in sorted order are the classes. With them, class ``i`` is what ``names[i]`` says, and
     labels stand for it by the first of these rules that covers every one of them:
@@ -93,7 +115,7 @@ def gather(pictures: Iterable[Picture], names: Sequence[str] | None, folders: It
        torchvision's ImageFolder numbers the folders of ImageNet.
 
     Args:
-      pictures: of all shards or folders.
+      read: the pictures of all shards or folders, and a reason for each that cannot be used.
       names: what the classes are called, by number; None when the labels are their names.
       folders: names of all class folders, those without a picture too; empty when the pictures are in shards.
 
@@ -101,12 +123,19 @@ def gather(pictures: Iterable[Picture], names: Sequence[str] | None, folders: It
       ConfigError: pictures of fewer than two classes, or labels that are numbers without names, or that no rule
         covers; told once with an example.
     """
-    found = list(pictures)
+    found: list[Picture] = []
+    left_out: Counter[Reason] = Counter()
+    for one in read:
+        if isinstance(one, Picture):
+            found.append(one)
+        else:
+            left_out[one] += 1
     seen = {picture.label for picture in found}
     if len(seen) < 2:
+        told = counts(left_out, ", left out: ")
         raise ConfigError(
-            f"--downstream: {len(found)} pictures with a label, of {len(seen)} classes; it takes two classes or more "
-            "(a .cls member, the json field that --label_field names, or a folder for each class)"
+            f"--downstream: {len(found)} pictures with a label, of {len(seen)} classes{told}; it takes two classes or "
+            "more (a .cls member, the json field that --label_field names, or a folder for each class)"
         )
     classes = sorted(seen.union(folders))
     if names is not None:
@@ -118,7 +147,13 @@ def gather(pictures: Iterable[Picture], names: Sequence[str] | None, folders: It
             f"--downstream: labels are numbers ({classes[0]} ...); name the classes by --class_names FILE"
         )
     called = [label.replace("_", " ") for label in classes] if names is None else list(names)
-    return Labelled([p.image for p in found], [numbers[p.label] for p in found], called)
+    return Labelled([p.image for p in found], [numbers[p.label] for p in found], called, dict(left_out))
+
+
+def counts(left_out: Mapping[Reason, int], intro: str = "") -> str:
+    """Returns ``intro`` and the counts by reason for people; empty when nothing was left out."""
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+    return told and f"{intro}{told}"
 
 
 def _numbered(labels: Sequence[str], names: Sequence[str], folders: bool) -> dict[str, int]:

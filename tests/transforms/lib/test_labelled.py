@@ -3,8 +3,8 @@ import json
 import pytest
 
 from tests.conftest import picture
-from transforms.lib import labelled
-from transforms.lib.errors import ConfigError, InputError
+from transforms.lib import labelled, tarshard
+from transforms.lib.errors import ConfigError, InputError, Reason
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,8 @@ def gathered(tmp_path, folders, names):
     places = [place.name for place in labelled.class_folders(tmp_path)]
     read = list(labelled.from_folder(tmp_path))
     found = labelled.gather(read, names, places)
-    return {p.label: found.names[number] for p, number in zip(read, found.labels, strict=True)}
+    good = [entry for entry in read if isinstance(entry, labelled.Picture)]
+    return {p.label: found.names[number] for p, number in zip(good, found.labels, strict=True)}
 
 
 @pytest.mark.parametrize(("absent", "count"), [("b", 0), ("b", -1), ("a", 0)])
@@ -90,6 +91,27 @@ def test_folders_that_fit_the_file_in_no_way_are_refused(tmp_path, folders, name
 def test_labels_of_shards_that_have_no_name_are_told(label):
     with pytest.raises(ConfigError, match=rf"1 labels are none of them \({label[:80]} "):
         labelled.gather(pictures("0", label), ["dog", "cat", "hen", "cow"])
+
+
+def test_what_is_left_out_is_counted_by_reason(tmp_path):
+    for name in ("cat/1.jpg", "cat/2.jpg", "dog/1.png", "stray.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(picture(1) if name != "cat/2.jpg" else b"broken")
+    (tmp_path / "cat/readme.txt").write_text("no picture, and not meant to be one")
+    found = labelled.gather(labelled.from_folder(tmp_path), None)
+    assert (len(found.labels), found.left_out) == (2, {"image_undecodable": 1, "label_missing": 1})
+    good = {"jpg": picture(1), "json": b'{"y": 3}'}
+    samples = [
+        good, {**good, "json": b'{"y": 4}'}, {**good, "json": b"{"}, {**good, "json": b"{}"}, {"jpg": picture(1)},
+        {"json": b'{"y": 3}'}, {**good, "jpg": b"broken"},
+    ]  # fmt: skip
+    raw = [tarshard.RawSample(str(n), 0, 0, members) for n, members in enumerate(samples)]
+    raw.append(tarshard.RawSample("7", 0, 0, {}, Reason.DUPLICATE_KEY))
+    found = labelled.gather(labelled.from_samples(raw, "y"), ["a"] * 5)
+    assert found.labels == [3, 4]
+    assert found.left_out == {
+        "json_invalid": 1, "label_missing": 2, "image_missing": 1, "image_undecodable": 1, "duplicate_key": 1,
+    }  # fmt: skip
 
 
 def test_a_blank_line_among_class_names_is_told_since_it_would_shift_the_rest(tmp_path):
