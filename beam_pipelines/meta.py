@@ -70,10 +70,8 @@ class Trained(NamedTuple):
 
 def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) -> Found | None:
     """Finds the pool's columns, the model behind them, the labelled pictures and the prompts; notes what is wrong."""
-    folder = Path(config.output)
-    ours = (folder / flytrun.CHECKPOINT).is_file()
-    if config.output and folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
-        problems.append(f"--output {config.output} exists and holds no run of this job; name a new folder")
+    if config.output:
+        _check_folder(config.output, problems)
     refs = problems.collect(workspace.read_pool, config.pool) if config.pool else None
     sets = problems.collect(workspace.stored_sets, config.pool, refs) if refs else None
     where = problems.collect(columns.resolve, scores, sets) if sets else None
@@ -87,6 +85,16 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     where |= {"image": (source, "image"), "text": (source, "text")}
     where["caption"] = (columns.INDEX, "caption")
     return Found(refs, where, list(scores), spec, tasks)
+
+
+def _check_folder(output: str, problems: Problems) -> None:
+    folder = Path(output)
+    if (folder / flytrun.CHECKPOINT).is_file():
+        problems.collect(flytrun.stamp_of, folder)
+    elif not flytrun.is_free(folder):
+        problems.append(f"--output {output} exists and holds no run of this job; name a new folder")
+    else:
+        problems.collect(storage.check_writable, output)
 
 
 def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str]]) -> str:
@@ -143,16 +151,23 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
 
     state = flytrun.begin(start(0), {name: value.to(config.device) for name, value in scorer.start.items()})
     if earlier is not None:
-        state = flytrun.load(folder, config.device)
-        print(f"continuing at step {state.step} of {config.steps}", file=sys.stderr)
+        state = _continued(config)
     else:
-        (folder / flytrun.METRICS).write_text("")
         flytrun.save(state, folder, stamp)
     names = {field.name for field in dataclasses.fields(flytrun.RunSettings)}
     settings = flytrun.RunSettings(**{name: getattr(config, name) for name in names})
     batches = _batches(config, pool, survey, feed, scorer, state.step)
     state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
-    return Trained(state.scorer, survey, {**_finish(folder), **read})
+    return Trained(state.scorer, survey, {**_finish(folder, state.step), **read})
+
+
+def _continued(config: MetaConfig) -> flytrun.State:
+    folder = Path(config.output)
+    state = flytrun.load(folder, config.device)
+    lacking = state.step - len(flytrun.history(folder))
+    told = f"; {flytrun.METRICS} lacks {lacking} of them, and so will the curves" if lacking else ""
+    print(f"continuing at step {state.step} of {config.steps}{told}", file=sys.stderr)
+    return state
 
 
 def _digest(task: flytdata.Task) -> list[str]:
@@ -201,9 +216,9 @@ def _tell(steps: int) -> Callable[[dict[str, Any]], None]:
     return told
 
 
-def _finish(folder: Path) -> dict[str, Any]:
+def _finish(folder: Path, steps: int) -> dict[str, Any]:
     """Draws the curves; returns the figures of the last tenth of the run."""
-    history = [json.loads(line) for line in (folder / flytrun.METRICS).read_text().splitlines()]
+    history = flytrun.history(folder)
     points = flytrun.smoothed(history)
     if points:
         drawn = curves.draw(
@@ -214,7 +229,7 @@ def _finish(folder: Path) -> dict[str, Any]:
     last = flytrun.smoothed(history[-max(1, len(history) // 10) :], 1)
     figures = {name: round(value, 6) for name, value in (last[0] if last else {}).items() if name != "step"}
     skipped = sum(row["skipped"] for row in history)
-    return {**figures, "steps": len(history), "skipped": skipped}
+    return {**figures, "steps": steps, "skipped": skipped}
 
 
 def main(

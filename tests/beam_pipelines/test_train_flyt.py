@@ -3,12 +3,14 @@
 import gzip
 import io
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from safetensors.numpy import save
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
@@ -47,6 +49,9 @@ def scored(winnow, tiny_network, tmp_path):
 
 SMALL = ["--steps", "8", "--warmup", "2", "--batch_size", "12", "--downstream_batch_size", "6", "--shards_at_once", "2",
          "--checkpoint_every", "3"]  # fmt: skip
+
+
+LONE = save({"x": np.zeros(3, np.float32)})  # of another program
 
 
 def history(folder):
@@ -130,6 +135,56 @@ def test_a_run_that_was_killed_continues_to_the_same_bytes(winnow, scored, folde
     code, _, stderr = winnow(job, "--output", tmp_path / "parts", *flags, "--seed", "1")
     assert code == 2
     assert "name a new folder" in stderr
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(winnow, scored, folder, tmp_path, monkeypatch):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--output", tmp_path / "out"]
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flytrun.os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            winnow("train-flyt", *flags)
+    (tmp_path / "out/metrics.jsonl").touch()
+    code, stdout, stderr = winnow("train-flyt", *flags)
+    assert code == 0, stderr
+    assert json.loads(stdout)["steps"] == 8
+    (tmp_path / "out/checkpoint.safetensors").unlink()
+    code, _, stderr = winnow("train-flyt", *flags)
+    assert code == 2
+    assert "holds no run of this job; name a new folder" in stderr
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[:200], lambda data: data[:-9], lambda data: LONE]
+)
+def test_a_damaged_checkpoint_is_told(winnow, scored, folder, tmp_path, damage):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--output", tmp_path / "out"]
+    assert winnow("train-flyt", *flags)[0] == 0
+    path = tmp_path / "out/checkpoint.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    code, _, stderr = winnow("train-flyt", *flags)
+    assert code == 2
+    (line,) = stderr.splitlines()
+    assert f"--output {tmp_path}/out: checkpoint.safetensors is damaged" in line
+    assert "name a new folder" in line
+
+
+def test_a_run_goes_on_without_its_metrics(winnow, scored, folder, tmp_path, monkeypatch):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL]
+    assert winnow("train-flyt", *flags, "--output", tmp_path / "whole")[0] == 0
+    whole = (tmp_path / "whole/metrics.jsonl").read_text()
+    for kept in ("", whole[: len(whole) // 2], None):
+        out = tmp_path / f"out{kept is None}"
+        shutil.copytree(tmp_path / "whole", out, dirs_exist_ok=True)
+        (out / "metrics.jsonl").unlink() if kept is None else (out / "metrics.jsonl").write_text(kept)
+        code, stdout, stderr = winnow("train-flyt", *flags, "--output", out)
+        assert code == 0, stderr
+        assert json.loads(stdout)["steps"] == 8
+        assert f"metrics.jsonl lacks {8 - len(history(out))} of them" in stderr
+        assert (out / flythead.WEIGHTS).read_bytes() == (tmp_path / "whole" / flythead.WEIGHTS).read_bytes()
 
 
 def test_other_seeds_give_other_weights(winnow, scored, folder, tmp_path):
