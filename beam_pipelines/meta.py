@@ -6,11 +6,12 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_pipelines import labelling, options, planning, workspace
@@ -75,6 +76,8 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     refs = problems.collect(workspace.read_pool, config.pool) if config.pool else None
     sets = problems.collect(workspace.stored_sets, config.pool, refs) if refs else None
     where = problems.collect(columns.resolve, scores, sets) if sets else None
+    if refs and sets and where:
+        _check_scores(config, problems, where, sets, refs[0].name)
     source = _embeddings(config, problems, sets) if sets else ""
     spec = _spec(config, problems, source) if source else None
     tasks = labelling.find(config, problems)
@@ -97,8 +100,24 @@ def _check_folder(output: str, problems: Problems) -> None:
         problems.collect(storage.check_writable, output)
 
 
+def _check_scores(
+    config: MetaConfig, problems: Problems, where: Mapping[str, tuple[str, str]], sets: dict[str, list[str]], shard: str
+) -> None:
+    """Notes the scores that are no number a row, by the schema of one shard."""
+    store = Store(config.pool)
+    schemas = {owner: store.schema(owner, shard) for owner in sets}
+    scores = [f"{owner}.{field.name}" for owner in sets for field in schemas[owner] if pa.types.is_floating(field.type)]
+    for name, (owner, column) in where.items():
+        kind = schemas[owner].field(column).type
+        if not pa.types.is_floating(kind) and not pa.types.is_integer(kind):
+            problems.append(
+                f"--score {name} is no number a sample ({kind}), and a mix is of such; there are "
+                f"{', '.join(scores) or 'none'}; `winnow score` and `winnow import-scores` add some"
+            )
+
+
 def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str]]) -> str:
-    having = [name for name in sets if "image" in sets[name]]
+    having = [name for name in sets if {"image", "text"} <= set(sets[name])]
     if config.column_set in having or (not config.column_set and len(having) == 1):
         return config.column_set or having[0]
     told = f"--column_set {config.column_set}: no such embeddings" if config.column_set else "--column_set is missing"

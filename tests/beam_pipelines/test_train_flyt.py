@@ -414,6 +414,30 @@ def test_a_column_that_says_nothing_is_refused(winnow, scored, folder, tmp_path)
     assert "--score flat.score is the same for every sample" in stderr
 
 
+def test_columns_that_are_no_scores_are_told_before_any_work(winnow, scored, folder, tmp_path):
+    wrong = {"index.caption": "string", "index.status": "string", "uid": "string", "m.image": "fixed_size_list"}
+    flags = [text for name in [*wrong, "index.width", "m.score"] for text in ("--score", name)]
+    more = ["--downstream", folder, "--output", tmp_path / "out", "--dry_run"]
+    code, _, stderr = winnow("train-mix", "--pool", scored, *flags, *more)
+    assert code == 2
+    lines = sorted(stderr.splitlines())
+    assert len(lines) == len(wrong)
+    for line, (name, kind) in zip(lines, sorted(wrong.items()), strict=True):
+        assert f"--score {name} is no number a sample ({kind}" in line
+        assert "there are m.score;" in line
+
+
+def test_embeddings_of_one_tower_are_none_to_learn_from(winnow, folder, tiny_network, tmp_path):
+    pool = make_pool(tmp_path / "pool", faults=False)
+    model = ["--model", f"m=image:{tiny_network}"]
+    assert winnow("score", "--input", f"{pool}/*.tar", "--output", tmp_path / "scored", *model)[0] == 0
+    flags = ["--downstream", folder, "--output", tmp_path / "out"]
+    for more in ([], ["--column_set", "m"]):
+        code, _, stderr = winnow("train-flyt", "--pool", tmp_path / "scored", *flags, *more)
+        assert code == 2
+        assert "there are none; `winnow score` adds them" in stderr
+
+
 def test_a_dry_run_starts_nothing(winnow, scored, folder, tmp_path):
     flags = ["--pool", scored, "--downstream", folder, "--dry_run"]
     code, stdout, stderr = winnow("train-flyt", "--output", tmp_path / "out", *flags)
