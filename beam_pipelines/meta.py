@@ -24,7 +24,8 @@ from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
 from transforms.store import Store
 
-VERSION = 2  # raise when the same run would give other weights
+VERSION = 3  # raise when the same run would give other weights
+_PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # the stamp has what lies there
 
 
 class Found(NamedTuple):
@@ -152,10 +153,7 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     )  # fmt: skip
     survey = pool.survey(found.scores)
     tasks = [labelling.read(source) for source in found.tasks]
-    stamp = stamps.stamp(
-        version=VERSION, kind=type(config).__name__, configuration=config.recorded(), pool=survey.stamp,
-        model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
-    )  # fmt: skip
+    stamp = _stamp(config, found, survey, tasks)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = flytrun.stamp_of(folder)
@@ -178,6 +176,15 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     batches = _batches(config, pool, survey, feed, scorer, state.step)
     state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
     return Trained(state.scorer, survey, {**_finish(folder, state.step), **read})
+
+
+def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[flytdata.Task]) -> str:
+    """Returns the digest of what determines the weights: settings and data, wherever they lie."""
+    settings = {name: value for name, value in config.recorded().items() if name not in _PLACES}
+    return stamps.stamp(
+        version=VERSION, kind=type(config).__name__, settings=settings, columns=found.where, pool=survey.stamp,
+        shards=survey.counts, model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
+    )  # fmt: skip
 
 
 def _continued(config: MetaConfig) -> flytrun.State:

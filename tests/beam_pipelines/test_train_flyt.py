@@ -187,6 +187,27 @@ def test_a_run_goes_on_without_its_metrics(winnow, scored, folder, tmp_path, mon
         assert (out / flythead.WEIGHTS).read_bytes() == (tmp_path / "whole" / flythead.WEIGHTS).read_bytes()
 
 
+def test_a_run_continues_under_other_paths_to_equal_data(winnow, scored, folder, tmp_path, monkeypatch):
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
+    (tmp_path / "prompts.txt").write_text("a {}\n")
+    files = ["--class_names", tmp_path / "names.txt", "--prompts", tmp_path / "prompts.txt"]
+    flags = ["--pool", scored, "--downstream", folder, *files, *SMALL]
+    assert winnow("train-flyt", "--output", tmp_path / "out", *flags)[0] == 0
+    before = digests(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    folder.rename(tmp_path / "moved")
+    again = ["--pool", "scored", "--column_set", "m", "--downstream", "moved", "--class_names", "names.txt",
+             "--prompts", "./prompts.txt", "--output", "out", *SMALL]  # fmt: skip
+    code, _, stderr = winnow("train-flyt", *again)
+    assert code == 0, stderr
+    assert "continuing at step 8 of 8" in stderr
+    assert digests(tmp_path / "out") == before
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue\nblack\n")
+    code, _, stderr = winnow("train-flyt", *again)
+    assert code == 2
+    assert "holds a run with other settings or data" in stderr
+
+
 def test_other_seeds_give_other_weights(winnow, scored, folder, tmp_path):
     flags = ["--pool", scored, "--downstream", folder, *SMALL, "--score", "m.score"]
     for seed in (0, 1):
