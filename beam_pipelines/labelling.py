@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from beam_pipelines.config import MetaConfig
 from beam_pipelines.planning import Problems
 from transforms import shards as pools
 from transforms import storage
 from transforms.lib import flytdata, labelled, tarshard
-from transforms.lib.errors import ConfigError
+from transforms.lib.errors import ConfigError, InputError, Reason, ShardError
 from transforms.rows import Shard
 
 TASK = re.compile(r"([a-z0-9_]+)=(.+)", re.S)
@@ -91,14 +93,14 @@ def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]],
         return flags[flag].get(task, flags[flag].get("", [""]))[0]
 
     file = of("class_names")
-    names = problems.collect(labelled.read_lines, file, "--class_names") if file else None
+    names = problems.collect(labelled.class_names, file) if file else None
     templates = problems.collect(labelled.templates, of("prompts"))
     folders = [text for text in texts if os.path.isdir(text)]
     shards: list[Shard] = []
     if folders and len(folders) < len(texts):
         problems.append(f"--downstream {folders[0]} is a folder and others are shards; give one kind")
     elif not folders:
-        shards = problems.collect(pools.find_shards, texts) or []
+        shards = problems.collect(pools.find_shards, texts, "--downstream") or []
     return Source(task, folders, shards, of("label_field"), names, templates or [])
 
 
@@ -106,20 +108,43 @@ def read(source: Source) -> flytdata.Task:
     """Reads a task's pictures.
 
     Raises:
+      InputError: a shard is damaged.
       ConfigError: as ``labelled.gather``, naming the task.
     """
-
-    def pictures() -> Iterator[labelled.Picture]:
-        for folder in source.folders:
-            yield from labelled.from_folder(Path(folder))
-        for shard in source.shards:
-            with storage.open_read(shard.uri) as file:
-                samples = tarshard.read_samples(tarshard.open_tar(file, shard.uri))
-                yield from labelled.from_samples(samples, source.field)
-
+    folders = [Path(folder) for folder in source.folders]
+    entries = itertools.chain(
+        (entry for folder in folders for entry in labelled.from_folder(folder)),
+        (entry for shard in source.shards for entry in _of_shard(shard, source.field)),
+    )
+    classes = [place.name for folder in folders for place in labelled.class_folders(folder)]
     try:
-        found = labelled.gather(pictures(), source.names, ordered=not source.shards)
+        found = labelled.gather(entries, source.names, classes)
     except ConfigError as error:
         where = f" (task {source.name})" if source.name else ""
         raise ConfigError([problem + where for problem in error.problems]) from None
     return flytdata.Task(source.name, found, source.templates)
+
+
+def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
+    try:
+        with storage.open_read(shard.uri) as file:
+            yield from labelled.from_samples(tarshard.read_samples(tarshard.open_tar(file, shard.uri)), field)
+    except ShardError as error:
+        raise InputError(f"--downstream {shard.uri} is damaged ({error}); copy or download it again") from None
+
+
+def told(tasks: Sequence[flytdata.Task]) -> tuple[str, dict[str, Any]]:
+    """Returns what was read, in one line for people and as values."""
+    pictures = sum(len(task.labelled.labels) for task in tasks)
+    names = [name for task in tasks for name in task.labelled.names]
+    bare = [name for task in tasks for name in _bare(task.labelled)]
+    left_out: Counter[Reason] = sum((Counter(task.labelled.left_out) for task in tasks), Counter())
+    text = f"{pictures} labelled pictures, {len(names)} classes"
+    text += f" ({len(bare)} without a picture: {bare[0]} ...)" if bare else ""
+    values = {"labelled": pictures, "classes": len(names), "labelled_left_out": dict(sorted(left_out.items()))}
+    return text + labelled.counts(left_out, "; labelled pictures left out: "), values
+
+
+def _bare(found: labelled.Labelled) -> list[str]:
+    having = set(found.labels)
+    return [name for number, name in enumerate(found.names) if number not in having]

@@ -6,11 +6,12 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_pipelines import labelling, options, planning, workspace
@@ -23,7 +24,8 @@ from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
 from transforms.store import Store
 
-VERSION = 2  # raise when the same run would give other weights
+VERSION = 3  # raise when the same run would give other weights
+_PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # the stamp has what lies there
 
 
 class Found(NamedTuple):
@@ -70,13 +72,13 @@ class Trained(NamedTuple):
 
 def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) -> Found | None:
     """Finds the pool's columns, the model behind them, the labelled pictures and the prompts; notes what is wrong."""
-    folder = Path(config.output)
-    ours = (folder / flytrun.CHECKPOINT).is_file()
-    if config.output and folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
-        problems.append(f"--output {config.output} exists and holds no run of this job; name a new folder")
+    if config.output:
+        _check_folder(config.output, problems)
     refs = problems.collect(workspace.read_pool, config.pool) if config.pool else None
     sets = problems.collect(workspace.stored_sets, config.pool, refs) if refs else None
     where = problems.collect(columns.resolve, scores, sets) if sets else None
+    if refs and sets and where:
+        _check_scores(config, problems, where, sets, refs[0].name)
     source = _embeddings(config, problems, sets) if sets else ""
     spec = _spec(config, problems, source) if source else None
     tasks = labelling.find(config, problems)
@@ -89,8 +91,34 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     return Found(refs, where, list(scores), spec, tasks)
 
 
+def _check_folder(output: str, problems: Problems) -> None:
+    folder = Path(output)
+    if (folder / flytrun.CHECKPOINT).is_file():
+        problems.collect(flytrun.stamp_of, folder)
+    elif not flytrun.is_free(folder):
+        problems.append(f"--output {output} exists and holds no run of this job; name a new folder")
+    else:
+        problems.collect(storage.check_writable, output)
+
+
+def _check_scores(
+    config: MetaConfig, problems: Problems, where: Mapping[str, tuple[str, str]], sets: dict[str, list[str]], shard: str
+) -> None:
+    """Notes the scores that are no number a row, by the schema of one shard."""
+    store = Store(config.pool)
+    schemas = {owner: store.schema(owner, shard) for owner in sets}
+    scores = [f"{owner}.{field.name}" for owner in sets for field in schemas[owner] if pa.types.is_floating(field.type)]
+    for name, (owner, column) in where.items():
+        kind = schemas[owner].field(column).type
+        if not pa.types.is_floating(kind) and not pa.types.is_integer(kind):
+            problems.append(
+                f"--score {name} is no number a sample ({kind}), and a mix is of such; there are "
+                f"{', '.join(scores) or 'none'}; `winnow score` and `winnow import-scores` add some"
+            )
+
+
 def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str]]) -> str:
-    having = [name for name in sets if "image" in sets[name]]
+    having = [name for name in sets if {"image", "text"} <= set(sets[name])]
     if config.column_set in having or (not config.column_set and len(having) == 1):
         return config.column_set or having[0]
     told = f"--column_set {config.column_set}: no such embeddings" if config.column_set else "--column_set is missing"
@@ -125,19 +153,14 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     )  # fmt: skip
     survey = pool.survey(found.scores)
     tasks = [labelling.read(source) for source in found.tasks]
-    stamp = stamps.stamp(
-        version=VERSION, kind=type(config).__name__, configuration=config.recorded(), pool=survey.stamp,
-        model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
-    )  # fmt: skip
+    stamp = _stamp(config, found, survey, tasks)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = flytrun.stamp_of(folder)
     if earlier not in (None, stamp):
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
-    pictures = sum(len(task.labelled.labels) for task in tasks)
-    classes = sum(len(task.labelled.names) for task in tasks)
-    told = f"{sum(survey.counts.values())} samples of the pool, {pictures} labelled pictures"
-    print(f"{told}, {classes} classes", file=sys.stderr)
+    told, read = labelling.told(tasks)
+    print(f"{sum(survey.counts.values())} samples of the pool, {told}", file=sys.stderr)
     feed = _feed(config, found, tasks)
 
     def start(restart: int) -> dict[str, Any]:
@@ -145,16 +168,32 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
 
     state = flytrun.begin(start(0), {name: value.to(config.device) for name, value in scorer.start.items()})
     if earlier is not None:
-        state = flytrun.load(folder, config.device)
-        print(f"continuing at step {state.step} of {config.steps}", file=sys.stderr)
+        state = _continued(config)
     else:
-        (folder / flytrun.METRICS).write_text("")
         flytrun.save(state, folder, stamp)
     names = {field.name for field in dataclasses.fields(flytrun.RunSettings)}
     settings = flytrun.RunSettings(**{name: getattr(config, name) for name in names})
     batches = _batches(config, pool, survey, feed, scorer, state.step)
     state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
-    return Trained(state.scorer, survey, _finish(folder, pictures, classes))
+    return Trained(state.scorer, survey, {**_finish(folder, state.step), **read})
+
+
+def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[flytdata.Task]) -> str:
+    """Returns the digest of what determines the weights: settings and data, wherever they lie."""
+    settings = {name: value for name, value in config.recorded().items() if name not in _PLACES}
+    return stamps.stamp(
+        version=VERSION, kind=type(config).__name__, settings=settings, columns=found.where, pool=survey.stamp,
+        shards=survey.counts, model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
+    )  # fmt: skip
+
+
+def _continued(config: MetaConfig) -> flytrun.State:
+    folder = Path(config.output)
+    state = flytrun.load(folder, config.device)
+    lacking = state.step - len(flytrun.history(folder))
+    told = f"; {flytrun.METRICS} lacks {lacking} of them, and so will the curves" if lacking else ""
+    print(f"continuing at step {state.step} of {config.steps}{told}", file=sys.stderr)
+    return state
 
 
 def _digest(task: flytdata.Task) -> list[str]:
@@ -203,9 +242,9 @@ def _tell(steps: int) -> Callable[[dict[str, Any]], None]:
     return told
 
 
-def _finish(folder: Path, pictures: int, classes: int) -> dict[str, Any]:
+def _finish(folder: Path, steps: int) -> dict[str, Any]:
     """Draws the curves; returns the figures of the last tenth of the run."""
-    history = [json.loads(line) for line in (folder / flytrun.METRICS).read_text().splitlines()]
+    history = flytrun.history(folder)
     points = flytrun.smoothed(history)
     if points:
         drawn = curves.draw(
@@ -216,7 +255,7 @@ def _finish(folder: Path, pictures: int, classes: int) -> dict[str, Any]:
     last = flytrun.smoothed(history[-max(1, len(history) // 10) :], 1)
     figures = {name: round(value, 6) for name, value in (last[0] if last else {}).items() if name != "step"}
     skipped = sum(row["skipped"] for row in history)
-    return {**figures, "steps": len(history), "skipped": skipped, "labelled": pictures, "classes": classes}
+    return {**figures, "steps": steps, "skipped": skipped}
 
 
 def main(

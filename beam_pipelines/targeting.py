@@ -63,11 +63,8 @@ def find_target(uri: str, settings: ClusterSettings, dim: int) -> TargetPlan:
 
 
 def _shards(patterns: list[str]) -> tuple[Shard, ...]:
-    try:
-        shards = pools.find_shards(patterns)
-        pools.check_images(shards)
-    except InputError as error:
-        raise InputError([line.replace("--input", "--target") for line in error.problems]) from None
+    shards = pools.find_shards(patterns, "--target")
+    pools.check_images(shards, "--target")
     return tuple(shards)
 
 

@@ -68,7 +68,8 @@ class MetaConfig(Config):
     )
     class_names: tuple[str, ...] = flag(
         (),
-        "file with the name of a class a line, in order of number; default: labels are names; TASK=... for one task",
+        "file with the name of a class a line, the first for number 0; labels and folders are names or numbers of it, "
+        "or folders stand for it in sorted order; default: labels are names; TASK=... for one task",
     )
     prompts: tuple[str, ...] = flag(
         (), "file with a prompt a line, {} for the class; default: CLIP's 80 for ImageNet; TASK=... for one task"

@@ -21,8 +21,12 @@ SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.zst")
 _GLOB = re.compile(r"[*?\[]")
 
 
-def expand_patterns(patterns: Sequence[str]) -> list[str]:
+def expand_patterns(patterns: Sequence[str], flag: str = "--input") -> list[str]:
     """Returns one glob or address a line: braces expanded, ``@FILE`` replaced by the lines of the file.
+
+    Args:
+      patterns: as the user wrote them.
+      flag: that they were given to, for the messages.
 
     Raises:
       InputError: a manifest cannot be read, or braces do not balance.
@@ -30,48 +34,50 @@ def expand_patterns(patterns: Sequence[str]) -> list[str]:
     found: list[str] = []
     for pattern in patterns:
         if pattern.startswith("@"):
-            lines = _manifest(pattern[1:]).splitlines()
+            lines = _manifest(pattern[1:], flag).splitlines()
             found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
             continue
         try:
             found += braceexpand(pattern)
         except ValueError:  # braceexpand's UnbalancedBracesError is one
-            raise InputError(f"--input {pattern!r} has unbalanced braces; write {{00000..00127}}") from None
+            raise InputError(f"{flag} {pattern!r} has unbalanced braces; write {{00000..00127}}") from None
     return found
 
 
-def _manifest(uri: str) -> str:
+def _manifest(uri: str, flag: str) -> str:
     try:
         return storage.read_bytes(uri).decode()
     except (OSError, BeamIOError, UnicodeDecodeError) as error:
-        raise InputError(f"--input @{uri}: the manifest cannot be read ({error}); it is one address a line") from None
+        raise InputError(f"{flag} @{uri}: the manifest cannot be read ({error}); it is one address a line") from None
 
 
-def find_shards(patterns: Sequence[str]) -> list[Shard]:
+def find_shards(patterns: Sequence[str], flag: str = "--input") -> list[Shard]:
     """Finds the shards of a pool, sorted by name.
 
     A shard's name is its path below the folder that all patterns share, so it stays the same when the pool grows
     or moves. Names the user chose are the only ones that ever reach the file system.
 
+    Args:
+      patterns: globs, addresses with braces, or ``@FILE`` with one a line.
+      flag: that they were given to, for the messages.
+
     Raises:
       InputError: a pattern or an address matches nothing, a location cannot be read, or two shards share a name;
         all of it at once.
     """
-    globs = expand_patterns(patterns)
+    globs = expand_patterns(patterns, flag)
     try:
         matched = storage.match(globs)
     except BeamIOError as error:
-        raise InputError(
-            f"--input cannot be listed: {_cause(error)}; check the address and your access to it"
-        ) from None
+        raise InputError(f"{flag} cannot be listed: {_cause(error)}; check the address and your access to it") from None
     problems = [
-        f"--input {pattern!r} matches no file; check the address, and quote globs so that the shell leaves them alone"
+        f"{flag} {pattern!r} matches no file; check the address, and quote globs so that the shell leaves them alone"
         for pattern, found in zip(globs, matched, strict=True)
         if not found
     ]
     files = sorted({info for found in matched for info in found if info.uri.endswith(SUFFIXES)})
     if not files and not problems:
-        problems.append(f"--input matches files, but none that ends in {', '.join(SUFFIXES)}")
+        problems.append(f"{flag} matches files, but none that ends in {', '.join(SUFFIXES)}")
     root = _root(globs)
     shards = [Shard(_name(f.uri, root), f.uri, f.size, stamps.stamp(**f._asdict())) for f in files]
     names: dict[str, str] = {}
@@ -84,11 +90,12 @@ def find_shards(patterns: Sequence[str]) -> list[Shard]:
     return sorted(shards)
 
 
-def check_images(shards: Sequence[Shard], limit: int = 16) -> None:
+def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16) -> None:
     """Checks that the pool can be read and holds images, looking into the first shards until one turns up.
 
     Args:
       shards: of the pool.
+      flag: that named them, for the messages.
       limit: shards to look into; a pool whose first ones hold no image at all is not an image pool.
 
     Raises:
@@ -100,9 +107,9 @@ def check_images(shards: Sequence[Shard], limit: int = 16) -> None:
                 if any(_has_image(sample.members) for sample in read_samples(open_tar(file, shard.uri))):
                     return
         except (OSError, BeamIOError) as error:
-            raise InputError(f"--input {shard.uri} cannot be read: {error}; check your access to it") from None
+            raise InputError(f"{flag} {shard.uri} cannot be read: {error}; check your access to it") from None
     known = ", ".join(images.IMAGE_EXTENSIONS)
-    raise InputError(f"--input: no sample of the first {len(shards[:limit])} shards has an image ({known})")
+    raise InputError(f"{flag}: no sample of the first {len(shards[:limit])} shards has an image ({known})")
 
 
 def _has_image(members: Mapping[str, bytes]) -> bool:

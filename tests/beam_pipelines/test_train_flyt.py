@@ -1,13 +1,16 @@
 """``train-mix`` and ``train-flyt`` as commands, on a pool of small pictures and a real, tiny network."""
 
+import gzip
 import io
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from safetensors.numpy import save
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
@@ -46,6 +49,9 @@ def scored(winnow, tiny_network, tmp_path):
 
 SMALL = ["--steps", "8", "--warmup", "2", "--batch_size", "12", "--downstream_batch_size", "6", "--shards_at_once", "2",
          "--checkpoint_every", "3"]  # fmt: skip
+
+
+LONE = save({"x": np.zeros(3, np.float32)})  # of another program
 
 
 def history(folder):
@@ -129,6 +135,77 @@ def test_a_run_that_was_killed_continues_to_the_same_bytes(winnow, scored, folde
     code, _, stderr = winnow(job, "--output", tmp_path / "parts", *flags, "--seed", "1")
     assert code == 2
     assert "name a new folder" in stderr
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(winnow, scored, folder, tmp_path, monkeypatch):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--output", tmp_path / "out"]
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flytrun.os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            winnow("train-flyt", *flags)
+    (tmp_path / "out/metrics.jsonl").touch()
+    code, stdout, stderr = winnow("train-flyt", *flags)
+    assert code == 0, stderr
+    assert json.loads(stdout)["steps"] == 8
+    (tmp_path / "out/checkpoint.safetensors").unlink()
+    code, _, stderr = winnow("train-flyt", *flags)
+    assert code == 2
+    assert "holds no run of this job; name a new folder" in stderr
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[:200], lambda data: data[:-9], lambda data: LONE]
+)
+def test_a_damaged_checkpoint_is_told(winnow, scored, folder, tmp_path, damage):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL, "--output", tmp_path / "out"]
+    assert winnow("train-flyt", *flags)[0] == 0
+    path = tmp_path / "out/checkpoint.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    code, _, stderr = winnow("train-flyt", *flags)
+    assert code == 2
+    (line,) = stderr.splitlines()
+    assert f"--output {tmp_path}/out: checkpoint.safetensors is damaged" in line
+    assert "name a new folder" in line
+
+
+def test_a_run_goes_on_without_its_metrics(winnow, scored, folder, tmp_path, monkeypatch):
+    flags = ["--pool", scored, "--downstream", folder, *SMALL]
+    assert winnow("train-flyt", *flags, "--output", tmp_path / "whole")[0] == 0
+    whole = (tmp_path / "whole/metrics.jsonl").read_text()
+    for kept in ("", whole[: len(whole) // 2], None):
+        out = tmp_path / f"out{kept is None}"
+        shutil.copytree(tmp_path / "whole", out, dirs_exist_ok=True)
+        (out / "metrics.jsonl").unlink() if kept is None else (out / "metrics.jsonl").write_text(kept)
+        code, stdout, stderr = winnow("train-flyt", *flags, "--output", out)
+        assert code == 0, stderr
+        assert json.loads(stdout)["steps"] == 8
+        assert f"metrics.jsonl lacks {8 - len(history(out))} of them" in stderr
+        assert (out / flythead.WEIGHTS).read_bytes() == (tmp_path / "whole" / flythead.WEIGHTS).read_bytes()
+
+
+def test_a_run_continues_under_other_paths_to_equal_data(winnow, scored, folder, tmp_path, monkeypatch):
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
+    (tmp_path / "prompts.txt").write_text("a {}\n")
+    files = ["--class_names", tmp_path / "names.txt", "--prompts", tmp_path / "prompts.txt"]
+    flags = ["--pool", scored, "--downstream", folder, *files, *SMALL]
+    assert winnow("train-flyt", "--output", tmp_path / "out", *flags)[0] == 0
+    before = digests(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    folder.rename(tmp_path / "moved")
+    again = ["--pool", "scored", "--column_set", "m", "--downstream", "moved", "--class_names", "names.txt",
+             "--prompts", "./prompts.txt", "--output", "out", *SMALL]  # fmt: skip
+    code, _, stderr = winnow("train-flyt", *again)
+    assert code == 0, stderr
+    assert "continuing at step 8 of 8" in stderr
+    assert digests(tmp_path / "out") == before
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue\nblack\n")
+    code, _, stderr = winnow("train-flyt", *again)
+    assert code == 2
+    assert "holds a run with other settings or data" in stderr
 
 
 def test_other_seeds_give_other_weights(winnow, scored, folder, tmp_path):
@@ -279,6 +356,11 @@ def test_labels_are_read_from_shards_and_folders_alike(winnow, scored, folder, t
         code, stdout, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / way, *flags, *SMALL)
         assert code == 0, stderr
         assert json.loads(stdout)["labelled"] == 12
+        in_folder = {"image_undecodable": 1}
+        expected = in_folder if way.startswith("folder") else {**in_folder, "image_missing": 1, "label_missing": 1}
+        assert json.loads(stdout)["labelled_left_out"] == expected
+        told = ", ".join(f"1 {reason}" for reason in sorted(expected))
+        assert f"12 labelled pictures, 3 classes; labelled pictures left out: {told}\n" in stderr
     weights = {(tmp_path / way / flythead.WEIGHTS).read_bytes() for way in ways}
     assert len(weights) == 1
 
@@ -294,7 +376,8 @@ def test_every_problem_is_told_at_once(winnow, scored, folder, tmp_path):
         "--device", "tpu", "--reference_start", "mind", "--runner", "DirectRunner",
     )  # fmt: skip
     assert code == 2
-    for expected in ("holds no run of this job", "matches no file", "did you mean m.score", "--column_set vit",
+    for expected in ("holds no run of this job", f"--downstream '{tmp_path}/none.tar' matches",
+                     "did you mean m.score", "--column_set vit",
                      "--class_names", "no {} for the class", "--steps must be", "--learning_rate", "--weight_decay",
                      "--device must be", "--reference_start must be", "--runner is unknown"):  # fmt: skip
         assert expected in stderr
@@ -312,12 +395,31 @@ def test_labels_that_cannot_be_used_are_named(winnow, scored, folder, tmp_path):
         (["--downstream", tmp_path / "numbers.tar"], "name the classes by --class_names"),
         (["--downstream", tmp_path / "numbers.tar", "--class_names", tmp_path / "names.txt"], "2 labels are none"),
         (["--downstream", tmp_path / "one.tar"], "4 pictures with a label, of 1 classes"),
-        (["--downstream", folder, "--class_names", tmp_path / "names.txt"], "1 labels are none"),
+        (
+            ["--downstream", folder, "--class_names", tmp_path / "names.txt"],
+            "2 names, and --downstream 3 class folders",
+        ),
         (["--downstream", folder, "--downstream", tmp_path / "one.tar"], "give one kind"),
     ):
         code, _, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / "out", *flags, *SMALL)
         assert code == 2
         assert expected in stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_labelled_shard_that_is_cut_short_is_named(winnow, scored, tmp_path, suffix):
+    write_shard(tmp_path / "whole.tar", [{"png": picture(n), "cls": b"cat" if n % 2 else b"dog"} for n in range(20)])
+    data = (tmp_path / "whole.tar").read_bytes()
+    data = gzip.compress(data) if suffix == ".tar.gz" else data
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(data[: len(data) * 2 // 3])
+    (tmp_path / "empty.tar").write_bytes(b"")
+    for shard in (cut, tmp_path / "empty.tar"):
+        flags = ["--downstream", tmp_path / "whole.tar", "--downstream", shard, *SMALL]
+        code, _, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / "out", *flags)
+        assert code == 2
+        assert f"--downstream {shard} is damaged (tar_truncated at byte" in stderr
         assert not (tmp_path / "out").exists()
 
 
@@ -331,6 +433,30 @@ def test_a_column_that_says_nothing_is_refused(winnow, scored, folder, tmp_path)
     code, _, stderr = winnow("train-mix", "--output", tmp_path / "out", *flags)
     assert code == 2
     assert "--score flat.score is the same for every sample" in stderr
+
+
+def test_columns_that_are_no_scores_are_told_before_any_work(winnow, scored, folder, tmp_path):
+    wrong = {"index.caption": "string", "index.status": "string", "uid": "string", "m.image": "fixed_size_list"}
+    flags = [text for name in [*wrong, "index.width", "m.score"] for text in ("--score", name)]
+    more = ["--downstream", folder, "--output", tmp_path / "out", "--dry_run"]
+    code, _, stderr = winnow("train-mix", "--pool", scored, *flags, *more)
+    assert code == 2
+    lines = sorted(stderr.splitlines())
+    assert len(lines) == len(wrong)
+    for line, (name, kind) in zip(lines, sorted(wrong.items()), strict=True):
+        assert f"--score {name} is no number a sample ({kind}" in line
+        assert "there are m.score;" in line
+
+
+def test_embeddings_of_one_tower_are_none_to_learn_from(winnow, folder, tiny_network, tmp_path):
+    pool = make_pool(tmp_path / "pool", faults=False)
+    model = ["--model", f"m=image:{tiny_network}"]
+    assert winnow("score", "--input", f"{pool}/*.tar", "--output", tmp_path / "scored", *model)[0] == 0
+    flags = ["--downstream", folder, "--output", tmp_path / "out"]
+    for more in ([], ["--column_set", "m"]):
+        code, _, stderr = winnow("train-flyt", "--pool", tmp_path / "scored", *flags, *more)
+        assert code == 2
+        assert "there are none; `winnow score` adds them" in stderr
 
 
 def test_a_dry_run_starts_nothing(winnow, scored, folder, tmp_path):

@@ -3,7 +3,7 @@ from apache_beam.testing.test_pipeline import TestPipeline as BeamPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from transforms.lib.errors import InputError
-from transforms.shards import ListShards, expand_patterns, find_shards
+from transforms.shards import ListShards, check_images, expand_patterns, find_shards
 
 
 def touch(folder, *names):
@@ -82,3 +82,14 @@ def test_shards_reach_the_pipeline_whole(tmp_path):
     shards = find_shards([f"{tmp_path}/*.tar"])
     with BeamPipeline(runner="FnApiRunner") as pipeline:
         assert_that(pipeline | ListShards(shards), equal_to(shards))
+
+
+@pytest.mark.parametrize("pattern", ["{tmp}/none.tar", "{tmp}/note.txt", "@{tmp}/none.txt", "{tmp}/{{a"])
+def test_problems_name_the_flag_that_was_wrong(tmp_path, pattern):
+    touch(tmp_path, "note.txt")
+    with pytest.raises(InputError) as caught:
+        find_shards([pattern.format(tmp=tmp_path)], "--downstream")
+    assert [line.split()[0] for line in caught.value.problems] == ["--downstream"]
+    touch(tmp_path, "0.tar")
+    with pytest.raises(InputError, match=r"--target: no sample of the first 1 shards"):
+        check_images(find_shards([f"{tmp_path}/0.tar"]), "--target")

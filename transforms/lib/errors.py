@@ -35,6 +35,7 @@ class Reason(str, enum.Enum):
     CAPTION_MISSING = "caption_missing"
     CAPTION_NOT_UTF8 = "caption_not_utf8"
     SCORE_NOT_FINITE = "score_not_finite"
+    LABEL_MISSING = "label_missing"
 
     def __str__(self) -> str:
         return self.value

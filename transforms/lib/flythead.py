@@ -146,10 +146,13 @@ def read_config(folder: Path, shown: str) -> HeadConfig:
         raise InputError(f"--head {shown} holds no {WEIGHTS} and {CONFIG}; name a folder that `train-flyt` finished")
     try:
         config = HeadConfig(**json.loads((folder / CONFIG).read_text()))
+        kinds = {"dim": int, "hidden_mod": int, "column_set": str, "embeddings": dict}
+        wrong = [name for name, kind in kinds.items() if type(getattr(config, name)) is not kind]
+        wrong += [name for name in ("dim", "hidden_mod") if name not in wrong and getattr(config, name) < 1]
+        if wrong:
+            raise ValueError(", ".join(f"{name} is {getattr(config, name)!r}" for name in wrong))
     except (ValueError, TypeError) as error:
         raise InputError(f"--head {shown}: {CONFIG} is damaged ({error}); copy it again") from None
-    if min(config.dim, config.hidden_mod) < 1:
-        raise InputError(f"--head {shown}: {CONFIG} has dim {config.dim} and hidden_mod {config.hidden_mod}")
     return config
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transforms.lib import adamw, flytref, metagrad
+from transforms.lib.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SCALE = "downstream_logit_scale"
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
+_PARTIAL = f".{CHECKPOINT}.partial"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +172,7 @@ def run(
                 anew = start(state.step // settings.restart_every)
                 state = state._replace(reference=anew, reference_moments=adamw.fresh(anew))
             state, figures = advance(state, next(batches), score, settings)
-            metrics.write(json.dumps(figures) + "\n")
+            metrics.write(_line(figures))
             told(figures)
             if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                 metrics.flush()
@@ -192,41 +194,83 @@ def save(state: State, folder: Path, stamp: str) -> None:
     }
     steps = {"reference": state.reference_moments.steps, "scorer": state.scorer_moments.steps}
     told = json.dumps({"stamp": stamp, "step": state.step, **steps})  # one entry: safetensors keeps no order of several
-    partial = folder / f".{CHECKPOINT}.partial"
+    partial = folder / _PARTIAL
     partial.write_bytes(save(tensors, {"winnow": told}))
     os.replace(partial, folder / CHECKPOINT)
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a run may begin in a folder: it is absent, empty, or holds what a run left that was killed at once."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(
+        path.name == _PARTIAL or (path.name == METRICS and not path.stat().st_size) for path in folder.iterdir()
+    )
+
+
 def stamp_of(folder: Path) -> str | None:
-    """Returns the stamp of a folder's checkpoint, None where there is none."""
-    return _told(folder).get("stamp")
+    """Returns the stamp of a folder's checkpoint, None where there is none.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    return str(_told(folder)["stamp"]) if (folder / CHECKPOINT).is_file() else None
 
 
 def _told(folder: Path) -> dict[str, Any]:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    if not (folder / CHECKPOINT).is_file():
-        return {}
-    with safe_open(folder / CHECKPOINT, "pt") as file:
-        return dict(json.loads(file.metadata()["winnow"]))
+    try:
+        with safe_open(folder / CHECKPOINT, "pt") as file:
+            told = json.loads((file.metadata() or {})["winnow"])
+        return {name: told[name] for name in ("stamp", "step", "reference", "scorer")}
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"--output {folder}: {CHECKPOINT} is damaged ({error}); copy it again, or name a new folder to start anew"
+        ) from None
 
 
 def load(folder: Path, device: str = "cpu") -> State:
-    """Reads a folder's checkpoint, and cuts ``metrics.jsonl`` to the steps before it."""
+    """Reads a folder's checkpoint, and cuts ``metrics.jsonl`` to the steps before it.
+
+    Raises:
+      InputError: the checkpoint is damaged.
+    """
     from safetensors.torch import load_file
 
+    told = _told(folder)
     groups: dict[str, Params] = {}
     for name, value in load_file(folder / CHECKPOINT, device=device).items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = value
-    told = _told(folder)
     moments = {
         what: adamw.Moments(told[what], groups[f"{what}_first"], groups[f"{what}_second"])
         for what in ("reference", "scorer")
     }
-    lines = (folder / METRICS).read_text().splitlines(keepends=True)[: told["step"]]
-    (folder / METRICS).write_text("".join(lines))
+    rows = [row for row in history(folder) if row["step"] < told["step"]]
+    (folder / METRICS).write_text("".join(_line(row) for row in rows))
     return State(told["step"], groups["reference"], moments["reference"], groups["scorer"], moments["scorer"])
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Returns the figures of every step that ``metrics.jsonl`` has; none where there is no such file.
+
+    What it lacks, because it was deleted or its last line was cut, is lost to the curves alone.
+    """
+    path = folder / METRICS
+    return list(filter(None, map(_row, path.read_text("utf-8", "replace").splitlines()))) if path.is_file() else []
+
+
+def _line(figures: dict[str, Any]) -> str:
+    return json.dumps(figures) + "\n"
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and {"step", "skipped"} <= row.keys() else None
 
 
 def smoothed(history: Sequence[dict[str, Any]], points: int = 200) -> list[dict[str, float]]:

@@ -61,14 +61,21 @@ def test_its_files_bring_it_back(tmp_path):
     assert all(torch.equal(value, params[name]) for name, value in flythead.load(tmp_path, "x").items())
 
 
+WRONG = {"text": {"dim": "16"}, "truth": {"hidden_mod": True}, "kinds": {"column_set": 3, "embeddings": []}}
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
         ("absent", "holds no"),
         ("json", "flyt_head.json is damaged"),
         ("field", "flyt_head.json is damaged"),
+        ("text", r"damaged \(dim is '16'\)"),
+        ("truth", r"damaged \(hidden_mod is True\)"),
+        ("kinds", r"damaged \(column_set is 3, embeddings is \[\]\)"),
+        ("list", "flyt_head.json is damaged"),
         ("size", "not of the sizes"),
-        ("zero", "has dim 0"),
+        ("zero", r"damaged \(dim is 0\)"),
         ("cut", "flyt_head.safetensors is damaged"),
         ("name", "not of the sizes"),
     ],
@@ -85,7 +92,7 @@ def test_a_damaged_head_is_named(tmp_path, damage, expected):
         save_file({f"{name}x": value for name, value in load_file(weights).items()}, weights)
     else:
         values = dataclasses.asdict(config)
-        values |= {"field": {"width": 3}, "size": {"dim": 5}, "zero": {"dim": 0}}.get(damage, {})
-        told.write_text("{" if damage == "json" else json.dumps(values))
+        values |= {"field": {"width": 3}, "size": {"dim": 5}, "zero": {"dim": 0}, **WRONG}.get(damage, {})
+        told.write_text({"json": "{", "list": "[4, 1]"}.get(damage, json.dumps(values)))
     with pytest.raises(InputError, match=expected):
         flythead.load(tmp_path, "x")
