@@ -139,7 +139,8 @@ class Mix(Step):
             if std > 0:
                 total += (values - np.float64(mean)) / std * float(self.weights[name])
         largest = np.finfo(np.float32).max
-        return {self.as_: np.clip(total, -largest, largest).astype(np.float32)}
+        made = np.clip(total, -largest, largest).astype(np.float32)
+        return {self.as_: np.where(block.valid, made, np.float32(np.nan))}
 
     def apply(self, block: Block, state: MixState) -> Verdict:
         return Verdict(block.copies, np.full(len(block.valid), np.inf, np.float32))

@@ -35,9 +35,11 @@ class Block:
       shard: name of the shard; rows are numbered in tar order from 0.
       columns: the columns that the step asked for, each ``[n]``, text as an object array of str; ``uid`` is
         uint64 ``[n, 2]``. Those that earlier steps make stand beside those of the store.
-      valid: bool ``[n]``; False for a rejected sample, which no step may count or keep.
+      valid: bool ``[n]``; False for a rejected sample, which no step may keep.
       copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
       files: ``label.parameter`` -> local path, of the files that the recipe's steps name.
+      indexed: bool ``[n]``; False for a sample that was rejected when it was indexed. The others are ``valid`` unless
+        a float column that the recipe reads has no finite value for them. None where all of them have.
     """
 
     shard: str
@@ -45,6 +47,12 @@ class Block:
     valid: Bool
     copies: NDArray[np.uint16]
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    indexed: Bool | None = None
+
+    @property
+    def whole(self) -> Bool:
+        """bool ``[n]``: the samples of the pool, whether their columns are finite or not."""
+        return self.valid if self.indexed is None else self.indexed
 
     @property
     def alive(self) -> Bool:
@@ -144,7 +152,7 @@ class Step(abc.ABC):
         return ()
 
     def derive(self, block: Block, state: Any) -> Mapping[str, NDArray[Any]]:
-        """Returns the columns that ``makes`` names, each ``[n]``, finite where ``block.valid``.
+        """Returns the columns that ``makes`` names, each ``[n]``, finite where ``block.valid`` and NaN elsewhere.
 
         They are never stored: whoever needs them derives them again from the same block and state.
         """
