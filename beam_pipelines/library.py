@@ -38,16 +38,11 @@ def load_recipe(
     Raises:
       ConfigError: the recipe is unknown, unreadable or wrong; every problem, one line each.
     """
-    import yaml
-
-    from transforms.lib import recipeyaml
+    from transforms.lib import recipetext, recipeyaml
 
     text = _text(name)
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--recipe {name} is not YAML: {' '.join(str(error).split())}") from None
-    try:
+        document = recipetext.load(text)
         recipe = recipeyaml.parse(document, seed=seed)
         changes = dict(overrides or {})
         if keep_fraction is not None:

@@ -94,10 +94,13 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
         hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
         found.append(f"step {kind!r} is unknown{hint}")
         return None
+    if not isinstance(parameters, dict | None):
+        found.append(f"a step is written as '- {kind}: {{parameter: value}}', got '{kind}: {parameters!r}'")
+        return None
     values = dict(parameters or {})
     label = _label(values, kind, labels, found)
     types = {*_parameters(STEPS[kind]), "label"}
-    for name in sorted(set(values) - types):
+    for name in sorted(set(values) - types, key=str):
         found.append(f"{label}.{name} is unknown; {kind} has {', '.join(sorted(types - {'label'}))}")
         del values[name]
     if "seed" in types:

@@ -108,7 +108,8 @@ class TopFraction(Step):
         """Returns the samples among which the threshold is sought; all have a value, infinite ones too."""
         if not self._like_datacomp:
             return block.alive
-        return block.whole & ~np.asarray(np.isnan(block.columns[self.column]), bool)
+        has_rank: Bool = block.whole & ~np.isnan(block.columns[self.column])
+        return has_rank
 
     @property
     def _like_datacomp(self) -> bool:
