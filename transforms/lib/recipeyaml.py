@@ -36,6 +36,8 @@ STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 
 _MADE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOOLS = {"true": True, "false": False}
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_RESERVED = ("kept", "dropped", "rejected")  # what decisions and lists of uids say beside labels
 
 
 def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed: int = 0) -> Recipe:
@@ -109,7 +111,14 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
 
 
 def _label(values: dict[Any, Any], kind: str, labels: set[str], found: list[str]) -> str:
-    label = str(values.pop("label", kind))
+    label = values.pop("label", kind)
+    if not isinstance(label, str) or not _LABEL.fullmatch(label):
+        found.append(
+            f"{kind}.label must be up to 64 lower-case letters, digits, _ and -, the first no sign, got {label!r}"
+        )
+        return kind
+    if label in _RESERVED:
+        found.append(f"{kind}.label must not be {label}, which says what became of a sample; give it another")
     if label in labels:
         found.append(f"two steps are called {label}; give one of them a label")
     labels.add(label)

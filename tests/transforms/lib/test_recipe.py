@@ -180,3 +180,21 @@ def test_a_flag_of_a_step_is_read_as_true_or_false(centre):
     assert recipeyaml.parse(document, {"centre.high": "false"}).steps[0].high is False
     with pytest.raises(ConfigError, match="high must be of type bool, got 'no'"):
         recipeyaml.parse(document, {"centre.high": "no"})
+
+
+@pytest.mark.parametrize("label", ["", "a=b", "a.b", "../x", "Best", "-a", "a b", "a" * 65, None, 5, False, ["a"]])
+@pytest.mark.parametrize("kind", ["threshold", "any_of"])
+def test_a_label_that_cannot_be_named_elsewhere_is_refused(kind, label):
+    parameters = {"label": label} if kind == "threshold" else {"label": label, "parts": [{"band": {}}]}
+    assert f"{kind}.label must be up to 64 lower-case letters" in problems_of({kind: parameters})
+
+
+@pytest.mark.parametrize("label", ["kept", "dropped", "rejected"])
+def test_a_label_that_says_what_became_of_a_sample_is_refused(label):
+    assert f"threshold.label must not be {label}" in problems_of({"threshold": {"label": label}})
+
+
+def test_labels_of_letters_digits_and_signs_are_taken():
+    labels = ["best-2", "0", "a_b", "a" * 64]
+    made = recipeyaml.parse({"name": "r", "steps": [{"threshold": {"label": label}} for label in labels]})
+    assert [step.label for step in made.steps] == labels
