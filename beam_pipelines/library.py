@@ -43,11 +43,7 @@ def load_recipe(
     text = _text(name)
     try:
         document = recipetext.load(text)
-        recipe = recipeyaml.parse(document, seed=seed)
-        changes = dict(overrides or {})
-        if keep_fraction is not None:
-            changes |= recipeyaml.keep_fraction_override(recipe, keep_fraction)
-        return recipeyaml.parse(document, changes, seed=seed)
+        return recipeyaml.parse(document, overrides, keep_fraction=keep_fraction, seed=seed)
     except ConfigError as error:
         raise ConfigError([f"--recipe {name}: {line}" for line in error.problems]) from None
 

@@ -40,13 +40,20 @@ _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _RESERVED = ("kept", "dropped", "rejected")  # what decisions and lists of uids say beside labels
 
 
-def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed: int = 0) -> Recipe:
+def parse(
+    document: object,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    keep_fraction: float | None = None,
+    seed: int = 0,
+) -> Recipe:
     """Builds a recipe from a YAML document.
 
     Args:
       document: mapping with ``name``, ``source`` and ``steps``: a list of one-entry mappings
         ``{kind: {parameter: value}}``; ``label`` names a step, its kind otherwise.
-      overrides: ``step.parameter`` -> value as text; ``step`` is a label.
+      overrides: ``step.parameter`` -> value as text; ``step`` is a label. What the document lacks may be here.
+      keep_fraction: replaces the fraction of the only top_fraction step.
       seed: for every step that draws and names no seed of its own.
 
     Raises:
@@ -58,7 +65,8 @@ def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed:
                         if key not in ("name", "source", "steps")]  # fmt: skip
     labels: set[str] = set()
     steps = _steps(document["steps"], labels, seed, found)
-    built = _override(steps, overrides or {}, found)
+    changes = {**(overrides or {}), **_kept(steps, keep_fraction, str(document.get("name", "unnamed")), found)}
+    built = _override(steps, changes, found)
     found += [line for step in built for line in step.problems()]
     found += _made_problems(built)
     if found:
@@ -204,16 +212,15 @@ def _rebuilt(step: Step, changes: Mapping[str, Mapping[str, object]], found: lis
     return _changed(step, changes.get(step.label, {}), found)
 
 
-def keep_fraction_override(recipe: Recipe, keep_fraction: float) -> dict[str, str]:
-    """Returns the override that ``--keep_fraction`` stands for: the fraction of the only top_fraction step.
-
-    Raises:
-      ConfigError: the recipe has none, or more than one, so that the flag says nothing definite.
-    """
-    labels = [step.label for step in recipe.flat() if isinstance(step, TopFraction)]
+def _kept(steps: Sequence[Step], keep_fraction: float | None, recipe: str, found: list[str]) -> dict[str, str]:
+    """Returns the override that ``--keep_fraction`` stands for: the fraction of the only top_fraction step."""
+    if keep_fraction is None:
+        return {}
+    labels = [step.label for top in steps for step in top.flat() if isinstance(step, TopFraction)]
     if len(labels) != 1:
-        raise ConfigError(
-            f"--keep_fraction needs a recipe with exactly one top_fraction step, {recipe.name} has {len(labels)}; "
+        found.append(
+            f"--keep_fraction needs a recipe with exactly one top_fraction step, {recipe} has {len(labels)}; "
             "use --set step.fraction=VALUE"
         )
+        return {}
     return {f"{labels[0]}.fraction": repr(keep_fraction)}

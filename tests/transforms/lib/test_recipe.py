@@ -53,9 +53,20 @@ def test_every_problem_is_reported_at_once():
 
 
 def test_keep_fraction_stands_for_the_only_top_fraction():
-    assert recipeyaml.keep_fraction_override(recipeyaml.parse(DFN), 0.3) == {"top_fraction.fraction": "0.3"}
+    assert recipeyaml.parse(DFN, keep_fraction=0.3).steps[0].fraction == 0.3
     with pytest.raises(ConfigError, match="exactly one top_fraction step, none has 0"):
-        recipeyaml.keep_fraction_override(recipeyaml.parse({"name": "none", "steps": []}), 0.3)
+        recipeyaml.parse({"name": "none", "steps": []}, keep_fraction=0.3)
+
+
+def test_what_a_recipe_lacks_may_come_with_the_command():
+    document = {"steps": [{"top_fraction": {"fraction": 7}}, {"subset": {}}, {"balance": {"prefer": "none"}}]}
+    given = {"subset.file": "a.npy", "balance.clusters": "c", "balance.cap": "3", "balance.prefer": "hard"}
+    for more, keep_fraction in (({}, 0.5), ({"top_fraction.fraction": "0.5"}, None)):
+        made = recipeyaml.parse(document, {**given, **more}, keep_fraction=keep_fraction)
+        assert (made.steps[0].fraction, made.steps[1].file, made.steps[2].cap) == (0.5, "a.npy", 3)
+    with pytest.raises(ConfigError) as caught:
+        recipeyaml.parse(document, {"balance.clusters": "c", "balance.prefer": "hard", "top_fraction.fraction": "1"})
+    assert [line.split()[0] for line in caught.value.problems] == ["subset.file", "balance"]
 
 
 def test_a_recipe_without_steps_keeps_every_valid_sample():
