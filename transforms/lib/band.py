@@ -66,8 +66,8 @@ class Band(Step):
         )
         return outer, inner
 
-    def problems(self) -> list[str]:
-        found = self.tops[0].problems()
+    def faults(self) -> list[str]:
+        found = self.tops[0].faults()
         if not 0 < self.drop < self.fraction:
             found.append(
                 f"{self.label}.drop must be above 0 and below fraction ({self.fraction}), got {self.drop}; "

@@ -46,11 +46,6 @@ class Drawing(Step):
 
     seed: int = 0
 
-    def problems(self) -> list[str]:
-        if not 0 <= self.seed < 1 << 64:
-            return [f"{self.label}.seed must be in 0 .. 2**64 - 1, got {self.seed}"]
-        return []
-
     def inputs(self) -> tuple[str, ...]:
         return (column, "uid") if (column := self.odds_column()) else ("uid",)
 

@@ -34,7 +34,7 @@ class DropDuplicates(Step):
     column: str = "dedup_exact"
     above: float = 0.0
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not self.column or "." in self.column:
             found.append(f"{self.label}.column must be a column set such as dedup_exact, got {self.column!r}")

@@ -43,7 +43,7 @@ class DropKept(Step):
     by: str = "images"
     crawls: tuple[str, ...] = ()
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         if self.by not in LISTS:
             return [f"{self.label}.by must be {' or '.join(LISTS)}, got {self.by!r}"]
         return []

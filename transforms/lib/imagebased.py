@@ -84,7 +84,7 @@ class ImageBased(Step):
     centroids: str = ""
     targets: str = ""
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         if self.clusters:
             return []
         cures = {

@@ -32,7 +32,7 @@ class KeepLanguage(Step):
     column: str = "language.label"
     keep: str = "en"
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         return [] if self.keep else [f"{self.label}.keep is missing; name a language label such as en"]
 
     def inputs(self) -> tuple[str, ...]:

@@ -91,14 +91,12 @@ class MetaClip(Step):
     limit: int = 20_000
     seed: int = 0
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not self.metadata:
             found.append(f"{self.label}.metadata is missing; name a JSON list of entries, or a file of one a line")
         if self.limit < 1:
             found.append(f"{self.label}.limit must be at least 1, got {self.limit}; 20000 is that of MetaCLIP-400M")
-        if self.seed < 0:
-            found.append(f"{self.label}.seed must be at least 0, got {self.seed}")
         return found
 
     def check_files(self, files: Mapping[str, str]) -> None:

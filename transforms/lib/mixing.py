@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transforms.lib import exactsums
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import LARGEST, Block, Step, Verdict
 
 _IMPORT = "bring it in from a table with `winnow import-scores`"
 _MODEL = f"score with that network under this name (`winnow score --model {{}}=SPEC`), or {_IMPORT}"
@@ -77,13 +77,13 @@ class Mix(Step):
     standardise: bool = True
     as_: str = "mixed_score"
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         if not self.weights:
             return [f"{self.label}.weights is empty; give each column its weight, for example {{dfn_ft: 0.8}}"]
         return [
-            f"{self.label}.weights: the weight of {column} must be a finite number, got {weight!r}"
+            f"{self.label}.weights: the weight of {column} must be a finite number of float32, got {weight!r}"
             for column, weight in self.weights.items()
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not np.isfinite(weight)
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= LARGEST
         ]
 
     def inputs(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class PerCluster(Step):
     prefer: str = "hard"
     seed: int = 0
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not self.clusters:
             found.append(
@@ -79,8 +79,6 @@ class PerCluster(Step):
             )
         if self.prefer not in PREFERS:
             found.append(f"{self.label}.prefer must be {' or '.join(PREFERS)}, got {self.prefer!r}")
-        if not 0 <= self.seed < 1 << 64:
-            found.append(f"{self.label}.seed must be in 0 .. 2**64 - 1, got {self.seed}")
         return found
 
     def inputs(self) -> tuple[str, ...]:

@@ -63,6 +63,8 @@ def parse(
         raise ConfigError("a recipe is a YAML mapping with name, source and a list of steps")
     found: list[str] = [f"recipe key {key!r} is unknown; use name, source, steps" for key in document
                         if key not in ("name", "source", "steps")]  # fmt: skip
+    found += [f"recipe key {key!r} must be {wrong}, got {document[key]!r}" for key in ("name", "source")
+              if key in document and (wrong := _unlike(str, document[key]))]  # fmt: skip
     labels: set[str] = set()
     steps = _steps(document["steps"], labels, seed, found)
     changes = {**(overrides or {}), **_kept(steps, keep_fraction, str(document.get("name", "unnamed")), found)}
@@ -179,13 +181,29 @@ def _typed(step: Step, values: Mapping[str, object], found: list[str]) -> dict[s
     fields = _parameters(step)
     for name, value in values.items():
         kind = type(getattr(step, fields[name]))
+        if wrong := _unlike(kind, value):
+            found.append(f"{step.label}.{name} must be {wrong}, got {value!r}")
+            continue
         try:
             typed[fields[name]] = _BOOLS[str(value).lower()] if kind is bool else kind(value)
             if kind is int and isinstance(value, float) and value != int(value):
                 raise ValueError("not whole")
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             found.append(f"{step.label}.{name} must be of type {kind.__name__}, got {value!r}")
     return typed
+
+
+def _unlike(kind: type, value: object) -> str:
+    """Returns what a value should be that would become a ``kind`` without being meant as one; empty for any other."""
+    if kind is str and not isinstance(value, str):
+        return "text in quotes (without them YAML reads no, on and null as something else)"
+    if kind in (int, float) and isinstance(value, bool):
+        return "a number"
+    if kind is tuple and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return "a list of text"
+    if kind is dict and not (isinstance(value, dict) and all(isinstance(name, str) for name in value)):
+        return "a mapping, its keys text"
+    return ""
 
 
 def _override(steps: Sequence[Step], overrides: Mapping[str, str], found: list[str]) -> list[Step]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from transforms.lib.memory import Arrays, Memory
 
 Bool = NDArray[np.bool_]
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,19 @@ class Verdict:
         return cls(copies, margin.astype(np.float32))
 
 
+def _unusable(name: str, value: object) -> str:
+    """Returns what is wrong with a parameter if it is a number that no step can work with; empty otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    if name == "seed":
+        return "" if 0 <= value < 1 << 64 else f"must be in 0 .. 2**64 - 1, got {value}"
+    if isinstance(value, int):
+        return "" if -(1 << 63) <= value < 1 << 63 else f"must be in -2**63 .. 2**63 - 1, got {value}"
+    if abs(value) <= LARGEST:
+        return ""
+    return f"must be a finite number of at most {LARGEST:g}, what float32 holds, got {value}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Step(abc.ABC):
     """One stage of a recipe; fields are its parameters, all checked by ``problems``.
@@ -96,9 +110,19 @@ class Step(abc.ABC):
 
     label: str
 
-    @abc.abstractmethod
     def problems(self) -> list[str]:
-        """Returns what is wrong with the parameters, one line each with its cure."""
+        """Returns what is wrong with the parameters, one line each with its cure.
+
+        A number that no step can work with is told alone: one that is not finite or that float32 does not hold, a whole
+        one that int64 does not hold, a seed that uint64 does not hold.
+        """
+        values = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        found = [f"{self.label}.{name} {wrong}" for name, value in values if (wrong := _unusable(name, value))]
+        return found or self.faults()
+
+    def faults(self) -> list[str]:
+        """Returns what is wrong with parameters whose numbers are usable, one line each with its cure."""
+        return []
 
     def as_dict(self) -> dict[str, Any]:
         """Returns kind, label and parameters as plain values, under the names that YAML has."""
@@ -230,11 +254,6 @@ class Threshold(Step):
 
     column: str = "score"
     at_least: float = 0.0
-
-    def problems(self) -> list[str]:
-        if not np.isfinite(self.at_least):
-            return [f"{self.label}.at_least must be a finite number, got {self.at_least}"]
-        return []
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column,)

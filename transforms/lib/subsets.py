@@ -143,7 +143,7 @@ class Subset(Step):
 
     file: str = ""
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         return [] if self.file else [f"{self.label}.file is missing; name the .npy file of the subset"]
 
     def check_files(self, files: Mapping[str, str]) -> None:

@@ -61,7 +61,7 @@ class TextMatch(Step):
     wordnet: str = ""
     synsets: str = ""
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         cures = {"wordnet": "the zip file of WordNet 3.0", "synsets": "a text file of synset ids, one a line"}
         return [f"{self.label}.{name} is missing; name {cures[name]}" for name in self.files if not getattr(self, name)]
 

@@ -83,7 +83,7 @@ class TopFraction(Step):
     seed: int = 0
     rule: str = "exact"
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not 0 < self.fraction <= 1:
             found.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.15 keeps the best 15 %")
