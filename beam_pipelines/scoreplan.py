@@ -6,6 +6,8 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+import pyarrow as pa
+
 from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
 from beam_pipelines.planning import Problems, version
 from transforms import shards as pools
@@ -94,10 +96,15 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
 
 
+def model_schemas(plan: ScorePlan) -> dict[str, pa.Schema]:
+    """Returns column set -> schema as they will be after scoring."""
+    made = {model.name: columns.score_schema(model.dim, model.part) for model in plan.settings.models}
+    return {columns.INDEX: columns.INDEX_SCHEMA, **made}
+
+
 def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
     """Returns column set -> columns as they will be after scoring."""
-    made = {model.name: columns.score_schema(model.dim, model.part).names for model in plan.settings.models}
-    return {columns.INDEX: columns.INDEX_SCHEMA.names, **made}
+    return {name: schema.names for name, schema in model_schemas(plan).items()}
 
 
 def score_summary(plan: ScorePlan) -> dict[str, Any]:

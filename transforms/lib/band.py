@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 from transforms.lib.topfraction import TopFraction, TopState
 
 
@@ -74,6 +74,9 @@ class Band(Step):
                 "0.01 drops the best 1 %"
             )
         return found
+
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, UID)
 
     def inputs(self) -> tuple[str, ...]:
         return self.tops[0].inputs()

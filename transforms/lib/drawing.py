@@ -14,7 +14,7 @@ from transforms.lib.batches import Batches
 from transforms.lib.contest import Entrants, Rules
 from transforms.lib.errors import CapacityError, EmptyPoolError
 from transforms.lib.race import Race
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 from transforms.lib.subsets import MAX_COPIES
 
 
@@ -45,6 +45,9 @@ class Drawing(Step):
     rounds = 1 + race.ROUNDS
 
     seed: int = 0
+
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, UID) if self.odds_column() else (UID,)
 
     def inputs(self) -> tuple[str, ...]:
         return (column, "uid") if (column := self.odds_column()) else ("uid",)

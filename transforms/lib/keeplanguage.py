@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import TEXT, Block, Step, Verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,9 @@ class KeepLanguage(Step):
 
     def faults(self) -> list[str]:
         return [] if self.keep else [f"{self.label}.keep is missing; name a language label such as en"]
+
+    def input_types(self) -> tuple[str, ...]:
+        return (TEXT,)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column,)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transforms.lib import entrymatch, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import TEXT, UID, Block, Step, Verdict
 
 _STREAM = 0x6D657461636C6970  # keeps these draws apart from those of another step of the same seed
 
@@ -104,6 +104,9 @@ class MetaClip(Step):
 
     def _matcher(self, files: Mapping[str, str]) -> entrymatch.Matcher:
         return entrymatch.matcher(files[f"{self.label}.metadata"])
+
+    def input_types(self) -> tuple[str, ...]:
+        return (TEXT, UID)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column, "uid")

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from transforms.lib.memory import Arrays, Memory
 
 Bool = NDArray[np.bool_]
+NUMBER, TEXT, EMBEDDING, UID = "a number", "text", "an embedding", "a uid"  # what a step reads of a sample
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -158,6 +159,10 @@ class Step(abc.ABC):
     @abc.abstractmethod
     def inputs(self) -> tuple[str, ...]:
         """Returns the columns that ``apply`` reads; a NaN in a float one rejects the sample."""
+
+    def input_types(self) -> tuple[str, ...]:
+        """Returns what each of ``inputs()`` must hold: ``NUMBER``, whole or not, ``TEXT``, ``EMBEDDING`` or ``UID``."""
+        return (NUMBER,) * len(self.inputs())
 
     @abc.abstractmethod
     def apply(self, block: Block, state: Any) -> Verdict:

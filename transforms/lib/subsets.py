@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import UID, Block, Step, Verdict
 
 _CHUNK = 1 << 22  # rows checked at once
 MAX_COPIES = 65_535
@@ -148,6 +148,9 @@ class Subset(Step):
 
     def check_files(self, files: Mapping[str, str]) -> None:
         check_sorted(open_subset(files[f"{self.label}.file"]))
+
+    def input_types(self) -> tuple[str, ...]:
+        return (UID,)
 
     def inputs(self) -> tuple[str, ...]:
         return ("uid",)

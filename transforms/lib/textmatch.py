@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import wordnet as wordnets
 from transforms.lib.captionstats import SPACE, as_text
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import TEXT, Block, Step, Verdict
 
 
 def count_matches(captions: NDArray[Any] | pa.Array, matcher: wordnets.Matcher) -> NDArray[np.int64]:
@@ -70,6 +70,9 @@ class TextMatch(Step):
 
     def _matcher(self, files: Mapping[str, str]) -> wordnets.Matcher:
         return wordnets.matcher(*(files[f"{self.label}.{name}"] for name in self.files))
+
+    def input_types(self) -> tuple[str, ...]:
+        return (TEXT,)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column,)

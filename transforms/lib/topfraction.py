@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transforms.lib import quantiles, ranked, ties, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Bool, Step, Verdict
+from transforms.lib.steps import NUMBER, UID, Block, Bool, Step, Verdict
 
 _DONE = 4
 
@@ -92,6 +92,9 @@ class TopFraction(Step):
         if self.rule not in ("exact", "datacomp"):
             found.append(f"{self.label}.rule must be exact or datacomp, got {self.rule!r}")
         return found
+
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, UID)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column, "uid")

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.transforms.lib import oracles
@@ -209,3 +210,47 @@ def test_labels_of_letters_digits_and_signs_are_taken():
     labels = ["best-2", "0", "a_b", "a" * 64]
     made = recipeyaml.parse({"name": "r", "steps": [{"threshold": {"label": label}} for label in labels]})
     assert [step.label for step in made.steps] == labels
+
+
+TYPES = {
+    "index.caption": pa.string(),
+    "index.uid": pa.string(),
+    "uid": pa.string(),
+    "image": pa.list_(pa.float16(), 4),
+    "score": pa.float32(),
+    "width": pa.int32(),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ({"threshold": {"column": "index.caption"}}, "reads index.caption, which holds text, and needs a number"),
+        ({"threshold": {"column": "image"}}, "which holds an embedding, and needs a number"),
+        ({"threshold": {"column": "uid"}}, "which holds a uid, and needs a number"),
+        ({"top_fraction": {"column": "index.uid"}}, "which holds text, and needs a number"),
+        ({"band": {"column": "uid"}}, "which holds a uid, and needs a number"),
+        ({"sample": {"column": "index.caption"}}, "which holds text, and needs a number"),
+        ({"mix": {"weights": {"index.caption": 1.0}}}, "which holds text, and needs a number"),
+        ({"caption_length": {"column": "index.caption", "characters": "width"}}, "needs a number"),
+        ({"language": {"column": "score"}}, "which holds a number, and needs text; name a column of text, such as"),
+        ({"any_of": [{"not": {"language": {"column": "score"}}}]}, "language reads score, which holds a number"),
+        ({"image_based": {"column": "score", "centroids": "a", "targets": "b"}}, "needs an embedding"),
+    ],
+)
+def test_a_column_of_a_type_that_a_step_cannot_use_is_refused(step, expected):
+    made = recipeyaml.parse({"steps": [step]})
+    with pytest.raises(ConfigError) as caught:
+        made.check_types(TYPES)
+    (line,) = caught.value.problems
+    assert expected in line
+
+
+def test_columns_of_numbers_whole_or_not_stored_or_made_are_taken():
+    steps = [
+        {"mix": {"weights": {"score": 1.0, "width": 1.0}}},
+        {"top_fraction": {"column": "mixed_score"}},
+        {"threshold": {"column": "width"}},
+        {"all_of": [{"language": {"column": "index.caption"}}, {"random_fraction": {}}]},
+    ]
+    recipeyaml.parse({"steps": steps}).check_types(TYPES)
