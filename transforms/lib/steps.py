@@ -114,15 +114,16 @@ class Step(abc.ABC):
     def problems(self) -> list[str]:
         """Returns what is wrong with the parameters, one line each with its cure.
 
-        A number that no step can work with is told alone: one that is not finite or that float32 does not hold, a whole
+        A number that no step can work with is told here: one that is not finite or that float32 does not hold, a whole
         one that int64 does not hold, a seed that uint64 does not hold.
         """
         values = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
-        found = [f"{self.label}.{name} {wrong}" for name, value in values if (wrong := _unusable(name, value))]
-        return found or self.faults()
+        found = {f"{self.label}.{name} ": wrong for name, value in values if (wrong := _unusable(name, value))}
+        rest = [line for line in self.faults() if not line.startswith(tuple(found))]
+        return [name + wrong for name, wrong in found.items()] + rest
 
     def faults(self) -> list[str]:
-        """Returns what is wrong with parameters whose numbers are usable, one line each with its cure."""
+        """Returns what else is wrong with parameters, one line each, its parameter first, with its cure."""
         return []
 
     def as_dict(self) -> dict[str, Any]:
