@@ -38,21 +38,12 @@ def load_recipe(
     Raises:
       ConfigError: the recipe is unknown, unreadable or wrong; every problem, one line each.
     """
-    import yaml
-
-    from transforms.lib import recipeyaml
+    from transforms.lib import recipetext, recipeyaml
 
     text = _text(name)
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--recipe {name} is not YAML: {' '.join(str(error).split())}") from None
-    try:
-        recipe = recipeyaml.parse(document, seed=seed)
-        changes = dict(overrides or {})
-        if keep_fraction is not None:
-            changes |= recipeyaml.keep_fraction_override(recipe, keep_fraction)
-        return recipeyaml.parse(document, changes, seed=seed)
+        document = recipetext.load(text)
+        return recipeyaml.parse(document, overrides, keep_fraction=keep_fraction, seed=seed)
     except ConfigError as error:
         raise ConfigError([f"--recipe {name}: {line}" for line in error.problems]) from None
 

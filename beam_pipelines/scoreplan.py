@@ -6,6 +6,8 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+import pyarrow as pa
+
 from beam_pipelines import workspace
 from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
 from beam_pipelines.planning import Problems, device_for, version
@@ -95,6 +97,12 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
 
 
+def model_schemas(plan: ScorePlan) -> dict[str, pa.Schema]:
+    """Returns column set -> schema as they will be after scoring."""
+    made = {model.name: columns.score_schema(model.dim, model.part) for model in plan.settings.models}
+    return {columns.INDEX: columns.INDEX_SCHEMA, **made}
+
+
 def sets_of(plan: ScorePlan | None) -> workspace.Sets:
     """Returns the column sets that the models are to write; none where there is no plan."""
     names = [model.name for model in plan.settings.models] if plan else []
@@ -103,8 +111,7 @@ def sets_of(plan: ScorePlan | None) -> workspace.Sets:
 
 def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
     """Returns column set -> columns as they will be after scoring."""
-    made = {model.name: columns.score_schema(model.dim, model.part).names for model in plan.settings.models}
-    return {columns.INDEX: columns.INDEX_SCHEMA.names, **made}
+    return {name: schema.names for name, schema in model_schemas(plan).items()}
 
 
 def score_summary(plan: ScorePlan) -> dict[str, Any]:

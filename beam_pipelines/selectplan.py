@@ -7,11 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beam_pipelines import crawling
+import pyarrow as pa
+
+from beam_pipelines import crawling, workspace
 from beam_pipelines.config import ReshardJobConfig, SelectConfig
 from beam_pipelines.library import load_recipe
 from beam_pipelines.planning import Problems, version
-from beam_pipelines.scoreplan import ScorePlan
+from beam_pipelines.scoreplan import ScorePlan, model_schemas
 from transforms import manifest, storage
 from transforms.crawls import ALONE, Basis
 from transforms.decideshard import SelectSettings
@@ -20,6 +22,7 @@ from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
 from transforms.lib.subsets import Subset
 from transforms.report import ReportFacts
+from transforms.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +106,8 @@ def plan_select(
     where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.cures()) if recipe and sets else None
     if recipe:
         problems.collect(recipe.check_made, sets)
+    if recipe and where:
+        problems.collect(recipe.check_types, _types(config.output, where, scoring))
     if problems or recipe is None or where is None:
         return None
     files = {name: found for step in recipe.steps for name, found in step_files(step, config.output, problems).items()}
@@ -121,6 +126,17 @@ def plan_select(
     made = stamped.get("models", {}), shards, scoring.facts["stamps"]["pool"] if scoring else ""
     crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, *made)
     return SelectPlan(settings, facts, crawl, clusters) if crawl else None
+
+
+def _types(root: str, where: Mapping[str, tuple[str, str]], scoring: ScorePlan | None) -> dict[str, pa.DataType]:
+    """Returns the type of each column that a recipe reads, as it is in the pool's first shard or will be."""
+    owners = {owner for owner, _ in where.values()}
+    if scoring:
+        schemas = model_schemas(scoring)
+    else:
+        shard = workspace.read_pool(root)[0].name
+        schemas = {owner: Store(root).schema(owner, shard) for owner in owners}
+    return {name: schemas[owner].field(column).type for name, (owner, column) in where.items()}
 
 
 def _shown_clusters(where: Mapping[str, tuple[str, str]], sets: Mapping[str, Sequence[str]]) -> str:

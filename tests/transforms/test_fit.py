@@ -107,7 +107,9 @@ def test_a_sample_without_a_finite_score_is_not_valid(tmp_path):
     zeros = np.zeros((3, 4), np.float32)
     scores = np.array([0.1, np.nan, np.inf], np.float32)
     store.write("net", "a", columns.score_table(scores, zeros, zeros), "s")
-    assert BlockReader(store, WHERE).block(refs[0], ("uid",)).valid.tolist() == [True, False, False]
+    block = BlockReader(store, WHERE).block(refs[0], ("uid",))
+    assert block.valid.tolist() == [True, False, False]
+    assert block.whole.tolist() == [True, True, True], "DataComp's rule counts them"
 
 
 def test_column_sets_of_different_length_are_refused(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 from transforms.lib.topfraction import TopFraction, TopState
 
 
@@ -66,14 +66,17 @@ class Band(Step):
         )
         return outer, inner
 
-    def problems(self) -> list[str]:
-        found = self.tops[0].problems()
+    def faults(self) -> list[str]:
+        found = self.tops[0].faults()
         if not 0 < self.drop < self.fraction:
             found.append(
                 f"{self.label}.drop must be above 0 and below fraction ({self.fraction}), got {self.drop}; "
                 "0.01 drops the best 1 %"
             )
         return found
+
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, UID)
 
     def inputs(self) -> tuple[str, ...]:
         return self.tops[0].inputs()

@@ -37,7 +37,7 @@ class CaptionLength(Step):
     words_above: int = 2
     characters_above: int = 5
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         return [
             f"{self.label}.{name} must be at least 0, got {getattr(self, name)}"
             for name in ("words_above", "characters_above")

@@ -55,8 +55,8 @@ class DensityPrune(PerCluster):
     balance: float = 0.0
     centroids: str = ""
 
-    def problems(self) -> list[str]:
-        found = super().problems() + _keep_problems(self.label, self.keep, self.of)
+    def faults(self) -> list[str]:
+        found = super().faults() + _keep_problems(self.label, self.keep, self.of)
         if not self.tau >= 1e-3:
             found.append(f"{self.label}.tau must be at least 0.001, got {self.tau}; the paper has 0.1")
         if self.neighbours < 1:
@@ -129,8 +129,8 @@ class Balance(PerCluster):
     keep: float = 0.0
     of: str = "remaining"
 
-    def problems(self) -> list[str]:
-        found = super().problems()
+    def faults(self) -> list[str]:
+        found = super().faults()
         if (self.cap == 0) == (self.keep == 0):
             found.append(f"{self.label} needs either cap, samples of a cluster at most, or keep, a share of all")
         if self.cap < 0:

@@ -54,7 +54,7 @@ class Composed(Step):
     def nested(self) -> tuple[Step, ...]:
         return self.parts
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = [line for part in self.parts for line in part.problems()]
         found += [
             f"{part.label} makes columns or copies and cannot be a part of {self.label}; make it a step of its own"
@@ -185,8 +185,8 @@ class Not(Composed):
     kind = "not"
     joins = "and"
 
-    def problems(self) -> list[str]:
-        found = super().problems()
+    def faults(self) -> list[str]:
+        found = super().faults()
         if len(self.parts) > 1:
             found.append(f"{self.label} takes one step, got {len(self.parts)}; put them into any_of or all_of")
         return found

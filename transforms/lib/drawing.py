@@ -14,7 +14,7 @@ from transforms.lib.batches import Batches
 from transforms.lib.contest import Entrants, Rules
 from transforms.lib.errors import CapacityError, EmptyPoolError
 from transforms.lib.race import Race
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 from transforms.lib.subsets import MAX_COPIES
 
 
@@ -46,10 +46,8 @@ class Drawing(Step):
 
     seed: int = 0
 
-    def problems(self) -> list[str]:
-        if not 0 <= self.seed < 1 << 64:
-            return [f"{self.label}.seed must be in 0 .. 2**64 - 1, got {self.seed}"]
-        return []
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, UID) if self.odds_column() else (UID,)
 
     def inputs(self) -> tuple[str, ...]:
         return (column, "uid") if (column := self.odds_column()) else ("uid",)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import NUMBER, TEXT, Block, Step, Verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +34,16 @@ class DropDuplicates(Step):
     column: str = "dedup_exact"
     above: float = 0.0
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not self.column or "." in self.column:
             found.append(f"{self.label}.column must be a column set such as dedup_exact, got {self.column!r}")
         if not 0 <= self.above < 1:
             found.append(f"{self.label}.above must be in [0, 1), got {self.above}; 0 drops every copy")
         return found
+
+    def input_types(self) -> tuple[str, ...]:
+        return (TEXT, NUMBER)
 
     def inputs(self) -> tuple[str, ...]:
         return (f"{self.column}.duplicate_of", f"{self.column}.similarity")

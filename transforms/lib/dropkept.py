@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import TEXT, UID, Block, Step, Verdict
 from transforms.lib.subsets import check_sorted, multiplicity, open_subset
 
 LISTS = {"images": "kept_images.npy", "uids": "subset.npy"}
@@ -43,7 +43,7 @@ class DropKept(Step):
     by: str = "images"
     crawls: tuple[str, ...] = ()
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         if self.by not in LISTS:
             return [f"{self.label}.by must be {' or '.join(LISTS)}, got {self.by!r}"]
         return []
@@ -61,6 +61,9 @@ class DropKept(Step):
     def check_files(self, files: Any) -> None:
         for crawl in self.crawls:
             check_sorted(open_subset(files[f"{self.label}.{crawl}"]))
+
+    def input_types(self) -> tuple[str, ...]:
+        return (UID,) if self.by == "uids" else (TEXT,)
 
     def inputs(self) -> tuple[str, ...]:
         return ("uid",) if self.by == "uids" else ("index.image_sha256",)

@@ -14,7 +14,7 @@ from transforms.lib import centroids as files_of
 from transforms.lib.errors import InputError
 from transforms.lib.kmeans import usable
 from transforms.lib.nearest import Nearest
-from transforms.lib.steps import Block, Bool, Step, Verdict
+from transforms.lib.steps import EMBEDDING, NUMBER, Block, Bool, Step, Verdict
 
 
 @functools.lru_cache(maxsize=2)
@@ -84,7 +84,7 @@ class ImageBased(Step):
     centroids: str = ""
     targets: str = ""
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         if self.clusters:
             return []
         cures = {
@@ -103,6 +103,9 @@ class ImageBased(Step):
 
     def _targets(self, files: Mapping[str, str]) -> Bool:
         return _read_targets(files[f"{self.label}.targets"], files[f"{self.label}.centroids"])
+
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, NUMBER) if self.clusters else (EMBEDDING,)
 
     def inputs(self) -> tuple[str, ...]:
         return (f"{self.clusters}.cluster", f"{self.clusters}.margin") if self.clusters else (self.column,)

@@ -37,7 +37,7 @@ class ImageSize(Step):
     min_side: int = 200
     max_aspect: float = 3.0
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if self.min_side < 0:
             found.append(f"{self.label}.min_side must be at least 0 pixels, got {self.min_side}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import TEXT, Block, Step, Verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,11 @@ class KeepLanguage(Step):
     column: str = "language.label"
     keep: str = "en"
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         return [] if self.keep else [f"{self.label}.keep is missing; name a language label such as en"]
+
+    def input_types(self) -> tuple[str, ...]:
+        return (TEXT,)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column,)

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
 
-VERSION = 1  # raise when the same columns would leave other arrays
+VERSION = 2  # raise when the same columns would leave other arrays
 
 Arrays = Mapping[str, NDArray[Any]]
 

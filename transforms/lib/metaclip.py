@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transforms.lib import entrymatch, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import TEXT, UID, Block, Step, Verdict
 
 _STREAM = 0x6D657461636C6970  # keeps these draws apart from those of another step of the same seed
 
@@ -91,14 +91,12 @@ class MetaClip(Step):
     limit: int = 20_000
     seed: int = 0
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not self.metadata:
             found.append(f"{self.label}.metadata is missing; name a JSON list of entries, or a file of one a line")
         if self.limit < 1:
             found.append(f"{self.label}.limit must be at least 1, got {self.limit}; 20000 is that of MetaCLIP-400M")
-        if self.seed < 0:
-            found.append(f"{self.label}.seed must be at least 0, got {self.seed}")
         return found
 
     def check_files(self, files: Mapping[str, str]) -> None:
@@ -106,6 +104,9 @@ class MetaClip(Step):
 
     def _matcher(self, files: Mapping[str, str]) -> entrymatch.Matcher:
         return entrymatch.matcher(files[f"{self.label}.metadata"])
+
+    def input_types(self) -> tuple[str, ...]:
+        return (TEXT, UID)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column, "uid")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transforms.lib import exactsums
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import LARGEST, Block, Step, Verdict
 
 
 class MixState(NamedTuple):
@@ -58,13 +58,13 @@ class Mix(Step):
     standardise: bool = True
     as_: str = "mixed_score"
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         if not self.weights:
             return [f"{self.label}.weights is empty; give each column its weight, for example {{dfn_ft: 0.8}}"]
         return [
             f"{self.label}.weights: the weight of {column} must be a finite number, got {weight!r}"
             for column, weight in self.weights.items()
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not np.isfinite(weight)
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= LARGEST
         ]
 
     def inputs(self) -> tuple[str, ...]:
@@ -117,7 +117,8 @@ class Mix(Step):
             if std > 0:
                 total += (values - np.float64(mean)) / std * float(self.weights[name])
         largest = np.finfo(np.float32).max
-        return {self.as_: np.clip(total, -largest, largest).astype(np.float32)}
+        made = np.clip(total, -largest, largest).astype(np.float32)
+        return {self.as_: np.where(block.valid, made, np.float32(np.nan))}
 
     def apply(self, block: Block, state: MixState) -> Verdict:
         return Verdict(block.copies, np.full(len(block.valid), np.inf, np.float32))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transforms.lib import quantiles, ranks, ties, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.ranks import Cuts, Entrants
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 
 PREFERS = ("hard", "easy", "random")
 GRID = 2.0**30  # similarities are added up as multiples of 1 / GRID, so that no order matters
@@ -71,7 +71,7 @@ class PerCluster(Step):
     prefer: str = "hard"
     seed: int = 0
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not self.clusters:
             found.append(
@@ -79,9 +79,10 @@ class PerCluster(Step):
             )
         if self.prefer not in PREFERS:
             found.append(f"{self.label}.prefer must be {' or '.join(PREFERS)}, got {self.prefer!r}")
-        if not 0 <= self.seed < 1 << 64:
-            found.append(f"{self.label}.seed must be in 0 .. 2**64 - 1, got {self.seed}")
         return found
+
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, NUMBER, UID)
 
     def inputs(self) -> tuple[str, ...]:
         return (f"{self.clusters}.cluster", f"{self.clusters}.similarity", "uid")

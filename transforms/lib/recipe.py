@@ -7,13 +7,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib.errors import ConfigError
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import EMBEDDING, NUMBER, TEXT, UID, Block, Step, Verdict
 
 KEPT = -1
 REJECTED = -2
+
+
+_EXAMPLES = {
+    NUMBER: "a column of numbers, such as the score of a network",
+    TEXT: "a column of text, such as index.caption or language.label",
+    EMBEDDING: "a column of embeddings, such as the image of a network",
+    UID: "uid",
+}
+
+
+def _held(name: str, kind: pa.DataType) -> str:
+    """Returns what a column of a type holds, in the words of ``Step.input_types``."""
+    if name == "uid":
+        return UID
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+        return NUMBER
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return TEXT
+    return EMBEDDING if pa.types.is_fixed_size_list(kind) else str(kind)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +70,26 @@ class Recipe:
         ]
         if problems:
             raise ConfigError(problems)
+
+    def check_types(self, types: Mapping[str, pa.DataType]) -> None:
+        """Checks that every column is of the type that the steps which read it can use.
+
+        Args:
+          types: column of the store that a step reads -> its type; columns that steps make are numbers.
+
+        Raises:
+          ConfigError: some are not.
+        """
+        made = {name for step in self.steps for name in step.makes()}
+        wanted = [(step, *pair) for step in self.flat() if not step.nested()
+                  for pair in zip(step.inputs(), step.input_types(), strict=True)]  # fmt: skip
+        problems = [
+            f"{step.label} reads {name}, which holds {held}, and needs {needed}; name {_EXAMPLES[needed]}"
+            for step, name, needed in wanted
+            if (held := NUMBER if name in made else _held(name, types[name])) != needed
+        ]
+        if problems:
+            raise ConfigError(list(dict.fromkeys(problems)))
 
     def cures(self) -> dict[str, str]:
         """Returns column of the store -> how to get it, where a step knows."""

@@ -37,16 +37,25 @@ STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 
 _MADE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOOLS = {"true": True, "false": False}
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_RESERVED = ("kept", "dropped", "rejected")  # what decisions and lists of uids say beside labels
 _DIGITS = 30  # of a whole number; 1e999999999 would fill the memory
 
 
-def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed: int = 0) -> Recipe:
+def parse(
+    document: object,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    keep_fraction: float | None = None,
+    seed: int = 0,
+) -> Recipe:
     """Builds a recipe from a YAML document.
 
     Args:
       document: mapping with ``name``, ``source`` and ``steps``: a list of one-entry mappings
         ``{kind: {parameter: value}}``; ``label`` names a step, its kind otherwise.
-      overrides: ``step.parameter`` -> value as text; ``step`` is a label.
+      overrides: ``step.parameter`` -> value as text; ``step`` is a label. What the document lacks may be here.
+      keep_fraction: replaces the fraction of the only top_fraction step.
       seed: for every step that draws and names no seed of its own.
 
     Raises:
@@ -56,9 +65,12 @@ def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed:
         raise ConfigError("a recipe is a YAML mapping with name, source and a list of steps")
     found: list[str] = [f"recipe key {key!r} is unknown; use name, source, steps" for key in document
                         if key not in ("name", "source", "steps")]  # fmt: skip
+    found += [f"recipe key {key!r} must be {wrong}, got {document[key]!r}" for key in ("name", "source")
+              if key in document and (wrong := _unlike(str, document[key]))]  # fmt: skip
     labels: set[str] = set()
     steps = _steps(document["steps"], labels, seed, found)
-    built = _override(steps, overrides or {}, found)
+    changes = {**(overrides or {}), **_kept(steps, keep_fraction, str(document.get("name", "unnamed")), found)}
+    built = _override(steps, changes, found)
     found += [line for step in built for line in step.problems()]
     found += _made_problems(built)
     if found:
@@ -96,10 +108,13 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
         hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
         found.append(f"step {kind!r} is unknown{hint}")
         return None
+    if not isinstance(parameters, dict | None):
+        found.append(f"a step is written as '- {kind}: {{parameter: value}}', got '{kind}: {parameters!r}'")
+        return None
     values = dict(parameters or {})
     label = _label(values, kind, labels, found)
     types = {*_parameters(STEPS[kind]), "label"}
-    for name in sorted(set(values) - types):
+    for name in sorted(set(values) - types, key=str):
         found.append(f"{label}.{name} is unknown; {kind} has {', '.join(sorted(types - {'label'}))}")
         del values[name]
     if "seed" in types:
@@ -108,7 +123,14 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
 
 
 def _label(values: dict[Any, Any], kind: str, labels: set[str], found: list[str]) -> str:
-    label = str(values.pop("label", kind))
+    label = values.pop("label", kind)
+    if not isinstance(label, str) or not _LABEL.fullmatch(label):
+        found.append(
+            f"{kind}.label must be up to 64 lower-case letters, digits, _ and -, the first no sign, got {label!r}"
+        )
+        return kind
+    if label in _RESERVED:
+        found.append(f"{kind}.label must not be {label}, which says what became of a sample; give it another")
     if label in labels:
         found.append(f"two steps are called {label}; give one of them a label")
     labels.add(label)
@@ -164,11 +186,27 @@ def _typed(step: Step, values: Mapping[str, object], found: list[str]) -> dict[s
     fields = _parameters(step)
     for name, value in values.items():
         kind = type(getattr(step, fields[name]))
+        if wrong := _unlike(kind, value):
+            found.append(f"{step.label}.{name} must be {wrong}, got {value!r}")
+            continue
         try:
             typed[fields[name]] = _READ.get(kind, kind)(value)
         except (ArithmeticError, KeyError, TypeError, ValueError):
             found.append(f"{step.label}.{name} must be of type {kind.__name__}, got {value!r}")
     return typed
+
+
+def _unlike(kind: type, value: object) -> str:
+    """Returns what a value should be that would become a ``kind`` without being meant as one; empty for any other."""
+    if kind is str and not isinstance(value, str):
+        return "text in quotes (without them YAML reads no, on and null as something else)"
+    if kind in (int, float) and isinstance(value, bool):
+        return "a number"
+    if kind is tuple and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        return "a list of text"
+    if kind is dict and not (isinstance(value, dict) and all(isinstance(name, str) for name in value)):
+        return "a mapping, its keys text"
+    return ""
 
 
 def _bool(value: Any) -> bool:
@@ -224,16 +262,15 @@ def _rebuilt(step: Step, changes: Mapping[str, Mapping[str, object]], found: lis
     return _changed(step, changes.get(step.label, {}), found)
 
 
-def keep_fraction_override(recipe: Recipe, keep_fraction: float) -> dict[str, str]:
-    """Returns the override that ``--keep_fraction`` stands for: the fraction of the only top_fraction step.
-
-    Raises:
-      ConfigError: the recipe has none, or more than one, so that the flag says nothing definite.
-    """
-    labels = [step.label for step in recipe.flat() if isinstance(step, TopFraction)]
+def _kept(steps: Sequence[Step], keep_fraction: float | None, recipe: str, found: list[str]) -> dict[str, str]:
+    """Returns the override that ``--keep_fraction`` stands for: the fraction of the only top_fraction step."""
+    if keep_fraction is None:
+        return {}
+    labels = [step.label for top in steps for step in top.flat() if isinstance(step, TopFraction)]
     if len(labels) != 1:
-        raise ConfigError(
-            f"--keep_fraction needs a recipe with exactly one top_fraction step, {recipe.name} has {len(labels)}; "
+        found.append(
+            f"--keep_fraction needs a recipe with exactly one top_fraction step, {recipe} has {len(labels)}; "
             "use --set step.fraction=VALUE"
         )
+        return {}
     return {f"{labels[0]}.fraction": repr(keep_fraction)}

@@ -39,8 +39,8 @@ class _Weighted(Drawing):
     column: str = "score"
     total: int = 0
 
-    def problems(self) -> list[str]:
-        found = super().problems()
+    def faults(self) -> list[str]:
+        found = super().faults()
         if self.total < 0:
             found.append(f"{self.label}.total must be at least 0 (0 = as many as samples take part), got {self.total}")
         return found
@@ -85,8 +85,8 @@ class SoftCapSample(_Weighted):
     batch: int = 100_000
     engine: str = "auto"
 
-    def problems(self) -> list[str]:
-        found = super().problems()
+    def faults(self) -> list[str]:
+        found = super().faults()
         if not 0 <= self.alpha <= 1e6:
             found.append(f"{self.label}.alpha must be in [0, 1e6], got {self.alpha}; published: 0.15 and 0.25")
         if self.batch < 1:
@@ -133,8 +133,8 @@ class HardCapSample(_Weighted):
 
     limit: int = 15
 
-    def problems(self) -> list[str]:
-        found = super().problems()
+    def faults(self) -> list[str]:
+        found = super().faults()
         if not 1 <= self.limit <= MAX_COPIES:
             found.append(f"{self.label}.limit must be in 1 .. {MAX_COPIES}, got {self.limit}; published: 15")
         return found
@@ -191,8 +191,8 @@ class RandomFraction(Drawing):
     fraction: float = 0.5
     of: str = "remaining"
 
-    def problems(self) -> list[str]:
-        found = super().problems()
+    def faults(self) -> list[str]:
+        found = super().faults()
         if not 0 < self.fraction <= 1:
             found.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.5 keeps half")
         if self.of not in ("pool", "remaining"):

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from transforms.lib.memory import Arrays, Memory
 
 Bool = NDArray[np.bool_]
+NUMBER, TEXT, EMBEDDING, UID = "a number", "text", "an embedding", "a uid"  # what a step reads of a sample
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +37,11 @@ class Block:
       shard: name of the shard; rows are numbered in tar order from 0.
       columns: the columns that the step asked for, each ``[n]``, text as an object array of str; ``uid`` is
         uint64 ``[n, 2]``. Those that earlier steps make stand beside those of the store.
-      valid: bool ``[n]``; False for a rejected sample, which no step may count or keep.
+      valid: bool ``[n]``; False for a rejected sample, which no step may keep.
       copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
       files: ``label.parameter`` -> local path, of the files that the recipe's steps name.
+      indexed: bool ``[n]``; False for a sample that was rejected when it was indexed. The others are ``valid`` unless
+        a float column that the recipe reads has no finite value for them. None where all of them have.
     """
 
     shard: str
@@ -45,6 +49,12 @@ class Block:
     valid: Bool
     copies: NDArray[np.uint16]
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    indexed: Bool | None = None
+
+    @property
+    def whole(self) -> Bool:
+        """bool ``[n]``: the samples of the pool, whether their columns are finite or not."""
+        return self.valid if self.indexed is None else self.indexed
 
     @property
     def alive(self) -> Bool:
@@ -71,6 +81,19 @@ class Verdict:
         return cls(copies, margin.astype(np.float32))
 
 
+def _unusable(name: str, value: object) -> str:
+    """Returns what is wrong with a parameter if it is a number that no step can work with; empty otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    if name == "seed":
+        return "" if 0 <= value < 1 << 64 else f"must be in 0 .. 2**64 - 1, got {value}"
+    if isinstance(value, int):
+        return "" if -(1 << 63) <= value < 1 << 63 else f"must be in -2**63 .. 2**63 - 1, got {value}"
+    if abs(value) <= LARGEST:
+        return ""
+    return f"must be a finite number of at most {LARGEST:g}, what float32 holds, got {value}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Step(abc.ABC):
     """One stage of a recipe; fields are its parameters, all checked by ``problems``.
@@ -88,9 +111,20 @@ class Step(abc.ABC):
 
     label: str
 
-    @abc.abstractmethod
     def problems(self) -> list[str]:
-        """Returns what is wrong with the parameters, one line each with its cure."""
+        """Returns what is wrong with the parameters, one line each with its cure.
+
+        A number that no step can work with is told here: one that is not finite or that float32 does not hold, a whole
+        one that int64 does not hold, a seed that uint64 does not hold.
+        """
+        values = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        found = {f"{self.label}.{name} ": wrong for name, value in values if (wrong := _unusable(name, value))}
+        rest = [line for line in self.faults() if not line.startswith(tuple(found))]
+        return [name + wrong for name, wrong in found.items()] + rest
+
+    def faults(self) -> list[str]:
+        """Returns what else is wrong with parameters, one line each, its parameter first, with its cure."""
+        return []
 
     def as_dict(self) -> dict[str, Any]:
         """Returns kind, label and parameters as plain values, under the names that YAML has."""
@@ -127,6 +161,10 @@ class Step(abc.ABC):
     def inputs(self) -> tuple[str, ...]:
         """Returns the columns that ``apply`` reads; a NaN in a float one rejects the sample."""
 
+    def input_types(self) -> tuple[str, ...]:
+        """Returns what each of ``inputs()`` must hold: ``NUMBER``, whole or not, ``TEXT``, ``EMBEDDING`` or ``UID``."""
+        return (NUMBER,) * len(self.inputs())
+
     @abc.abstractmethod
     def apply(self, block: Block, state: Any) -> Verdict:
         """Returns the verdict on ``block`` under the solved ``state``."""
@@ -144,7 +182,7 @@ class Step(abc.ABC):
         return ()
 
     def derive(self, block: Block, state: Any) -> Mapping[str, NDArray[Any]]:
-        """Returns the columns that ``makes`` names, each ``[n]``, finite where ``block.valid``.
+        """Returns the columns that ``makes`` names, each ``[n]``, finite where ``block.valid`` and NaN elsewhere.
 
         They are never stored: whoever needs them derives them again from the same block and state.
         """
@@ -222,11 +260,6 @@ class Threshold(Step):
 
     column: str = "score"
     at_least: float = 0.0
-
-    def problems(self) -> list[str]:
-        if not np.isfinite(self.at_least):
-            return [f"{self.label}.at_least must be a finite number, got {self.at_least}"]
-        return []
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column,)

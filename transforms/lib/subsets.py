@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import UID, Block, Step, Verdict
 
 _CHUNK = 1 << 22  # rows checked at once
 MAX_COPIES = 65_535
@@ -143,11 +143,14 @@ class Subset(Step):
 
     file: str = ""
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         return [] if self.file else [f"{self.label}.file is missing; name the .npy file of the subset"]
 
     def check_files(self, files: Mapping[str, str]) -> None:
         check_sorted(open_subset(files[f"{self.label}.file"]))
+
+    def input_types(self) -> tuple[str, ...]:
+        return (UID,)
 
     def inputs(self) -> tuple[str, ...]:
         return ("uid",)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import wordnet as wordnets
 from transforms.lib.captionstats import SPACE, as_text
-from transforms.lib.steps import Block, Step, Verdict
+from transforms.lib.steps import TEXT, Block, Step, Verdict
 
 
 def count_matches(captions: NDArray[Any] | pa.Array, matcher: wordnets.Matcher) -> NDArray[np.int64]:
@@ -61,7 +61,7 @@ class TextMatch(Step):
     wordnet: str = ""
     synsets: str = ""
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         cures = {"wordnet": "the zip file of WordNet 3.0", "synsets": "a text file of synset ids, one a line"}
         return [f"{self.label}.{name} is missing; name {cures[name]}" for name in self.files if not getattr(self, name)]
 
@@ -70,6 +70,9 @@ class TextMatch(Step):
 
     def _matcher(self, files: Mapping[str, str]) -> wordnets.Matcher:
         return wordnets.matcher(*(files[f"{self.label}.{name}"] for name in self.files))
+
+    def input_types(self) -> tuple[str, ...]:
+        return (TEXT,)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column,)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transforms.lib import quantiles, ranked, ties, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
-from transforms.lib.steps import Block, Bool, Step, Verdict
+from transforms.lib.steps import NUMBER, UID, Block, Bool, Step, Verdict
 
 _DONE = 4
 
@@ -53,7 +53,12 @@ class TopFraction(Step):
     ``rule: datacomp`` is the rule of DataComp's ``clip_score --fraction`` instead, for parity with published subsets:
     the threshold is the value at position ``int(N * fraction)``, from 0, of the values sorted downwards, of all
     samples whatever earlier steps dropped (``of: pool``), and every sample at or above it is kept: one more than
-    asked for, and all ties. A fraction of 1, which is an error there, keeps everything.
+    asked for, and all ties. ``N`` then counts every sample that was not rejected when it was indexed, one without a
+    score too, as numpy sorts NaN last; a sample whose value is missing in another column that the recipe reads has
+    its place among the scores all the same. It deviates in two things. A fraction so large that its position is
+    beyond the last score, which there is an error or keeps nothing, keeps everything. And an infinite score takes its
+    place above all others, so that the threshold is the same, but its sample is rejected, as any recipe rejects what
+    is not finite: no cosine is infinite.
 
     Cost: rounds 1 and 2 merge 512 KiB each; rounds 3 and 4 read nothing unless ties straddle the threshold, then
     merge 512 KiB and the tied samples of one of 65,536 hash bins (24 B each).
@@ -78,7 +83,7 @@ class TopFraction(Step):
     seed: int = 0
     rule: str = "exact"
 
-    def problems(self) -> list[str]:
+    def faults(self) -> list[str]:
         found = []
         if not 0 < self.fraction <= 1:
             found.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.15 keeps the best 15 %")
@@ -87,6 +92,9 @@ class TopFraction(Step):
         if self.rule not in ("exact", "datacomp"):
             found.append(f"{self.label}.rule must be exact or datacomp, got {self.rule!r}")
         return found
+
+    def input_types(self) -> tuple[str, ...]:
+        return (NUMBER, UID)
 
     def inputs(self) -> tuple[str, ...]:
         return (self.column, "uid")
@@ -100,15 +108,27 @@ class TopFraction(Step):
         return TopState()
 
     def _ranked(self, block: Block) -> Bool:
-        """Returns the samples among which the threshold is sought."""
-        return block.valid if self.rule == "datacomp" and self.of == "pool" else block.alive
+        """Returns the samples among which the threshold is sought; all have a value, infinite ones too."""
+        if not self._like_datacomp:
+            return block.alive
+        has_rank: Bool = block.whole & ~np.isnan(block.columns[self.column])
+        return has_rank
+
+    @property
+    def _like_datacomp(self) -> bool:
+        return self.rule == "datacomp" and self.of == "pool"
+
+    def _counted(self, block: Block) -> int:
+        """Returns how many samples the fraction is of."""
+        if self.of == "remaining":
+            return int(block.alive.sum())
+        return int((block.whole if self._like_datacomp else block.valid).sum())
 
     def summarise(self, block: Block, state: TopState) -> Any:
         candidates = self._ranked(block)
         bits = quantiles.ordered_bits(np.asarray(block.columns[self.column], np.float32)[candidates])
         if state.round == 0:
-            total = int(candidates.sum() if self.of == "remaining" else block.valid.sum())
-            return total, quantiles.count_high(bits)
+            return self._counted(block), quantiles.count_high(bits)
         if state.round == 1:
             return quantiles.count_low(bits, state.bits >> 16)
         order = self._tie_order(block, candidates, bits == state.bits)
@@ -142,9 +162,9 @@ class TopFraction(Step):
         return state._replace(round=_DONE, last=ties.nth(summary, state.last[0]))
 
     def _solve_high(self, total: int, counts: NDArray[np.int64]) -> TopState:
-        if total == 0:
-            raise EmptyPoolError(f"{self.label}: no sample has a value in {self.column}")
         candidates = int(counts.sum())
+        if total == 0 or (self._like_datacomp and candidates == 0):
+            raise EmptyPoolError(f"{self.label}: no sample has a value in {self.column}")
         wanted = quantiles.number_kept(self.fraction, total)
         if self.rule == "datacomp":
             wanted = int(total * self.fraction) + 1
@@ -165,15 +185,14 @@ class TopFraction(Step):
         among = self._ranked(block)
         bits = quantiles.ordered_bits(np.asarray(block.columns[self.column], np.float32)[among])
         arrays = ranked.arrays_of(bits, uids.keyed_hash(block.columns["uid"][among], self.seed))
-        return {**arrays, "valid": np.array([block.valid.sum()], np.int64)}
+        return {**arrays, "of": np.array([self._counted(block)], np.int64)}
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return {**ranked.join(parts), "valid": np.sum([part["valid"] for part in parts], axis=0)}
+        return {**ranked.join(parts), "of": np.sum([part["of"] for part in parts], axis=0)}
 
     def recall(self, memory: Memory, state: TopState) -> Any:
         if state.round == 0:
-            counts = ranked.count_high(memory)
-            return int(counts.sum()) if self.of == "remaining" else int(memory.whole("valid")[0]), counts
+            return int(memory.whole("of")[0]), ranked.count_high(memory)
         if state.round == 1:
             return quantiles.count_low(ranked.keys_in(memory, state.bits >> 16), state.bits >> 16)
         hashes = ranked.hashes_at(memory, state.bits)
@@ -191,7 +210,8 @@ class TopFraction(Step):
         tied = bits == state.bits
         if state.keep and tied.any():
             keep[np.flatnonzero(candidates)[tied]] = self._keep_tied(self._tie_order(block, candidates, tied), state)
-        margin = scores - np.float32(self.threshold(state))
+        with np.errstate(invalid="ignore"):  # of a rejected sample, infinity less infinity
+            margin = scores - np.float32(self.threshold(state))
         return Verdict(np.where(keep, block.copies, 0).astype(np.uint16), margin)
 
     @staticmethod

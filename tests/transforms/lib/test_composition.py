@@ -97,7 +97,6 @@ def test_the_command_line_reaches_the_parts():
     changed = steps_of({"any_of": [HIGH_A, {"not": {"label": "n", "parts": [TOP_B]}}]}, threshold__at_least="6")
     assert [step.label for step in changed[0].flat()] == ["any_of", "threshold", "n", "top_fraction"]
     assert changed[0].parts[0].at_least == 6
-    assert recipeyaml.keep_fraction_override(recipe.Recipe("r", "s", changed), 0.2) == {"top_fraction.fraction": "0.2"}
     assert changed[0].as_dict()["parts"][1]["parts"][0]["kind"] == "top_fraction"
     assert changed[0].sentence() == (
         "(Keep samples whose a is at least 6) or (Drop what this would keep: (Keep the top 30 % of the samples "

@@ -100,6 +100,32 @@ def test_a_pooled_top_fraction_is_that_of_the_union(crawls, fraction, seed, of):
     assert pooled(steps, crawls) == kept_of_union(crawls, fraction, seed, of, 0.0)
 
 
+GAPS = st.lists(
+    st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.3, math.nan, math.inf]), st.booleans()), min_size=1, max_size=9),
+    min_size=2,
+    max_size=4,
+)
+
+
+@given(crawls=GAPS, fraction=st.sampled_from([0.125, 0.25, 0.5]))
+def test_datacomps_pooled_fraction_counts_samples_without_a_score(crawls, fraction):
+    blocks = []
+    for number, rows in enumerate(crawls):
+        score = np.array([value for value, _ in rows], np.float32)
+        indexed = np.array([ok for _, ok in rows], bool)
+        valid = indexed & np.isfinite(score)
+        ids = np.array([(row, number) for row in range(len(rows))], np.uint64)
+        columns = {"score": score, "uid": ids}
+        blocks.append([Block(str(number), columns, valid, valid.astype(np.uint16), indexed=indexed)])
+    scores = np.concatenate([one.columns["score"][one.indexed] for (one,) in blocks])
+    place = int(len(scores) * fraction)
+    assume(place < (~np.isnan(scores)).sum())
+    threshold = -np.sort(-scores)[place]
+    (last,) = blocks[-1]
+    expected = last.valid & (last.columns["score"] >= threshold)
+    assert pooled((TopFraction("top", fraction=fraction, rule="datacomp"),), blocks) == [expected.tolist()]
+
+
 @given(crawls=CRAWLS, fraction=st.sampled_from([0.125, 0.5, 1.0]))
 def test_the_parts_of_a_composed_step_and_both_sides_of_a_band_are_pooled(crawls, fraction):
     crawls = blocks_of(crawls)

@@ -1,6 +1,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -54,9 +55,20 @@ def test_every_problem_is_reported_at_once():
 
 
 def test_keep_fraction_stands_for_the_only_top_fraction():
-    assert recipeyaml.keep_fraction_override(recipeyaml.parse(DFN), 0.3) == {"top_fraction.fraction": "0.3"}
+    assert recipeyaml.parse(DFN, keep_fraction=0.3).steps[0].fraction == 0.3
     with pytest.raises(ConfigError, match="exactly one top_fraction step, none has 0"):
-        recipeyaml.keep_fraction_override(recipeyaml.parse({"name": "none", "steps": []}), 0.3)
+        recipeyaml.parse({"name": "none", "steps": []}, keep_fraction=0.3)
+
+
+def test_what_a_recipe_lacks_may_come_with_the_command():
+    document = {"steps": [{"top_fraction": {"fraction": 7}}, {"subset": {}}, {"balance": {"prefer": "none"}}]}
+    given = {"subset.file": "a.npy", "balance.clusters": "c", "balance.cap": "3", "balance.prefer": "hard"}
+    for more, keep_fraction in (({}, 0.5), ({"top_fraction.fraction": "0.5"}, None)):
+        made = recipeyaml.parse(document, {**given, **more}, keep_fraction=keep_fraction)
+        assert (made.steps[0].fraction, made.steps[1].file, made.steps[2].cap) == (0.5, "a.npy", 3)
+    with pytest.raises(ConfigError) as caught:
+        recipeyaml.parse(document, {"balance.clusters": "c", "balance.prefer": "hard", "top_fraction.fraction": "1"})
+    assert [line.split()[0] for line in caught.value.problems] == ["subset.file", "balance"]
 
 
 def test_a_recipe_without_steps_keeps_every_valid_sample():
@@ -181,6 +193,68 @@ def test_a_flag_of_a_step_is_read_as_true_or_false(centre):
     assert recipeyaml.parse(document, {"centre.high": "false"}).steps[0].high is False
     with pytest.raises(ConfigError, match="high must be of type bool, got 'no'"):
         recipeyaml.parse(document, {"centre.high": "no"})
+
+
+@pytest.mark.parametrize("label", ["", "a=b", "a.b", "../x", "Best", "-a", "a b", "a" * 65, None, 5, False, ["a"]])
+@pytest.mark.parametrize("kind", ["threshold", "any_of"])
+def test_a_label_that_cannot_be_named_elsewhere_is_refused(kind, label):
+    parameters = {"label": label} if kind == "threshold" else {"label": label, "parts": [{"band": {}}]}
+    assert f"{kind}.label must be up to 64 lower-case letters" in problems_of({kind: parameters})
+
+
+@pytest.mark.parametrize("label", ["kept", "dropped", "rejected"])
+def test_a_label_that_says_what_became_of_a_sample_is_refused(label):
+    assert f"threshold.label must not be {label}" in problems_of({"threshold": {"label": label}})
+
+
+def test_labels_of_letters_digits_and_signs_are_taken():
+    labels = ["best-2", "0", "a_b", "a" * 64]
+    made = recipeyaml.parse({"name": "r", "steps": [{"threshold": {"label": label}} for label in labels]})
+    assert [step.label for step in made.steps] == labels
+
+
+TYPES = {
+    "index.caption": pa.string(),
+    "index.uid": pa.string(),
+    "uid": pa.string(),
+    "image": pa.list_(pa.float16(), 4),
+    "score": pa.float32(),
+    "width": pa.int32(),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ({"threshold": {"column": "index.caption"}}, "reads index.caption, which holds text, and needs a number"),
+        ({"threshold": {"column": "image"}}, "which holds an embedding, and needs a number"),
+        ({"threshold": {"column": "uid"}}, "which holds a uid, and needs a number"),
+        ({"top_fraction": {"column": "index.uid"}}, "which holds text, and needs a number"),
+        ({"band": {"column": "uid"}}, "which holds a uid, and needs a number"),
+        ({"sample": {"column": "index.caption"}}, "which holds text, and needs a number"),
+        ({"mix": {"weights": {"index.caption": 1.0}}}, "which holds text, and needs a number"),
+        ({"caption_length": {"column": "index.caption", "characters": "width"}}, "needs a number"),
+        ({"language": {"column": "score"}}, "which holds a number, and needs text; name a column of text, such as"),
+        ({"any_of": [{"not": {"language": {"column": "score"}}}]}, "language reads score, which holds a number"),
+        ({"image_based": {"column": "score", "centroids": "a", "targets": "b"}}, "needs an embedding"),
+    ],
+)
+def test_a_column_of_a_type_that_a_step_cannot_use_is_refused(step, expected):
+    made = recipeyaml.parse({"steps": [step]})
+    with pytest.raises(ConfigError) as caught:
+        made.check_types(TYPES)
+    (line,) = caught.value.problems
+    assert expected in line
+
+
+def test_columns_of_numbers_whole_or_not_stored_or_made_are_taken():
+    steps = [
+        {"mix": {"weights": {"score": 1.0, "width": 1.0}}},
+        {"top_fraction": {"column": "mixed_score"}},
+        {"threshold": {"column": "width"}},
+        {"all_of": [{"language": {"column": "index.caption"}}, {"random_fraction": {}}]},
+    ]
+    recipeyaml.parse({"steps": steps}).check_types(TYPES)
 
 
 def read(text, overrides=None):

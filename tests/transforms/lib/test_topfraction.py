@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
 from transforms.lib import recipe, uids
 from transforms.lib.errors import EmptyPoolError
+from transforms.lib.mixing import Mix
 from transforms.lib.steps import Block, Threshold
 from transforms.lib.topfraction import TopFraction
 
@@ -126,3 +127,69 @@ def test_another_seed_breaks_ties_another_way():
 @pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
 def test_refuses_a_fraction_outside_zero_to_one(fraction):
     assert TopFraction("top", fraction=fraction).problems()
+
+
+def with_missing(name, scores, other, ids):
+    """A shard whose samples were all indexed; those with something that is not finite are rejected."""
+    scores, other = np.array(scores, np.float32), np.array(other, np.float32)
+    valid = np.isfinite(scores) & np.isfinite(other)
+    columns = {"score": scores, "other": other, "uid": uids.pairs(ids)}
+    return Block(name, columns, valid, valid.astype(np.uint16), indexed=np.ones(len(scores), bool))
+
+
+def datacomps_rule(scores, fraction):
+    """The published script: the n-th of the scores sorted downwards, NaN last, and all at or above it."""
+    threshold = -np.sort(-scores)[int(len(scores) * fraction)]
+    return scores >= threshold
+
+
+INFINITE = float("inf")
+ANY = st.sampled_from([0.25, 0.5, 0.5000001, -0.5, 0.0, -0.0, float("nan"), float("nan"), INFINITE, -INFINITE])
+MISSING = st.lists(st.tuples(ANY, st.sampled_from([1.0, 1.0, float("nan")])), min_size=1, max_size=40)
+
+
+@settings(max_examples=200)
+@given(MISSING, st.sampled_from([0.01, 0.1, 0.25, 0.3, 0.5, 0.7]), st.integers(0, 40))
+def test_datacomps_rule_counts_samples_without_a_score(rows, fraction, cut):
+    scores = np.array([score for score, _ in rows], np.float32)
+    assume(int(len(rows) * fraction) < (~np.isnan(scores)).sum())
+    ids = [f"{i:032x}" for i in range(len(rows))]
+    parts = [("a", slice(0, cut)), ("b", slice(cut, None))]
+    blocks = [with_missing(name, scores[part], [o for _, o in rows[part]], ids[part]) for name, part in parts]
+    step = TopFraction("top", fraction=fraction, rule="datacomp")
+    states = oracles.fit([step], blocks)
+    kept = np.concatenate([recipe.decide([step], one, states).copies > 0 for one in blocks])
+    valid = np.concatenate([one.valid for one in blocks])
+    assert kept.tolist() == (datacomps_rule(scores, fraction) & valid).tolist()
+    assert states[0].total == len(rows)
+
+
+def test_datacomps_rule_counts_a_sample_that_lacks_another_column():
+    scores = np.arange(10) / 10
+    pool = with_missing("a", scores, [1.0] * 8 + [float("nan")] * 2, [f"{i:032x}" for i in range(10)])
+    steps = [Threshold("some", column="other", at_least=0.0), TopFraction("top", fraction=0.3, rule="datacomp")]
+    decisions = recipe.decide(steps, pool, oracles.fit(steps, [pool]))
+    assert np.flatnonzero(decisions.copies).tolist() == [6, 7]
+    assert decisions.step[8:].tolist() == [recipe.REJECTED] * 2
+
+
+def test_datacomps_rule_keeps_every_score_where_the_fraction_reaches_beyond_the_last():
+    pool = with_missing("a", [0.5, float("nan"), float("nan"), 0.25], [1.0] * 4, [f"{i:032x}" for i in range(4)])
+    step = TopFraction("top", fraction=0.75, rule="datacomp")
+    assert recipe.decide([step], pool, oracles.fit([step], [pool])).copies.tolist() == [1, 0, 0, 1]
+
+
+def test_datacomps_rule_of_a_pool_without_scores_is_refused():
+    pool = with_missing("a", [float("nan")] * 3, [1.0] * 3, [f"{i:032x}" for i in range(3)])
+    with pytest.raises(EmptyPoolError, match="no sample has a value in score"):
+        oracles.fit([TopFraction("top", fraction=0.5, rule="datacomp")], [pool])
+
+
+def test_a_made_column_gives_no_rank_to_a_sample_that_lacks_what_it_is_made_of():
+    scores = [0.1, 0.2, 0.3, 0.4]
+    pool = with_missing("a", scores, [1.0, 1.0, 1.0, float("nan")], [f"{i:032x}" for i in range(4)])
+    mix = Mix("mix", weights={"score": 1.0, "other": 1.0}, standardise=False)
+    steps = [mix, TopFraction("top", column="mixed_score", fraction=0.25, rule="datacomp")]
+    states = oracles.fit(steps, [pool])
+    assert states[1].total == 4
+    assert np.flatnonzero(recipe.decide(steps, pool, states).copies).tolist() == [1, 2]
