@@ -1,10 +1,14 @@
 """`winnow score`: several networks on one decode, devices, variants, and what it says at the end."""
 
 import json
+import math
 import re
 
 import pyarrow.parquet as pq
 import pytest
+
+from tests.conftest import picture
+from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
 
 def columns_of(folder, name):
@@ -75,3 +79,24 @@ def test_a_named_gpu_that_is_absent_is_one_problem_and_not_two(winnow, small_poo
     assert code == 2
     assert "--device cuda: no GPU is visible to torch" in err
     assert "--preprocess gpu needs" not in err
+
+
+@pytest.mark.parametrize("part", ["", "text:", "image:"])
+def test_an_image_of_no_bytes_costs_itself_alone(winnow, tiny_network, tmp_path, part):
+    tar = b""
+    for row in range(6):
+        members = {"jpg": b"" if row in (1, 4) else picture(row), "txt": f"number {row}".encode()}
+        tar += b"".join(write_member(f"{row:04d}.{e}", data) for e, data in members.items())
+    (tmp_path / "00000.tar").write_bytes(tar + END_OF_ARCHIVE)
+    model = f"net={part}{tiny_network}"
+    code, _, err = winnow("score", "--input", tmp_path / "00000.tar", "--output", tmp_path / "out", "--model", model)
+    assert code == 0, err
+    index = columns_of(tmp_path / "out", "index").to_pylist()
+    assert [row["status"] == "ok" for row in index] == [True, False, True, True, False, True]
+    assert {(row["status"], row["detail"], row["phash"]) for row in index if row["status"] != "ok"} == {
+        ("image_undecodable", "the image has no bytes", 0)
+    }
+    made = columns_of(tmp_path / "out", "net")
+    assert len(made) == 6
+    if not part:
+        assert [math.isnan(score) for score in made["score"].to_pylist()] == [row in (1, 4) for row in range(6)]

@@ -126,13 +126,12 @@ class _Reader:
         self._put(out, end)
 
     def _item(self, looked: Looked, number: int, first: dict[str, int]) -> _Item:
-        if not looked.data:
+        data, looked.data = looked.data, None
+        if data is None:
             return looked, None, -1
         twin = first.setdefault(str(looked.row["image_sha256"]), number)
         if twin != number:
-            looked.data = b""
             return looked, None, twin
-        data, looked.data = looked.data, b""
         self._budget.take(len(data), self.stop)
         future = self._start(data, self._rules, self._views)
         size = len(data)

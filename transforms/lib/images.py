@@ -137,7 +137,8 @@ def _decoded(
     if reader is None:
         if kind := otherformats.kind_of(data):
             return _by_others(kind, data, max_pixels, others)
-        raise SampleError(Reason.IMAGE_UNDECODABLE, f"no known image format: {data[:16]!r}")
+        what = f"no known image format: {data[:16]!r}" if data else "the image has no bytes"
+        raise SampleError(Reason.IMAGE_UNDECODABLE, what)
     try:
         image = _opened(reader, data)
         width, height = image.size

@@ -47,12 +47,12 @@ class Looked:
 
     Attributes:
       row: of ``INDEX_SCHEMA``; without the image's size while there is something to decode.
-      data: the encoded image, when it is to be decoded; else empty.
+      data: the encoded image, when it is to be decoded; else None. One of no bytes is to be decoded too, and refused.
       document: the json member.
     """
 
     row: dict[str, Any]
-    data: bytes = b""
+    data: bytes | None = None
     document: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
