@@ -146,7 +146,7 @@ def _decoded(
         if least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             side = max(width, height) if least[1] else min(width, height)
             scale = next((k for k in (8, 4, 2) if side // k >= least[0]), 1)
-            image.draft("", (width // scale, height // scale))
+            image.draft("", (max(1, width // scale), max(1, height // scale)))
         _load(image)
     except Image.DecompressionBombError as error:
         raise SampleError(Reason.IMAGE_TOO_LARGE, str(error)) from error
