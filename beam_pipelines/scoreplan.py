@@ -58,7 +58,9 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     if problems or shards is None:
         return None
     others = config.tfio_python or ("" if problems.elsewhere else otherformats.python_here())
-    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes, others=others)
+    rules = reading.ReadRules(
+        config.caption_field, config.max_pixels, config.max_sample_bytes, others=others, variant=config.preprocess
+    )
     settings = ScoreSettings(
         config.output,
         models,

@@ -101,8 +101,9 @@ def scoring_of(settings: ClusterSettings) -> ScoreSettings:
         )
     told = section.get("scored_with", {})
     model = ModelSpec(**{**made, "part": "image"})
+    rules = ImageRules(variant=model.variant)
     kept = {name: told[name] for name in ("batch_size", "precision") if name in told}
-    return ScoreSettings(settings.uri("target"), (model,), ImageRules(), device=settings.device, **kept)
+    return ScoreSettings(settings.uri("target"), (model,), rules, device=settings.device, **kept)
 
 
 def part_of(shard: str, scoring: ScoreSettings) -> TargetPart:

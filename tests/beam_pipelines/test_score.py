@@ -1,11 +1,14 @@
 """`winnow score`: several networks on one decode, devices, variants, and what it says at the end."""
 
+import io
 import json
 import math
 import re
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from tests.conftest import picture
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
@@ -100,3 +103,36 @@ def test_an_image_of_no_bytes_costs_itself_alone(winnow, tiny_network, tmp_path,
     assert len(made) == 6
     if not part:
         assert [math.isnan(score) for score in made["score"].to_pylist()] == [row in (1, 4) for row in range(6)]
+
+
+def test_the_order_of_networks_decides_nothing(winnow, tiny_network, tmp_path):
+    """One sees an image by its shorter side, the other by its longer one, of which a 700 x 1 image has no row left."""
+    other = shutil.copytree(tiny_network, tmp_path / "other")
+    told = json.loads((other / "open_clip_config.json").read_text())
+    told["preprocess_cfg"]["resize_mode"] = "longest"
+    (other / "open_clip_config.json").write_text(json.dumps(told))
+    sink = io.BytesIO()
+    Image.new("RGB", (700, 1), "teal").save(sink, "JPEG")
+    tar = b""
+    for row, data in enumerate([picture(0), sink.getvalue(), picture(1)]):
+        tar += write_member(f"{row:04d}.jpg", data) + write_member(f"{row:04d}.txt", b"a thing")
+    (tmp_path / "00000.tar").write_bytes(tar + END_OF_ARCHIVE)
+    models = {"short": tiny_network, "long": other}
+    for order in (("short", "long"), ("long", "short")):
+        for name in order:
+            args = ("--input", tmp_path / "00000.tar", "--output", tmp_path / order[0], "--model")
+            code, out, err = winnow("score", *args, f"{name}={models[name]}")
+            assert code == 0, err
+            assert json.loads(out)["counters"].get("score.unseen_by_long", 0) == (name == "long")
+    for name in ("index", "short", "long"):
+        one, two = ((tmp_path / first / "columns" / name / "00000.parquet").read_bytes() for first in models)
+        assert one == two
+    assert set(columns_of(tmp_path / "long", "index")["status"].to_pylist()) == {"ok"}
+    assert math.isnan(columns_of(tmp_path / "long", "long")["score"][1].as_py())
+    output = ("--output", tmp_path / "long")
+    assert winnow("annotate", *output, "--columns", "clipscore", "--model", "long")[0] == 0
+    assert math.isnan(columns_of(tmp_path / "long", "clipscore")["score"][1].as_py())
+    recipe = ("--recipe", "clip_score", "--set", "top_fraction.column=long.score", "--max_reject_fraction", "0.5")
+    code, _, err = winnow("select", *output, *recipe)
+    assert code == 0, err
+    assert json.loads((tmp_path / "long/books.json").read_text())["rejected"] == {"score_not_finite": 1}

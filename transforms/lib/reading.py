@@ -22,6 +22,8 @@ class ReadRules:
       max_sample_bytes: samples with more are rejected unread.
       others: python of an environment with tensorflow-io, which decodes formats that Pillow cannot read; empty to
         reject them. That it is given is part of the stamp, where it is is not.
+      variant: of the preprocessing, one of ``pixelviews.VARIANTS``; the perceptual hash is that of a scaled decode with
+        `fast` and of what a GPU decoded with `gpu`, which differ in a bit or two.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 
@@ -32,6 +34,7 @@ class ReadRules:
     max_sample_bytes: int = 1 << 28
     look: bool = True
     others: str = ""
+    variant: str = "exact"
 
 
 @dataclasses.dataclass(frozen=True)
