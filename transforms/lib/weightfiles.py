@@ -1,0 +1,63 @@
+"""Weights files that are damaged, or another network's: one line that says so, whatever a library raises of them."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import zipfile
+from collections.abc import Iterator, Sequence
+
+from transforms.lib.errors import InputError
+
+_ERRORS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)  # what torch, safetensors (whose error is a class of its own), open_clip and timm raise of bytes that are no weights
+CURE = "give the weights file of this network, whole"
+
+
+@contextlib.contextmanager
+def reading(model: str, weights: str) -> Iterator[None]:
+    """Turns what loading weights raises into one line.
+
+    Args:
+      model: as the user wrote it.
+      weights: path of the file.
+
+    Raises:
+      InputError: the file is damaged, or its tensors are not those of the network.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except InputError:
+        raise
+    except (*_ERRORS, SafetensorError) as error:
+        why = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError(f"--model {model}: {weights} cannot be loaded ({why}); {CURE}") from None
+
+
+def check_names(model: str, missing: Sequence[str], unexpected: Sequence[str]) -> None:
+    """Checks that a file holds the tensors of a network, and no others.
+
+    Args:
+      model: as the user wrote it.
+      missing: names of the network that the file lacks.
+      unexpected: names of the file that the network lacks.
+
+    Raises:
+      InputError: there are some.
+    """
+    for names, what in ((missing, "lacks"), (unexpected, "has, and the network has not,")):
+        if names:
+            more = " ..." if len(names) > 1 else ""
+            raise InputError(f"--model {model}: its file {what} {len(names)} tensors ({names[0]}{more}); {CURE}")
