@@ -136,3 +136,11 @@ def test_the_order_of_networks_decides_nothing(winnow, tiny_network, tmp_path):
     code, _, err = winnow("select", *output, *recipe)
     assert code == 0, err
     assert json.loads((tmp_path / "long/books.json").read_text())["rejected"] == {"score_not_finite": 1}
+
+
+@pytest.mark.parametrize(("flag", "most"), [("--threads", 1024), ("--decode_threads", 1024), ("--batch_size", 16_384)])
+@pytest.mark.parametrize("value", [-1, 100_000, 3_000_000])
+def test_what_no_machine_has_is_refused_in_a_line(winnow, small_pool, tmp_path, flag, most, value):
+    code, _, err = winnow("score", "--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", flag, value)
+    assert code == 2
+    assert err == f"winnow score: {flag} must be 0 to {most}, got {value}; 0 chooses by the machine\n"
