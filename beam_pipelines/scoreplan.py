@@ -73,9 +73,10 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     )
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     made_by = {model.name: dataclasses.asdict(model) for model in models}
+    scored_with = {"device": device, "precision": precision, "batch_size": settings.batch_size}
     facts = {
         "configuration": config.recorded(),
-        "scored_with": {"device": device, "precision": precision, "batch_size": settings.batch_size},
+        "scored_with": {model.name: scored_with for model in models},
         "stamps": {"pool": pool, "models": made_by},
         "version": version(),
     }

@@ -99,7 +99,7 @@ def scoring_of(settings: ClusterSettings) -> ScoreSettings:
             f"--target: target images cannot be embedded, since {owner}.{part} is no image embedding of `winnow score` "
             "in this --output; give their embeddings as .npy"
         )
-    told = section.get("scored_with", {})
+    told = section.get("scored_with", {}).get(owner, {})
     model = ModelSpec(**{**made, "part": "image"})
     rules = ImageRules(variant=model.variant)
     kept = {name: told[name] for name in ("batch_size", "precision") if name in told}

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.conftest import picture
+from tests.conftest import make_pool, picture
 from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
 
 
@@ -33,7 +33,8 @@ def test_networks_and_towers_share_a_run_and_write_sets_of_their_own(winnow, tin
     assert counters["score.gpu_busy_ms"] == 0
     assert re.search(r"^scoring was bound by .*: of its time \d+ % ", err, re.M)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
-    assert manifest["score"]["scored_with"] == {"device": "cpu", "precision": "fp32", "batch_size": 8}
+    made = {"device": "cpu", "precision": "fp32", "batch_size": 8}
+    assert manifest["score"]["scored_with"] == dict.fromkeys(("net", "eye", "ear"), made)
 
 
 def test_variants_and_precisions_have_stamps_of_their_own(winnow, tiny_network, small_pool, tmp_path):
@@ -144,3 +145,28 @@ def test_what_no_machine_has_is_refused_in_a_line(winnow, small_pool, tmp_path, 
     code, _, err = winnow("score", "--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", flag, value)
     assert code == 2
     assert err == f"winnow score: {flag} must be 0 to {most}, got {value}; 0 chooses by the machine\n"
+
+
+def test_a_second_network_leaves_the_first_in_the_manifest(winnow, tiny_network, tmp_path):
+    pool = make_pool(tmp_path / "pool", faults=False)
+    args = ("--input", f"{pool}/*.tar", "--output", tmp_path / "out", "--model")
+    assert winnow("score", *args, f"a={tiny_network}", "--precision", "bf16")[0] == 0
+    before = json.loads((tmp_path / "out/manifest.json").read_text())["score"]
+    assert winnow("score", *args, f"b={tiny_network}")[0] == 0
+    now = json.loads((tmp_path / "out/manifest.json").read_text())["score"]
+    assert sorted(now["stamps"]["models"]) == ["a", "b"]
+    assert now["stamps"]["models"]["a"] == before["stamps"]["models"]["a"]
+    assert {name: told["precision"] for name, told in now["scored_with"].items()} == {"a": "bf16", "b": "fp32"}
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out/columns").rglob("*.parquet")}
+    assert set(now["outputs"]) == written
+    assert len(written) == 9
+    assert winnow("select", "--output", tmp_path / "out", "--set", "top_fraction.column=b.score")[0] == 0
+    assert winnow("verify", "--output", tmp_path / "out")[0] == 0
+    damaged = tmp_path / "out/columns/a/00001.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    code, _, err = winnow("verify", "--output", tmp_path / "out")
+    assert code == 1
+    assert "columns/a/00001.parquet is not what was written" in err
+    assert winnow("score", *args, f"b={tiny_network}")[0] == 0
+    again = json.loads((tmp_path / "out/manifest.json").read_text())["score"]
+    assert (again["outputs"], again["stamps"]) == (now["outputs"], now["stamps"])
