@@ -170,3 +170,39 @@ def test_a_second_network_leaves_the_first_in_the_manifest(winnow, tiny_network,
     assert winnow("score", *args, f"b={tiny_network}")[0] == 0
     again = json.loads((tmp_path / "out/manifest.json").read_text())["score"]
     assert (again["outputs"], again["stamps"]) == (now["outputs"], now["stamps"])
+
+
+def test_what_was_rejected_is_said_at_the_end(winnow, tiny_network, small_pool, tmp_path):
+    args = ("--input", f"{small_pool}/*.tar", "--model", f"net={tiny_network}", "--output")
+    code, out, err = winnow("score", *args, tmp_path / "out")
+    rejected = {row["status"] for n in range(3) for row in index_of(tmp_path / "out", n) if row["status"] != "ok"}
+    assert code == 0
+    said = re.search(r"^(\d+) of (\d+) samples were rejected: (.*)$", err, re.M)
+    counters = json.loads(out)["counters"]
+    assert int(said[1]) == counters["score.in"] - counters["score.out"]
+    assert {part.split()[1] for part in said[3].split(", ")} == rejected
+    assert "nothing is left" not in err
+    code, _, err = winnow("score", *args, tmp_path / "none", "--caption_field", "nope")
+    assert code == 0
+    assert "nothing is left of this pool: name the json field that holds the caption by --caption_field" in err
+
+
+def index_of(folder, shard):
+    return pq.read_table(folder / "columns/index" / f"{shard:05d}.parquet").to_pylist()
+
+
+@pytest.mark.parametrize("spoil", ["cut", "other"])
+def test_weights_that_do_not_fit_are_one_line(winnow, tiny_network, small_pool, tmp_path, spoil):
+    folder = shutil.copytree(tiny_network, tmp_path / "net")
+    file = folder / "open_clip_model.safetensors"
+    if spoil == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    else:
+        told = json.loads((folder / "open_clip_config.json").read_text())
+        told["model_cfg"]["vision_cfg"]["layers"] = 2
+        (folder / "open_clip_config.json").write_text(json.dumps(told))
+    args = ("--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={folder}")
+    code, _, err = winnow("score", *args)
+    assert code != 0
+    assert "Traceback" not in err
+    assert re.search(r"^winnow score: --model net: .*cannot be loaded \(.*\); give the weights file", err, re.M)
