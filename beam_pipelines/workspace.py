@@ -66,9 +66,11 @@ def read_pool(output: str) -> list[FeatureRef]:
 
     Raises:
       InputError: it holds no pool.
+      NoBucketError: there is no bucket to hold one.
     """
     data = storage.read_if_exists(storage.join(output, "pool.parquet"))
     if data is None:
+        next(storage.children(output), None)  # an object that is missing says nothing of its bucket
         raise InputError(
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
