@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 
@@ -42,7 +43,8 @@ def reading(model: str, weights: str) -> Iterator[None]:
     except InputError:
         raise
     except (*_ERRORS, SafetensorError) as error:
-        why = " ".join(str(error).split())[:160] or type(error).__name__
+        said = re.sub(r"\x1b\[\d*m", "", str(error))  # torch writes in bold
+        why = " ".join(said.split())[:160] or type(error).__name__
         raise InputError(f"--model {model}: {weights} cannot be loaded ({why}); {CURE}") from None
 
 
