@@ -88,9 +88,9 @@ class ScoreConfig(PoolConfig):
         for name in ("max_pixels", "max_sample_bytes"):
             if getattr(self, name) < 1:
                 found.append(f"--{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("batch_size", "threads", "decode_threads"):
-            if getattr(self, name) < 0:
-                found.append(f"--{name} must be at least 0, got {getattr(self, name)}")
+        for name, most in MOST.items():
+            if not 0 <= getattr(self, name) <= most:
+                found.append(f"--{name} must be 0 to {most}, got {getattr(self, name)}; 0 chooses by the machine")
         for name, allowed in (("device", DEVICES), ("precision", PRECISIONS), ("preprocess", VARIANTS)):
             if getattr(self, name) not in allowed:
                 listed = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
@@ -189,6 +189,8 @@ class VerifyConfig(PoolConfig):
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
 
 
+MOST = {"batch_size": 16_384, "threads": 1024, "decode_threads": 1024}
+"""Upper bounds: pixels of more images at 224 px than fit beside a network on a GPU, more threads than machines have."""
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 PRECISION_OF = {"cpu": "fp32", "cuda": "fp16"}  # of --precision auto
 

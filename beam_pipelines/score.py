@@ -6,14 +6,14 @@ winnow score --input 'pool/*.tar' --output out --model tinyclip
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 
 from beam_pipelines import driver, planning, scoreplan, workspace
 from beam_pipelines.config import ScoreConfig
-from transforms.lib import clock
+from transforms.lib import clock, rejections
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
@@ -43,8 +43,11 @@ def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None
         sets = ", ".join(model.name for model in scoring.settings.models)
         return f"{len(scoring.shards)} shards are scored; columns: {sets}", {"shards": len(scoring.shards)}
 
+    def remark(counters: Mapping[str, int]) -> str:
+        return "\n".join(filter(None, (rejections.sentence(counters), clock.sentence(counters))))
+
     summary = scoreplan.score_summary(scoring)
-    return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, clock.sentence)
+    return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, remark)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

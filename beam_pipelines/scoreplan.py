@@ -61,7 +61,9 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     if problems or shards is None:
         return None
     others = config.tfio_python or ("" if problems.elsewhere else otherformats.python_here())
-    rules = reading.ReadRules(config.caption_field, config.max_pixels, config.max_sample_bytes, others=others)
+    rules = reading.ReadRules(
+        config.caption_field, config.max_pixels, config.max_sample_bytes, others=others, variant=config.preprocess
+    )
     settings = ScoreSettings(
         config.output,
         models,
@@ -74,9 +76,10 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     )
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     made_by = {model.name: dataclasses.asdict(model) for model in models}
+    scored_with = {"device": device, "precision": precision, "batch_size": settings.batch_size}
     facts = {
         "configuration": config.recorded(),
-        "scored_with": {"device": device, "precision": precision, "batch_size": settings.batch_size},
+        "scored_with": {model.name: scored_with for model in models},
         "stamps": {"pool": pool, "models": made_by},
         "version": version(),
     }

@@ -96,10 +96,11 @@ def scoring_of(settings: ClusterSettings) -> ScoreSettings:
             f"--target: target images cannot be embedded, since {owner}.{part} is no image embedding of `winnow score` "
             "in this --output; give their embeddings as .npy"
         )
-    told = section.get("scored_with", {})
+    told = section.get("scored_with", {}).get(owner, {})
     model = ModelSpec(**{**made, "part": "image"})
+    rules = ImageRules(variant=model.variant)
     kept = {name: told[name] for name in ("batch_size", "precision") if name in told}
-    return ScoreSettings(settings.uri("target"), (model,), ImageRules(), device=settings.device, **kept)
+    return ScoreSettings(settings.uri("target"), (model,), rules, device=settings.device, **kept)
 
 
 def part_of(shard: str, scoring: ScoreSettings) -> TargetPart:

@@ -52,13 +52,15 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
     does hits both alike.
     """
     from transforms.lib import clip
+    from transforms.lib.reading import ReadRules
     from transforms.scoreshard import Scorer, ScoreSettings
     from transforms.shards import find_shards
 
     spec = modelspec.resolve(modelspec.parse_model(f"m={model}"), variant=variant)
     ours, limit = [], []
     with tempfile.TemporaryDirectory() as folder:
-        settings = ScoreSettings(folder, (spec,), precision=precision, threads=int(threads))
+        rules = ReadRules(variant=variant)
+        settings = ScoreSettings(folder, (spec,), rules, precision=precision, threads=int(threads))
         scorer = Scorer(settings)
         towers = scorer.models(["m"])["m"]
         assert isinstance(towers, clip.ClipModel)

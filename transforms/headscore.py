@@ -22,7 +22,7 @@ from transforms.store import Store
 if TYPE_CHECKING:
     from transforms.lib.adamw import Params
 
-HEAD_VERSION = 1  # raise when the same head and embeddings would give another score
+HEAD_VERSION = 2  # raise when the same head and embeddings would give another score
 SCHEMA = pa.schema([pa.field("score", pa.float32(), False)])  # NaN for a rejected sample
 
 
@@ -101,7 +101,7 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
             return HeadScored(ref, store.row_of(settings.name, ref.name))
         wanted = {"status": (columns.INDEX, "status"), "image": (settings.source, "image")}
         found = store.arrays(ref.name, {**wanted, "text": (settings.source, "text")})
-        valid = found["status"] == columns.OK
+        valid = (found["status"] == columns.OK) & columns.embedded(found["image"])
         scores = np.full(len(valid), np.nan, np.float32)
         scores[valid] = flythead.scores(head.params, found["image"][valid], found["text"][valid])
         table = pa.table({"score": scores}, schema=SCHEMA)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -21,7 +21,7 @@ class Section:
     """What one job adds to the manifest.
 
     Attributes:
-      job: its name; an older section of the same job is replaced.
+      job: its name; of an older section of the same job only what ``merged`` keeps stays.
       facts: JSON values: configuration, stamps, version.
       counts: JSON values the run itself found out.
       files: every file the job wrote or found finished.
@@ -44,9 +44,40 @@ def read(root: str) -> dict[str, Any]:
     return {} if data is None else dict(json.loads(data))
 
 
+def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a job's section with what an earlier run of it wrote into column sets that this run does not write.
+
+    Such files are there as before, so they stay among the outputs, to be verified; and so does what is said of each of
+    their sets: ``stamps.models`` and ``scored_with``. All else is said of the last run.
+
+    Args:
+      before: the section as it was; empty for none.
+      now: the section of the run that ends.
+    """
+    sets = {_set_of(path) for path in now["outputs"]}
+    kept = {path: file for path, file in before.get("outputs", {}).items() if _set_of(path) not in {"", *sets}}
+    if not kept:
+        return dict(now)
+    owners = {_set_of(path) for path in kept}
+
+    def joined(said: Mapping[str, Any], told: Mapping[str, Any], name: str) -> dict[str, Any]:
+        return {name: {**{n: v for n, v in said.get(name, {}).items() if n in owners}, **told.get(name, {})}}
+
+    models = joined(before.get("stamps", {}), now.get("stamps", {}), "models")
+    facts = {"stamps": {**now.get("stamps", {}), **models}, **joined(before, now, "scored_with")}
+    return {**now, **facts, "outputs": {**kept, **now["outputs"]}}
+
+
+def _set_of(path: str) -> str:
+    """Returns the column set that a file belongs to; "" for any other file."""
+    parts = path.split("/")
+    return parts[1] if parts[0] == "columns" and len(parts) > 2 else ""
+
+
 def write(sections: Sequence[Section], root: str) -> None:
-    """Replaces the sections of these jobs in the manifest; the file is sorted and holds no time."""
-    document = {**read(root), **{section.job: section.as_dict() for section in sections}}
+    """Writes the sections of these jobs into the manifest; the file is sorted and holds no time."""
+    document = read(root)
+    document |= {section.job: merged(document.get(section.job, {}), section.as_dict()) for section in sections}
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
     storage.write_atomic(storage.join(root, NAME), text.encode() + b"\n")
 

@@ -19,8 +19,8 @@ from transforms.lib.tarstream import open_tar
 from transforms.rows import FeatureRef, FileRow, Shard
 from transforms.store import Store
 
-INDEX_VERSION = 4  # raise when the same tar would give another index
-SCORE_VERSION = 2  # raise when the same pixels and text would give another score
+INDEX_VERSION = 5  # raise when the same tar would give another index
+SCORE_VERSION = 3  # raise when the same pixels and text would give another score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +48,9 @@ class ScoreSettings:
     decode_threads: int = 0
 
     def index_stamp(self, shard: Shard) -> str:
-        """Returns the stamp of a shard's index; a perceptual hash of `fast` or `gpu` differs in a bit or two."""
-        variants = {model.variant for model in self.models}
-        seen = {"variant": variants.pop()} if len(variants) == 1 and "exact" not in variants else {}
+        """Returns the stamp of a shard's index, in which no model has a say."""
         rules = dataclasses.asdict(self.rules) | {"others": bool(self.rules.others)}
-        return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **rules, **seen)
+        return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **rules)
 
     def score_stamp(self, shard: Shard, model: modelspec.ModelSpec) -> str:
         """Returns the stamp of a model's column set of a shard."""
@@ -154,6 +152,8 @@ class Scorer:
         Metrics.counter("score", "out").inc(len(scored.index) - sum(rejected.values()))
         Metrics.counter("score", "images_scored").inc(len(scored.index) - sum(rejected.values()) if scored.sets else 0)
         Metrics.counter("score", "images_repeated").inc(scored.repeated)
+        for name, count in scored.unseen.items():
+            Metrics.counter("score", f"unseen_by_{name}").inc(count)
         Metrics.counter("score", "bytes_read").inc(shard.size)
         for name, milliseconds in scored.clock.counters().items():
             Metrics.counter("score", name).inc(milliseconds)

@@ -230,7 +230,8 @@ class BlockReader:
 
         A row is valid when its status is ok and every float column of the whole recipe has a finite value, so that
         all rounds of all steps count the same rows; ``indexed`` are those whose status is ok, whatever their values.
-        Text, whole numbers and embeddings are read only where asked for.
+        Text, whole numbers and embeddings are read only where asked for; where they are, a row whose embedding is zero,
+        since its model could make nothing of the image, is not valid.
         """
         wanted = {name: self.where[name] for name in names}
         others = {name: place for name, place in self.where.items() if name != "uid"}
@@ -240,7 +241,7 @@ class BlockReader:
         if any(len(values) != len(valid) for values in arrays.values()):
             raise ValueError(f"the column sets of shard {ref.name} differ in length; score it again")
         for values in arrays.values():
-            if values.dtype.kind == "f" and values.ndim == 1:
-                valid = valid & np.isfinite(values)
+            if values.dtype.kind == "f":
+                valid = valid & (np.isfinite(values) if values.ndim == 1 else columns.embedded(values))
         files = {name: storage.fetch(uri) for name, uri in self.files.items()}
         return Block(ref.name, arrays, valid, valid.astype(np.uint16), files, indexed)

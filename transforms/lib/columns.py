@@ -108,6 +108,12 @@ def embeddings(column: pa.ChunkedArray) -> NDArray[np.float16]:
     return flat.reshape(len(array), array.type.list_size)
 
 
+def embedded(values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Returns bool ``[n]``: which rows of embeddings ``[n, dim]`` are any; that of a rejected sample is zero."""
+    found: NDArray[np.bool_] = (values != 0).any(axis=1)
+    return found
+
+
 def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
     """Returns the file's bytes, a function of the table, the stamp and the facts alone."""
     sink = io.BytesIO()

@@ -89,7 +89,7 @@ class DeviceDecoder:
         """Returns what ``feeding.decode`` would, in the future; the perceptual hash differs in a bit or two."""
         future: Future[feeding.Decoded] = Future()
         asked = _Asked(data, rules, views, future)
-        if views and _plain(data, rules, views):
+        if _plain(data, rules):
             self._asked.put(asked)
         else:
             self._elsewhere(asked)
@@ -141,8 +141,9 @@ class DeviceDecoder:
             seconds = (seconds + time.perf_counter() - start) / len(group)
             busy = span.seconds() / len(group)
             for number, (asked, (width, height)) in enumerate(zip(group, made.sizes, strict=True)):
-                rows = [made.pixels[view.name][number] for view in asked.views]
-                pixels: list[Pixels] = [row.numpy() for row in rows] if self._gpu.device == "cpu" else list(rows)
+                rows = [made.pixels.get(view.name, {}).get(number) for view in asked.views]
+                near = self._gpu.device == "cpu"
+                pixels: list[Pixels | None] = [row.numpy() if near and row is not None else row for row in rows]
                 asked.future.set_result(feeding.Decoded(width, height, hashes[number], pixels, None, seconds, busy))
         except BaseException as error:  # belongs to those who wait for the images
             for asked in group:
@@ -162,7 +163,8 @@ class DeviceDecoder:
                 squeezed = torch.nn.functional.interpolate(batch, (_SMALL, _SMALL), mode="bilinear", antialias=True)
                 small.update(zip(numbers, squeezed, strict=True))
                 for view in {view.name: view for number in numbers for view in group[number].views}.values():
-                    seen.setdefault(view.name, {}).update(zip(numbers, view.on_device(batch), strict=True))
+                    if not view.too_narrow((batch.shape[3], batch.shape[2])):
+                        seen.setdefault(view.name, {}).update(zip(numbers, view.on_device(batch), strict=True))
             squeezed = _levels([small[number] for number in range(len(group))])
             host = self._gpu.host(squeezed.shape, torch.uint8).copy_(squeezed, non_blocking=True)
             pixels = {
@@ -199,7 +201,7 @@ def _levels(images: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(images)).clamp_(0, 255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def _plain(data: bytes, rules: ReadRules, views: Sequence[View]) -> bool:
+def _plain(data: bytes, rules: ReadRules) -> bool:
     """Returns whether an image is a whole JPEG of one or three colours and of a size that is allowed.
 
     nvJPEG gives some picture for a file that was cut off; a CPU rejects it.
@@ -208,5 +210,4 @@ def _plain(data: bytes, rules: ReadRules, views: Sequence[View]) -> bool:
     if found is None or not data.rstrip(b"\0").endswith(b"\xff\xd9"):
         return False
     mode, size = found
-    allowed = size[0] * size[1] <= rules.max_pixels and not any(view.too_narrow(size) for view in views)
-    return mode in ("RGB", "L") and allowed
+    return mode in ("RGB", "L") and size[0] * size[1] <= rules.max_pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import queue
@@ -9,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transforms.lib import images
 from transforms.lib.clock import Clock, Stopwatch
@@ -20,22 +21,32 @@ from transforms.lib.reading import Looked, ReadRules, look, original_size, rejec
 from transforms.lib.staging import Pixels
 from transforms.lib.tarshard import RawSample
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Decode = Callable[[bytes, ReadRules, Sequence[View]], "Future[Decoded]"]
 """Starts decoding an image for some views."""
 
 AHEAD_BYTES = 64 << 20
 """Encoded images held at once by a shard that is being read; one larger than this is held alone."""
+_HASHED = (224, False)
+"""What a scaled decode leaves for the perceptual hash: what most networks ask for, so that one decode serves both."""
 _GLANCE_S = 0.1  # how often a reader that cannot go on looks whether anyone still wants it to
+
+_Least = tuple[int, bool] | None  # of a scaled decode; None for a whole one
 
 
 @dataclasses.dataclass
 class Decoded:
-    """What decoding gave: size as stored, perceptual hash and one array of pixels a view, or the reason why not."""
+    """What decoding gave: size as stored, perceptual hash and one array of pixels a view, or the reason why not.
+
+    A view that cannot be made of an image that was decoded has None instead of pixels.
+    """
 
     width: int = 0
     height: int = 0
     phash: int = 0
-    pixels: list[Pixels] = dataclasses.field(default_factory=list)
+    pixels: list[Pixels | None] = dataclasses.field(default_factory=list)
     error: SampleError | None = None
     seconds: float = 0.0
     busy: float = 0.0  # seconds of a GPU
@@ -47,36 +58,56 @@ class Fed:
 
     Attributes:
       row: its finished index row.
-      pixels: of each view; empty when rejected or when ``twin`` is given.
+      pixels: of each view, None for one that cannot be made; empty when rejected or when ``twin`` is given.
       twin: number of an earlier row with the same image bytes, whose pixels stand for this one's; else -1.
     """
 
     row: dict[str, object]
-    pixels: list[Pixels]
+    pixels: list[Pixels | None]
     twin: int = -1
 
 
 def decode(data: bytes, rules: ReadRules, views: Sequence[View]) -> Decoded:
-    """Decodes an image once for all views that take it whole, and once for each that does not."""
+    """Decodes an image once for all views that take it whole, and once for each size that others take it at.
+
+    Size, perceptual hash and the reason why an image is rejected depend on its bytes and the rules alone, whatever the
+    views: a network that cannot make anything of an image rejects it for no other.
+    """
     start = time.perf_counter()
-    done = Decoded()
     told: Any = {"max_pixels": rules.max_pixels, "others": rules.others}
+    scaled = images.is_jpeg(data)
+
+    @functools.cache
+    def decoded(least: _Least) -> tuple[Image, tuple[int, int]]:
+        if least is not None:
+            return images.decode_scaled(data, least, **told)
+        whole = images.decode(data, **told)
+        return whole, whole.size
+
+    done = Decoded()
     try:
-        whole = None
-        if not views or not all(view.scaled for view in views):
-            whole = images.decode(data, **told)
-            done.width, done.height = whole.size
-            done.phash = phash(whole)
+        image, (done.width, done.height) = decoded(_HASHED if scaled and rules.variant == "fast" else None)
+        done.phash = phash(image)
         for view in views:
-            image = whole
-            if view.scaled or image is None:
-                image, (done.width, done.height) = images.decode_scaled(data, view.least, **told)
-                done.phash = done.phash if whole else phash(image)
-            done.pixels.append(view.pixels(image))
+            sizes = (view.least, None) if scaled and view.scaled else (None,)
+            done.pixels.append(_seen(view, decoded, sizes))
     except SampleError as error:
-        done = Decoded(done.width, done.height, done.phash, error=error)
+        done = Decoded(done.width, done.height, error=error)
     done.seconds = time.perf_counter() - start
     return done
+
+
+def _seen(
+    view: View, decoded: Callable[[_Least], tuple[Image, tuple[int, int]]], sizes: Sequence[_Least]
+) -> Pixels | None:
+    """Returns a view of an image decoded at the first of some sizes that it can be made of; None when it can of none.
+
+    A scaled decode rounds its sides, so a very narrow image may become too narrow by it.
+    """
+    for least in sizes:
+        with contextlib.suppress(SampleError):
+            return view.pixels(decoded(least)[0])
+    return None
 
 
 class _Budget:
@@ -123,13 +154,12 @@ class _Reader:
         self._put(out, end)
 
     def _item(self, looked: Looked, number: int, first: dict[str, int]) -> _Item:
-        if not looked.data:
+        data, looked.data = looked.data, None
+        if data is None:
             return looked, None, -1
         twin = first.setdefault(str(looked.row["image_sha256"]), number)
         if twin != number:
-            looked.data = b""
             return looked, None, twin
-        data, looked.data = looked.data, b""
         self._budget.take(len(data), self.stop)
         future = self._start(data, self._rules, self._views)
         size = len(data)
@@ -198,7 +228,7 @@ def _fed(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Fed:
     """Returns the finished row; ``outcomes`` remembers, without pixels, what became of the rows before it."""
     looked, future, twin = item
     done = outcomes[twin] if twin >= 0 else None
-    pixels: list[Pixels] = []
+    pixels: list[Pixels | None] = []
     if future is not None:
         with Stopwatch(clock, "decode"):
             done = future.result()

@@ -35,6 +35,8 @@ IMAGE_EXTENSIONS = (*PILLOWS, "exr", "hdr", "dcm")
 DEFAULT_MAX_PIXELS = 89_478_485
 """A quarter of a GiB at three bytes a pixel; Pillow's own default limit."""
 
+_JPEG = b"\xff\xd8\xff"
+
 # What Pillow's readers raise on damaged data. Warning: where the process turns warnings into errors.
 _DECODE_ERRORS = (
     OSError,
@@ -119,9 +121,14 @@ def decode_scaled(
     return _decoded(data, least, max_pixels, others)
 
 
+def is_jpeg(data: bytes) -> bool:
+    """Returns whether an image is a JPEG by its first bytes: the only format that ``decode_scaled`` scales."""
+    return data.startswith(_JPEG)
+
+
 def jpeg_header(data: bytes) -> tuple[str, tuple[int, int]] | None:
     """Returns Pillow's mode, and width and height in pixels, of a JPEG by its header; None for anything else."""
-    if not data.startswith(b"\xff\xd8\xff"):
+    if not is_jpeg(data):
         return None
     try:
         image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
@@ -137,7 +144,8 @@ def _decoded(
     if reader is None:
         if kind := otherformats.kind_of(data):
             return _by_others(kind, data, max_pixels, others)
-        raise SampleError(Reason.IMAGE_UNDECODABLE, f"no known image format: {data[:16]!r}")
+        what = f"no known image format: {data[:16]!r}" if data else "the image has no bytes"
+        raise SampleError(Reason.IMAGE_UNDECODABLE, what)
     try:
         image = _opened(reader, data)
         width, height = image.size
@@ -145,7 +153,7 @@ def _decoded(
         if least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             side = max(width, height) if least[1] else min(width, height)
             scale = next((k for k in (8, 4, 2) if side // k >= least[0]), 1)
-            image.draft("", (width // scale, height // scale))
+            image.draft("", (max(1, width // scale), max(1, height // scale)))
         _load(image)
     except Image.DecompressionBombError as error:
         raise SampleError(Reason.IMAGE_TOO_LARGE, str(error)) from error
@@ -201,7 +209,7 @@ def thumbnail(data: bytes, side_px: int = 160) -> bytes:
 
 def _reader_of(data: bytes) -> type[ImageFile.ImageFile] | None:
     """The one reader for these bytes; Pillow's other readers (EPS, PDF, ...) never see them."""
-    if data.startswith(b"\xff\xd8\xff"):
+    if is_jpeg(data):
         return JpegImagePlugin.JpegImageFile
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngImagePlugin.PngImageFile

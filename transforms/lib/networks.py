@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transforms.lib import timmtower, tinyclip
+from transforms.lib import timmtower, tinyclip, weightfiles
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,9 @@ def build(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Tokenize]
       spec: from ``modelspec.resolve``.
       weights: local path of its weights, from ``modelfiles.locate``.
       precision: one of ``PRECISIONS``.
+
+    Raises:
+      InputError: the weights are damaged, or those of another network.
     """
     import open_clip
 
@@ -44,9 +47,10 @@ def build(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Tokenize]
     else:
         name, pretrained = f"local-dir:{os.path.dirname(weights)}", None
     changes = _moved_text_tower(os.path.dirname(weights)) if spec.kind == "folder" else {}
-    network = open_clip.create_model(
-        name, pretrained, precision=PRECISIONS[precision], require_pretrained=True, **changes
-    )
+    with weightfiles.reading(spec.name, weights):
+        network = open_clip.create_model(
+            name, pretrained, precision=PRECISIONS[precision], require_pretrained=True, **changes
+        )
     return network.eval(), open_clip.get_tokenizer(name)
 
 

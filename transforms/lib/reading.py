@@ -22,6 +22,8 @@ class ReadRules:
       max_sample_bytes: samples with more are rejected unread.
       others: python of an environment with tensorflow-io, which decodes formats that Pillow cannot read; empty to
         reject them. That it is given is part of the stamp, where it is is not.
+      variant: of the preprocessing, one of ``pixelviews.VARIANTS``; the perceptual hash is that of a scaled decode with
+        `fast` and of what a GPU decoded with `gpu`, which differ in a bit or two.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 
@@ -32,6 +34,7 @@ class ReadRules:
     max_sample_bytes: int = 1 << 28
     look: bool = True
     others: str = ""
+    variant: str = "exact"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +50,12 @@ class Looked:
 
     Attributes:
       row: of ``INDEX_SCHEMA``; without the image's size while there is something to decode.
-      data: the encoded image, when it is to be decoded; else empty.
+      data: the encoded image, when it is to be decoded; else None. One of no bytes is to be decoded too, and refused.
       document: the json member.
     """
 
     row: dict[str, Any]
-    data: bytes = b""
+    data: bytes | None = None
     document: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

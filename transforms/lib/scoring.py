@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transforms.lib import columns
 from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.errors import Reason
-from transforms.lib.feeding import Decode, Fed, feed
+from transforms.lib.feeding import Decode, feed
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import ReadRules
 from transforms.lib.staging import Batch, Pixels
@@ -27,6 +27,7 @@ Result = Callable[[], tuple[NDArray[np.float32], float]]
 """Waits for float32 ``[n, dim]``, unit norm, and for the seconds that a GPU worked and that were not counted yet."""
 
 _AHEAD = 64  # samples being prepared while a model works
+_UNSEEN = -1  # number of an image that a view cannot be made of
 TOKENIZED = 256  # captions that are tokenized by the pool at once
 
 
@@ -63,12 +64,14 @@ class ScoredShard:
       sets: column set -> table of its model's ``score_schema``, row-aligned with the index.
       clock: where the time went.
       repeated: samples whose image bytes an earlier sample of the shard had too.
+      unseen: column set -> samples that are valid, and whose image its model can make nothing of, where there are any.
     """
 
     index: pa.Table
     sets: dict[str, pa.Table]
     clock: Clock
     repeated: int
+    unseen: dict[str, int]
 
 
 class _Texts:
@@ -112,41 +115,38 @@ class _Texts:
 
 
 class _Images:
-    """The different images of a shard, embedded batch by batch."""
+    """The different images of a shard in one view, embedded batch by batch with every network that sees them so."""
 
-    def __init__(
-        self, models: Mapping[str, Model], views: Sequence[View], size: int, turn: threading.Lock, clock: Clock
-    ) -> None:
+    def __init__(self, models: Mapping[str, Model], size: int, turn: threading.Lock, clock: Clock) -> None:
         self._models, self._size, self._turn, self._clock = models, size, turn, clock
-        self._depth = max([model.depth for model in models.values()], default=1)
-        self._view = {name: [view.name for view in views].index(model.view.name) for name, model in models.items()}
-        self._batch: list[list[Pixels]] = []
+        self._depth = max(model.depth for model in models.values())
+        self._batch: list[Pixels] = []
         self._started: deque[dict[str, Result]] = deque()
         self._found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in models}
         self._number: dict[int, int] = {}
-        self.where: list[int] = []
+        self._count = 0
+        self._where: list[int] = []
 
-    def add(self, row: int, fed: Fed) -> None:
-        if fed.twin >= 0:
-            self.where.append(self._number[fed.twin])
+    def add(self, row: int, twin: int, pixels: Pixels | None) -> None:
+        """Adds a sample: its pixels, None where the view cannot be made; or the row of an equal image, else -1."""
+        if twin < 0:
+            self._number[row] = _UNSEEN if pixels is None else self._count
+        self._where.append(self._number[row if twin < 0 else twin])
+        if twin >= 0 or pixels is None:
             return
-        self._number[row] = len(self._number)
-        self.where.append(self._number[row])
-        self._batch.append(fed.pixels)
+        self._count += 1
+        self._batch.append(pixels)
         if len(self._batch) == self._size:
             self.flush()
 
     def flush(self) -> None:
-        if not self._batch or not self._models:
-            self._batch.clear()
+        if not self._batch:
             return
-        gather = next(iter(self._models.values())).batch_of  # all models are on one device
-        seen = [gather(pixels) for pixels in zip(*self._batch, strict=True)]
+        seen = next(iter(self._models.values())).batch_of(self._batch)  # all models are on one device
         self._batch.clear()
         with Stopwatch(self._clock, "model"):
             with self._turn:
-                started = {name: model.start_images(seen[self._view[name]]) for name, model in self._models.items()}
-            self._started.append(started)
+                self._started.append({name: model.start_images(seen) for name, model in self._models.items()})
             if len(self._started) == self._depth:
                 self._fetch()
 
@@ -156,12 +156,18 @@ class _Images:
             self._found[name].append(embedded)
             self._clock.busy += busy
 
+    def seen(self) -> NDArray[np.bool_]:
+        """Returns bool ``[samples]``: of which samples that were added the view could be made."""
+        seen: NDArray[np.bool_] = np.array(self._where, np.int64) != _UNSEEN
+        return seen
+
     def embedded(self, name: str) -> NDArray[np.float32]:
-        """Returns float32 ``[samples, dim]`` of the images that were added, in that order."""
+        """Returns float32 ``[samples, dim]`` of the samples that were added, in that order; zero where not seen."""
         with Stopwatch(self._clock, "model"):
             while self._started:
                 self._fetch()
-        return np.concatenate(self._found[name])[self.where]
+        nothing = np.zeros((1, self._models[name].dim), np.float32)
+        return np.concatenate([*self._found[name], nothing])[self._where]  # _UNSEEN is the last one
 
 
 def score_samples(
@@ -177,8 +183,11 @@ def score_samples(
     """Scores the samples of one shard with every model on one decode.
 
     Images with equal bytes are embedded once, and so are equal captions. Batches are cut from the different valid
-    images in tar order, so they are a function of the shard alone, whatever the workers. At most 64 samples, or as many
-    batches as may be started if that is more, are prepared ahead.
+    images in tar order, so they are a function of the shard alone, whatever the workers and the other models. At
+    most 64 samples, or as many batches as may be started if that is more, are prepared ahead.
+
+    The index depends on the samples and the rules alone. An image that one model can make nothing of (too narrow to
+    resize to its input) has no score and no image embedding, NaN and zero, in the set of that model alone.
 
     Args:
       samples: in tar order; read on a thread of their own.
@@ -194,7 +203,9 @@ def score_samples(
     seeing = {name: model for name, model in models.items() if model.part != "text"}
     reading = {name: model for name, model in models.items() if model.part != "image"}
     views = list({model.view.name: model.view for model in seeing.values()}.values())
-    images, texts = _Images(seeing, views, batch_size, turn, clock), _Texts(reading, pool)
+    by_view = {view.name: {n: m for n, m in seeing.items() if m.view.name == view.name} for view in views}
+    images = [_Images(same, batch_size, turn, clock) for same in by_view.values()]
+    texts = _Texts(reading, pool)
     rows: list[dict[str, Any]] = []
     repeated = 0
     ahead = max([_AHEAD, *(batch_size * model.depth for model in seeing.values())])
@@ -204,31 +215,47 @@ def score_samples(
             rows.append(sample.row)
             if models and sample.row["status"] == columns.OK:
                 repeated += sample.twin >= 0
-                images.add(len(rows) - 1, sample)
+                for number, view in enumerate(images):
+                    view.add(len(rows) - 1, sample.twin, None if sample.twin >= 0 else sample.pixels[number])
                 texts.add(str(sample.row["caption"]))
-    images.flush()
+    for view in images:
+        view.flush()
     valid = np.array([row["status"] == columns.OK for row in rows], bool)
     if valid.any():
         texts.start(turn, clock)
-    sets = {}
+    views_of = {name: images[list(by_view).index(model.view.name)] for name, model in seeing.items()}
+    sets, unseen = {}, {}
     for name, model in models.items():
-        found = {}
+        found, seen = {}, np.ones(int(valid.sum()), bool)
         if name in reading and valid.any():
             found["text"] = texts.embedded(name, clock)
         if name in seeing and valid.any():
-            found["image"] = images.embedded(name)
-        sets[name] = _score_set(model, valid, found)
-    return ScoredShard(pa.Table.from_pylist(rows, schema=columns.INDEX_SCHEMA), sets, clock, repeated)
+            found["image"], seen = views_of[name].embedded(name), views_of[name].seen()
+        if not seen.all():
+            unseen[name] = int((~seen).sum())
+        sets[name] = _score_set(model, valid, seen, found)
+    return ScoredShard(pa.Table.from_pylist(rows, schema=columns.INDEX_SCHEMA), sets, clock, repeated, unseen)
 
 
-def _score_set(model: Model, valid: NDArray[np.bool_], found: Mapping[str, NDArray[np.float32]]) -> pa.Table:
+def _score_set(
+    model: Model, valid: NDArray[np.bool_], seen: NDArray[np.bool_], found: Mapping[str, NDArray[np.float32]]
+) -> pa.Table:
+    """Returns a model's column set.
+
+    Args:
+      model: that made it.
+      valid: bool ``[n]``, samples with m True.
+      seen: bool ``[m]``, valid samples whose image it could take.
+      found: ``image`` and ``text``, or one of them, -> float32 ``[m, dim]``.
+    """
     made = {part: np.zeros((len(valid), model.dim), np.float32) for part in ("image", "text")}
     for part, embedded in found.items():
         made[part][valid] = embedded
     if model.part:
         return columns.embedding_table(model.part, made[model.part])
     score = np.full(len(valid), np.nan, np.float32)
-    score[valid] = np.clip(np.einsum("nd,nd->n", made["image"][valid], made["text"][valid]), -1, 1)
+    scored = np.flatnonzero(valid)[seen]
+    score[scored] = np.clip(np.einsum("nd,nd->n", made["image"][scored], made["text"][scored]), -1, 1)
     return columns.score_table(score, made["image"], made["text"])
 
 

@@ -7,9 +7,13 @@ gives without a classifier: the pooled features before the head.
 from __future__ import annotations
 
 import difflib
+import threading
 from typing import Any
 
+from transforms.lib import weightfiles
 from transforms.lib.errors import ConfigError, InputError
+
+_LOADING = threading.Lock()
 
 
 def parts(source: str) -> tuple[str, int]:
@@ -57,8 +61,11 @@ def build(source: str, weights: str) -> Any:
     Args:
       source: as for ``config``.
       weights: local path, .safetensors or .pth, of the whole network or without its head.
+
+    Raises:
+      InputError: the file is damaged, or of another network: a weight is missing, of another shape, or one too many
+        that is none of the classifier's.
     """
-    import timm
     import torch
 
     class ImageTower(torch.nn.Module):
@@ -73,12 +80,48 @@ def build(source: str, weights: str) -> Any:
             found: torch.Tensor = self.network(images)
             return torch.nn.functional.normalize(found, dim=-1) if normalize else found
 
+    return ImageTower(_loaded(source, weights)).eval()
+
+
+def _loaded(source: str, weights: str) -> Any:
+    """Returns timm's network with all of its weights; timm itself leaves out, without a word, what does not fit.
+
+    timm renames the weights of other publications and cuts the classifier off on its way to ``load_state_dict``, whose
+    answer it only logs; so it is listened to there.
+    """
+    import timm
+    import torch
+
     name, side = parts(source)
+    with torch.device("meta"):
+        kind: Any = type(timm.create_model(name, pretrained=False, num_classes=0, **_sized(name, side)))
     where = {"file": weights, "url": "", "hf_hub_id": None}
-    network = timm.create_model(
-        name, pretrained=True, num_classes=0, pretrained_cfg_overlay=where, **_sized(name, side)
-    )
-    return ImageTower(network).eval()
+    load, found = kind.load_state_dict, []
+
+    def noted(*args: Any, **more: Any) -> Any:
+        found.append(load(*args, **more))
+        return found[-1]
+
+    with _LOADING, weightfiles.reading(f"timm:{source}", weights):
+        kind.load_state_dict = noted
+        try:
+            network = timm.create_model(
+                name, pretrained=True, num_classes=0, pretrained_cfg_overlay=where, **_sized(name, side)
+            )
+        finally:
+            kind.load_state_dict = load
+    head = _head(network.pretrained_cfg["classifier"])
+    for missing, unexpected in found:
+        weightfiles.check_names(
+            f"timm:{source}", missing, [name for name in unexpected if name.split(".")[0] not in head]
+        )
+    return network
+
+
+def _head(classifier: str | tuple[str, ...] | None) -> set[str]:
+    """Returns the names of the modules that the classifiers of a network are in."""
+    names = (classifier,) if isinstance(classifier, str) else classifier or ()
+    return {name.split(".")[0] for name in names}
 
 
 def _sized(name: str, side: int) -> dict[str, Any]:

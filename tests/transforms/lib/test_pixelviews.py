@@ -128,3 +128,11 @@ def test_the_variant_is_part_of_a_models_fingerprint(tiny_network):
     exact, fast = modelspec.resolve(parsed), modelspec.resolve(parsed, variant="fast")
     assert exact.preprocess != fast.preprocess
     assert (exact.variant, fast.variant) == ("exact", "fast")
+
+
+@pytest.mark.parametrize("size", [(2000, 5), (5, 2000), (4000, 1), (1, 4000), (1, 1)])
+def test_a_scaled_decode_leaves_a_pixel_of_the_shorter_side(size):
+    data = encoded(smooth(*size).convert("RGB"), "JPEG")
+    image, whole = images.decode_scaled(data, pixelviews.view(LONGEST, 32, "fast").least)
+    assert whole == size
+    assert min(image.size) >= 1

@@ -1,6 +1,7 @@
 """Scoring one shard: nothing is done twice, nothing depends on threads, and memory is bounded."""
 
 import dataclasses
+import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from tests.conftest import picture
 from tests.transforms.lib.threadlanes import ThreadLane
-from transforms.lib import clip, columns, feeding, modelspec, scoring
+from transforms.lib import clip, columns, feeding, modelfiles, modelspec, pixelviews, scoring
 from transforms.lib.clock import Clock, sentence
 from transforms.lib.lanes import Gpu
 from transforms.lib.reading import ReadRules
@@ -327,3 +331,80 @@ def test_a_gpu_gives_what_a_cpu_gives(tiny_network, pool, model):
     one, two = score(model, pool, range(30)), score(there, pool, range(30))
     np.testing.assert_allclose(one.sets["m"]["score"].to_numpy(), two.sets["m"]["score"].to_numpy(), atol=1e-3)
     assert two.clock.busy > 0
+
+
+def jpeg(width, height):
+    ramp = np.add.outer(np.arange(height) * 7, np.arange(width) * 5) % 256
+    sink = io.BytesIO()
+    Image.fromarray(ramp.astype(np.uint8)).convert("RGB").save(sink, "JPEG", quality=92)
+    return sink.getvalue()
+
+
+def network(folder, **preprocess):
+    """Loads the tiny network with another preprocessing, as another model."""
+    model = clip.load(modelspec.resolve(modelspec.parse_model(str(folder))), batch_size=4, threads=1)
+    model.view = pixelviews.view({**modelfiles.PREPROCESS, **preprocess}, 32, preprocess.pop("variant", "exact"))
+    return model
+
+
+def of_images(images):
+    for row, data in enumerate(images):
+        yield RawSample(f"k{row}", 512 * row, 512, {"jpg": data, "txt": f"number {row}".encode()}, None, "")
+
+
+def test_an_image_that_one_model_cannot_take_is_rejected_for_no_other(tiny_network, pool):
+    shortest, longest = network(tiny_network), network(tiny_network, resize_mode="longest")
+    narrow = jpeg(700, 1)
+    data = [picture(1), narrow, picture(2), narrow, picture(3), picture(4), picture(5)]
+
+    def run(**models):
+        return scoring.score_samples(of_images(data), "s", models, ReadRules(), pool, 4)
+
+    both, one, two, none = run(a=shortest, b=longest), run(a=shortest), run(b=longest), run()
+    assert both.index.equals(one.index)
+    assert both.index.equals(two.index)
+    assert both.index.equals(none.index)
+    assert set(both.index["status"].to_pylist()) == {"ok"}
+    for name, alone in (("a", one), ("b", two)):
+        for column in ("image", "text"):
+            assert both.sets[name][column].equals(alone.sets[name][column])
+        assert np.array_equal(both.sets[name]["score"], alone.sets[name]["score"], equal_nan=True)
+    assert np.isfinite(both.sets["a"]["score"].to_numpy()).all()
+    assert np.isnan(both.sets["b"]["score"].to_numpy()).tolist() == [False, True, False, True, False, False, False]
+    embedded = columns.embedded(columns.embeddings(both.sets["b"]["image"]))
+    assert embedded.tolist() == [True, False, True, False, True, True, True]
+    assert both.unseen == {"b": 2}
+
+
+@pytest.mark.parametrize("variant", ["exact", "fast"])
+def test_the_perceptual_hash_is_the_same_whatever_the_models(tiny_network, pool, variant):
+    views = [{}, {"resize_mode": "longest"}, {"resize_mode": "squash"}]
+    models = [network(tiny_network, variant=variant, **view) for view in views]
+    rules = ReadRules(variant=variant)
+    data = [jpeg(1000, 300), jpeg(2300, 1900), picture(0)]
+    found = [
+        scoring.score_samples(of_images(data), "s", dict(enumerate(chosen)), rules, pool, 4).index
+        for chosen in (models, models[::-1], models[:1], models[1:2], models[2:], [])
+    ]
+    assert all(index.equals(found[0]) for index in found)
+    assert found[0]["width"].to_pylist() == [1000, 2300, 50]
+
+
+@given(st.sampled_from(["shortest", "longest", "squash"]), st.sampled_from([32, 224]), st.integers(1, 4000), st.data())
+@settings(max_examples=60)
+@example("longest", 224, 3577, 8)
+@example("longest", 224, 2000, 5)
+@example("shortest", 224, 4000, 1)
+@example("longest", 32, 1, 1)
+def test_fast_accepts_what_exact_accepts(mode, side, width, height):
+    if not isinstance(height, int):
+        height = height.draw(st.integers(1, max(1, 4000 // width)) | st.integers(1, 60))
+    data = jpeg(width, height)
+    preprocess = {**modelfiles.PREPROCESS, "resize_mode": mode}
+    exact, fast = (
+        feeding.decode(data, ReadRules(variant=variant), [pixelviews.view(preprocess, side, variant)])
+        for variant in ("exact", "fast")
+    )
+    assert (exact.error, fast.error) == (None, None)
+    assert (fast.width, fast.height) == (width, height)
+    assert exact.pixels[0] is None or fast.pixels[0] is not None

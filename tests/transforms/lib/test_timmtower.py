@@ -117,3 +117,38 @@ def test_it_writes_a_column_set_beside_a_clip_model(winnow, tiny_network, small_
     assert Image.open(io.BytesIO(data)).size == (index[row]["width"], index[row]["height"])
     expected = model.embed_images(model.pixels(images.decode(data))[None])[0]
     np.testing.assert_allclose(columns.embeddings(table["image"])[row], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda own, other: other, r"its file lacks \d+ tensors"),
+        (lambda own, other: {n: v for n, v in own.items() if n != "norm.weight"}, r"lacks 1 tensors \(norm.weight\)"),
+        (lambda own, other: {**own, "blocks.99.norm1.weight": own["norm.weight"]}, r"has not, 1 tensors \(blocks.99"),
+        (lambda own, other: {**own, "norm.weight": own["norm.weight"][:-1]}, r"cannot be loaded .*size mismatch"),
+    ],
+)
+def test_weights_of_another_network_are_refused_and_not_drawn_at_random(weights, tmp_path, spoil, message):
+    own, other = (torch.load(weights / f"{name}.pth", weights_only=True) for name in ("test_vit", "test_efficientnet"))
+    torch.save(spoil(own, other), tmp_path / "w.pth")
+    with pytest.raises(InputError, match=message):
+        timmtower.build("test_vit", str(tmp_path / "w.pth"))
+
+
+def test_a_classifier_of_any_size_or_none_may_come_with_the_weights(weights, tmp_path):
+    own = torch.load(weights / "test_vit.pth", weights_only=True)
+    bare = {name: value for name, value in own.items() if not name.startswith("head.")}
+    assert bare != own
+    small = {**own, "head.weight": own["head.weight"][:3], "head.bias": own["head.bias"][:3]}
+    found = []
+    for number, state in enumerate((own, bare, small)):
+        torch.save(state, tmp_path / f"{number}.pth")
+        found.append(timmtower.build("test_vit", str(tmp_path / f"{number}.pth")).state_dict())
+    assert all(torch.equal(one[name], found[0][name]) for one in found for name in found[0])
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_a_damaged_file_is_one_line(weights, tmp_path, name):
+    (tmp_path / name).write_bytes((weights / "test_vit.pth").read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"cannot be loaded \(.*\); give the weights file of this network, whole"):
+        timmtower.build("test_vit", str(tmp_path / name))
