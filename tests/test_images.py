@@ -3,6 +3,7 @@
 import importlib.metadata
 import io
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,6 +91,33 @@ def test_the_launcher_has_the_worker_s_versions_and_no_torch():
     assert not [name for name in slim if name.startswith(("nvidia", "cuda"))]
     blocks = re.split(r"\n(?=\S)", (ROOT / "requirements/launcher.txt").read_text().strip())
     assert all("--hash=sha256:" in block for block in blocks)
+
+
+def extras_that_jobs_name():
+    """Returns every extra that the code tells a user to install, but for `launch`, which starts no job on a worker."""
+    code = "".join(
+        path.read_text() for folder in ("transforms", "beam_pipelines") for path in (ROOT / folder).rglob("*.py")
+    )
+    return set(re.findall(r"winnow-beam\[(\w+)\]", code)) - {"launch"}
+
+
+def packages_of(extra, monkeypatch):
+    """Returns the names that setup.py lists under an extra."""
+    told = {}
+    monkeypatch.setattr("setuptools.setup", lambda **given: told.update(given))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path(str(ROOT / "setup.py"))
+    return {re.match(r"[\w.-]+", text)[0] for text in told["extras_require"][extra]}
+
+
+@pytest.mark.parametrize("lock", ["base.txt", "launcher.txt"])
+def test_an_image_has_every_extra_that_a_job_can_ask_for(lock, monkeypatch):
+    extras = extras_that_jobs_name()
+    assert {"aws", "language", "metaclip"} <= extras
+    for extra in sorted(extras):
+        # nobody can install into a worker; pip is told to reach no index there
+        assert packages_of(extra, monkeypatch) <= pins(lock).keys(), extra
+    assert packages_of("images", monkeypatch) <= pins(lock).keys()
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="there is no sh")
