@@ -70,6 +70,21 @@ def test_what_is_copied_is_there_and_not_ignored(kind):
                 assert name.split("/")[0] in allowed
 
 
+def test_weights_may_lie_where_the_page_says():
+    """Docker reads .dockerignore from top to bottom, and the last line that fits a path decides."""
+    lines = (ROOT / ".dockerignore").read_text().split()
+    named = {
+        folder
+        for name in ("Dockerfile.worker", "models/README.md")
+        for folder in re.findall(r"--build-arg MODELS=([\w/.-]+)", (ROOT / "templates" / name).read_text())
+    }
+    assert named
+    for folder in named:
+        path = f"{folder}/dfn/open_clip_model.safetensors"
+        fits = [line for line in lines if line == "**" or path.startswith(line.removeprefix("!") + "/")]
+        assert fits[-1].startswith("!"), f"{folder} never reaches the build"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_install_is_the_script_that_checks_itself(kind):
     runs = [value for instruction, value in instructions(kind) if instruction == "RUN"]
