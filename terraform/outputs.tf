@@ -32,6 +32,14 @@ output "build_commands" {
   ]
 }
 
+output "act_as_launcher_commands" {
+  description = "Commands after which `winnow launch` and gcloud act as the launcher's account; for those whom `launchers` names."
+  value = [
+    "gcloud auth application-default login --impersonate-service-account=${local.launcher_email}",
+    "gcloud config set auth/impersonate_service_account ${local.launcher_email}",
+  ]
+}
+
 output "launch_commands" {
   description = "Commands that launch each job; the flags after -- are examples."
   value = {

@@ -116,6 +116,24 @@ run "a_chain_hands_its_steps_to_the_workflow" {
   }
 }
 
+run "every_service_that_is_called_is_enabled" {
+  command = plan
+
+  assert {
+    condition = length(setsubtract([
+      "artifactregistry.googleapis.com", "cloudresourcemanager.googleapis.com", "cloudscheduler.googleapis.com", "compute.googleapis.com",
+      "dataflow.googleapis.com", "iam.googleapis.com", "iamcredentials.googleapis.com", "monitoring.googleapis.com", "storage.googleapis.com",
+      "workflowexecutions.googleapis.com", "workflows.googleapis.com",
+    ], keys(google_project_service.this))) == 0
+    error_message = "on a fresh project, what needs the service fails"
+  }
+
+  assert {
+    condition     = strcontains(output.act_as_launcher_commands[0], "--impersonate-service-account=winnow-launcher@my-project.iam.gserviceaccount.com")
+    error_message = "people must be told how to act as the launcher"
+  }
+}
+
 run "buckets_are_private_and_temporary_files_leave_nothing" {
   command = plan
 
