@@ -93,13 +93,20 @@ resource "google_monitoring_alert_policy" "no_output" {
   }
 }
 
+# The budgets' API answers with the project's number whatever it was given; by its id, every plan would show a change.
+data "google_project" "this" {
+  count      = var.budget == null ? 0 : 1
+  project_id = var.project
+  depends_on = [google_project_service.this]
+}
+
 resource "google_billing_budget" "this" {
   count           = var.budget == null ? 0 : 1
   billing_account = var.budget.billing_account
   display_name    = "Winnow in ${var.project}"
 
   budget_filter {
-    projects = ["projects/${var.project}"]
+    projects = ["projects/${data.google_project.this[0].number}"]
   }
 
   amount {

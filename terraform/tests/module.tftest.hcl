@@ -1,6 +1,10 @@
 # `make terraform-test`. No cloud: the provider is mocked, its schema is the published one.
 
-mock_provider "google" {}
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+}
 
 variables {
   project        = "my-project"
@@ -246,5 +250,10 @@ run "apply_prints_commands" {
   assert {
     condition     = length(output.run_now_commands) == 2
     error_message = "one for the schedule, one for the chain"
+  }
+
+  assert {
+    condition     = [for project in google_billing_budget.this[0].budget_filter[0].projects : project] == ["projects/123456789012"]
+    error_message = "the budgets' API answers with the number; by its id, every plan shows a change"
   }
 }

@@ -34,6 +34,7 @@ PACKAGES = {"provider": ["tf==1.2.0", "msgpack==1.2.4"], "checkov": ["checkov==3
 DIGEST = "sha256:" + "1" * 64
 VARIABLES = {
     "project": "my-project", "crawl_bucket": "crawl", "alert_email": "ada@example.com",
+    "billing_account": "012345-6789AB-CDEF01",
     "worker_image": f"us-central1-docker.pkg.dev/my-project/winnow/worker@{DIGEST}",
     "launcher_image": f"us-central1-docker.pkg.dev/my-project/winnow/launcher@{DIGEST}",
 }  # fmt: skip
@@ -86,9 +87,11 @@ def typings():
 
 def settings(folder):
     """Returns the environment in which Terraform finds the provider that knows the schema."""
-    used = set(
-        re.findall(r'^resource "(google_\w+)"', "".join(f.read_text() for f in MODULE.glob("*.tf")), re.MULTILINE)
-    )
+    text = "".join(f.read_text() for f in MODULE.glob("*.tf"))
+    used = {
+        name if kind == "resource" else f"data.{name}"
+        for kind, name in re.findall(r'^(resource|data) "(google_\w+)"', text, re.MULTILINE)
+    }
     made = run(sys.executable, "-m", "tests.terraform.schemas", typings(), *sorted(used), cwd=ROOT).stdout
     (folder / "schema.json").write_text(made)
     program = folder / "bin" / "terraform-provider-google"
