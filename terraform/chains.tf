@@ -34,8 +34,9 @@ resource "google_project_iam_member" "chain_logs" {
 locals {
   chain_arguments = {
     for name, chain in var.chains : name => {
-      project = var.project
-      region  = var.region
+      project   = var.project
+      region    = var.region
+      time_zone = chain.time_zone
       steps = [for at, step in chain.steps : merge(
         { jobName = "${var.name}-${name}-${at}-${step.job}" },
         local.launches["${name}/${at}"],

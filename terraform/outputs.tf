@@ -56,6 +56,16 @@ output "launch_commands" {
   }
 }
 
+output "run_again_commands" {
+  description = "Commands that run each chain for the night of a DATE, as 2026-11-21, say one that failed; what is done is not done again."
+  value = {
+    for name, argument in local.chain_arguments : name => join(" ", [
+      "gcloud workflows run ${var.name}-chain --project ${var.project} --location ${var.region}",
+      "--data '${replace(jsonencode(merge(argument, { date = "DATE" })), "'", "'\\''")}'",
+    ])
+  }
+}
+
 output "run_now_commands" {
   description = "Commands that start each schedule and chain at once, as the clock would."
   value = concat(

@@ -159,7 +159,7 @@ variable "schedules" {
     flexrs     = optional(bool, false)
     parameters = map(string)
   }))
-  description = "Jobs to launch by the clock: name -> job, cron schedule, workers and the job's flags; crawl_id may be {date} or {yesterday}, filled in when the job starts."
+  description = "Jobs to launch by the clock: name -> job, cron schedule, workers and the job's flags; crawl_id may be {date} or {yesterday}, days in UTC when the job starts."
   default     = {}
 
   validation {
@@ -196,6 +196,13 @@ variable "schedules" {
     condition     = alltrue([for one in values(var.schedules) : contains(keys(one.parameters), "output")])
     error_message = "schedules: parameters must name the output."
   }
+
+  validation {
+    condition = alltrue(flatten([for one in values(var.schedules) : [
+      for name, value in one.parameters : name == "crawl_id" || !can(regex("\\{(date|yesterday)\\}", value))
+    ]]))
+    error_message = "schedules: only crawl_id may be {date} or {yesterday}; write {crawl_id} in input, or make it a chain of one step, which fills in all."
+  }
 }
 
 variable "chains" {
@@ -212,7 +219,7 @@ variable "chains" {
       parameters = map(string)
     }))
   }))
-  description = "Jobs that follow one another, each after the last has succeeded: name -> schedule and steps. {date} in a parameter is the day of the run, {yesterday} the one before, as 2026-11-21."
+  description = "Jobs that follow one another, each after the last has succeeded: name -> schedule and steps. {date} in a parameter is the day of the run in time_zone, {yesterday} the one before, as 2026-11-21."
   default     = {}
 
   validation {

@@ -25,7 +25,8 @@ variables {
   }
   chains = {
     fresh = {
-      schedule = "0 4 * * *"
+      schedule  = "0 4 * * *"
+      time_zone = "Asia/Tokyo"
       steps = [
         { job = "score", preset = "t4", layout = "A", workers = 2, parameters = { input = "gs://crawl/{date}/*.tar", output = "gs://my-project-winnow-output/{date}" } },
         { job = "reshard", flexrs = true, workers = 8, parameters = { output = "gs://my-project-winnow-output/{date}" } },
@@ -112,6 +113,16 @@ run "a_chain_hands_its_steps_to_the_workflow" {
   assert {
     condition     = jsondecode(jsondecode(base64decode(google_cloud_scheduler_job.chain["fresh"].http_target[0].body)).argument).steps[1].environment.flexrsGoal == "FLEXRS_COST_OPTIMIZED"
     error_message = "flexrs must reach the request"
+  }
+
+  assert {
+    condition     = jsondecode(jsondecode(base64decode(google_cloud_scheduler_job.chain["fresh"].http_target[0].body)).argument).time_zone == "Asia/Tokyo"
+    error_message = "days are those of the chain's time zone"
+  }
+
+  assert {
+    condition     = jsondecode(trimsuffix(split("--data '", output.run_again_commands["fresh"])[1], "'")).date == "DATE"
+    error_message = "a night must be run again for its date"
   }
 
   assert {

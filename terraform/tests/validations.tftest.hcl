@@ -227,6 +227,16 @@ run "refuses_schedule_output" {
   expect_failures = [var.schedules]
 }
 
+run "refuses_schedule_date_outside_crawl_id" {
+  command = plan
+
+  variables {
+    schedules = { nn = { job = "score", schedule = "0 3 * * *", parameters = { input = "gs://b/{date}/*.tar", output = "gs://b/o", crawl_id = "{date}" } } }
+  }
+
+  expect_failures = [var.schedules]
+}
+
 run "refuses_chain_empty" {
   command = plan
 
