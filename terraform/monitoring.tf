@@ -47,6 +47,7 @@ resource "google_monitoring_alert_policy" "failed" {
   }
 }
 
+# Cloud Monitoring knows a counter by its last name alone, so `in` is counted by the stage that can reject and no other.
 resource "google_monitoring_alert_policy" "rejects" {
   count                 = local.alerting ? 1 : 0
   project               = var.project
@@ -59,7 +60,7 @@ resource "google_monitoring_alert_policy" "rejects" {
     display_name = "share of rejected samples"
     condition_prometheus_query_language {
       query               = "sum by (job_name) (${local.counter}{${local.ours},metric_name=~\"rejected_.*\"}) / sum by (job_name) (${local.counter}{${local.ours},metric_name=\"in\"}) > ${var.max_reject_share}"
-      duration            = "600s"
+      duration            = "0s" # a job may be over in ten minutes
       evaluation_interval = "300s"
     }
   }

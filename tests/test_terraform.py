@@ -113,8 +113,10 @@ def test_the_days_of_a_chain_are_those_of_its_zone_or_of_the_date_it_is_given():
     (begin, *_) = yaml.safe_load((MODULE / "workflows/chain.yaml").read_text())["main"]["steps"]
     said = {name: text for one in begin["begin"]["assign"] for name, text in one.items()}
     assert 'map.get(args, "time_zone")' in said["zone"]
-    assert 'map.get(args, "date")' in said["today"] and "time.format(sys.now(), zone)" in said["today"]
-    assert "today" in said["yesterday"] and "sys.now" not in said["yesterday"]
+    assert 'map.get(args, "date")' in said["today"]
+    assert "time.format(sys.now(), zone)" in said["today"]
+    assert "today" in said["yesterday"]
+    assert "sys.now" not in said["yesterday"]
 
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
