@@ -5,6 +5,11 @@ locals {
   channels = [for channel in google_monitoring_notification_channel.email : channel.id]
   ours     = "job_name=~\"${var.name}-.*\""
   counter  = "dataflow_googleapis_com:job_user_counter"
+
+  # Half of the hours is looked back, and that must hold for the other half: an alert looks back 25 hours and no more, and
+  # one that only looks back would fire when it is made, before the first night.
+  silence = ceil(var.no_output_hours / 2)
+  writing = anytrue([for one in values(local.wanted) : contains(["curate", "reshard"], one.job)])
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -72,7 +77,7 @@ resource "google_monitoring_alert_policy" "rejects" {
 }
 
 resource "google_monitoring_alert_policy" "no_output" {
-  count                 = local.alerting && var.no_output_hours > 0 && length(var.schedules) + length(var.chains) > 0 ? 1 : 0
+  count                 = local.alerting && var.no_output_hours > 0 && local.writing ? 1 : 0
   project               = var.project
   display_name          = "Winnow: no shard was written in ${var.no_output_hours} hours"
   combiner              = "OR"
@@ -82,8 +87,8 @@ resource "google_monitoring_alert_policy" "no_output" {
   conditions {
     display_name = "no shard was written"
     condition_prometheus_query_language {
-      query               = "absent_over_time(${local.counter}{${local.ours},metric_name=\"out_bytes\"}[${var.no_output_hours}h])"
-      duration            = "0s"
+      query               = "absent_over_time(${local.counter}{${local.ours},metric_name=\"out_bytes\"}[${local.silence}h])"
+      duration            = "${(var.no_output_hours - local.silence) * 3600}s"
       evaluation_interval = "900s"
     }
   }

@@ -276,12 +276,12 @@ variable "max_reject_share" {
 
 variable "no_output_hours" {
   type        = number
-  description = "Hours without a written shard after which that is told, 1 to 25; 0 never tells."
-  default     = 25
+  description = "Hours without a written shard after which that is told, 2 to 48; 0 never tells. 36 is a day, six hours that FlexRS may wait, and six of work."
+  default     = 36
 
   validation {
-    condition     = var.no_output_hours >= 0 && var.no_output_hours <= 25 && floor(var.no_output_hours) == var.no_output_hours
-    error_message = "no_output_hours must be a whole number from 0 to 25, which is as far as an alert looks back."
+    condition     = (var.no_output_hours == 0 || var.no_output_hours >= 2) && var.no_output_hours <= 48 && floor(var.no_output_hours) == var.no_output_hours
+    error_message = "no_output_hours must be 0 or a whole number from 2 to 48; an alert looks back a day and may wait for another."
   }
 }
 

@@ -236,6 +236,36 @@ run "alerts_and_budget" {
   }
 }
 
+run "silence_is_told_after_the_hours_and_not_when_the_alert_is_made" {
+  command = plan
+
+  assert {
+    condition = (
+      strcontains(google_monitoring_alert_policy.no_output[0].conditions[0].condition_prometheus_query_language[0].query, "[18h]") &&
+      google_monitoring_alert_policy.no_output[0].conditions[0].condition_prometheus_query_language[0].duration == "64800s"
+    )
+    error_message = "36 hours: 18 that are looked back, held for 18 more"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.rejects[0].conditions[0].condition_prometheus_query_language[0].duration == "0s"
+    error_message = "a short job is over before a longer wait"
+  }
+}
+
+run "no_silence_where_nothing_writes_shards" {
+  command = plan
+
+  variables {
+    chains = {}
+  }
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.no_output) == 0
+    error_message = "a schedule of score alone writes no shard, ever"
+  }
+}
+
 run "no_alerts_and_no_budget" {
   command = plan
 

@@ -141,7 +141,7 @@ run "refuses_no_output_hours" {
   command = plan
 
   variables {
-    no_output_hours = 48
+    no_output_hours = 49
   }
 
   expect_failures = [var.no_output_hours]
