@@ -74,12 +74,5 @@ resource "google_cloud_scheduler_job" "chain" {
     }
   }
 
-  lifecycle {
-    precondition {
-      condition     = alltrue([for step in each.value.steps : contains(local.jobs, step.job)])
-      error_message = "chains: every step's job must have a template; there are ${join(", ", local.jobs)}."
-    }
-  }
-
   depends_on = [google_storage_bucket_object.template, google_workflows_workflow.chain, google_project_iam_member.invoker]
 }

@@ -72,4 +72,10 @@ output "run_now_commands" {
     [for name in sort(keys(var.schedules)) : "gcloud scheduler jobs run ${var.name}-${name} --project ${var.project} --location ${var.region}"],
     [for name in sort(keys(var.chains)) : "gcloud scheduler jobs run ${var.name}-chain-${name} --project ${var.project} --location ${var.region}"],
   )
+
+  # An output is looked at in every plan, also before there are images and with them schedules.
+  precondition {
+    condition     = length(local.mistaken) == 0
+    error_message = "schedules and chains:\n${join("\n", local.mistaken)}"
+  }
 }

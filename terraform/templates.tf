@@ -41,7 +41,7 @@ locals {
   launches = {
     for name, one in local.wanted : name => {
       containerSpecGcsPath = "gs://${google_storage_bucket.this["templates"].name}/templates/${one.job}.json"
-      parameters           = merge({ job = one.job }, one.preset == "cpu" ? {} : { device = "cuda" }, one.parameters)
+      parameters           = merge({ job = one.job }, local.gpu[one.preset] && can(local.told[one.job].device) ? { device = "cuda" } : {}, one.parameters)
       environment = merge(
         local.environment,
         { sdkContainerImage = lookup(local.images, one.job, var.worker_image) },
