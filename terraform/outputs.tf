@@ -1,4 +1,15 @@
 locals {
+  # The flags that a job refuses to start without, but for the output.
+  example_flags = {
+    curate          = "--input 'gs://POOL/*.tar'"
+    score           = "--input 'gs://POOL/*.tar'"
+    train-filter    = "--input 'gs://POOL/*.tar'"
+    annotate        = "--columns caption"
+    import-scores   = "--input gs://POOL/scores.parquet --by uid --name others"
+    import-datacomp = "--input gs://POOL/metadata"
+    publish         = "--crawl_id 2026-11-21"
+    score-flyt      = "--head gs://POOL/my-flyt"
+  }
   registry = "${var.region}-docker.pkg.dev/${var.project}/${var.name}"
   common   = "--project ${var.project} --region ${var.region}"
   spec     = "gs://${var.project}-${var.name}-templates/templates"
@@ -51,7 +62,7 @@ output "launch_commands" {
       "--image ${local.images[job] == "" ? "IMAGE" : local.images[job]}",
       "--preset ${contains(["curate", "score"], job) ? "l4 --workers 10" : "cpu --workers 10"}",
       "-- --output gs://${google_storage_bucket.this["output"].name}/run",
-      contains(["curate", "score", "train-filter"], job) ? "--input 'gs://POOL/*.tar'" : "",
+      lookup(local.example_flags, job, ""),
     ])
   }
 }

@@ -1,6 +1,7 @@
 """terraform/ parses, is described and validated, and agrees with the package; `make terraform-test` checks the rest."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ import hcl2
 import pytest
 import yaml
 
-from beam_pipelines import metadata, presets
+from beam_pipelines import launch, metadata, presets
 
 ROOT = Path(__file__).parents[1]
 MODULE = ROOT / "terraform"
@@ -78,6 +79,22 @@ def test_presets_and_jobs_are_those_of_the_package():
         for names in re.findall(r"contains\(\[([^]]+)\], \w+\.preset\)", path.read_text()):
             assert names.replace('"', "").split(", ") == list(presets.PRESETS)
     assert set(VARIABLES["slim_jobs"]["default"]) <= set(metadata.template_jobs())
+
+
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_the_command_that_is_printed_for_a_job_has_the_flags_that_it_needs(job, capsys):
+    """`make terraform-test` runs the printed commands whole; this their flags after --, without terraform."""
+    (flags,) = [one["example_flags"] for one in read(MODULE / "outputs.tf")["locals"]]
+    before = [
+        "--project",
+        "my-project",
+        "--region",
+        "us-central1",
+        "--template",
+        f"gs://my-bucket/templates/{job}.json",
+    ]
+    after = ["--", "--output", "gs://my-bucket/run", *shlex.split(flags.get(job, ""))]
+    assert launch.main([job, *before, "--print", "json", *after]) == 0, capsys.readouterr().err
 
 
 def test_a_skipped_finding_has_a_reason():

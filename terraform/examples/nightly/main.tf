@@ -118,6 +118,11 @@ module "winnow" {
   }
 }
 
+output "launch_commands" {
+  description = "Commands that launch each job by hand."
+  value       = module.winnow.launch_commands
+}
+
 output "winnow" {
   description = "Everything that the module prints."
   value       = module.winnow
