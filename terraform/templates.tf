@@ -8,7 +8,10 @@ locals {
     stagingLocation      = "gs://${google_storage_bucket.temp.name}/staging"
     ipConfiguration      = local.subnetwork == "" ? "WORKER_IP_PUBLIC" : "WORKER_IP_PRIVATE"
     additionalUserLabels = local.labels
-  }, local.subnetwork == "" ? {} : { subnetwork = local.subnetwork })
+    },
+    local.subnetwork == "" ? {} : { subnetwork = local.subnetwork },
+    var.launcher_machine_type == "" ? {} : { launcherMachineType = var.launcher_machine_type },
+  )
 
   images = { for job in local.jobs : job => contains(var.slim_jobs, job) ? var.launcher_image : var.worker_image }
 }

@@ -103,6 +103,17 @@ variable "slim_jobs" {
   default     = ["select", "reshard", "publish"]
 }
 
+variable "launcher_machine_type" {
+  type        = string
+  description = "Machine of the launcher, which lists the input; more memory for pools of millions of shards, and empty for Dataflow's own choice."
+  default     = ""
+
+  validation {
+    condition     = var.launcher_machine_type == "" || can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)+$", var.launcher_machine_type))
+    error_message = "launcher_machine_type must be a type of Compute Engine, for example n2-highmem-4."
+  }
+}
+
 variable "create_network" {
   type        = bool
   description = "Make a private network for the workers; without, name a subnetwork, or they get the default network."

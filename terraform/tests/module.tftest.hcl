@@ -266,6 +266,22 @@ run "no_silence_where_nothing_writes_shards" {
   }
 }
 
+run "the_launcher_may_be_given_a_larger_machine" {
+  command = plan
+
+  variables {
+    launcher_machine_type = "n2-highmem-4"
+  }
+
+  assert {
+    condition = (
+      jsondecode(base64decode(google_cloud_scheduler_job.this["nightly"].http_target[0].body)).launchParameter.environment.launcherMachineType == "n2-highmem-4" &&
+      jsondecode(google_storage_bucket_object.template["score"].content).defaultEnvironment.launcherMachineType == "n2-highmem-4"
+    )
+    error_message = "the launcher's machine must reach requests and templates"
+  }
+}
+
 run "no_alerts_and_no_budget" {
   command = plan
 

@@ -87,6 +87,16 @@ run "refuses_launcher_image" {
   expect_failures = [var.launcher_image]
 }
 
+run "refuses_launcher_machine_type" {
+  command = plan
+
+  variables {
+    launcher_machine_type = "large"
+  }
+
+  expect_failures = [var.launcher_machine_type]
+}
+
 run "refuses_subnetwork" {
   command = plan
 
