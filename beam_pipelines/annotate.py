@@ -37,7 +37,8 @@ def plan(config: AnnotateConfig, problems: planning.Problems) -> driver.Work | N
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     annotation = annotating.plan_annotate(config, problems, sets or {}, refs or [])
-    record = problems.collect(workspace.check_output, config, "annotate") if refs else None
+    writes = workspace.Sets("annotate", config.wanted(), "--columns", "leave it out, or delete it to have it made here")
+    record = problems.collect(workspace.check_output, config, "annotate", writes) if refs else None
     if problems or annotation is None or refs is None or record is None:
         return None
 

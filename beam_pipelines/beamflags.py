@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from beam_pipelines import runners
+from beam_pipelines import dataflow, runners
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -34,10 +36,27 @@ def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> Pipeline
 
 
 def tell_stores(beam_args: Sequence[str]) -> None:
-    """Gives Beam's file systems the flags that are about stores before the first file is looked for."""
+    """Gives Beam's file systems the flags that are about stores before the first file is looked for.
+
+    What its clients log on the way, of credentials and of what they ask again, is said in one line at the end.
+    """
     from apache_beam.io.filesystems import FileSystems
 
+    for name in ("apache_beam.internal.gcp.auth", "apache_beam.utils.retry", "google.auth"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     FileSystems.set_options(pipeline_options(beam_args))
+
+
+def store_problems(beam_args: Sequence[str]) -> list[str]:
+    """Returns what is wrong with the flags about stores, one line each."""
+    if not beam_args:
+        return []
+    from apache_beam.options.pipeline_options import PipelineOptions, S3Options
+
+    endpoint = PipelineOptions(list(beam_args)).view_as(S3Options).s3_endpoint_url
+    if endpoint and not re.fullmatch(r"https?://[^/\s:]+(:\d+)?(/\S*)?", endpoint):
+        return [f"--s3_endpoint_url must be http://HOST:PORT or https://HOST, got {endpoint!r}"]
+    return []
 
 
 def not_for_stores(beam_args: Sequence[str]) -> list[str]:
@@ -54,4 +73,6 @@ def not_for_stores(beam_args: Sequence[str]) -> list[str]:
 
 def runs_elsewhere(beam_args: Sequence[str]) -> bool:
     """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
-    return "--runner DataflowRunner" in " ".join(beam_args).replace("=", " ")
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    return runners.name_of(PipelineOptions(list(beam_args)).view_as(StandardOptions).runner) == dataflow.RUNNER

@@ -9,13 +9,14 @@ from typing import Any
 from beam_pipelines.config import flag
 
 _NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
-_PATTERNS = {
+PATTERNS = {
     "project": (r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]", "a project's id, for example my-project-1"),
     "region": (r"[a-z]+-[a-z]+[0-9]+", "a region, for example us-central1"),
     "template": (r"gs://[a-z0-9][a-z0-9._-]+/.+\.json", "the template's file, gs://BUCKET/templates/JOB.json"),
     "job_name": (_NAME, "lower-case letters, digits and hyphens, from a letter on, at most 63"),
     "temp_location": (r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", "a folder, gs://BUCKET/tmp"),
     "service_account": (r"[^@\s]+@[^@\s]+\.[^@\s]+", "an account's address"),
+    "launcher_machine_type": (r"[a-z][a-z0-9]*(-[a-z0-9]+)+", "a machine type, for example n2-highmem-4"),
     "worker_zone": (r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a zone, for example us-central1-a"),
 }
 _LABEL = r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}"
@@ -38,6 +39,11 @@ class LaunchConfig:
     subnetwork: str = flag("", "regions/REGION/subnetworks/NAME; default: the template's own")
     public_ips: bool = flag(False, "give workers public addresses; without, the subnetwork needs Private Google Access")
     worker_zone: str = flag("", "zone of the workers; default: Dataflow chooses in the region")
+    launcher_machine_type: str = flag(
+        "",
+        "machine that finds the input, hashes weights and writes the job down; one with more memory for millions of "
+        "shards; default: Dataflow's own",
+    )
     flexrs: bool = flag(False, "cheaper workers that may start up to six hours later; only with --preset cpu")
     label: tuple[str, ...] = flag((), "label of job and workers, KEY=VALUE; may be repeated")
     experiment: tuple[str, ...] = flag((), "another experiment or service option of Dataflow; may be repeated")
@@ -48,11 +54,11 @@ class LaunchConfig:
     def problems(self) -> list[str]:
         """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
         found = [
-            f"--{name} is missing; name {_PATTERNS[name][1]}"
+            f"--{name} is missing; name {PATTERNS[name][1]}"
             for name in ("project", "region", "template")
             if not getattr(self, name)
         ]
-        for name, (pattern, meaning) in _PATTERNS.items():
+        for name, (pattern, meaning) in PATTERNS.items():
             value = getattr(self, name)
             if value and not re.fullmatch(pattern, value):
                 found.append(f"--{name} must be {meaning}, got {value!r}")
@@ -96,8 +102,8 @@ class CostConfig:
             for name in ("samples", "sample_bytes", "dim", "workers")
             if getattr(self, name) < 1
         ]
-        if not self.gflop_per_pair > 0:
-            found.append(f"--gflop_per_pair must be above 0, got {self.gflop_per_pair}")
+        if not 0 < self.gflop_per_pair < float("inf"):
+            found.append(f"--gflop_per_pair must be a number above 0, got {self.gflop_per_pair}")
         if not 0 < self.keep_fraction <= 1:
             found.append(f"--keep_fraction must be in (0, 1], got {self.keep_fraction}")
         if self.print not in ("text", "json", "markdown"):

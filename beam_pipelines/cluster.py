@@ -59,7 +59,9 @@ def plan(config: ClusterConfig, problems: planning.Problems) -> driver.Work | No
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     found = clustering.plan_cluster(config, problems, sets, refs) if sets and refs else None
-    record = problems.collect(workspace.check_output, config, f"cluster {config.column_set()}") if refs else None
+    name = config.column_set()
+    writes = workspace.Sets("cluster", [name])
+    record = problems.collect(workspace.check_output, config, f"cluster {name}", writes) if refs else None
     if problems or found is None or refs is None or record is None:
         return None
     settings = found.settings

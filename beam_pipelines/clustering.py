@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config import ClusterConfig
-from beam_pipelines.planning import Problems, version
+from beam_pipelines.planning import Problems, device_for, version
 from beam_pipelines.targeting import TargetPlan, find_target
-from transforms import manifest, storage
+from transforms import storage
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids, columns, devices, modelfiles, stamps
+from transforms.lib import centroids, modelfiles, stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
@@ -67,19 +67,6 @@ def find_column(config: ClusterConfig, refs: list[FeatureRef], sets: dict[str, l
     return images[0]
 
 
-def check_name(config: ClusterConfig) -> None:
-    """Checks that no other job made the column set that is to be written.
-
-    Raises:
-      InputError: one did.
-    """
-    name = config.column_set()
-    models = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {})
-    sections = manifest.read(config.output)
-    if name in (columns.INDEX, "decisions", *columns.ANNOTATED, *models) or f"import-scores {name}" in sections:
-        raise InputError(f"--name {name} is a column set of another job; choose another")
-
-
 def given_centroids(uri: str, dim: int) -> tuple[str, int]:
     """Returns sha256 and number of the centroids in a file, after a look at them.
 
@@ -117,10 +104,7 @@ def plan_cluster(
     config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: list[FeatureRef]
 ) -> ClusterPlan | None:
     """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
-    problems.collect(check_name, config)
-    device = {"auto": "cpu"}.get(config.device, config.device)
-    if not problems.elsewhere:
-        device = problems.collect(devices.device_of, config.device) or "cpu"
+    device = device_for(config.device, problems)
     column = problems.collect(find_column, config, refs, sets)
     if column is None:
         return None

@@ -218,3 +218,6 @@ JOBS: dict[str, tuple[type[Flags], str]] = {
 
 LOCAL_JOBS = ("verify", "explain", "export-subset", "import-subset", "train-mix", "train-flyt")
 """Jobs without a Dataflow template."""
+
+PIPELINE_JOBS = (*(job for job in JOBS if job not in LOCAL_JOBS), "verify")
+"""Jobs that a runner runs; the others know no Beam."""

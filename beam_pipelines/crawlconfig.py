@@ -141,6 +141,12 @@ class GateConfig(PoolConfig):
     )
     allow_older: bool = flag(False, "of a crawl: publish also one whose id sorts before the latest's", operational=True)
 
+    compare_with: str = flag(
+        "",
+        "of a crawl: id of the crawl to compare it with, or none; default: the latest. Needed when that one is gone",
+        operational=True,
+    )
+
     def retention(self) -> tuple[float, float]:
         """Returns the bounds of the share kept; 0 and 1 when none are given.
 
@@ -166,8 +172,14 @@ class GateConfig(PoolConfig):
             )
         if self.gate_drift is not None and not 0 <= self.gate_drift <= 1:
             found.append(f"--gate_drift must be in [0, 1], got {self.gate_drift}; 0 admits equal scores only")
+        if self.compare_with:
+            found += _id_problems("--compare_with", self.compare_with)
+        if self.compare_with and self.compare_with == self.crawl_id:
+            found.append(f"--compare_with {self.compare_with} is this very crawl; name another one, or none")
         given = [
-            n for n in ("gate_retention", "gate_drift", "allow_older") if getattr(self, n) not in ("", None, False)
+            n
+            for n in ("gate_retention", "gate_drift", "allow_older", "compare_with")
+            if getattr(self, n) not in ("", None, False)
         ]
         if given and not self.crawl_id:
             found.append(f"--crawl_id is missing; --{given[0]} is about publishing a crawl")

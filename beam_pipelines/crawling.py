@@ -158,7 +158,9 @@ def _pooled(
     for crawl, known in over.items():
         found = crawls.summaries(crawls.folder(root, crawl))
         lacking = [
-            step.label for step, name in zip(steps, names, strict=True) if name and name not in known["summaries"]
+            step.label
+            for step, name in zip(steps, names, strict=True)
+            if name and name not in known.get("summaries", ())
         ]
         problems += [
             f"--thresholds pooled: crawl {crawl} left no summary for {label} as it is now: another network, column, "
@@ -206,7 +208,7 @@ def _frozen(
 def publishing(config: GateConfig) -> PublishSettings:
     """Returns what publishing a crawl needs to know."""
     low, high = config.retention()
-    return PublishSettings(config.output, Gate(low, high, config.gate_drift, config.allow_older))
+    return PublishSettings(config.output, Gate(low, high, config.gate_drift, config.allow_older), config.compare_with)
 
 
 def check_publishable(output: str, shards: bool) -> None:

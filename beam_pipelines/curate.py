@@ -14,6 +14,7 @@ import apache_beam as beam
 
 from beam_pipelines import crawling, driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
 from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
+from transforms import crawls
 from transforms.lib import clock
 
 
@@ -24,7 +25,10 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
     shards = len(scoring.shards) if scoring else 0
     selecting = selectplan.plan_select(planning.narrow(config, SelectConfig), problems, sets, shards, scoring)
     resharding = reshardplan.plan_reshard(config, scoring.shards if scoring else [], problems)
-    record = problems.collect(workspace.check_output, config, "curate") if config.output else None
+    writes = scoreplan.sets_of(scoring)
+    record = problems.collect(workspace.check_output, config, "curate", writes) if config.output else None
+    if config.crawl_id and record is not None:
+        problems.collect(crawls.predecessor, config.output, config.compare_with)
     if problems or scoring is None or selecting is None or record is None:
         return None
     report = selecting.report(" ".join(sorted(config.input)))

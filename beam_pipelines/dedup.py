@@ -39,7 +39,8 @@ def plan(config: DedupConfig, problems: planning.Problems) -> driver.Work | None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     found = deduping.plan_dedup(config, problems, sets, refs) if sets and refs else None
     section = f"dedup {config.column_set()}"
-    record = problems.collect(workspace.check_output, config, section) if refs else None
+    writes = workspace.Sets("dedup", [config.column_set()])
+    record = problems.collect(workspace.check_output, config, section, writes) if refs else None
     if problems or found is None or record is None:
         return None
     todo = len(found.todo())

@@ -68,20 +68,6 @@ def only_set(sets: Sets, named: str, flag: str, needs: tuple[str, ...], cure: st
     return named or found[0]
 
 
-def check_name(config: DedupConfig) -> None:
-    """Checks that no other job has made the column set that is to be written.
-
-    Raises:
-      InputError: it is taken.
-    """
-    name = config.column_set()
-    sections = manifest.read(config.output)
-    others = [made.get("outputs", {}) for job, made in sections.items() if job != f"dedup {name}"]
-    taken = any(path.startswith(f"columns/{name}/") for outputs in others for path in outputs)
-    if taken or name in (columns.INDEX, "decisions"):
-        raise InputError(f"--name {name} is a column set that another job made; choose another")
-
-
 def embeddings(config: DedupConfig, sets: Sets) -> tuple[str, str]:
     """Returns the embedding column; raises what ``only_set`` raises."""
     return only_set(sets, config.model, "--model", ("score", "image"), "`winnow score` adds one"), "image"
@@ -203,7 +189,4 @@ def _facts(config: DedupConfig) -> dict[str, Any]:
 
 def plan_dedup(config: DedupConfig, problems: Problems, sets: Sets, refs: list[FeatureRef]) -> DedupPlan | None:
     """Returns what is to be done, or None after noting what is wrong."""
-    problems.collect(check_name, config)
-    if problems:
-        return None
     return problems.collect(plan_matches if config.by == "contamination" else plan_groups, config, sets, refs)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines import beamflags, options
+from beam_pipelines import beamflags, options, runners
 from beam_pipelines.config import Flags
 from transforms.lib.errors import ConfigError, CurationError, GateError
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from beam_pipelines.planning import Problems
 
 _OURS = re.compile(
-    r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError): "
+    r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError|"
+    r"NoBucketError): "
     r"(.*?)(?: \[while running .*|\\n.*)?$",
     re.MULTILINE,
 )
@@ -82,6 +83,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     if work.build is None:
         return _alone(job, work, parsed)
     try:
+        runners.fetch_job_server(parsed.beam_args)
         work.prepare()
     except ConfigError as error:  # a store tells only when it is written to
         for line in error.problems:

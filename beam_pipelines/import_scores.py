@@ -36,12 +36,13 @@ def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | Non
     if refs:
         problems.collect(workspace.stored_sets, config.output, refs)
     paths = problems.collect(importing.find_tables, config.input) if config.input else None
-    if config.output:
-        problems.collect(importing.check_name, config)
-    settings = problems.collect(importing.settings_of, config, paths) if paths and not problems else None
-    record = problems.collect(workspace.check_output, config, f"import-scores {config.name}") if refs else None
+    schemas = problems.collect(importing.schemas_of, paths) if paths and not problems else None
+    settings = problems.collect(importing.settings_of, config, paths, schemas) if schemas else None
+    writes = workspace.Sets("import-scores", [config.name])
+    record = problems.collect(workspace.check_output, config, f"import-scores {config.name}", writes) if refs else None
     if problems or refs is None or settings is None or record is None:
         return None
+    left_out = importing.left_out(schemas or [], settings)
     todo = sum(settings.finished(ref) is None for ref in refs)
     rows = problems.collect(scoretable.read_table, paths, config.by, settings.columns) if todo else None
     if problems:
@@ -59,10 +60,11 @@ def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | Non
             storage.delete([settings.lookup])
         counts = manifest.read(config.output)[f"import-scores {config.name}"]["counts"]
         lacking = f"{counts['missing']} of {counts['samples']} samples lack a value"
-        return f"{config.name}: {', '.join(settings.columns)}; {lacking}", counts
+        unnamed = f"; left out: {', '.join(name or 'a column without a name' for name in left_out)}" if left_out else ""
+        return f"{config.name}: {', '.join(settings.columns)}; {lacking}{unnamed}", counts
 
     facts = {"configuration": config.recorded(), "stamps": {"tables": settings.sources}, "version": planning.version()}
-    summary = {"shards": len(refs), "to_import": todo, "columns": list(settings.columns)}
+    summary = {"shards": len(refs), "to_import": todo, "columns": list(settings.columns), "left_out": left_out}
     return driver.Work(summary, prepare, lambda pipeline: build(pipeline, refs, settings, facts), finish)
 
 

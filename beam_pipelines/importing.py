@@ -1,13 +1,15 @@
-"""What an import of scores finds out before any work starts: tables, columns, the name of the column set."""
+"""What an import of scores finds out before any work starts: the tables and their columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from beam_pipelines.config import ImportConfig
-from transforms import manifest, storage
+from transforms import storage
 from transforms.imports import ImportSettings
-from transforms.lib import columns, modelfiles, scoretable
+from transforms.lib import modelfiles, scoretable
 from transforms.lib.errors import InputError
 
 
@@ -24,24 +26,28 @@ def find_tables(patterns: Sequence[str]) -> list[str]:
     return sorted({storage.fetch(info.uri) for found in matched for info in found})
 
 
-def check_name(config: ImportConfig) -> None:
-    """Checks that no model has made, and Winnow does not need, the column set that is to be written.
+def schemas_of(paths: Sequence[str]) -> list[pa.Schema]:
+    """Returns the schemas of tables.
 
     Raises:
-      InputError: it is taken.
+      InputError: one cannot be read.
     """
-    models = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {})
-    if config.name in (columns.INDEX, "decisions", *models):
-        raise InputError(f"--name {config.name} is a column set that Winnow makes; choose another")
+    return [scoretable.schema_of(path) for path in paths]
 
 
-def settings_of(config: ImportConfig, paths: list[str]) -> ImportSettings:
+def left_out(schemas: Sequence[pa.Schema], settings: ImportSettings) -> list[str]:
+    """Returns the columns of numbers that nobody named, such as the index that pandas writes, and that are left out."""
+    found = {name for schema in schemas for name in scoretable.numbers_of(schema) if scoretable.is_unnamed(name)}
+    return sorted(found - set(settings.columns))
+
+
+def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa.Schema]) -> ImportSettings:
     """Returns what is to be imported.
 
     Raises:
-      InputError: a table cannot be read or lacks columns.
+      InputError: a table lacks columns, or has two of a name.
     """
-    found = [scoretable.score_columns(scoretable.schema_of(path), config.by, config.columns) for path in paths]
+    found = [scoretable.score_columns(schema, config.by, config.columns) for schema in schemas]
     if len({tuple(sorted(names)) for names in found}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
     sources = tuple(sorted(modelfiles.sha256_of(path) for path in paths))

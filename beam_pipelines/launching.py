@@ -53,6 +53,7 @@ def environment(launch: LaunchConfig) -> dict[str, Any]:
         "serviceAccountEmail": launch.service_account,
         "subnetwork": launch.subnetwork,
         "workerZone": launch.worker_zone,
+        "launcherMachineType": launch.launcher_machine_type,
     }
     return made | {name: value for name, value in named.items() if value}
 
@@ -81,6 +82,7 @@ _GCLOUD = {
     "serviceAccountEmail": "service-account-email",
     "subnetwork": "subnetwork",
     "workerZone": "worker-zone",
+    "launcherMachineType": "launcher-machine-type",
     "tempLocation": "temp-location",
     "stagingLocation": "staging-location",
 }

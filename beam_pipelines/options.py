@@ -11,8 +11,8 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from beam_pipelines import presets, runners
-from beam_pipelines.config import JOBS, Flags
+from beam_pipelines import beamflags, dataflow, presets, runners
+from beam_pipelines.config import JOBS, PIPELINE_JOBS, Flags
 
 EXAMPLES = {
     "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
@@ -160,7 +160,9 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
     config, known, rest, problems = parse_config(job, argv)
     chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
     beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
-    return Parsed(config, known.dry_run, beam_args, [*problems, *chosen, *unknown_flags(rest), *runners.problems(rest)])
+    problems += [*chosen, *unknown_flags(rest), *runners.problems(rest), *beamflags.store_problems(rest)]
+    problems += dataflow.problems(config, beam_args, known.preset) if job in PIPELINE_JOBS else []
+    return Parsed(config, known.dry_run, beam_args, problems)
 
 
 def _readable(message: str) -> str:

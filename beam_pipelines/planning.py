@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any, TypeVar
 
 from beam_pipelines.config import Config
+from transforms.lib import devices
 from transforms.lib.errors import ConfigError
 
 T = TypeVar("T")
@@ -31,6 +33,22 @@ class Problems(list[str]):
         except ConfigError as error:
             self.extend(line for line in error.problems if line not in self)
             return None
+
+
+def device_for(asked: str, problems: Problems) -> str:
+    """Returns ``cpu`` or ``cuda``, and says on standard error what ``auto`` turned out to be.
+
+    Args:
+      asked: ``auto``, ``cpu`` or ``cuda``.
+      problems: gets a line when a GPU was asked for by name and is not there.
+    """
+    if asked != "auto":
+        return asked if problems.elsewhere else problems.collect(devices.device_of, asked) or "cpu"
+    found = "cpu" if problems.elsewhere else devices.device_of(asked)
+    why = "; the workers are not this machine: name it for a GPU" if problems.elsewhere else ""
+    if not problems:
+        print(f"--device auto: {found}{why}", file=sys.stderr)
+    return found
 
 
 def version() -> str:

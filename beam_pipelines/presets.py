@@ -132,6 +132,8 @@ def beam_flags(preset: str, layout: str, given: Sequence[str] = ()) -> list[str]
         "--number_of_worker_harness_threads": str(threads),
     }
     names = {text.split("=")[0] for text in given}
+    if shape.accelerator:
+        flags["--autoscaling_algorithm"] = "NONE"  # as in ``environment``
     own = [f"{name}={value}" for name, value in flags.items() if name not in names]
     own += [f"--experiments={name}" for name in shape.experiments(layout)]
     accelerator = shape.worker_accelerator(layout)

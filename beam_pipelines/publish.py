@@ -21,6 +21,7 @@ def plan(config: PublishConfig, problems: planning.Problems) -> driver.Work | No
     if refs:
         copied = not any(ref.uri.endswith(".parquet") for ref in refs)
         problems.collect(crawling.check_publishable, config.output, copied)
+        problems.collect(crawls.predecessor, config.output, config.compare_with)
     if problems or refs is None:
         return None
     settings = crawling.publishing(config)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from transforms.lib.errors import InputError
 
 LOCAL = "DirectRunner"
 RUNNERS = (LOCAL, "FnApiRunner", "PrismRunner", "FlinkRunner", "SparkRunner", "PortableRunner", "DataflowRunner")
@@ -38,6 +41,35 @@ def problems(beam_args: Sequence[str]) -> list[str]:
     if runner == "PortableRunner" and not told.view_as(PortableOptions).job_endpoint:
         found.append("--runner PortableRunner needs --job_endpoint HOST:PORT, where a job service listens")
     return found
+
+
+def fetch_job_server(beam_args: Sequence[str]) -> None:
+    """Lets Beam fetch the job server of a runner in Java, where none is named; once, into its own cache.
+
+    Raises:
+      InputError: it cannot be had.
+    """
+    from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
+
+    told = PipelineOptions(list(beam_args))
+    runner = name_of(told.view_as(StandardOptions).runner)
+    if runner not in _JAVA or told.view_as(PortableOptions).job_endpoint:
+        return
+    from apache_beam.runners.portability import flink_runner, spark_runner
+
+    server = {"FlinkRunner": flink_runner.FlinkJarJobServer, "SparkRunner": spark_runner.SparkJarJobServer}[runner](
+        told
+    )
+    logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)  # six lines about every download
+    try:
+        server.local_jar(server.path_to_jar(), server._jar_cache_dir)
+    except (OSError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:240]
+        flag = "flink_job_server_jar" if runner == "FlinkRunner" else "spark_job_server_jar"
+        raise InputError(
+            f"--runner {runner}: its job server cannot be fetched ({said}); give --{flag}, docs/runners.md says how to "
+            "get one"
+        ) from error
 
 
 def _files() -> dict[str, Any]:

@@ -30,7 +30,8 @@ def build(pipeline: beam.Pipeline, plan: scoreplan.ScorePlan) -> None:
 def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None:
     """Finds out what there is to score."""
     scoring = scoreplan.plan_score(config, problems)
-    record = problems.collect(workspace.check_output, config, "score") if config.output else None
+    writes = scoreplan.sets_of(scoring)
+    record = problems.collect(workspace.check_output, config, "score", writes) if config.output else None
     if problems or scoring is None or record is None:
         return None
 

@@ -18,7 +18,7 @@ from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ScoreFlytConfig
 from transforms import manifest, storage
 from transforms.headscore import HeadSettings, ScoreByHead, is_done
-from transforms.lib import columns, flythead, modelfiles
+from transforms.lib import flythead, modelfiles
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
 from transforms.store import Store
@@ -39,14 +39,12 @@ def find_head(
     store = Store(config.output)
     folder = Path(storage.fetch(config.head))
     head = problems.collect(flythead.read_config, folder, config.head)
-    if not re.fullmatch(r"[a-z0-9_]+", config.name) or config.name in (columns.INDEX, "decisions"):
-        problems.append(f"--name {config.name!r} must be lower-case letters, digits and _, not index or decisions")
+    if not re.fullmatch(r"[a-z0-9_]+", config.name):
+        problems.append(f"--name {config.name!r} must be lower-case letters, digits and _")
     if head is None:
         return None
     problems.collect(flythead.load, folder, config.head)
     source = config.column_set or head.column_set
-    if config.name in sets and "image" in sets[config.name]:
-        problems.append(f"--name {config.name} is a model's column set; write another")
     if "image" not in sets.get(source, []):
         having = ", ".join(name for name in sets if "image" in sets[name]) or "none"
         problems.append(
@@ -72,7 +70,8 @@ def plan(config: ScoreFlytConfig, problems: planning.Problems) -> driver.Work | 
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     settings = find_head(config, problems, sets, refs[0].name) if config.head and sets and refs else None
-    record = problems.collect(workspace.check_output, config, "score-flyt") if refs else None
+    writes = workspace.Sets("score-flyt", [config.name])
+    record = problems.collect(workspace.check_output, config, "score-flyt", writes) if refs else None
     if problems or refs is None or settings is None or record is None:
         return None
     head = {"weights_sha256": settings.weights_sha256, "source": settings.source}

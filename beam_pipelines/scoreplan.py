@@ -6,11 +6,12 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
+from beam_pipelines import workspace
 from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
-from beam_pipelines.planning import Problems, version
+from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, devices, modelspec, otherformats, reading, stamps
+from transforms.lib import columns, devicedecode, modelspec, otherformats, reading, stamps
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
 
@@ -45,15 +46,15 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     specs = [problems.collect(_resolved, text, config.preprocess) for text in config.model]
     models = tuple(spec for spec in specs if spec is not None)
     for name, count in Counter(model.name for model in models).items():
-        if count > 1 or name in (columns.INDEX, "decisions"):
-            problems.append(f"--model: the column set name {name} is taken; write --model OTHER={name}")
-    device = {"auto": "cpu"}.get(config.device, config.device)
-    if not problems.elsewhere:
-        device = problems.collect(devices.device_of, config.device) or "cpu"
-        if config.tfio_python:
-            problems.collect(otherformats.check, config.tfio_python)
+        if count > 1:
+            problems.append(f"--model: {count} models are called {name}; write --model OTHER=SPEC")
+    device = device_for(config.device, problems)
+    if config.tfio_python and not problems.elsewhere:
+        problems.collect(otherformats.check, config.tfio_python)
     if config.preprocess == "gpu" and "cuda" not in (device, config.device):
         problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
+    elif config.preprocess == "gpu" and device == "cuda" and not problems.elsewhere:
+        problems.collect(devicedecode.check, device)
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
@@ -92,6 +93,12 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
+
+
+def sets_of(plan: ScorePlan | None) -> workspace.Sets:
+    """Returns the column sets that the models are to write; none where there is no plan."""
+    names = [model.name for model in plan.settings.models] if plan else []
+    return workspace.Sets("score", names, "--model", "write --model OTHER=SPEC")
 
 
 def model_sets(plan: ScorePlan) -> dict[str, list[str]]:

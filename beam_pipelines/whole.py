@@ -72,7 +72,7 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
 
 def publish(finished: beam.PCollection[None], settings: PublishSettings) -> None:
     """Adds what comes after all else of a crawl: it is compared with the latest, and passes its gate or not."""
-    compared = finished | "Compare" >> CompareCrawl(settings.root)
+    compared = finished | "Compare" >> CompareCrawl(settings)
     files = compared | "DiffFiles" >> beam.FlatMap(lambda found: found.files)
     section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda found: found.diff))
     recorded = section | "PublishManifest" >> WriteManifest(settings.root)

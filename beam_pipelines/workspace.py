@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,6 +55,39 @@ def stored_sets(output: str, refs: list[FeatureRef]) -> dict[str, list[str]]:
     return {owner: store.schema(owner, refs[0].name).names for owner in complete}
 
 
+class Sets(NamedTuple):
+    """Column sets that a job is to write.
+
+    Attributes:
+      job: that notes itself in their files.
+      names: of the column sets.
+      flag: that names them.
+      cure: what to do about one that another job wrote.
+    """
+
+    job: str
+    names: Sequence[str]
+    flag: str = "--name"
+    cure: str = "choose another --name"
+
+
+def check_sets(output: str, sets: Sets) -> None:
+    """Checks that a job may write column sets: each is not there yet, or the same job wrote it.
+
+    Raises:
+      InputError: another job wrote one, something unknown did, or the name is none for column sets.
+    """
+    problems = []
+    for name in filter(None, sets.names):
+        if name in (columns.INDEX, "decisions"):
+            problems.append(f"{sets.flag} {name} is a name that Winnow needs for itself; {sets.cure}")
+        elif (maker := Store(output).maker(name)) not in (None, sets.job):
+            who = f"`winnow {maker}`" if maker else "another program, or an earlier version of Winnow,"
+            problems.append(f"{sets.flag} {name} is a column set that {who} wrote; {sets.cure}")
+    if problems:
+        raise InputError(problems)
+
+
 def write_pool(output: str, shards: list[Shard]) -> None:
     """Writes ``pool.parquet``: the shards that this output folder is about."""
     table = pa.Table.from_pylist([shard._asdict() for shard in sorted(shards)])
@@ -66,9 +100,11 @@ def read_pool(output: str) -> list[FeatureRef]:
 
     Raises:
       InputError: it holds no pool.
+      NoBucketError: there is no bucket to hold one.
     """
     data = storage.read_if_exists(storage.join(output, "pool.parquet"))
     if data is None:
+        next(storage.children(output), None)  # an object that is missing says nothing of its bucket
         raise InputError(
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
@@ -76,25 +112,29 @@ def read_pool(output: str) -> list[FeatureRef]:
     return [FeatureRef(row["name"], row["uri"], row["size"]) for row in rows]
 
 
-def check_output(config: Config, job: str) -> dict[str, Any]:
+def check_output(config: Config, job: str, sets: Sets | None = None) -> dict[str, Any]:
     """Checks that an output folder may be worked in, and returns what it is to remember of this run.
 
     One folder holds one pool, read by one set of rules; ``curate`` moreover continues only its own configuration.
-    ``select`` and ``reshard`` replace what an earlier run of theirs decided.
+    ``select`` and ``reshard`` replace what an earlier run of theirs decided; a column set is replaced only by the job
+    that wrote it.
+
+    Args:
+      config: of the job.
+      job: what the folder remembers the run by.
+      sets: the column sets that the job is to write under names that the user can choose.
 
     Raises:
-      InputError: the folder belongs to something else.
+      InputError: the folder belongs to something else, or one of the column sets to another job.
     """
     storage.check_writable(config.output)
     data = storage.read_if_exists(storage.join(config.output, "run.json"))
     mine = config.recorded()
     reads_pool = mine.get("input") and not isinstance(config, ImportConfig)
     pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine and reads_pool}
-    if data is None:
-        if next(storage.children(config.output), None) is not None:
-            raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
-        return {"pool": pool, "jobs": {job: mine}}
-    earlier = json.loads(data)
+    if data is None and next(storage.children(config.output), None) is not None:
+        raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
+    earlier = json.loads(data or '{"pool": {}, "jobs": {}}')
     differs = {name: value for name, value in pool.items() if earlier["pool"].get(name, value) != value}
     if job == "curate":
         before = earlier["jobs"].get(job, mine)
@@ -105,6 +145,8 @@ def check_output(config: Config, job: str) -> dict[str, Any]:
             f"--output {config.output} was made with another configuration ({changed} is new); name another folder"
             + ("" if job != "curate" or set(differs) & set(pool) else ", or run `winnow select` and `winnow reshard`")
         )
+    if sets:
+        check_sets(config.output, sets)
     return {"pool": {**pool, **earlier["pool"]}, "jobs": {**earlier["jobs"], job: mine}}
 
 

@@ -1,10 +1,11 @@
 """What M-FLYT and FLYT learn on a pool of which a quarter has shuffled captions and a quarter blurred pictures.
 
-python -m benchmarks.flyt --assets DIR [--seeds 0 1 2] [--ceiling]
+python -m benchmarks.flyt --assets DIR [--seeds 0 1 2] [--repeat 1] [--device cpu] [--ceiling]
 
 No label of the corruption is read before everything is trained. The CLIP model is trained on clip art, so it knows the
 pool's emoji from elsewhere only; the labelled pool is the same titles in another drawing style, one class a title. Some
-titles are held out of both: the AUC on them is of pictures and captions that no training saw.
+titles are held out of both: the AUC on them is of pictures and captions that no training saw. With ``--repeat`` the
+pool has each emoji several times, every time with a corruption and noise of its own.
 """
 
 from __future__ import annotations
@@ -57,10 +58,11 @@ class Pool(NamedTuple):
         return [retrieval.matched_auc(scores[kind == flytpool.CLEAN], scores[side]) for side in sides]
 
 
-def winnow(*args: object) -> dict[str, Any]:
-    """Runs a job; returns its JSON line with the CPU seconds and wall seconds it took."""
+def winnow(*args: object, device: str = "") -> dict[str, Any]:
+    """Runs a job, on a device where it has a choice; returns its JSON line with the seconds it took."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "beam_pipelines.cli", *map(str, args)], capture_output=True, text=True)
+    told = [*map(str, args), *(["--device", device] if device else [])]
+    done = subprocess.run([sys.executable, "-m", "beam_pipelines.cli", *told], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -70,11 +72,11 @@ def winnow(*args: object) -> dict[str, Any]:
     return {**json.loads(done.stdout.splitlines()[-1]), **took}
 
 
-def scored(found: Any, folder: Path, network: Path, seed: int) -> Pool:
+def scored(found: Any, folder: Path, network: Path, seed: int, device: str) -> Pool:
     """Writes a corrupted pool, scores it, and adds columns that know nothing."""
     kinds = flytpool.write(found, folder / "pool", seed)
     out = folder / "out"
-    winnow("score", "--input", folder / "pool/*.tar", "--output", out, "--model", f"clip={network}")
+    winnow("score", "--input", folder / "pool/*.tar", "--output", out, "--model", f"clip={network}", device=device)
     for path in sorted((out / "columns/clip").glob("*.parquet")):
         random = np.random.default_rng([seed, int(path.stem)])
         table = pq.read_table(path, columns=["score"])
@@ -110,19 +112,22 @@ def ceiling(pool: Pool, held: Pool) -> list[float]:
         return held.auc(flythead.apply(params, inputs(held)).numpy())
 
 
-def one_seed(found: flytpool.Material, work: Path, seed: int, network: Path, with_ceiling: bool) -> dict[str, Any]:
+def one_seed(
+    found: flytpool.Material, work: Path, seed: int, network: Path, told: argparse.Namespace
+) -> dict[str, Any]:
     """Corrupts, scores, trains and measures; returns row -> AUC, and the weights of the mix."""
     folder = work / f"seed{seed}"
-    pool = scored(found.pool, folder / "pool", network, seed)
-    held = scored(found.held, folder / "held", network, seed)
+    pool = scored(found.pool * told.repeat, folder / "pool", network, seed, told.device)
+    held = scored(found.held, folder / "held", network, seed, told.device)
     (work / "prompts.txt").write_text("\n".join(PROMPTS))
     given = ["--pool", pool.out, "--downstream", work / "labelled/*.tar", "--label_field", "title", "--seed", seed]
     given += ["--prompts", work / "prompts.txt", "--cache", work / "cache", *COMMON]
-    flyt = winnow("train-flyt", "--output", folder / "flyt", *given, *HEAD)
+    flyt = winnow("train-flyt", "--output", folder / "flyt", *given, *HEAD, device=told.device)
     for of in (pool, held):
         winnow("score-flyt", "--output", of.out, "--head", folder / "flyt", "--column_set", "clip")
     names = ("clip", "flyt", *NOISE)
-    mix = winnow("train-mix", "--output", folder / "mix", *given, *MIX, *(f"--score={name}.score" for name in names))
+    given += [f"--score={name}.score" for name in names]
+    mix = winnow("train-mix", "--output", folder / "mix", *given, *MIX, device=told.device)
     facts = json.loads((folder / "mix/mix.json").read_text())
     rows: dict[str, list[float]] = {}
     for what, of in (("held out", held), ("trained on", pool)):
@@ -132,7 +137,7 @@ def one_seed(found: flytpool.Material, work: Path, seed: int, network: Path, wit
         weights = [facts["weights"][f"{n}.score"] for n in names]
         rows[f"M-FLYT's mix, {what}"] = of.auc(sum(w * v for w, v in zip(weights, each, strict=True)))
         rows[f"the five columns, weighted alike, {what}"] = of.auc(sum(each))
-    if with_ceiling:
+    if told.ceiling:
         rows["the head, trained on labels, held out"] = ceiling(pool, held)
     found_here = {"rows": rows, "weights": facts["weights"], "skipped": flyt["skipped"] + mix["skipped"]}
     print(json.dumps(found_here), file=sys.stderr, flush=True)
@@ -144,6 +149,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assets", type=Path, required=True, help="folder of the demo's packages, as for make_pool")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of corruption and training")
+    parser.add_argument("--repeat", type=int, default=1, help="times that the pool has each emoji")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for scoring and training")
     parser.add_argument("--ceiling", action="store_true", help="also train the head on the labels of the corruption")
     told = parser.parse_args()
     start = time.perf_counter()
@@ -155,7 +162,7 @@ def main() -> int:
         sizes = ", ".join(f"{what} {len(part)}" for what, part in found._asdict().items())
         print(f"{sizes}; {time.perf_counter() - start:.0f} s", flush=True)
         winnow("train-filter", "--input", work / "art/*.tar", "--output", work / "net")
-        runs = [one_seed(found, work, seed, work / "net", told.ceiling) for seed in told.seeds]
+        runs = [one_seed(found, work, seed, work / "net", told) for seed in told.seeds]
         print("\n| AUC, clean above | " + " | ".join(f"corrupted, seed {seed}" for seed in told.seeds), end="")
         print(" | corrupted | shuffled | blurred |\n|---|" + "---|" * (len(runs) + 3))
         for row in runs[0]["rows"]:

@@ -3,7 +3,10 @@
 python -m benchmarks.scoregpu [--model ViT-L-14 --model ViT-B-32 --model ViT-H-14] [--preprocess gpu] [--threads 3]
 
 Random seeded weights; the shards lie in memory (/dev/shm). The ceiling is measured in the same call: products of
-square matrices in the same precision. ``--device cpu`` tries the command out where there is no GPU.
+square matrices in the same precision. So is the pace of the towers alone, fed from memory with ready pixels and tokens:
+what the whole command is slower by is lost to reading and decoding. GPU busy is the union of the time of all streams
+(networks, captions and, with ``--preprocess gpu``, decoding), a moment counted once however many work in it.
+``--device cpu`` tries the command out where there is no GPU; there GPU busy is 0.
 """
 
 from __future__ import annotations
@@ -94,6 +97,28 @@ def run(paths: list[Path], model: clip.ClipModel, told: argparse.Namespace) -> t
     return seconds, Clock(**{name: sum(getattr(clock, name) for clock in clocks) for name in fields})
 
 
+def alone(model: clip.ClipModel, told: argparse.Namespace) -> float:
+    """Returns the pairs per second of the towers, fed from memory with as many ready pairs as a shard has."""
+    import numpy as np
+
+    side = model.pixels(scorepool_image()).shape
+    images = np.random.default_rng(0).integers(0, 256, (told.batch_size, *side), dtype=np.uint8)
+    tokens = model.tokens([scorepool.caption(n) for n in range(told.rows)])
+
+    def work() -> None:
+        waiting = []
+        for _ in range(-(-told.rows // told.batch_size)):
+            waiting.append(model.start_images(images))
+            if len(waiting) == model.depth:
+                waiting.pop(0)()
+        captions = model.start_tokens([tokens], threading.Lock())
+        for result in (*waiting, captions):
+            result()
+
+    work()
+    return told.rows / min(scoreparts.timed(work)[0] for _ in range(3))
+
+
 def main() -> int:
     """Prints a row for each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,7 +126,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--precision", default="fp16", choices=tuple(KINDS))
     parser.add_argument("--preprocess", default="gpu", choices=("exact", "fast", "gpu"))
-    parser.add_argument("--shards", type=int, default=16)
+    parser.add_argument("--shards", type=int, default=16, help="at least 2; the first one warms up")
     parser.add_argument("--rows", type=int, default=2000, help="pairs in a shard")
     parser.add_argument("--batch_size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=3, help="harness threads, which share the model")
@@ -109,7 +134,17 @@ def main() -> int:
     told = parser.parse_args()
     top = ceiling(told.device, told.precision)
     print(f"matrix products in {told.precision} on {told.device}: {top / 1e12:.1f} TFLOP/s")
-    print(f"{'':<14}{'pairs/s':>10}{'GFLOP a pair':>14}{'of ceiling':>12}{'GPU busy':>10}{'waiting for decode':>20}")
+    heads = (
+        "pairs/s",
+        "GFLOP a pair",
+        "of ceiling",
+        "GPU busy",
+        "towers alone",
+        "lost",
+        "waits for decode",
+        "for read",
+    )
+    print(f"{'':<14}" + "".join(f"{head:>{len(head) + 2}}" for head in heads))
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=memory) as name:
         paths = sorted(scorepool.make(Path(name) / "pool", told.shards, told.rows).glob("*.tar"))
@@ -121,13 +156,12 @@ def main() -> int:
             work = operations(model, [scorepool.caption(n) for n in range(256)])
             run(paths[:1], model, told)
             seconds, clock = run(paths[1:], model, told)
-            rate = (told.shards - 1) * told.rows / seconds
-            waited = clock.decode / told.threads / seconds
-            print(
-                f"{arch:<14}{rate:>10.1f}{work / 1e9:>14.1f}{rate * work / top:>12.2f}"
-                f"{clock.busy / seconds:>10.2f}{waited:>20.2f}",
-                flush=True,
-            )
+            rate, fed = (told.shards - 1) * told.rows / seconds, alone(model, told)
+            shares = (clock.busy / seconds, fed, 1 - rate / fed)
+            waits = (clock.decode / told.threads / seconds, clock.read / told.threads / seconds)
+            values = (rate, work / 1e9, rate * work / top, *shares, *waits)
+            row = (f"{value:>{len(head) + 2}.2f}" for head, value in zip(heads, values, strict=True))
+            print(f"{arch:<14}" + "".join(row), flush=True)
     return 0
 
 

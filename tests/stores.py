@@ -4,12 +4,15 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
-from beam_pipelines import cli
+from beam_pipelines import beamflags, cli
+from tests import proxy
+from transforms import gcs as gcs_store
 from transforms.lib import stamps
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +74,23 @@ def user(bucket, *actions):
     flags = (*bucket.flags[:4], "--s3_access_key_id", key["AccessKeyId"],
              "--s3_secret_access_key", key["SecretAccessKey"])  # fmt: skip
     return dataclasses.replace(bucket, flags=flags)
+
+
+@contextlib.contextmanager
+def asking(bucket, monkeypatch, plan=lambda request: None):
+    """Lets this process speak to a bucket through a proxy, which is yielded and fails what ``plan`` says."""
+    with proxy.Proxy(bucket, plan) as between:
+        seen = bucket.through(between.port)
+        for name, value in seen.environment.items():
+            if os.environ.get(name) != value:
+                monkeypatch.setenv(name, value)
+        gcs_store._io.cache_clear()
+        beamflags.tell_stores(seen.flags)
+        try:
+            yield between
+        finally:
+            gcs_store._io.cache_clear()
+            beamflags.tell_stores([])
 
 
 @contextlib.contextmanager

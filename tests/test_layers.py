@@ -14,6 +14,7 @@ LAYER1 = {
         "lib",
         "rows",
         "storage",
+        "addresses",
         "objectread",
         "gcs",
         "s3",

@@ -6,10 +6,13 @@ import os
 
 import pytest
 
+from beam_pipelines import beamflags
 from tests import proxy
 from tests.beam_pipelines.files import digests
 from tests.stores import FLAGS, curate, fill, hashed, one_line, rights_enforced, run, run_with, user
+from transforms import storage
 from transforms.lib import uids
+from transforms.lib.errors import StoreError
 from transforms.lib.tarshard import END_OF_ARCHIVE, read_samples, write_member
 
 
@@ -64,7 +67,7 @@ def test_a_bucket_that_is_not_there_is_one_line(bucket, faulty_pool):
         uids.write_subset(file, uids.subset(uids.pairs([f"{1:032x}"])))
     missing = f"{bucket.scheme}://nowhere"
     done = run(bucket, "reshard", *shards, "--output", f"{missing}/out")
-    one_line(done, f"{missing}/out/run.json: there is no bucket nowhere")
+    one_line(done, f"{missing}/out/", ": there is no bucket nowhere")
     done = run(bucket, "reshard", "--input", f"{missing}/*.tar", *shards[2:], "--output", bucket.uri("o3"))
     one_line(done, f"{missing}/*.tar: there is no bucket nowhere")
 
@@ -106,6 +109,49 @@ def test_rights_that_are_lacking_on_s3_are_one_line(s3, faulty_pool, tmp_path):
         one_line(run(reader, *job, s3.uri("forbidden")), s3.uri("forbidden/run.json"), "access denied", "AccessDenied")
         one_line(run(stranger, *job, tmp_path / "o"), s3.uri("rights/*.tar"), "access denied")
     assert s3.sizes("forbidden") == {}
+
+
+@pytest.mark.parametrize("job", ["verify", "select"])
+def test_a_pool_is_looked_for_in_no_bucket_that_is_not_there(bucket, job):
+    done = run(bucket, job, "--output", f"{bucket.scheme}://nowhere/out")
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if "keep_fraction" not in line]
+    assert lines, done.stderr
+    for line in lines:
+        assert "there is no bucket nowhere; create it, or check the address" in line
+
+
+def test_what_may_not_be_deleted_is_one_line(s3, monkeypatch):
+    writer = user(s3, "s3:PutObject", "s3:GetObject", "s3:ListBucket")
+    s3.upload("kept/x", b"1")
+    beamflags.tell_stores(writer.flags)
+    try:
+        with rights_enforced(s3), pytest.raises(StoreError) as caught:
+            storage.delete([s3.uri("kept/x")])
+    finally:
+        beamflags.tell_stores([])
+    (line,) = caught.value.problems
+    assert line.startswith(f"{s3.uri('kept/x')}: access denied")
+    assert s3.sizes("kept/") == {"kept/x": 1}
+
+
+@pytest.mark.parametrize("told", [None, b"{}"])
+def test_credentials_that_are_named_and_are_none_are_one_line_and_no_wait(tmp_path, told):
+    named = tmp_path / "adc.json"
+    if told is not None:
+        named.write_bytes(told)
+    environment = {**os.environ, "GOOGLE_APPLICATION_CREDENTIALS": str(named)}
+    done = run_with(environment, "verify", "--output", "gs://demo/out")
+    one_line(done, "gs://demo/out/pool.parquet: there are no credentials for gs://", str(named), "gcloud auth")
+
+
+def test_an_endpoint_that_is_no_address_is_one_line(s3):
+    done = run_with(s3.environment, "verify", "--output", s3.uri("out"), *s3.flags[2:], "--s3_endpoint_url", "foo")
+    assert done.returncode == 2
+    assert "--s3_endpoint_url must be http://HOST:PORT or https://HOST, got 'foo'" in done.stderr
+    assert "Traceback" not in done.stderr
+    environment = {**s3.environment, "AWS_ENDPOINT_URL": "foo"}
+    one_line(run_with(environment, "verify", "--output", s3.uri("out"), *s3.flags[2:]), "Invalid endpoint: foo")
 
 
 def test_no_credentials_for_s3_is_one_line_and_no_wait(s3):

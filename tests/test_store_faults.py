@@ -1,14 +1,14 @@
 """Stores that answer 429 and 503, hang up, and break off: jobs go on, and write the same bytes."""
 
+import functools
 import io
 import os
 
 import pyarrow as pa
 import pytest
 
-from beam_pipelines import beamflags
 from tests import proxy
-from tests.stores import curate, fill, hashed, run
+from tests.stores import asking, curate, fill, hashed, run
 from transforms import gcs as gcs_store
 from transforms import s3 as s3_store
 from transforms import storage
@@ -69,19 +69,7 @@ def test_a_job_in_a_storm_writes_the_same_bytes(bucket, faulty_pool, tiny_networ
 def here(bucket, monkeypatch):
     """Lets this process speak to a bucket behind a proxy; returns the function that starts one."""
 
-    def start(plan):
-        between = proxy.Proxy(bucket, plan)
-        seen = bucket.through(between.port)
-        for name, value in seen.environment.items():
-            if os.environ.get(name) != value:
-                monkeypatch.setenv(name, value)
-        gcs_store._io.cache_clear()
-        beamflags.tell_stores(seen.flags)
-        return between
-
-    yield start
-    gcs_store._io.cache_clear()
-    beamflags.tell_stores([])
+    return functools.partial(asking, bucket, monkeypatch)
 
 
 @pytest.mark.parametrize("way", ["lost", "cut", 503])

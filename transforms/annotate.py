@@ -108,7 +108,8 @@ class AnnotateHandler(ModelHandler[FeatureRef, Annotated, _Loaded]):
             table = loaded.work(name)(block)
             if len(table) != len(block.valid):
                 raise ValueError(f"{name} has {len(table)} rows for the {len(block.valid)} of shard {ref.name}")
-            files.append((name, store.write(name, ref.name, table, missing[name], uri=ref.uri)))
+            written = store.write(name, ref.name, table, missing[name], job="annotate", uri=ref.uri)
+            files.append((name, written))
             Metrics.counter("annotate", f"rows_{name}").inc(len(table))
         Metrics.counter("annotate", "shards_annotated" if missing else "shards_skipped").inc()
         return Annotated(tuple(files))

@@ -66,7 +66,7 @@ def assign(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> Assigne
     table = pa.table([cluster, similarity, finite], schema=SCHEMA)
     Metrics.counter("cluster", "shards_assigned").inc()
     Metrics.counter("cluster", "assigned").inc(len(rows.numbers))
-    written = store.write(settings.name, ref.name, table, stamp, uri=ref.uri)
+    written = store.write(settings.name, ref.name, table, stamp, job="cluster", uri=ref.uri)
     return Assigned(written, *_sizes(cluster, settings.k))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,7 +20,10 @@ from transforms.lib.errors import InputError
 
 NAME = "crawl.json"
 LATEST = "latest.json"
+SUBSET = "subset.npy"
 SUMMARIES = "summaries"
+NONE = "none"  # in place of the crawl that one is compared with
+_AT_ONCE = 16  # crawl.json read
 SCORE = "score/"  # what the names of the arrays of the score begin with
 
 Document = dict[str, Any]
@@ -58,9 +62,12 @@ def folder(root: str, crawl: str) -> str:
 def _read(uri: str) -> Document:
     data = storage.read_if_exists(uri)
     try:
-        return {} if data is None else dict(json.loads(data))
+        found = {} if data is None else json.loads(data)
     except ValueError:
-        raise InputError(f"{uri} is no JSON; it was not written by Winnow, or was changed") from None
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{uri} is no JSON object; it was not written by Winnow, or was changed: put it back")
+    return found
 
 
 def _write(uri: str, document: Mapping[str, Any]) -> None:
@@ -79,8 +86,44 @@ def write(output: str, document: Mapping[str, Any]) -> None:
 
 
 def latest(root: str) -> Document:
-    """Returns ``latest.json``; empty when no crawl was published yet."""
-    return _read(storage.join(root, LATEST))
+    """Returns ``latest.json``; empty when no crawl was published yet.
+
+    Raises:
+      InputError: it does not name a crawl, and the one before it.
+    """
+    uri = storage.join(root, LATEST)
+    found = _read(uri)
+    if found and not (found.get("crawl_id") and all(isinstance(found.get(n), str) for n in ("crawl_id", "previous"))):
+        raise InputError(
+            f"{uri} lacks crawl_id or previous; it was not written by Winnow, or was changed: put it back, or delete "
+            "it and publish again"
+        )
+    return found
+
+
+def predecessor(output: str, compare_with: str = "") -> str:
+    """Returns the id of the crawl that one is compared with; empty for none.
+
+    Args:
+      output: the crawl's folder.
+      compare_with: a crawl's id, ``none``, or empty for the latest, or when that is this one, the latest before.
+
+    Raises:
+      InputError: that crawl is gone.
+    """
+    root, crawl = split(output)
+    known = latest(root)
+    against = known.get("crawl_id", "")
+    if against == crawl:
+        against = known["previous"]
+    against = "" if compare_with == NONE else compare_with or against
+    place = folder(root, against)
+    if against and not (read(place) and storage.exists(storage.join(place, SUBSET))):
+        raise InputError(
+            f"{place} is gone, and crawl {crawl} is to be compared with it; put it back, or give --compare_with and "
+            f"the id of another crawl, or --compare_with {NONE}"
+        )
+    return against
 
 
 def move_latest(root: str, document: Mapping[str, Any]) -> None:
@@ -89,11 +132,14 @@ def move_latest(root: str, document: Mapping[str, Any]) -> None:
 
 
 def published(root: str, before: str) -> dict[str, Document]:
-    """Returns id -> what is known of the complete crawls that passed their gate and whose ids sort before another."""
-    found = storage.match([storage.join(root, "crawls", "*", NAME)])[0]
-    ids = sorted(info.uri.rsplit("/", 2)[1] for info in found)
-    known = {crawl: read(folder(root, crawl)) for crawl in ids if crawl < before}
-    return {crawl: one for crawl, one in known.items() if one.get("complete") and one["gate"]["passed"]}
+    """Returns id -> what is known of the complete crawls that passed their gate and whose ids sort before another.
+
+    Cost: the folders are listed and not what is in them, and one small file of each is read.
+    """
+    ids = [crawl for crawl in storage.folders(storage.join(root, "crawls")) if crawl < before]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        known = zip(ids, threads.map(read, (folder(root, crawl) for crawl in ids)), strict=True)
+        return {crawl: one for crawl, one in known if one.get("complete") and one.get("gate", {}).get("passed")}
 
 
 def summaries(output: str) -> list[str]:

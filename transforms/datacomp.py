@@ -213,7 +213,7 @@ class ImportFile:
             made_of = {column: column for column in schema.names}
         view = views.View(file.uri, file.size, samples, made_of)
         store = Store(self.settings.root)
-        facts = {"uri": file.uri, "samples": str(samples), "rejected": "0"}
+        facts = {"job": "import-datacomp", "uri": file.uri, "samples": str(samples), "rejected": "0"}
         if plain and not self.settings.copy:
             return store.write(name, file.name, schema.empty_table(), stamp, view=views.note(view), **facts)
         table = self._copied(view, schema)
@@ -239,7 +239,7 @@ class ImportFile:
         with storage.open_read(file.npz) as opened:
             schema = columns.score_schema(datacomp.dim_of(opened, name))
             tables = datacomp.embedding_tables(opened, name, score)
-            return store.write_pieces(name, file.name, schema, tables, stamp, uri=file.uri)
+            return store.write_pieces(name, file.name, schema, tables, stamp, job="import-datacomp", uri=file.uri)
 
 
 Counts = tuple[int, int, int]

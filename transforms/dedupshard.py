@@ -251,4 +251,4 @@ def put(ref: FeatureRef, table: pa.Table, root: str, name: str, stamp: str) -> t
     Metrics.counter("dedup", "in").inc(counted["samples"])
     Metrics.counter("dedup", "duplicates").inc(counted["duplicates"])
     facts = {key: str(value) for key, value in counted.items()}
-    return Store(root).write(name, ref.name, table, stamp, uri=ref.uri, **facts), counted
+    return Store(root).write(name, ref.name, table, stamp, job="dedup", uri=ref.uri, **facts), counted

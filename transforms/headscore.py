@@ -107,7 +107,8 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
         table = pa.table({"score": scores}, schema=SCHEMA)
         Metrics.counter("score", "shards_scored").inc()
         Metrics.counter("score", "out").inc(int(valid.sum()))
-        return HeadScored(ref, store.write(settings.name, ref.name, table, settings.stamp(store, ref.name)))
+        stamp = settings.stamp(store, ref.name)
+        return HeadScored(ref, store.write(settings.name, ref.name, table, stamp, job="score-flyt"))
 
 
 @dataclasses.dataclass(eq=False)

@@ -64,7 +64,7 @@ def _values(ref: FeatureRef, settings: ImportSettings) -> tuple[dict[str, Any], 
     if settings.by == "uid":
         names = [name or "0" for name in names]
     rows = np.load(storage.fetch(settings.lookup), mmap_mode="r", allow_pickle=False)
-    values = scoretable.look_up(rows, scoretable.pairs_of(settings.by, names))
+    values = scoretable.look_up(rows, scoretable.pairs_of(settings.by, names), settings.columns)
     read = index["status"].to_numpy() == columns.OK
     whole = read & np.all([np.isfinite(column) for column in values.values()], axis=0)
     return values, (int(read.sum()), int(whole.sum()))
@@ -112,9 +112,8 @@ def write(ref: FeatureRef, coverage: dict[str, int], settings: ImportSettings) -
     Metrics.counter("import", "in").inc(samples)
     Metrics.counter("import", "out").inc(covered)
     table = pa.table({name: pa.array(column, pa.float32()) for name, column in values.items()})
-    return store.write(
-        settings.name, ref.name, table, settings.stamp(ref), samples=str(samples), covered=str(covered), uri=ref.uri
-    )
+    facts = {"job": "import-scores", "samples": str(samples), "covered": str(covered), "uri": ref.uri}
+    return store.write(settings.name, ref.name, table, settings.stamp(ref), **facts)
 
 
 @dataclasses.dataclass(eq=False)

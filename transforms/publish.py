@@ -18,7 +18,6 @@ from transforms.lib.memory import Part
 from transforms.rows import FileRow
 from transforms.uidlists import write as write_uids
 
-SUBSET = "subset.npy"
 _WAYS = ("added", "removed", "unchanged")
 
 
@@ -46,10 +45,12 @@ class PublishSettings:
     Attributes:
       root: the crawl's folder.
       gate: what it must pass.
+      compare_with: id of the crawl it is measured against, ``none``, or empty for the latest.
     """
 
     root: str
     gate: Gate
+    compare_with: str = ""
 
 
 def drift(root: str, other: str) -> float | None:
@@ -96,10 +97,10 @@ def diff(root: str, other: str) -> tuple[dict[str, int], list[FileRow]]:
     Returns:
       (how many of each, the files).
     """
-    after = subsets.open_subset(storage.fetch(storage.join(root, SUBSET)))
+    after = subsets.open_subset(storage.fetch(storage.join(root, crawls.SUBSET)))
     before = np.zeros(0, uids.SUBSET_DTYPE)
     if other:
-        before = subsets.open_subset(storage.fetch(storage.join(other, SUBSET)))
+        before = subsets.open_subset(storage.fetch(storage.join(other, crawls.SUBSET)))
     counts, files = {}, []
     for way in _WAYS:
         path = f"diff/{way}.npy"
@@ -164,19 +165,17 @@ class Comparison(NamedTuple):
     samples: int
 
 
-def compare(output: str) -> Comparison:
-    """Compares a crawl with the latest, or when it is that itself, with the one that was the latest before.
+def compare(output: str, compare_with: str = "") -> Comparison:
+    """Compares a crawl with the one named, or with the latest, or when it is that, with the latest before.
 
     Called again it finds the same and writes the same files.
 
     Raises:
       AccountsError: its books did not close.
+      InputError: what it is compared with is gone.
     """
-    root, crawl = crawls.split(output)
-    latest = crawls.latest(root)
-    against = latest.get("crawl_id", "")
-    if against == crawl:
-        against = latest["previous"]
+    root, _ = crawls.split(output)
+    against = crawls.predecessor(output, compare_with)
     other = crawls.folder(root, against) if against else ""
     books = _checked(output)
     kept, samples = books["kept"], books["samples"]
@@ -228,13 +227,13 @@ class CompareCrawl(beam.PTransform):
     their scores the bins in which they may differ most.
 
     Attributes:
-      output: the crawl's folder.
+      settings: where, and against which crawl.
     """
 
-    output: str
+    settings: PublishSettings
 
     def expand(self, finished: beam.PCollection[None]) -> beam.PCollection[Comparison]:
-        return finished | "Compare" >> beam.Map(lambda _, output: compare(output), self.output)
+        return finished | "Compare" >> beam.Map(lambda _, to: compare(to.root, to.compare_with), self.settings)
 
 
 @dataclasses.dataclass(eq=False)

@@ -58,6 +58,14 @@ def match(pattern: str) -> Iterator[tuple[str, int, float]]:
                 yield uri, item["Size"], item["LastModified"].timestamp()
 
 
+def folders(folder: str) -> Iterator[str]:
+    """Yields the names of the folders directly below one; a request a thousand of them, whatever they hold."""
+    bucket, key = split(folder.rstrip("/") + "/")
+    for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key, Delimiter="/"):
+        for found in page.get("CommonPrefixes", ()):
+            yield found["Prefix"][len(key) :].rstrip("/")
+
+
 def exists(uri: str) -> bool:
     """Tells whether an object is there."""
     from botocore.exceptions import ClientError
@@ -101,8 +109,10 @@ def delete(uris: Sequence[str]) -> None:
     """Deletes objects; those that are not there are no error.
 
     Raises:
-      PermissionError: the store kept some; the message has the first.
+      botocore.exceptions.ClientError: the store kept some; as if the first of them had been asked for alone.
     """
+    from botocore.exceptions import ClientError
+
     buckets: dict[str, list[str]] = {}
     for uri in uris:
         bucket, key = split(uri)
@@ -112,7 +122,8 @@ def delete(uris: Sequence[str]) -> None:
             listed = [{"Key": key} for key in keys[start : start + _MOST_DELETED]]
             answer = _client().delete_objects(Bucket=bucket, Delete={"Objects": listed, "Quiet": True})
             for refused in answer.get("Errors", ()):
-                raise PermissionError(f"s3://{bucket}/{refused['Key']} cannot be deleted: {refused['Message']}")
+                status = {"HTTPStatusCode": 403 if refused["Code"] == "AccessDenied" else 500}
+                raise ClientError({"Error": refused, "ResponseMetadata": status}, "DeleteObjects")
 
 
 def _client() -> Any:
@@ -138,12 +149,20 @@ def _client() -> Any:
 @functools.cache
 def _client_of(settings: _Settings) -> Any:
     import boto3
-    from botocore.config import Config
-    from botocore.exceptions import NoCredentialsError
+    from botocore.exceptions import InvalidConfigError, NoCredentialsError
 
     session = boto3.session.Session()
     if not settings.access_key and session.get_credentials() is None:
         raise NoCredentialsError
+    try:
+        return _made(session, settings)
+    except ValueError as error:  # an endpoint of the environment, or of a profile, is no address
+        raise InvalidConfigError(error_msg=str(error)) from error
+
+
+def _made(session: Any, settings: _Settings) -> Any:
+    from botocore.config import Config
+
     return session.client(
         "s3",
         region_name=settings.region,

@@ -83,6 +83,9 @@ class Scorer:
     """The models and the decode threads of one process, loaded when the first shard needs them.
 
     Safe to call from several threads.
+
+    Raises:
+      InputError: JPEGs are to be decoded on a GPU, and torchvision cannot.
     """
 
     def __init__(self, settings: ScoreSettings) -> None:
@@ -91,8 +94,10 @@ class Scorer:
         self._turn = threading.Lock()
         self._models: dict[str, scoring.Model] = {}
         self._workers: devices.Workers | None = None
-        self._device_decoder: devicedecode.DeviceDecoder | None = None
         self.pool = ThreadPoolExecutor(settings.decode_threads or devices.cpu_count(), "winnow-decode")
+        self._start_decode: feeding.Decode | None = None  # the pool does it
+        if any(spec.variant == "gpu" for spec in settings.models):
+            self._start_decode = devicedecode.DeviceDecoder(settings.device, self.pool).submit
 
     def models(self, names: Iterable[str]) -> dict[str, scoring.Model]:
         """Returns the named models, loading those that are not."""
@@ -110,14 +115,6 @@ class Scorer:
                         workers=self._workers,
                     )
             return {spec.name: self._models[spec.name] for spec in self._settings.models if spec.name in names}
-
-    def _start_decode(self) -> feeding.Decode | None:
-        """Returns how images are decoded on the GPU; None when the pool does it."""
-        if all(spec.variant != "gpu" for spec in self._settings.models):
-            return None
-        with self._lock:
-            self._device_decoder = self._device_decoder or devicedecode.DeviceDecoder("cuda", self.pool)
-            return self._device_decoder.submit
 
     def score(self, shard: Shard) -> Scored:
         """Scores a shard and writes its column sets, or passes it on unread when all carry the right stamp."""
@@ -144,7 +141,7 @@ class Scorer:
                 self.pool,
                 self._settings.batch_size,
                 self._turn,
-                self._start_decode(),
+                self._start_decode,
             )
         self._count(shard, scored, time.monotonic() - start)
         return scored
@@ -167,4 +164,5 @@ class Scorer:
     def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
         wanted = self._settings.stamps(shard)
         tables = {**scored.sets, columns.INDEX: scored.index}
-        return [store.write(name, shard.name, tables[name], wanted[name], uri=shard.uri) for name in missing]
+        facts = {"job": "score", "uri": shard.uri}
+        return [store.write(name, shard.name, tables[name], wanted[name], **facts) for name in missing]

@@ -7,19 +7,17 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import BinaryIO, NamedTuple, cast
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transforms import gcs, s3
-from transforms.lib.errors import InputError, MissingError
+from transforms.addresses import store_of
+from transforms.lib.errors import InputError, MissingError, NoBucketError
 from transforms.storeerrors import told
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"
-_STORES = {"gs": gcs, "s3": s3}
 
 
 class FileInfo(NamedTuple):
@@ -47,7 +45,7 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
 
 def _match(pattern: str) -> list[FileInfo]:
     with told(pattern, writes=True):
-        if store := _store(pattern):
+        if store := store_of(pattern):
             return sorted(FileInfo(*found) for found in store.match(pattern))
         found = FileSystems.match([pattern])[0].metadata_list
         return sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in found)
@@ -60,7 +58,7 @@ def exists(uri: str) -> bool:
       StoreError: the store does not tell.
     """
     with told(uri):
-        return store.exists(uri) if (store := _store(uri)) else bool(FileSystems.exists(uri))
+        return store.exists(uri) if (store := store_of(uri)) else bool(FileSystems.exists(uri))
 
 
 @contextlib.contextmanager
@@ -72,7 +70,7 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
       StoreError: the store refuses or does not answer, now or at a later read.
     """
     with told(uri):
-        if store := _store(uri):
+        if store := store_of(uri):
             opened = store.open_read(uri)
         else:
             opened = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
@@ -86,18 +84,13 @@ def open_ranges(uri: str) -> Iterator[BinaryIO]:
 
     Errors as ``open_read``, whose reader fetches 16 MiB at a time, which suits a file that is read through.
     """
-    store = _store(uri)
+    store = store_of(uri)
     if store is None:
         with open_read(uri) as file:
             yield file
         return
     with told(uri), store.open_ranges(uri) as file:
         yield file
-
-
-def _store(uri: str) -> ModuleType | None:
-    """Returns the module that speaks to the store of an address; None where Beam's file systems do."""
-    return _STORES.get(FileSystems.get_scheme(uri))
 
 
 def is_local(uri: str) -> bool:
@@ -107,7 +100,7 @@ def is_local(uri: str) -> bool:
 
 def read_bytes(uri: str) -> bytes:
     """Returns a whole file. Errors as ``open_read``."""
-    if store := _store(uri):
+    if store := store_of(uri):
         with told(uri):
             whole: bytes = store.read_bytes(uri)
             return whole
@@ -126,9 +119,16 @@ def digest(uri: str) -> tuple[int, str]:
 
 
 def read_if_exists(uri: str) -> bytes | None:
-    """Returns a whole file, or None where there is none."""
+    """Returns a whole file, or None where there is none.
+
+    Raises:
+      NoBucketError: there is none of its kind, and never was.
+      StoreError: the store refuses or does not answer.
+    """
     try:
         return read_bytes(uri)
+    except NoBucketError:
+        raise
     except (FileNotFoundError, MissingError):
         return None
 
@@ -198,7 +198,7 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
 
 def _upload(uri: str, whole: BinaryIO) -> None:
     with told(uri, writes=True):
-        if store := _store(uri):
+        if store := store_of(uri):
             store.put(uri, whole)
             return
         with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
@@ -246,7 +246,7 @@ def delete(uris: Sequence[str]) -> None:
     """
     if uris:
         with told(uris[0], writes=True):
-            if store := _store(uris[0]):
+            if store := store_of(uris[0]):
                 store.delete(uris)
             else:
                 FileSystems.delete(list(uris))
@@ -254,7 +254,7 @@ def delete(uris: Sequence[str]) -> None:
 
 def discard(uris: Sequence[str]) -> None:
     """Deletes files, those that are still there: a retried worker may come twice; and local folders left empty."""
-    delete([uri for uri in uris if _store(uri) or exists(uri)])  # a store takes the name of what is gone as well
+    delete([uri for uri in uris if store_of(uri) or exists(uri)])  # a store takes the name of what is gone as well
     for folder in {os.path.dirname(uri) for uri in uris if is_local(uri)}:
         with contextlib.suppress(OSError):  # not empty, or gone
             os.removedirs(folder)
@@ -264,12 +264,33 @@ def children(folder: str) -> Iterator[FileInfo]:
     """Yields every file below a folder, however deep; nothing when there is no such folder.
 
     Raises:
+      NoBucketError: there is no such bucket either.
       StoreError: a store cannot be listed.
     """
     try:
         yield from _match(join(folder, "**"))
+    except NoBucketError:
+        raise
     except (BeamIOError, MissingError):
         return
+
+
+def folders(folder: str) -> list[str]:
+    """Returns the names of the folders directly below a folder, sorted, without a look at what is in them.
+
+    Raises:
+      NoBucketError: there is no such bucket.
+      StoreError: a store cannot be listed.
+    """
+    if is_local(folder):
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
+            return sorted(entry.name for entry in found if entry.is_dir())
+        return []
+    with told(folder, writes=True):
+        if store := store_of(folder):
+            return sorted(store.folders(folder))
+    below = len(folder.rstrip("/")) + 1
+    return sorted({info.uri[below:].partition("/")[0] for info in children(folder) if "/" in info.uri[below:]})
 
 
 def fetch(uri: str) -> str:

@@ -57,8 +57,23 @@ class Store:
         except (FileNotFoundError, MissingError, pa.ArrowInvalid):  # the last: not written by us, or cut short
             return {}
 
+    def maker(self, column_set: str) -> str | None:
+        """Returns the job that wrote a column set, as its files say; None where there is none.
+
+        Returns:
+          the fact ``job`` of the first file that can be read; "" where it has none, so that nobody knows.
+        """
+        folder = storage.join(self.root, f"columns/{column_set}")
+        for info in storage.children(folder):
+            shard = info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet")
+            try:
+                return columns.facts_of(self.schema(column_set, shard)).get("job", "")
+            except (FileNotFoundError, MissingError, pa.ArrowInvalid):  # cut short: whoever wrote it writes it again
+                continue
+        return None
+
     def write(self, column_set: str, shard: str, table: pa.Table, stamp: str, **facts: str) -> FileRow:
-        """Writes one file, whole or not at all."""
+        """Writes one file, whole or not at all; ``facts`` name the ``job``, so that no other job replaces the set."""
         self._forget(column_set, shard)
         data = columns.to_parquet(table, stamp, **facts)
         storage.write_atomic(self.uri(column_set, shard), data)

@@ -8,7 +8,7 @@ from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError
 
-from transforms.lib.errors import MissingError, StoreError
+from transforms.lib.errors import MissingError, NoBucketError, StoreError
 
 _CLIENTS = (  # whose errors are about a store
     "boto3.", "botocore.", "s3transfer.", "google.api_core.", "google.auth.", "google.cloud.", "requests.", "urllib3.",
@@ -18,6 +18,7 @@ _NO_ANSWER = {  # classes of the clients: a connection that was not made, broke,
     "ConnectionError", "HTTPClientError", "IncompleteReadError", "RequestException", "HTTPError", "TransportError",
     "RetryError",
 }  # fmt: skip
+_GS_NO_BUCKET = "bucket does not exist"  # Google's 404 has one code for both
 _CURES = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, give --s3_access_key_id and --s3_secret_access_key, "
     "or run where a role gives them",
@@ -35,7 +36,8 @@ def told(uri: str, *, writes: bool = False) -> Iterator[None]:
       writes: the block does not need the object to be there, so that 404 speaks of the bucket.
 
     Raises:
-      MissingError: there is no such object, or no such bucket.
+      MissingError: there is no such object.
+      NoBucketError: there is no such bucket.
       StoreError: the store refuses, or does not answer even after retries; there are no credentials, or no client.
     """
     try:
@@ -59,12 +61,14 @@ def _problem(uri: str, error: Exception, writes: bool) -> StoreError | None:
     cause, scheme = causes[-1], uri.partition("://")[0]
     status = _status(cause)
     if type(cause).__name__ in _NO_CREDENTIALS:
-        return StoreError(f"{uri}: there are no credentials for {scheme}://; {_CURES.get(scheme, 'give them')}")
+        return StoreError(
+            f"{uri}: there are no credentials for {scheme}:// ({_said(cause)}); {_CURES.get(scheme, 'give them')}"
+        )
     if status in (401, 403):
         return StoreError(f"{uri}: access denied ({_said(cause)}); check the credentials, and their rights")
-    if status == 404 and (writes or _code(cause) == "NoSuchBucket"):
+    if status == 404 and (writes or _code(cause) == "NoSuchBucket" or _GS_NO_BUCKET in str(cause)):
         bucket = uri.partition("://")[2].partition("/")[0]
-        return MissingError(f"{uri}: there is no bucket {bucket}; create it, or check the address")
+        return NoBucketError(f"{uri}: there is no bucket {bucket}; create it, or check the address")
     if status == 404:
         return MissingError(f"{uri} does not exist; check the address")
     if status == 412:

@@ -38,7 +38,8 @@ def write_scored(out, shards, scores=None, model="net", first_uid=0):
             ("index", pa.table(table, schema=columns.INDEX_SCHEMA)),
             (model, columns.score_table(score, rows.astype(np.float32), rows.astype(np.float32))),
         ):
-            data = columns.to_parquet(written, stamps.stamp(shard=name, digest=stamps.sha256(rows.tobytes())))
+            stamp = stamps.stamp(shard=name, digest=stamps.sha256(rows.tobytes()))
+            data = columns.to_parquet(written, stamp, job="score")
             storage.write_atomic(f"{out}/columns/{owner}/{name}.parquet", data)
         made.append(Shard(name, f"pool/{name}.tar", 1000, stamps.stamp(name=name)))
     workspace.write_pool(str(out), made)

@@ -245,7 +245,7 @@ def test_what_is_wrong_is_said_before_anything_starts(winnow, out, tmp_path):
         (["--k", 1], "--k must be in 2 .. 100000, got 1"),
         (["--metric", "cosine"], "--metric must be spherical or euclidean"),
         (["--column", "net.score"], "--column net.score holds no embeddings; there are net.image, net.text"),
-        (["--name", "net"], "--name net is a column set of another job"),
+        (["--name", "net"], "--name net is a column set that `winnow score` wrote; choose another --name"),
         (["--centroids", tmp_path / "narrow.npy"], "--name is missing"),
         (["--centroids", tmp_path / "narrow.npy", "--name", "x"], "has 4 dimensions, the embeddings 16"),
         (["--centroids", tmp_path / "nan.npy", "--name", "x"], "centroids must be finite"),
@@ -253,8 +253,6 @@ def test_what_is_wrong_is_said_before_anything_starts(winnow, out, tmp_path):
         (["--target", tmp_path / "narrow.npy"], "--target"),
         (["--sample", 3], "--sample 3 is less than --k 500"),
     ):
-        if flags[0] == "--name":
-            (out / "manifest.json").write_text(json.dumps({"score": {"stamps": {"models": {"net": {}}}}}))
         code, _, stderr = winnow("cluster", "--output", out, *flags)
         assert (code, words in stderr) == (2, True), stderr
     assert not (out / "clusters").exists()

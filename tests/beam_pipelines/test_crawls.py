@@ -20,6 +20,8 @@ from beam_pipelines.crawlconfig import PublishConfig
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
 from tests.metadata import SCHEMA
+from tests.stores import asking
+from transforms import crawls as known_crawls
 from transforms.lib import uids
 
 B32, L14 = "clip_b32_similarity_score", "clip_l14_similarity_score"
@@ -325,6 +327,100 @@ def test_crawls_that_were_scored_or_selected_otherwise_are_not_pooled(crawls):
     code, _, stderr = select(DAYS[1], "--thresholds", "pooled")
     assert code == 2
     assert f"the summaries of crawl {DAYS[0]} are gone" in stderr
+
+
+def test_a_latest_crawl_that_is_gone_is_one_line_and_there_is_a_way_to_go_on(crawls):
+    root, select, publish = crawls
+    for day in DAYS[:2]:
+        assert select(day)[0] == 0
+        assert publish(day)[0] == 0
+    shutil.rmtree(root / "crawls" / DAYS[1])
+    assert select(DAYS[2])[0] == 0
+    before = digests(root)
+    code, _, stderr = publish(DAYS[2], "--gate_drift", "0.9")
+    assert code == 2
+    assert stderr.splitlines() == [
+        f"winnow publish: {root}/crawls/{DAYS[1]} is gone, and crawl {DAYS[2]} is to be compared with it; put it back, "
+        "or give --compare_with and the id of another crawl, or --compare_with none"
+    ]
+    code, _, stderr = publish(DAYS[0], "--allow_older")
+    assert code == 2
+    assert f"crawls/{DAYS[1]} is gone" in stderr
+    code, _, stderr = publish(DAYS[2], "--compare_with", "2020-01-01")
+    assert code == 2
+    assert "crawls/2020-01-01 is gone" in stderr
+    assert digests(root) == before
+    code, stdout, stderr = publish(DAYS[0], "--allow_older", "--compare_with", "none")
+    assert code == 0, stderr
+    assert json.loads(stdout)["diff"] == {"added": len(set(kept(root, DAYS[0]).tolist())), "removed": 0, "unchanged": 0}
+    assert read(root, "latest.json")["crawl_id"] == DAYS[0]
+    code, stdout, stderr = publish(DAYS[2], "--compare_with", DAYS[0], "--gate_drift", "0.9")
+    assert code == 0, stderr
+    assert json.loads(stdout)["against"] == DAYS[0]
+    assert read(root, "latest.json")["previous"] == DAYS[0]
+    assert publish(DAYS[2])[0] == 0, "and again without a word"
+
+
+@pytest.mark.parametrize("text", ["3", "[]", '{"crawl_id": 3, "previous": ""}', '{"crawl_id": "x"}', "{"])
+def test_a_pointer_that_was_changed_is_one_line(crawls, text):
+    root, select, publish = crawls
+    assert select(DAYS[0])[0] == 0
+    (root / "latest.json").write_text(text)
+    code, _, stderr = publish(DAYS[0])
+    assert code == 2
+    (line,) = stderr.splitlines()
+    assert line.startswith(f"winnow publish: {root}/latest.json ")
+    assert "put it back" in line
+
+
+def test_curate_says_before_its_work_that_the_latest_crawl_is_gone(winnow, small_pool, tiny_network, tmp_path):
+    root = tmp_path / "out"
+    root.mkdir()
+    (root / "latest.json").write_text('{"crawl_id": "2026-11-19", "previous": ""}')
+    flags = ["--input", f"{small_pool}/*.tar", "--model", f"net={tiny_network}", "--keep_fraction", "0.5"]
+    code, _, stderr = winnow("curate", *flags, "--output", root, "--crawl_id", "2026-11-20")
+    assert code == 2
+    assert "crawls/2026-11-19 is gone" in stderr
+    assert not (root / "crawls").exists()
+
+
+def test_pooling_over_a_crawl_that_is_gone_is_one_line(crawls):
+    root, select, publish = crawls
+    assert select(DAYS[0])[0] == 0
+    assert publish(DAYS[0])[0] == 0
+    assert select(DAYS[1], "--thresholds", "pooled")[0] == 0
+    shutil.rmtree(root / "crawls" / DAYS[0])
+    code, _, stderr = select(DAYS[1], "--thresholds", "pooled")
+    assert code == 2
+    assert f"the summaries of crawl {DAYS[0]} are gone" in stderr
+
+
+def test_crawls_are_found_without_a_look_at_what_they_hold(bucket, monkeypatch):
+    """A crawl of a hundred thousand shards has many objects: one request for the folders' names, one for each crawl."""
+    passed = json.dumps({"complete": True, "gate": {"passed": True}}).encode()
+    for day in DAYS:
+        bucket.upload(f"many/crawls/{day}/crawl.json", passed)
+        for shard in range(5):
+            bucket.upload(f"many/crawls/{day}/columns/index/{shard}.parquet", b"x")
+    bucket.upload("many/crawls/2026-11-01/crawl.json", b"{}")
+    with asking(bucket, monkeypatch) as between:
+        found = known_crawls.published(bucket.uri("many"), DAYS[2])
+    assert list(found) == list(DAYS[:2])
+    listing = [request for request in between.requests if "prefix=" in request.path]
+    assert len(listing) == 1
+    assert "delimiter=" in listing[0].path
+    asked = [request.path for request in between.requests if "crawls" in request.path]
+    assert len(asked) == 1 + 3, asked  # and crawl.json of three crawls that are older
+
+
+def test_crawls_are_found_in_a_folder_of_this_machine(tmp_path):
+    for day in DAYS:
+        (tmp_path / "crawls" / day).mkdir(parents=True)
+        (tmp_path / "crawls" / day / "crawl.json").write_text('{"complete": true, "gate": {"passed": true}}')
+    (tmp_path / "crawls" / "note.txt").write_text("x")
+    (tmp_path / "crawls" / DAYS[0] / "crawl.json").write_text('{"complete": false}')
+    assert list(known_crawls.published(str(tmp_path), "z")) == list(DAYS[1:])
+    assert known_crawls.published(str(tmp_path / "none"), "z") == {}
 
 
 def test_curate_publishes_a_crawl_skips_one_that_is_done_and_continues_one_that_was_killed(

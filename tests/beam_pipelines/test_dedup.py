@@ -236,7 +236,7 @@ def embedded(out, shards, clusters, first_uid=0, centroids="c"):
         index = [{**zero, **texts, "uid": u, "status": "ok", "image_sha256": 2 * u} for u in uid]
         store.write("index", name, pa.Table.from_pylist(index, columns.INDEX_SCHEMA), f"i{at}")
         score = np.zeros(n, np.float32)
-        store.write("net", name, columns.score_table(score, vectors.astype(np.float32), vectors), f"n{at}")
+        store.write("net", name, columns.score_table(score, vectors.astype(np.float32), vectors), f"n{at}", job="score")
         similarity = np.linspace(0.1, 0.9, n, dtype=np.float32)
         table = pa.table({"cluster": pa.array(cluster, pa.int32()), "similarity": similarity, "margin": similarity})
         store.write("cluster_k3", name, table, f"c{at}")
@@ -354,17 +354,14 @@ def test_samples_near_an_evaluation_set_are_listed(winnow, tmp_path):
         (["--by", "contamination"], "--against_embeddings FILE go together"),
         (["--by", "semantic", "--clusters", "none"], "--clusters none is no column set"),
         (["--score", "net.scrore"], "no column set has 'net.scrore'"),
-        (["--name", "net"], "--name net is a column set that another job made"),
-        (["--name", "index"], "--name index is a column set that another job made"),
+        (["--name", "net"], "--name net is a column set that `winnow score` wrote; choose another --name"),
+        (["--name", "index"], "--name index is a name that Winnow needs for itself; choose another --name"),
         (["--against", "nowhere"], "--against nowhere holds no scored pool"),
         (["--by", "contamination", "--against_embeddings", "none.npy"], "--against_embeddings none.npy does not exist"),
     ],
 )
 def test_what_is_wrong_is_told_before_any_work(winnow, tmp_path, flags, line):
     out = embedded(tmp_path / "out", [crowd(1, 5)], [np.zeros(5, int)])
-    manifest = json.loads((out / "manifest.json").read_text())
-    manifest["score"] = {"outputs": {"columns/net/00000.parquet": {}}}
-    (out / "manifest.json").write_text(json.dumps(manifest))
     code, _, stderr = winnow("dedup", "--output", out, *flags)
     assert code == 2
     assert line in stderr

@@ -176,6 +176,22 @@ def test_what_is_imported_already_is_skipped_and_what_changed_is_not(winnow, imp
     assert json.loads(stdout)["samples"] - json.loads(stdout)["kept"] == 1
 
 
+def test_a_set_that_was_imported_by_uid_is_not_replaced_nor_the_other_way_round(winnow, metadata, tmp_path):
+    folder, tables = metadata
+    out, table = tmp_path / "out", tmp_path / "t.csv"
+    flags = ["import-datacomp", "--input", folder, "--output", out]
+    assert winnow(*flags, "--embeddings", "none")[0] == 0
+    pd.DataFrame({"uid": frame(tables)["uid"], "x": 1.0}).to_csv(table, index=False)
+    scores = ["import-scores", "--input", table, "--output", out, "--min_coverage", "0"]
+    code, _, stderr = winnow(*scores, "--name", "datacomp")
+    assert (code, "--name datacomp is a column set that `winnow import-datacomp` wrote" in stderr) == (2, True), stderr
+    code, _, stderr = winnow(*scores, "--name", "clip_b32")
+    assert code == 0, stderr
+    code, _, stderr = winnow(*flags)
+    assert code == 2
+    assert "--embeddings clip_b32 is a column set that `winnow import-scores` wrote; delete it, or name" in stderr
+
+
 def test_a_missing_score_rejects_its_sample(winnow, tmp_path, metadata):
     folder, tables = metadata
     path = sorted(folder.glob("*.parquet"))[0]

@@ -95,7 +95,19 @@ def test_what_is_wrong_with_a_request_is_told_at_once(winnow, scored, tmp_path):
     table_for(scored, path)
     code, _, stderr = winnow("import-scores", "--output", scored, "--input", path, "--name", "net")
     assert code == 2
-    assert "--name net is a column set that Winnow makes" in stderr
+    assert "--name net is a column set that `winnow score` wrote; choose another --name" in stderr
+
+
+def test_tables_as_pandas_writes_them_come_in_and_what_is_left_out_is_said(winnow, scored, tmp_path):
+    index = index_of(scored).to_pandas()
+    frame = index[index["status"] == "ok"][["uid"]].assign(f0=1.0, f1=2.0).sample(frac=1, random_state=0)
+    for kind, said in (("csv", "left out: a column without a name"), ("parquet", "left out: __index_level_0__")):
+        path = tmp_path / f"t.{kind}"
+        getattr(frame, f"to_{kind}")(path)
+        code, _, stderr = winnow("import-scores", "--input", path, "--output", scored, "--name", kind)
+        assert code == 0, stderr
+        assert f"{kind}: f0, f1; 0 of 44 samples lack a value; {said}\n" in stderr
+        assert pq.read_schema(scored / f"columns/{kind}/00000.parquet").names == ["f0", "f1"]
 
 
 def test_imported_scores_are_mixed_and_drawn_from_alike_by_any_number_of_workers(winnow, scored, tmp_path):
@@ -125,6 +137,15 @@ def test_a_published_recipe_names_what_is_missing_and_a_pool_too_small_for_it(wi
     assert code == 2
     assert stderr.count("no column set has") == 12
     assert "winnow score --model dfn_ft=SPEC" in stderr
+    trained = (
+        "`winnow train-flyt` trains a FLYT head and `winnow score-flyt` adds its score, or bring it in from a table"
+    )
+    assert f"no column set has 'flyt': there are index, net; {trained} with `winnow import-scores`" in stderr
+    code, _, alone = winnow("select", "--output", scored, "--recipe", "flyt")
+    assert (code, alone.splitlines()) == (2, [line for line in stderr.splitlines() if "has 'flyt'" in line])
+    code, _, stderr = winnow("select", "--output", scored, "--recipe", "flyt", "--set", "top_fraction.column=mine.q")
+    others = "`winnow score` adds a model's, `winnow score-flyt` a FLYT head's, `winnow import-scores` others"
+    assert (code, others in stderr) == (2, True)
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("name: mine\nsteps:\n- soft_cap_sample: {column: score, total: 128000000}\n")
     code, _, stderr = winnow("select", "--output", scored, "--recipe", recipe, "--max_reject_fraction", "0.1")

@@ -37,7 +37,7 @@ def test_a_launch_arrives_whole(server, winnow):
     more = [
         "--service_account", "worker@my-project.iam.gserviceaccount.com", "--temp_location", "gs://my-bucket/tmp",
         "--subnetwork", "regions/us-central1/subnetworks/winnow", "--image", "r.io/winnow/worker@sha256:" + "0" * 64,
-        "--label", "team=data",
+        "--label", "team=data", "--launcher_machine_type", "n2-highmem-4",
     ]  # fmt: skip
     code, stdout, stderr = winnow("launch", *to(server, *more))
     assert code == 0, stderr
@@ -61,6 +61,7 @@ def test_a_launch_arrives_whole(server, winnow):
         "sdkContainerImage": "r.io/winnow/worker@sha256:" + "0" * 64,
         "serviceAccountEmail": "worker@my-project.iam.gserviceaccount.com",
         "subnetwork": "regions/us-central1/subnetworks/winnow",
+        "launcherMachineType": "n2-highmem-4",
         "tempLocation": "gs://my-bucket/tmp", "stagingLocation": "gs://my-bucket/tmp/staging",
     }  # fmt: skip
 
@@ -119,13 +120,15 @@ def test_every_problem_is_told_at_once_and_nothing_is_sent(server, winnow):
     code, _, stderr = winnow(
         "launch", "select", "--project", "P", "--template", "score.json", "--preset", "l4", "--workers", "0",
         "--endpoint", f"http://127.0.0.1:{server.port}", "--flexrs", "true", "--label", "A=b", "--bogus",
+        "--launcher_machine_type", "large",
         "--", "--output", "out", "--keep_fraction", "2", "--runner", "DataflowRunner", "--dry_run",
     )  # fmt: skip
     assert code == 2
     assert server.seen == []
     for told in (
         "--project must be", "--region is missing", "--template must be", "--workers must be", "--flexrs: FlexRS",
-        "--label must be", "--bogus is unknown", "--keep_fraction must be", "--runner is no flag of select",
+        "--label must be", "--launcher_machine_type must be a machine type",
+        "--bogus is unknown", "--keep_fraction must be", "--runner is no flag of select",
         "--dry_run comes before --", "no use for a GPU",
     ):  # fmt: skip
         assert told in stderr
@@ -182,7 +185,13 @@ def test_the_printed_request_is_the_one_that_is_sent(server, winnow):
 
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
-@pytest.mark.parametrize("more", [("--preset", "l4", "--workers", "20"), ("--flexrs", "true", "--label", "a=b")])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--preset", "l4", "--workers", "20", "--launcher_machine_type", "n2-highmem-4"),
+        ("--flexrs", "true", "--label", "a=b"),
+    ],
+)
 def test_the_printed_command_sends_the_same_request(server, winnow, tmp_path, more):
     """By the real gcloud, which knows no flag for disk, image and autoscaling: those are options of the pipeline."""
     _, command, _ = winnow("launch", *to(server, "--print", "gcloud", job=more))

@@ -1,5 +1,6 @@
 """The choice of a runner is checked before work starts, and the page about runners names what is taken."""
 
+import os
 import re
 import shlex
 import shutil
@@ -9,6 +10,7 @@ import pytest
 
 from beam_pipelines import beamflags, options, runners
 from tests.beam_pipelines.files import digests
+from tests.stores import one_line, run_with
 from tests.test_docs import commands
 
 PAGE = (Path(__file__).parents[2] / "docs/runners.md").read_text()
@@ -36,6 +38,17 @@ def test_what_a_runner_lacks_is_said_at_once(winnow, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     (line,) = refused(winnow, "--runner", "FlinkRunner")
     assert "needs Java" in line
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="without Java these runners are refused earlier")
+@pytest.mark.parametrize(("runner", "flag"), [("FlinkRunner", "flink_job"), ("SparkRunner", "spark_job")])
+def test_a_job_server_that_cannot_be_fetched_is_one_line_before_work(small_pool, tmp_path, runner, flag):
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
+    job = ["score", "--input", f"{small_pool}/*.tar", "--model", "tinyclip", "--output", tmp_path / "out"]
+    flags = ["--runner", runner, "--jar_cache_dir", tmp_path / "jars"]
+    done = run_with({**os.environ, **nowhere}, *job, *flags)
+    one_line(done, f"--runner {runner}: its job server cannot be fetched", f"give --{flag}_server_jar")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("given", [None, "directrunner", "DirectRunner", "FnApiRunner"])

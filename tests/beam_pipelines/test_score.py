@@ -24,6 +24,7 @@ def test_networks_and_towers_share_a_run_and_write_sets_of_their_own(winnow, tin
     assert counters["score.images_scored"] == counters["score.out"]
     assert counters["score.bytes_read"] == sum(path.stat().st_size for path in small_pool.glob("*.tar"))
     assert counters["score.gpu_busy_ms"] == 0
+    assert re.search(r"^--device auto: (cpu|cuda)$", err, re.M)
     assert re.search(r"^scoring was bound by .*: of its time \d+ % ", err, re.M)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["score"]["scored_with"] == {"device": "cpu", "precision": "fp32", "batch_size": 8}
@@ -75,3 +76,36 @@ def test_a_named_gpu_that_is_absent_is_one_problem_and_not_two(winnow, small_poo
     assert code == 2
     assert "--device cuda: no GPU is visible to torch" in err
     assert "--preprocess gpu needs" not in err
+
+
+def test_a_torchvision_without_nvjpeg_is_one_line_before_the_start(
+    winnow, small_pool, tiny_network, tmp_path, monkeypatch
+):
+    """torch says that there is a GPU; torchvision, asked for real, has no decoder for it."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr("transforms.lib.devices.device_of", lambda asked: "cuda")
+    args = ("--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
+    code, _, err = winnow("score", *args, "--device", "cuda", "--preprocess", "gpu")
+    assert code == 2
+    (line,) = err.splitlines()
+    assert line.startswith("winnow score: --preprocess gpu: torchvision cannot decode on cuda (")
+    assert line.endswith("); use fast")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_that_cannot_decode_on_its_gpu_says_so_before_its_first_shard(tiny_network, tmp_path):
+    import torch
+
+    from transforms.handler import OpenClipShardHandler
+    from transforms.lib import modelspec
+    from transforms.lib.errors import InputError
+    from transforms.scoreshard import ScoreSettings
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    spec = modelspec.resolve(modelspec.parse_model(f"net={tiny_network}"), variant="gpu")
+    with pytest.raises(InputError, match="torchvision cannot decode on cuda"):
+        OpenClipShardHandler(ScoreSettings(str(tmp_path), (spec,), device="cuda")).load_model()

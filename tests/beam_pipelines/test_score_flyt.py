@@ -85,7 +85,7 @@ def test_every_problem_is_told_at_once(winnow, scored, small_pool, tmp_path):
     code, _, stderr = winnow("score-flyt", "--output", scored, "--head", strange, "--name", "m")
     assert code == 2
     assert "score the pool with that model" in stderr
-    assert "a model's column set" in stderr
+    assert "--name m is a column set that `winnow score` wrote; choose another --name" in stderr
     narrow = write_head(tmp_path / "narrow", dim=8)
     code, _, stderr = winnow("score-flyt", "--output", scored, "--head", narrow)
     assert code == 2

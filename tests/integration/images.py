@@ -22,7 +22,7 @@ import dockerfile_parse
 
 from tests.conftest import TINY, make_pool
 from tests.dataflow import serve
-from tests.servers import listed, storage
+from tests.servers import gcs
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = "import ahocorasick, boto3, fasttext, gcld3"  # of s3://, annotate and the step metaclip
@@ -97,11 +97,14 @@ def network(folder):
 
 def launch(env, folder, pool, model):
     """Runs the launcher's file as Dataflow's launcher runs it."""
-    with storage(folder) as client, serve() as server:
+    with gcs(folder) as bucket, serve() as server:
+        client = bucket.environment
+        for path in pool.glob("*.tar"):
+            bucket.upload(f"pool/{path.name}", path.read_bytes())
         named = {key: client[key] for key in client if key.startswith(("STORAGE_", "GOOGLE_"))}
         told = in_image(
-            env, "python", ROOT / "templates/main.py", "--job=score", f"--input={pool}/00000.tar|{pool}/00001.tar",
-            f"--output={folder}/launched", f"--model=tiny={model}", "--device=cuda", "--caption_field=",
+            env, "python", ROOT / "templates/main.py", "--job=score", "--input=gs://demo/pool/00000.tar|gs://demo/pool/00001.tar",
+            "--output=gs://demo/launched", f"--model=tiny={model}", "--device=cuda", "--caption_field=",
             "--runner=DataflowRunner", "--project=my-project", "--region=us-central1", "--job_name=winnow-score",
             "--no_auth", f"--dataflow_endpoint=http://localhost:{server.port}", "--sdk_location=container",
             "--temp_location=gs://demo/tmp", "--staging_location=gs://demo/staging", f"--sdk_container_image={IMAGE}",
@@ -109,7 +112,7 @@ def launch(env, folder, pool, model):
             "--experiments=worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx", **named,
         )  # fmt: skip
         assert json.loads(told)["launched"] is True, told
-        assert "staging/job_object.json" in listed(client, "staging/"), listed(client, "")
+        assert "staging/job_object.json" in bucket.sizes("staging/"), bucket.sizes()
         assert not server.seen  # the launcher writes the job down; Dataflow itself starts it
 
 

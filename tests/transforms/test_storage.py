@@ -3,6 +3,7 @@ import os
 import pytest
 
 from transforms import storage
+from transforms.lib.errors import StoreError
 from transforms.store import Store
 
 
@@ -60,3 +61,20 @@ def test_a_column_file_cut_short_counts_as_absent(tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     assert store.facts("net", "a") == {}
     assert store.facts("net", "b") == {}
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [("S3://b/x", "S3:// is no store that is known here"), ("az://c/x", "name a local path, gs:// or s3://"),
+     ("http://h/x", "is no store"), ("hdfs://h/x", "is no store"), ("gs:///x", "names no bucket; write gs://BUCKET/PATH"),
+     ("gs://-/x", "names no bucket"), ("s3:///x", "names no bucket; write s3://BUCKET/PATH")],
+)  # fmt: skip
+def test_an_address_of_no_store_is_one_line_whatever_is_asked_of_it(uri, said):
+    uses = (storage.read_if_exists, storage.exists, storage.fetch, lambda uri: storage.match([f"{uri}/*.tar"]))
+    uses += (lambda uri: storage.write_atomic(uri, b""), lambda uri: storage.delete([uri]), storage.digest)
+    for use in (*uses, lambda uri: list(storage.children(uri))):
+        with pytest.raises(StoreError) as caught:
+            use(uri)
+        (line,) = caught.value.problems
+        assert line.startswith(uri)
+        assert said in line

@@ -26,15 +26,24 @@ def errors():
     yield "s3", boto(412, "PreconditionFailed"), "was replaced while it was read"
     yield "s3", boto(503, "SlowDown"), no_answer
     yield "s3", boto(400, "InvalidArgument"), "refuses the request"
-    yield "s3", NoCredentialsError(), "there are no credentials for s3://; set AWS_ACCESS_KEY_ID"
+    yield (
+        "s3",
+        NoCredentialsError(),
+        "there are no credentials for s3:// (Unable to locate credentials); set AWS_ACCESS_KEY_ID",
+    )
     yield "s3", EndpointConnectionError(endpoint_url="http://x"), no_answer
     yield "s3", ParamValidationError(report="Invalid bucket name"), "refuses the request (Parameter validation failed"
     yield "s3", ModuleNotFoundError("no", name="boto3"), "s3:// needs boto3"
     yield "gs", exceptions.Forbidden("no\nright"), "access denied (403 no right)"
     yield "gs", exceptions.NotFound("x"), gone
+    yield "gs", exceptions.NotFound("The specified bucket does not exist."), "there is no bucket b; create it"
     yield "gs", exceptions.RetryError("late", exceptions.ServiceUnavailable("x")), no_answer
     yield "gs", requests.exceptions.ConnectionError("x"), no_answer
-    yield "gs", DefaultCredentialsError("x"), "no credentials for gs://; run `gcloud auth application-default login`"
+    yield (
+        "gs",
+        DefaultCredentialsError("x"),
+        "no credentials for gs:// (x); run `gcloud auth application-default login`",
+    )
     yield "gs", BeamIOError("List", {"gs://b/x": exceptions.TooManyRequests("x")}), no_answer
 
 

@@ -50,19 +50,28 @@ class Batches:
         """Batches to draw; the last may be smaller, and none has more samples than there are."""
         return -(-self.rules.total // min(self.rules.batch, self.rows))
 
-    def check(self) -> None:
-        """Checks that the pool is small enough.
+    @property
+    def fits(self) -> bool:
+        """Whether the pool and the number of batches are small enough."""
+        few = self.num_batches <= MAX_BATCHES and self.rows * self.num_batches <= MAX_DRAWS
+        return self.rows <= MAX_ROWS and few
+
+    def check(self, race_batch: int) -> None:
+        """Checks that it ``fits``.
+
+        Args:
+          race_batch: the largest batch that the race would stand for, for the message.
 
         Raises:
-          CapacityError: it is not.
+          CapacityError: it does not.
         """
         cure = "use engine: race, which has no such limit"
         if self.rows > MAX_ROWS:
             raise CapacityError(
                 f"{self.rules.label}: {self.rows} samples are too many for the sequential engine, which gathers up to "
-                f"{MAX_ROWS}; {cure}, or lower batch to at most total / 100 = {self.rules.total // 100}"
+                f"{MAX_ROWS}; {cure}, or lower batch to at most {race_batch}, for which the race stands"
             )
-        if self.num_batches > MAX_BATCHES or self.rows * self.num_batches > MAX_DRAWS:
+        if not self.fits:
             raise CapacityError(
                 f"{self.rules.label}: {self.num_batches} batches of {self.rows} samples are too many for the "
                 f"sequential engine; raise batch, or {cure}"

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import networks, texttower, tinyclip
-from transforms.lib.devices import Workers, cpu_count, device_of, keep_freed_memory
+from transforms.lib.devices import Workers, cpu_count, device_of, full_precision, keep_freed_memory
 from transforms.lib.errors import InputError
+from transforms.lib.lanes import Gpu, lanes_of
 from transforms.lib.modelfiles import PREPROCESS, Fetch, local_only, locate, sha256_of
 from transforms.lib.modelspec import ModelSpec
 from transforms.lib.pixelviews import View, view
-from transforms.lib.staging import DEPTH, Ring, Room
+from transforms.lib.staging import DEPTH, Batch, Pixels, Ring, Room, batch_of, queued, uploaded
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +57,7 @@ class ClipModel:
     part: str
     _cut: texttower.CutTower | None
     _workers: Workers | None = None
+    _gpu: Gpu | None = None
     _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     _image_room: Room = dataclasses.field(default_factory=Room)
     _text_room: Room = dataclasses.field(default_factory=Room)
@@ -74,30 +79,29 @@ class ClipModel:
         """Batches that ``start_images`` may be given before the first one's embeddings are fetched."""
         return self._workers.count + 1 if self._workers else DEPTH
 
-    def start_images(self, pixels: NDArray[np.uint8]) -> Callable[[], tuple[NDArray[np.float32], float]]:
+    def batch_of(self, pixels: Sequence[Pixels]) -> Batch:
+        """Returns what ``start_images`` takes, of the pixels of single images; models of one view may share it."""
+        return batch_of(pixels, self._gpu)
+
+    def start_images(self, pixels: Batch) -> Callable[[], tuple[NDArray[np.float32], float]]:
         """Starts embedding at most ``batch_size`` images; what it returns waits for the embeddings and GPU seconds.
 
         Without a GPU and without workers the work is done before it returns.
         """
-        if self._device == "cuda":
-            return self._staged(pixels)
+        if self._gpu is not None:
+            return self._staged(pixels, self._gpu)
+        assert not callable(pixels)
         if self._workers:
             future = self._workers.start(self._image_batch, pixels, True)
             return lambda: (future.result(), 0.0)
         found = self._image_batch(pixels, True)
         return lambda: (found, 0.0)
 
-    def _staged(self, pixels: NDArray[np.uint8]) -> Callable[[], tuple[NDArray[np.float32], float]]:
-        import torch
-
+    def _staged(self, pixels: Batch, gpu: Gpu) -> Callable[[], tuple[NDArray[np.float32], float]]:
         if not hasattr(self._here, "ring"):  # of its own for every thread, so that none waits for another's
-            self._here.ring = Ring((self._batch_size, *pixels.shape[1:]))
-
-        def forward(batch: torch.Tensor) -> torch.Tensor:
-            return self._image_room.run(lambda part: self._embedded(part, True), batch)
-
-        with torch.inference_mode():
-            return cast(Ring, self._here.ring).start(pixels, forward)
+            self._here.ring = Ring(self._batch_size, gpu)
+        ring: Ring = self._here.ring
+        return ring.start(pixels, lambda batch: self._image_room.run(lambda part: self._embedded(part, True), batch))
 
     def _images(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
         parts = [pixels[start : start + self._batch_size] for start in range(0, len(pixels), self._batch_size)]
@@ -118,8 +122,16 @@ class ClipModel:
         return found
 
     def _embedded(self, batch: torch.Tensor, unit: bool) -> torch.Tensor:
-        embedded: torch.Tensor = self.network.encode_image(self.normalise(batch), normalize=unit).float()
+        with self._exactly():
+            embedded: torch.Tensor = self.network.encode_image(self.normalise(batch), normalize=unit).float()
         return embedded
+
+    def _exactly(self) -> AbstractContextManager[None]:
+        """Returns what fp32 on a GPU is queued in, so that it is fp32 and not TF32."""
+        import torch
+
+        full = self._device == "cuda" and self._dtype is torch.float32
+        return full_precision() if full else contextlib.nullcontext()
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """Returns the network's input of uint8 ``[batch, size, size, 3]``: ToTensor and Normalize, exactly."""
@@ -148,7 +160,43 @@ class ClipModel:
         """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given."""
         return self._texts(self.tokens(texts), True) if texts else np.zeros((0, self.dim), np.float32)
 
-    def _texts(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
+    def start_tokens(
+        self, tokens: Sequence[torch.Tensor], turn: AbstractContextManager[Any]
+    ) -> Callable[[], tuple[NDArray[np.float32], float]]:
+        """Starts embedding captions; what it returns waits for what ``embed_tokens`` gives, and for GPU seconds.
+
+        Without a GPU the work is done before it returns.
+
+        Args:
+          tokens: as for ``embed_tokens``.
+          turn: held while a batch is queued for a GPU, one by one, and on a CPU until all captions are embedded.
+        """
+        import torch
+
+        whole, gpu = torch.cat(list(tokens)), self._gpu
+        if gpu is None:
+            with turn:
+                embedded = self._texts(whole, True)
+            return lambda: (embedded, 0.0)
+        order, batches = self._sorted(whole)
+        started = []
+        for batch in batches:
+            with turn:
+                start = functools.partial(self._uploaded_text, batch, gpu)
+                started.append(queued(gpu, start)[1])
+
+        def result() -> tuple[NDArray[np.float32], float]:
+            parts = [one() for one in started]
+            found = np.concatenate([rows for rows, _ in parts])[torch.argsort(order).numpy()]
+            return found, sum(busy for _, busy in parts)
+
+        return result
+
+    def _uploaded_text(self, batch: torch.Tensor, gpu: Gpu) -> torch.Tensor:
+        return self._text_batch(uploaded(gpu, batch), True)
+
+    def _sorted(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Returns the order of captions by length, and their tokens in that order, in batches and cut."""
         import torch
 
         order = torch.arange(len(tokens))
@@ -156,26 +204,43 @@ class ClipModel:
         if self._cut is not None:
             lengths = self._cut.lengths(tokens)
             order = torch.argsort(lengths, stable=True, descending=True)  # the long ones first: workers end together
+        parts = order.split(TEXT_BATCH[self._device])
+        cut = [texttower.rounded(int(lengths[rows].max()), tokens.shape[1]) for rows in parts]
+        return order, [tokens[rows, :length] for rows, length in zip(parts, cut, strict=True)]
 
-        def embedded(rows: torch.Tensor) -> NDArray[np.float32]:
-            batch = tokens[rows, : texttower.rounded(int(lengths[rows].max()), tokens.shape[1])]
+    def _texts(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
+        import torch
+
+        def embedded(batch: torch.Tensor) -> NDArray[np.float32]:
             with torch.inference_mode():
-                found: NDArray[np.float32] = (
-                    self._text_room.run(lambda part: self._text_batch(part, unit), batch).cpu().numpy()
-                )
+                found: NDArray[np.float32] = self._text_batch(batch, unit).cpu().numpy()
             return found
 
-        found = self._mapped(embedded, order.split(TEXT_BATCH[self._device]))
-        every: NDArray[np.float32] = np.concatenate(found)[torch.argsort(order).numpy()]
+        order, batches = self._sorted(tokens)
+        every: NDArray[np.float32] = np.concatenate(self._mapped(embedded, batches))[torch.argsort(order).numpy()]
         return every
 
     def _text_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
+        """Returns float32 ``[n, dim]``, in pieces where the device has no room for all rows.
+
+        Rows are filled up before they are cut, and to no more than there is room for: a piece is run as it is.
+        """
+        room = self._text_room
+        if self._cut is not None:
+            rows = min(room.rows or texttower.CAPTIONS, texttower.CAPTIONS)
+            return room.run(lambda part: self._cut_batch(part, unit), texttower.filled(tokens, rows))[: len(tokens)]
+        return room.run(lambda part: self._whole_batch(part, unit), tokens)
+
+    def _whole_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
+        with self._exactly():
+            whole: torch.Tensor = self.network.encode_text(tokens.to(self._device), normalize=unit).float()
+        return whole
+
+    def _cut_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
         import torch
 
-        if self._cut is None:
-            whole: torch.Tensor = self.network.encode_text(tokens.to(self._device), normalize=unit).float()
-            return whole
-        embedded = self._cut.encode(texttower.filled(tokens).to(self._device))[: len(tokens)]
+        with self._exactly():
+            embedded = cast(texttower.CutTower, self._cut).encode(tokens.to(self._device))
         return (torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded).float()
 
     def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -257,4 +322,5 @@ def wrap(
         _batch_size=batch_size,
         part=part,
         _cut=texttower.cuttable(network),
+        _gpu=lanes_of(device) if device == "cuda" else None,
     )

@@ -19,13 +19,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.cures import cure
 from transforms.lib.errors import ConfigError
 
 INDEX = "index"
 OK = "ok"
 ROW_GROUP = 1 << 16  # rows that are read together when a few are wanted
-ANNOTATED = ("language", "cld3", "caption", "negclip", "normsim_2", "normsim_inf", "vas", "clipscore")
-"""Column sets that ``annotate`` adds."""
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -172,7 +171,7 @@ def resolve(
     Args:
       names: ``set.column`` or bare column names.
       sets: column set -> its columns.
-      cures: column name -> how to get it, for the message about one that is nowhere.
+      cures: column name -> how to get it, where a recipe knows better than ``cures.cure``.
 
     Returns:
       name -> (set, column).
@@ -196,20 +195,10 @@ def resolve(
         else:
             near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))};"
-            problems.append(f"no column set has {name!r}: {hint} {(cures or {}).get(name) or _adds(name)}")
+            problems.append(f"no column set has {name!r}: {hint} {(cures or {}).get(name) or cure(name)}")
     if problems:
         raise ConfigError(problems)
     return found
-
-
-def _adds(name: str) -> str:
-    owner = name.partition(".")[0]
-    job = (
-        f"`winnow annotate --columns {owner}` adds it"
-        if owner in ANNOTATED
-        else "`winnow score` adds a model's, `winnow import-scores` others"
-    )
-    return job
 
 
 def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:

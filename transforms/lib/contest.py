@@ -86,6 +86,15 @@ def expected(log_time: float, scores: Float64, alpha: float, cap: int) -> Float6
     return np.asarray(t * below + cap * (1 - pdtr(cap - 1, t)), np.float64)
 
 
+def most_expected(counts: NDArray[np.int64], total: int, alpha: float) -> float:
+    """Returns the mean-field copies of the sample with the highest score when ``total`` are drawn one at a time.
+
+    Args: as of ``log_time``. At most ``UNCAPPED``.
+    """
+    best = _scores(counts)[1].max()
+    return float(expected(log_time(counts, total, alpha, UNCAPPED), best, alpha, UNCAPPED))
+
+
 def log_time(counts: NDArray[np.int64], target: float, alpha: float, cap: int) -> float:
     """Finds the log time at which samples are expected to have ``target`` copies together.
 
@@ -94,10 +103,7 @@ def log_time(counts: NDArray[np.int64], target: float, alpha: float, cap: int) -
       target: copies; where the cap does not allow as many, the latest useful time is returned.
       alpha, cap: as in ``Rules``.
     """
-    bins = np.flatnonzero(counts[0])
-    weights = counts[0, bins]
-    middles = (bins << 16) + counts[1, bins] // weights
-    scores = quantiles.scores_of(middles.astype(np.uint32)).astype(np.float64)
+    weights, scores = _scores(counts)
 
     def copies(at: float) -> float:
         return float((weights * expected(at, scores, alpha, cap)).sum())
@@ -108,3 +114,11 @@ def log_time(counts: NDArray[np.int64], target: float, alpha: float, cap: int) -
         middle = (low + high) / 2
         low, high = (middle, high) if copies(middle) < target else (low, middle)
     return float(high)
+
+
+def _scores(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], Float64]:
+    """Returns how many samples each bin that has some holds, and the mean of their scores' bits as a score."""
+    bins = np.flatnonzero(counts[0])
+    weights = counts[0, bins]
+    middles = (bins << 16) + counts[1, bins] // weights
+    return weights, quantiles.scores_of(middles.astype(np.uint32)).astype(np.float64)

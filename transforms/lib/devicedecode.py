@@ -8,6 +8,7 @@ so do two builds of a JPEG decoder. The variant has a fingerprint of its own.
 from __future__ import annotations
 
 import io
+import math
 import queue
 import threading
 import time
@@ -15,21 +16,22 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from transforms.lib import feeding, images
 from transforms.lib.errors import InputError
-from transforms.lib.phash import phash
+from transforms.lib.lanes import Span, lanes_of
+from transforms.lib.phash import hashes_of
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import ReadRules
+from transforms.lib.staging import Pixels
 
 if TYPE_CHECKING:
     import torch
 
 GROUP = 32
 """JPEGs that are decoded at once, if so many wait."""
+_TOGETHER = 1 << 26  # float32 values of images that are resized at once: 256 MiB
 _SMALL = 64  # pixels of the squeezed image that the perceptual hash is taken of
 
 
@@ -40,26 +42,46 @@ class _Asked(NamedTuple):
     future: Future[feeding.Decoded]
 
 
-class DeviceDecoder:
-    """Decodes and resizes on a device, in groups of what waits, on a thread of its own.
+class _Made(NamedTuple):
+    """A group on its way: sizes, squeezed images in memory, and view -> number in the group -> pixels."""
 
-    Args:
-      device: ``cuda``; on ``cpu`` it does the same work with torch, for tests.
-      pool: decodes what the device does not: other formats, CMYK, damaged or refused images.
+    sizes: list[tuple[int, int]]
+    small: torch.Tensor
+    pixels: dict[str, dict[int, torch.Tensor]]
+
+
+def check(device: str) -> None:
+    """Decodes a JPEG on a device.
 
     Raises:
-      InputError: torchvision cannot decode on this device.
+      InputError: torchvision cannot: it was built without nvJPEG, or finds no GPU.
+    """
+    sink = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(sink, "JPEG")
+    try:
+        _decoded([sink.getvalue()], device)
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        raise InputError(f"--preprocess gpu: torchvision cannot decode on {device} ({why}); use fast") from error
+
+
+class DeviceDecoder:
+    """Decodes and resizes on a device, in groups of what waits, queued by a thread of its own.
+
+    On a GPU pixels stay there: they are finished when they are given out, and read by ``staging.batch_of``.
+
+    Args:
+      device: ``cuda``; on ``cpu`` it does the same work with torch, for tests, and gives pixels in memory.
+      pool: decodes what the device does not: other formats, CMYK, damaged or refused images; and waits for groups.
+
+    Raises:
+      InputError: as ``check``.
     """
 
     def __init__(self, device: str, pool: Executor) -> None:
-        self._device, self._pool = device, pool
-        sink = io.BytesIO()
-        Image.new("RGB", (16, 16)).save(sink, "JPEG")
-        try:
-            self._decoded([sink.getvalue()])
-        except RuntimeError as error:
-            why = str(error).splitlines()[0]
-            raise InputError(f"--preprocess gpu: torchvision cannot decode on {device} ({why}); use fast") from error
+        check(device)
+        self._gpu, self._pool = lanes_of(device), pool
+        self._last: Span | None = None
         self._asked: queue.Queue[_Asked] = queue.Queue()
         threading.Thread(target=self._run, name="winnow-device-decode", daemon=True).start()
 
@@ -95,9 +117,13 @@ class DeviceDecoder:
                         asked.future.set_exception(error)
 
     def _group(self, group: list[_Asked]) -> None:
-        start = time.perf_counter()
+        """Queues a group for the device; a thread of the pool gives it out, so that this one goes on to the next."""
+        if self._last is not None:
+            self._last.wait()  # nvJPEG writes in a stream of its own, maybe to memory that pending resizes still read
+            self._last = None
+        start, made = time.perf_counter(), list[_Made]()
         try:
-            made = self._made(group)
+            self._last = span = self._gpu.decoding.queue(lambda: made.append(self._made(group)))
         except RuntimeError:  # torch does not say which of them it was
             if len(group) == 1:
                 self._elsewhere(group[0])
@@ -105,47 +131,72 @@ class DeviceDecoder:
             for asked in group:
                 self._group([asked])
             return
-        seconds = (time.perf_counter() - start) / len(group)
-        for asked, done in zip(group, made, strict=True):
-            done.seconds = seconds
-            asked.future.set_result(done)
+        self._pool.submit(self._finish, group, made[0], span, time.perf_counter() - start)
 
-    def _made(self, group: list[_Asked]) -> list[feeding.Decoded]:
-        """Returns what becomes of JPEGs, in one copy from the device for each view."""
+    def _finish(self, group: list[_Asked], made: _Made, span: Span, seconds: float) -> None:
+        try:
+            span.wait()
+            start = time.perf_counter()
+            hashes = hashes_of(made.small.numpy())
+            seconds = (seconds + time.perf_counter() - start) / len(group)
+            busy = span.seconds() / len(group)
+            for number, (asked, (width, height)) in enumerate(zip(group, made.sizes, strict=True)):
+                rows = [made.pixels[view.name][number] for view in asked.views]
+                pixels: list[Pixels] = [row.numpy() for row in rows] if self._gpu.device == "cpu" else list(rows)
+                asked.future.set_result(feeding.Decoded(width, height, hashes[number], pixels, None, seconds, busy))
+        except BaseException as error:  # belongs to those who wait for the images
+            for asked in group:
+                if not asked.future.done():
+                    asked.future.set_exception(error)
+
+    def _made(self, group: list[_Asked]) -> _Made:
+        """Queues the work on a group, in the current stream."""
         import torch
-        from torchvision.transforms.functional import InterpolationMode, resize
 
         with torch.inference_mode():
-            whole = self._decoded([asked.data for asked in group])
-            small = torch.stack([resize(image, [_SMALL, _SMALL], InterpolationMode.BILINEAR) for image in whole])
+            whole = _decoded([asked.data for asked in group], self._gpu.device)
+            small: dict[int, torch.Tensor] = {}
             seen: dict[str, dict[int, torch.Tensor]] = {}
-            for number, (asked, image) in enumerate(zip(group, whole, strict=True)):
-                for view in asked.views:
-                    seen.setdefault(view.name, {})[number] = view.on_device(image)
-            fetched = {
-                name: dict(zip(pixels, _fetched(torch.stack(list(pixels.values()))), strict=True))
-                for name, pixels in seen.items()
+            for numbers in _alike([tuple(image.shape) for image in whole]):
+                batch = torch.stack([whole[number] for number in numbers]).float()
+                squeezed = torch.nn.functional.interpolate(batch, (_SMALL, _SMALL), mode="bilinear", antialias=True)
+                small.update(zip(numbers, squeezed, strict=True))
+                for view in {view.name: view for number in numbers for view in group[number].views}.values():
+                    seen.setdefault(view.name, {}).update(zip(numbers, view.on_device(batch), strict=True))
+            squeezed = _levels([small[number] for number in range(len(group))])
+            host = self._gpu.host(squeezed.shape, torch.uint8).copy_(squeezed, non_blocking=True)
+            pixels = {
+                name: dict(zip(found, _levels(list(found.values())), strict=True)) for name, found in seen.items()
             }
-        hashes = [phash(Image.fromarray(one)) for one in _fetched(small)]
-        return [
-            feeding.Decoded(
-                image.shape[2], image.shape[1], hashes[number], [fetched[view.name][number] for view in asked.views]
-            )
-            for number, (asked, image) in enumerate(zip(group, whole, strict=True))
-        ]
-
-    def _decoded(self, data: list[bytes]) -> list[torch.Tensor]:
-        import torch
-        from torchvision.io import ImageReadMode, decode_jpeg
-
-        encoded = [torch.frombuffer(bytearray(one), dtype=torch.uint8) for one in data]
-        found: list[torch.Tensor] = decode_jpeg(encoded, mode=ImageReadMode.RGB, device=self._device)
-        return found
+        return _Made([(image.shape[2], image.shape[1]) for image in whole], host, pixels)
 
 
-def _fetched(batch: torch.Tensor) -> NDArray[np.uint8]:
-    """Returns uint8 ``[n, height, width, 3]`` in memory of uint8 ``[n, 3, height, width]`` on a device."""
-    return np.ascontiguousarray(batch.permute(0, 2, 3, 1).cpu().numpy())
+def _decoded(data: list[bytes], device: str) -> list[torch.Tensor]:
+    import torch
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    encoded = [torch.frombuffer(bytearray(one), dtype=torch.uint8) for one in data]
+    found: list[torch.Tensor] = decode_jpeg(encoded, mode=ImageReadMode.RGB, device=device)
+    return found
+
+
+def _alike(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Returns the numbers of images in groups of one shape, each of at most ``_TOGETHER`` values or a single image."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for number, shape in enumerate(shapes):
+        found.setdefault(shape, []).append(number)
+    groups = []
+    for shape, numbers in found.items():
+        most = max(1, _TOGETHER // math.prod(shape))
+        groups += [numbers[first : first + most] for first in range(0, len(numbers), most)]
+    return groups
+
+
+def _levels(images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Returns uint8 ``[n, height, width, 3]`` of float32 ``[3, height, width]`` each; laid out anew where they are."""
+    import torch
+
+    return torch.stack(list(images)).clamp_(0, 255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def _plain(data: bytes, rules: ReadRules, views: Sequence[View]) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -14,7 +15,8 @@ from transforms.lib.errors import InputError
 T = TypeVar("T")
 R = TypeVar("R")
 
-DRIVER = "/proc/driver/nvidia"  # there when NVIDIA's kernel module is
+DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""One of them is there where a GPU may be: NVIDIA's kernel module, its device in a sandbox, Windows' (WSL 2), AMD's."""
 
 
 def cpu_count() -> int:
@@ -46,8 +48,8 @@ def device_of(asked: str) -> str:
     Raises:
       InputError: a GPU was asked for by name and is not there; a paid worker must not fall back to its CPU in silence.
     """
-    if asked == "cpu" or (asked == "auto" and not os.path.exists(DRIVER)):  # torch takes seconds to import
-        return "cpu"
+    if asked == "cpu" or (asked == "auto" and not any(map(os.path.exists, DRIVERS))):
+        return "cpu"  # without torch, which takes seconds to import
     import torch
 
     if torch.cuda.is_available():
@@ -55,6 +57,40 @@ def device_of(asked: str) -> str:
     if asked == "auto":
         return "cpu"
     raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
+
+
+class FullPrecision:
+    """While any thread is inside a ``with`` block of it, float32 on a GPU is float32, in products and convolutions.
+
+    torch lets cuDNN round the inputs of float32 convolutions to TF32, with 10 bits of mantissa, unless told otherwise
+    (``torch.backends.cudnn.allow_tf32`` is True from the start). The switches belong to the process and are read when
+    work is queued. The first block that is entered turns both off, the last that is left puts back what was there: so
+    no thread turns them on while another one still queues.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, (False, False)
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        from torch.backends import cuda, cudnn
+
+        with self._lock:
+            if not self._inside:
+                self._before = cudnn.allow_tf32, cuda.matmul.allow_tf32
+                cudnn.allow_tf32 = cuda.matmul.allow_tf32 = False
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    cudnn.allow_tf32, cuda.matmul.allow_tf32 = self._before
+
+
+full_precision = FullPrecision()
+"""The one of this process."""
 
 
 class Workers:

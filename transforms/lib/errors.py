@@ -75,6 +75,10 @@ class MissingError(StoreError):
     """There is no such object, or no such bucket."""
 
 
+class NoBucketError(MissingError):
+    """There is no such bucket."""
+
+
 class SampleError(CurationError):
     """One sample cannot be processed.
 

@@ -11,15 +11,13 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from transforms.lib import images
 from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.errors import SampleError
 from transforms.lib.phash import phash
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import Looked, ReadRules, look, original_size, reject
+from transforms.lib.staging import Pixels
 from transforms.lib.tarshard import RawSample
 
 Decode = Callable[[bytes, ReadRules, Sequence[View]], "Future[Decoded]"]
@@ -28,8 +26,6 @@ Decode = Callable[[bytes, ReadRules, Sequence[View]], "Future[Decoded]"]
 AHEAD_BYTES = 64 << 20
 """Encoded images held at once by a shard that is being read; one larger than this is held alone."""
 _GLANCE_S = 0.1  # how often a reader that cannot go on looks whether anyone still wants it to
-
-Pixels = NDArray[np.uint8]  # [height, width, 3]
 
 
 @dataclasses.dataclass
@@ -42,6 +38,7 @@ class Decoded:
     pixels: list[Pixels] = dataclasses.field(default_factory=list)
     error: SampleError | None = None
     seconds: float = 0.0
+    busy: float = 0.0  # seconds of a GPU
 
 
 @dataclasses.dataclass
@@ -206,6 +203,7 @@ def _fed(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Fed:
         with Stopwatch(clock, "decode"):
             done = future.result()
         clock.decoding += done.seconds
+        clock.busy += done.busy
         pixels, done.pixels = done.pixels, []
     outcomes.append(done)
     if done is not None:

@@ -14,25 +14,6 @@ from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
 from transforms.lib.steps import Block, Step, Verdict
 
-_IMPORT = "bring it in from a table with `winnow import-scores`"
-_MODEL = f"score with that network under this name (`winnow score --model {{}}=SPEC`), or {_IMPORT}"
-_HYPE = f"HYPE (arXiv:2404.17507) computes it; {_IMPORT}"
-CURES = {
-    "clip_b32": _MODEL.format("clip_b32"),
-    "clip_l14": _MODEL.format("clip_l14"),
-    "dfn_base": _MODEL.format("dfn_base"),
-    "dfn_ft": _MODEL.format("dfn_ft"),
-    "cc2m_classifier": f"the log-odds of a linear classifier of CC2M against the pool; {_IMPORT}",
-    "in1k_classifier": f"the log-odds of a linear classifier of ImageNet-1k against the pool; {_IMPORT}",
-    "flyt": f"the score of a FLYT head; {_IMPORT}",
-    "normsim_inf": f"`winnow annotate --columns normsim_inf --target FILE` adds it, or {_IMPORT}",
-    "negclip": f"`winnow annotate --columns negclip` adds it, or {_IMPORT}",
-    "hype_distance": _HYPE,
-    "hype_image_specificity": _HYPE,
-    "hype_text_specificity": _HYPE,
-}
-"""How to get each of the twelve columns that M-FLYT mixes."""
-
 
 class MixState(NamedTuple):
     """What standardising needs to know of each column, columns sorted by name.
@@ -94,9 +75,6 @@ class Mix(Step):
 
     def makes(self) -> tuple[str, ...]:
         return (self.as_,)
-
-    def cure(self, column: str) -> str:
-        return CURES.get(column, "")
 
     def needs(self, state: Any) -> tuple[str, ...]:
         return self.inputs() if self.standardise else ()

@@ -57,6 +57,43 @@ def bits_of(pixels: NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(above).tobytes(), "big")
 
 
+def _lanczos() -> NDArray[np.float64]:
+    """Returns what Pillow's Lanczos filter weighs pixels with to halve them: ``[32, 64]``, integers of 22 bits."""
+    away = (np.arange(2 * _SIDE)[None] - 2 * np.arange(_SIDE)[:, None] - 0.5) / 2
+    weight = np.where(abs(away) < 3, np.sinc(away) * np.sinc(away / 3), 0.0)
+    found: NDArray[np.float64] = np.trunc(weight / weight.sum(1, keepdims=True) * 2**22 + np.copysign(0.5, weight))
+    return found
+
+
+_HALVING = _lanczos()
+
+
+def _rounded(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns sums of weights of 22 bits as grey levels, as Pillow rounds and cuts them."""
+    sums += 2**21
+    sums *= 2**-22
+    return np.clip(np.floor(sums, out=sums), 0, 255, out=sums)
+
+
+def hashes_of(pixels: NDArray[np.uint8]) -> list[int]:
+    """Returns the ``phash`` of each of several RGB images of twice the small one's side, all at once.
+
+    The arithmetic is Pillow's, in integers: grey by ITU-R 601 in 16 bits, Lanczos first along rows, rounded, and then
+    along columns. So the hashes are those that ``phash`` gives, for a third of the time.
+
+    Args:
+      pixels: uint8 ``[n, 64, 64, 3]``.
+    """
+    red, green, blue = np.moveaxis(pixels, 3, 0).astype(np.uint32)
+    grey = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    rows = _rounded(grey.astype(np.float64).reshape(-1, 2 * _SIDE) @ _HALVING.T)
+    small = _rounded(np.matmul(_HALVING, rows.reshape(len(pixels), 2 * _SIDE, _SIDE)))
+    low = (_COSINES @ small @ _COSINES.T).reshape(len(pixels), -1)
+    ordered = np.sort(low, axis=1)
+    above = low > ordered[:, 31:33].mean(1, keepdims=True) + _NOISE
+    return [int.from_bytes(bits.tobytes(), "big") for bits in np.packbits(above, axis=1)]
+
+
 def _grey(image: Image.Image) -> Image.Image:
     if image.mode[0] in "IF":
         return images.grey(image)

@@ -69,7 +69,10 @@ class View:
         return bool(self._upscales) and self._upscales * self._upscales * long / short > MAX_RESIZED_PIXELS
 
     def on_device(self, image: torch.Tensor) -> torch.Tensor:
-        """Returns uint8 ``[3, size, size]`` of RGB uint8 ``[3, height, width]``, on the device that it is on."""
+        """Returns float32 ``[n, 3, size, size]`` of RGB float32 ``[n, 3, height, width]``, 0 to 255, where that is.
+
+        Values are not rounded, and bicubic ones may lie a little outside.
+        """
         found: torch.Tensor = self._resize_there(image)
         return found
 
@@ -143,7 +146,7 @@ def _keep_ratio(step: Any, image: torch.Tensor) -> torch.Tensor:
     """Resizes as open_clip's ``ResizeKeepRatio``, which reads the size of a Pillow image."""
     from torchvision.transforms.functional import resize
 
-    shape = types.SimpleNamespace(size=(image.shape[2], image.shape[1]))
+    shape = types.SimpleNamespace(size=(image.shape[-1], image.shape[-2]))
     resized: torch.Tensor = resize(image, type(step).get_params(shape, step.size, step.longest), step.interpolation)
     return resized
 

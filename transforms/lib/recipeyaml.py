@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from transforms.lib.band import Band
@@ -36,6 +37,7 @@ STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
 
 _MADE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOOLS = {"true": True, "false": False}
+_DIGITS = 30  # of a whole number; 1e999999999 would fill the memory
 
 
 def parse(document: object, overrides: Mapping[str, str] | None = None, *, seed: int = 0) -> Recipe:
@@ -154,18 +156,48 @@ def _changed(step: Step, values: Mapping[str, object], found: list[str]) -> Step
 
 
 def _typed(step: Step, values: Mapping[str, object], found: list[str]) -> dict[str, object]:
-    """Returns field -> value as the type of the step's default."""
+    """Returns field -> value as the type of the step's default.
+
+    A number may be text: so the command line gives all of them, and YAML 1.1 those with an exponent, such as 1e-5.
+    """
     typed: dict[str, object] = {}
     fields = _parameters(step)
     for name, value in values.items():
         kind = type(getattr(step, fields[name]))
         try:
-            typed[fields[name]] = _BOOLS[str(value).lower()] if kind is bool else kind(value)
-            if kind is int and isinstance(value, float) and value != int(value):
-                raise ValueError("not whole")
-        except (KeyError, TypeError, ValueError):
+            typed[fields[name]] = _READ.get(kind, kind)(value)
+        except (ArithmeticError, KeyError, TypeError, ValueError):
             found.append(f"{step.label}.{name} must be of type {kind.__name__}, got {value!r}")
     return typed
+
+
+def _bool(value: Any) -> bool:
+    return _BOOLS[str(value).lower()]
+
+
+def _whole(value: Any) -> int:
+    """Returns a whole number exactly, however it is written: 12, 12.0, 1.28e10."""
+    exact = Decimal(value) if isinstance(value, str) else value
+    if isinstance(exact, Decimal) and exact.is_finite() and exact.adjusted() > _DIGITS:
+        raise ValueError("too large to be meant")
+    if int(exact) != exact:
+        raise ValueError("not whole")
+    return int(exact)
+
+
+def _numbers(value: Any) -> dict[Any, Any]:
+    """Returns a mapping with its numbers read; what is none is left for the step to name."""
+    return {name: _number(one) for name, one in dict(value).items()}
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+_READ: dict[type, Callable[[Any], object]] = {bool: _bool, int: _whole, dict: _numbers}
 
 
 def _override(steps: Sequence[Step], overrides: Mapping[str, str], found: list[str]) -> list[Step]:

@@ -16,8 +16,9 @@ Cost of the sequential engine: one round that gathers 32 bytes a sample, at most
 from __future__ import annotations
 
 import dataclasses
+import math
 
-from transforms.lib import quantiles
+from transforms.lib import contest, quantiles
 from transforms.lib.batches import Batches
 from transforms.lib.contest import UNCAPPED, Rules
 from transforms.lib.drawing import Draw, Drawing
@@ -25,7 +26,8 @@ from transforms.lib.race import Race
 from transforms.lib.subsets import MAX_COPIES
 
 ENGINES = ("auto", "race", "sequential")
-SMALL_SHARE = 100  # the race stands for batches of at most total / 100
+FEWEST_BATCHES = 100  # with fewer the race does not stand for batches
+AHEAD = 10  # nor, where there is a choice, if a sample is expected in more than one of so many batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +61,11 @@ class SoftCapSample(_Weighted):
 
     As published, batches of ``batch`` distinct samples are drawn one after another and scores fall between them. That
     is the ``sequential`` engine, exact, for pools of up to 4,194,304 samples. The ``race`` engine draws one at a time,
-    at any size, and keeps the published bound on the copies of a sample, one per batch. They agree where a batch is a
-    small share of the total, as in publication (0.08 %): ``auto`` takes the race when ``batch`` is at most
-    ``total / 100``. The number of copies is exact with either.
+    at any size, and keeps the published bound on the copies of a sample, one per batch. They agree where no sample is
+    wanted so often that the bound holds it back, as in publication (1,280 batches, some 50 copies at most). ``auto``
+    takes the race when there are at least 100 batches, and ten for each copy that the best sample can expect; in a
+    pool too large for the sequential engine also when there is one for each. The number of copies is exact with
+    either.
 
     Source: FLYT (Shechter and Carmon 2025, arXiv:2503.08805): alpha 0.15 and 0.25, batches of 100,000 and a total of
     128 million, the samples seen at DataComp's medium scale.
@@ -97,11 +101,13 @@ class SoftCapSample(_Weighted):
         return Rules(self.label, total, self.alpha, min(batches, UNCAPPED), self.batch)
 
     def _engine(self, rules: Rules, draw: Draw) -> Race | Batches:
-        small = self.batch * SMALL_SHARE <= rules.total
-        if self.engine == "race" or (self.engine == "auto" and small):
-            return super()._engine(rules, draw)
         engine = Batches(rules, draw.rows)
-        engine.check()
+        most = max(1, math.ceil(contest.most_expected(draw.counts, rules.total, rules.alpha)))
+        ahead = AHEAD if engine.fits else 1
+        stands = self.batch == 1 or engine.num_batches >= max(FEWEST_BATCHES, ahead * most)
+        if self.engine == "race" or (self.engine == "auto" and stands):
+            return super()._engine(rules, draw)
+        engine.check(max(1, rules.total // max(FEWEST_BATCHES, most)))
         return engine
 
     def sentence(self) -> str:

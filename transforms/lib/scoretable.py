@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,7 +20,19 @@ from transforms.lib.errors import InputError
 SUFFIXES = (".parquet", ".csv")
 KINDS = ("uid", "key")
 
-Rows = NDArray[np.void]  # fields f0, f1 as in a subset file, then one float32 a column; sorted by (f0, f1)
+Rows = NDArray[np.void]  # f0, f1 as in a subset file, then values, float32 [columns]; sorted by (f0, f1)
+
+_UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Says in one line why a table cannot be read."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read: {why}; write it as Parquet, or as UTF-8 CSV with commas") from None
 
 
 def schema_of(path: str) -> pa.Schema:
@@ -27,49 +41,60 @@ def schema_of(path: str) -> pa.Schema:
     Raises:
       InputError: it is neither.
     """
-    try:
+    if not path.endswith(SUFFIXES):
+        raise InputError(f"{path} is no table; give {' or '.join(SUFFIXES)}")
+    with _reading(path):
         if path.endswith(".parquet"):
             return pq.read_schema(path)
-        if path.endswith(".csv"):
-            with pacsv.open_csv(path) as reader:
-                return reader.schema
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    raise InputError(f"{path} is no table; give {' or '.join(SUFFIXES)}")
+        with pacsv.open_csv(path) as reader:
+            return pa.schema([(field.name, field.type) for field in reader.schema])  # Arrow decodes names when asked
+
+
+def numbers_of(schema: pa.Schema) -> list[str]:
+    """Returns the names of the columns of numbers, as often as they are there."""
+    return [field.name for field in schema if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)]
+
+
+def is_unnamed(name: str) -> bool:
+    """Tells whether a column has no name but the one that pandas gave its index, in CSV or in Parquet."""
+    return _UNNAMED.fullmatch(name) is not None
 
 
 def score_columns(schema: pa.Schema, by: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Returns the columns to import: those wanted, or else every column of numbers.
+    """Returns the columns to import: those wanted, or else every column of numbers that has a name.
 
     Raises:
-      InputError: the column of uids or keys is missing, or there are no columns of numbers by those names.
+      InputError: the column of uids or keys is missing, there are no columns of numbers by those names, or there are
+        two of a name.
     """
-    kinds = {field.name: field.type for field in schema}
-    numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)]
-    if by not in kinds:
+    if by not in schema.names:
         raise InputError(
-            f"the table has no column {by!r}, it has {', '.join(kinds)}; choose another --by, or rename it"
+            f"the table has no column {by!r}, it has {', '.join(schema.names)}; choose another --by, or rename it"
         )
-    numbers = [name for name in numbers if name != by]
+    numbers = [name for name in numbers_of(schema) if name not in (by, "")]
+    named = [name for name in numbers if not is_unnamed(name)]
     lacking = [name for name in wanted if name not in numbers]
-    if lacking or not numbers:
+    if lacking or not (wanted or named):
         raise InputError(
-            f"the table has no numbers in {', '.join(lacking) or 'any column'}; it has {', '.join(numbers)}"
+            f"the table has no numbers in {', '.join(lacking) or 'a column with a name'}; of its columns "
+            f"{', '.join(filter(None, schema.names))}, numbers are in {', '.join(numbers) or 'none'}"
         )
-    return tuple(wanted) or tuple(numbers)
+    made = tuple(dict.fromkeys(wanted or named))
+    for name in (by, *made):
+        if schema.names.count(name) > 1:
+            raise InputError(f"the table has {schema.names.count(name)} columns called {name!r}; leave one, or rename")
+    return made
 
 
-def pairs_of(by: str, names: Sequence[str | None]) -> NDArray[np.uint64]:
+def pairs_of(by: str, names: Sequence[str]) -> NDArray[np.uint64]:
     """Turns uids or keys into pairs: a uid as ``uids.pairs`` does, a key by the first 16 bytes of its sha256.
 
     Returns:
       uint64 ``[n, 2]``.
 
     Raises:
-      InputError: a uid is not 1 to 32 hex digits, or a name is missing.
+      InputError: a uid is not 1 to 32 hex digits.
     """
-    if None in names:
-        raise InputError(f"{names.count(None)} rows of the table have no {by}; leave them out")
     texts = [str(name) for name in names]
     if by == "key":
         digests = b"".join(hashlib.sha256(text.encode()).digest()[:16] for text in texts)
@@ -95,17 +120,20 @@ def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> Rows:
       ``Rows``, each uid or key once: 16 bytes and 4 a column a row; three times as much while they are sorted.
 
     Raises:
-      InputError: a uid is wrong, or is repeated with other values.
+      InputError: a uid is wrong or missing, or is repeated with other values.
     """
-    dtype = np.dtype([("f0", "<u8"), ("f1", "<u8"), *((name, "<f4") for name in columns)])
+    dtype = np.dtype([("f0", "<u8"), ("f1", "<u8"), ("values", "<f4", (len(columns),))])
     parts = [np.empty(0, dtype)]
     for path in paths:
         for batch in _batches(path, by, columns):
             part = np.empty(len(batch), dtype)
-            pairs = pairs_of(by, batch[by].to_pylist())
+            names = batch[by].to_pylist()
+            if missing := sum(name in (None, "") for name in names):
+                raise InputError(f"{missing} rows of {path} have no {by}; leave them out")
+            pairs = pairs_of(by, names)
             part["f0"], part["f1"] = pairs[:, 0], pairs[:, 1]
-            for name in columns:
-                part[name] = batch[name].to_numpy(zero_copy_only=False).astype(np.float32)
+            for at, name in enumerate(columns):
+                part["values"][:, at] = batch[name].to_numpy(zero_copy_only=False).astype(np.float32)
             parts.append(part)
     rows: Rows = np.concatenate(parts)
     rows = rows[np.lexsort((rows["f1"], rows["f0"]))]
@@ -116,8 +144,8 @@ def _without_repeats(rows: Rows, by: str, columns: Sequence[str]) -> Rows:
     repeated = (rows["f0"][1:] == rows["f0"][:-1]) & (rows["f1"][1:] == rows["f1"][:-1])
     if not repeated.any():
         return rows
-    for name in columns:
-        bits = np.ascontiguousarray(rows[name]).view(np.uint32)
+    for at, name in enumerate(columns):
+        bits = np.ascontiguousarray(rows["values"][:, at]).view(np.uint32)
         differs = repeated & (bits[1:] != bits[:-1])
         if differs.any():
             raise InputError(
@@ -130,33 +158,30 @@ def _without_repeats(rows: Rows, by: str, columns: Sequence[str]) -> Rows:
 
 def _batches(path: str, by: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     names = [by, *columns]
-    if path.endswith(".parquet"):
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(columns=names)
-        return
     types = {by: pa.string(), **dict.fromkeys(columns, pa.float64())}
     options = pacsv.ConvertOptions(column_types=types, include_columns=names)
-    try:
-        with pacsv.open_csv(path, convert_options=options) as reader:
-            yield from reader
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    with _reading(path):
+        if path.endswith(".parquet"):
+            with pq.ParquetFile(path) as file:
+                yield from file.iter_batches(columns=names)
+        else:
+            with pacsv.open_csv(path, convert_options=options) as reader:
+                yield from reader
 
 
-def look_up(rows: Rows, pairs: NDArray[np.uint64]) -> dict[str, NDArray[Any]]:
+def look_up(rows: Rows, pairs: NDArray[np.uint64], columns: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Finds the values of uids or keys.
 
     Args:
       rows: sorted; may be a memory map, of which some thirty rows a query are read.
       pairs: uint64 ``[n, 2]``.
+      columns: what the values of a row are.
 
     Returns:
       column -> float32 ``[n]``; NaN where the table has no row.
     """
     place = subsets.places(rows, pairs)
     found = place >= 0
-    values = {}
-    for name in (rows.dtype.names or ())[2:]:
-        values[name] = np.full(len(pairs), np.nan, np.float32)
-        values[name][found] = rows[place[found]][name]
-    return values
+    values = np.full((len(pairs), len(columns)), np.nan, np.float32)
+    values[found] = rows[place[found]]["values"]
+    return {name: values[:, at] for at, name in enumerate(columns)}

@@ -17,10 +17,14 @@ from numpy.typing import NDArray
 from transforms.lib import columns
 from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.errors import Reason
-from transforms.lib.feeding import Decode, Fed, Pixels, feed
+from transforms.lib.feeding import Decode, Fed, feed
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import ReadRules
+from transforms.lib.staging import Batch, Pixels
 from transforms.lib.tarshard import RawSample
+
+Result = Callable[[], tuple[NDArray[np.float32], float]]
+"""Waits for float32 ``[n, dim]``, unit norm, and for the seconds that a GPU worked and that were not counted yet."""
 
 _AHEAD = 64  # samples being prepared while a model works
 TOKENIZED = 256  # captions that are tokenized by the pool at once
@@ -37,17 +41,17 @@ class Model(Protocol):
     def depth(self) -> int:
         """Batches that may be started before the first one's embeddings are fetched."""
 
-    def start_images(self, pixels: Pixels) -> Callable[[], tuple[NDArray[np.float32], float]]:
-        """Starts on uint8 ``[n, height, width, 3]``; what it returns waits for float32 ``[n, dim]``, unit norm.
+    def batch_of(self, pixels: Sequence[Pixels]) -> Batch:
+        """Returns what ``start_images`` takes, of the pixels of single images; models of one view may share it."""
 
-        Beside them it gives the seconds that a GPU worked.
-        """
+    def start_images(self, pixels: Batch) -> Result:
+        """Starts embedding n images."""
 
     def tokens(self, texts: Sequence[str]) -> Any:
         """Returns the tokens of captions; safe to call from several threads."""
 
-    def embed_tokens(self, tokens: Any) -> NDArray[np.float32]:
-        """Returns float32 ``[n, dim]``, unit norm, of a list of what ``tokens`` gave."""
+    def start_tokens(self, tokens: Any, turn: threading.Lock) -> Result:
+        """Starts embedding the captions of a list of what ``tokens`` gave; holds ``turn`` while it queues or works."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +79,7 @@ class _Texts:
         self._numbers: dict[str, int] = {}
         self._fresh: list[str] = []
         self._tokens: dict[str, list[Future[Any]]] = {name: [] for name in models}
+        self._started: dict[str, Result] = {}
         self.where: list[int] = []
 
     def add(self, caption: str) -> None:
@@ -90,10 +95,20 @@ class _Texts:
             self._tokens[name].append(self._pool.submit(model.tokens, list(self._fresh)))
         self._fresh.clear()
 
-    def embedded(self, name: str) -> NDArray[np.float32]:
-        """Returns float32 ``[samples, dim]`` of the captions that were added."""
-        tokens = [future.result() for future in self._tokens[name]]
-        return self._models[name].embed_tokens(tokens)[self.where]
+    def start(self, turn: threading.Lock, clock: Clock) -> None:
+        """Starts embedding the captions that were added."""
+        self.flush()
+        with Stopwatch(clock, "model"):
+            for name, model in self._models.items():
+                tokens = [future.result() for future in self._tokens[name]]
+                self._started[name] = model.start_tokens(tokens, turn)
+
+    def embedded(self, name: str, clock: Clock) -> NDArray[np.float32]:
+        """Returns float32 ``[samples, dim]`` of the captions that were added, once they are started."""
+        with Stopwatch(clock, "model"):
+            found, busy = self._started[name]()
+        clock.busy += busy
+        return found[self.where]
 
 
 class _Images:
@@ -106,7 +121,7 @@ class _Images:
         self._depth = max([model.depth for model in models.values()], default=1)
         self._view = {name: [view.name for view in views].index(model.view.name) for name, model in models.items()}
         self._batch: list[list[Pixels]] = []
-        self._started: deque[dict[str, Callable[[], tuple[NDArray[np.float32], float]]]] = deque()
+        self._started: deque[dict[str, Result]] = deque()
         self._found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in models}
         self._number: dict[int, int] = {}
         self.where: list[int] = []
@@ -125,7 +140,8 @@ class _Images:
         if not self._batch or not self._models:
             self._batch.clear()
             return
-        seen = [np.stack(pixels) for pixels in zip(*self._batch, strict=True)]
+        gather = next(iter(self._models.values())).batch_of  # all models are on one device
+        seen = [gather(pixels) for pixels in zip(*self._batch, strict=True)]
         self._batch.clear()
         with Stopwatch(self._clock, "model"):
             with self._turn:
@@ -171,7 +187,7 @@ def score_samples(
       rules: what to read and what to reject.
       pool: runs the decoding; threads suffice, the decoders release the GIL.
       batch_size: images given to a model at once.
-      turn: held while a model works, so that threads which share one take turns.
+      turn: held while a model works on a CPU, or is queued for a GPU, so that threads which share one take turns.
       start: starts decoding an image elsewhere than in the pool, on a GPU.
     """
     turn, clock = turn or threading.Lock(), Clock()
@@ -191,14 +207,14 @@ def score_samples(
                 images.add(len(rows) - 1, sample)
                 texts.add(str(sample.row["caption"]))
     images.flush()
-    texts.flush()
     valid = np.array([row["status"] == columns.OK for row in rows], bool)
+    if valid.any():
+        texts.start(turn, clock)
     sets = {}
     for name, model in models.items():
         found = {}
         if name in reading and valid.any():
-            with Stopwatch(clock, "model"), turn:
-                found["text"] = texts.embedded(name)
+            found["text"] = texts.embedded(name, clock)
         if name in seeing and valid.any():
             found["image"] = images.embedded(name)
         sets[name] = _score_set(model, valid, found)

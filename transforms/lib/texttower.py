@@ -113,9 +113,9 @@ def rounded(length: int, context: int) -> int:
     return min(context, -(-length // TOKENS) * TOKENS)
 
 
-def filled(tokens: torch.Tensor) -> torch.Tensor:
-    """Returns the tokens with their last row repeated up to a multiple of ``CAPTIONS`` rows."""
+def filled(tokens: torch.Tensor, rows: int = CAPTIONS) -> torch.Tensor:
+    """Returns the tokens with their last row repeated up to a multiple of ``rows``."""
     import torch
 
-    lacking = -len(tokens) % CAPTIONS
+    lacking = -len(tokens) % rows
     return torch.cat([tokens, tokens[-1:].expand(lacking, -1)]) if lacking else tokens

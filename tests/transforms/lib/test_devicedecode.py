@@ -105,16 +105,16 @@ def test_what_a_cpu_rejects_is_rejected(decoder):
 
 def test_one_that_the_device_refuses_goes_to_the_cpu_and_the_others_do_not(pool, monkeypatch):
     refused = jpegs(3)[1]
-    whole = DeviceDecoder._decoded
+    whole = devicedecode._decoded
     on_device = []
 
-    def picky(self, data):
+    def picky(data, device):
         if refused in data:
             raise RuntimeError("nvjpegDecode failed: 5")
         on_device.extend(data)
-        return whole(self, data)
+        return whole(data, device)
 
-    monkeypatch.setattr(DeviceDecoder, "_decoded", picky)
+    monkeypatch.setattr(devicedecode, "_decoded", picky)
     decoder = DeviceDecoder("cpu", pool)
     gate = threading.Event()
     pool.submit(gate.wait)
@@ -149,4 +149,5 @@ def test_a_gpu_decodes_close_to_exact(pool):
     for one in jpegs(5):
         done = decoder.submit(one, ReadRules(), [there]).result()
         expected = exact.pixels(Image.open(io.BytesIO(one)))
-        assert np.abs(done.pixels[0].astype(int) - expected).mean() < 1
+        assert done.pixels[0].is_cuda
+        assert np.abs(done.pixels[0].cpu().numpy().astype(int) - expected).mean() < 1

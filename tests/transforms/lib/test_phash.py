@@ -80,3 +80,13 @@ def test_one_colour_is_one_hash():
 def test_a_mode_without_a_way_to_grey_is_named():
     with pytest.raises(SampleError, match="image_undecodable: mode LAB"):
         phash.phash(Image.new("LAB", (4, 4)))
+
+
+def test_many_small_images_at_once_have_the_hashes_of_each_alone():
+    random = np.random.default_rng(3)
+    small = [random.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(20)]
+    for _ in range(20):
+        cells = Image.fromarray(random.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+        small.append(np.asarray(cells.resize((64, 64), Image.Resampling.BICUBIC)))
+    small += [np.full((64, 64, 3), level, np.uint8) for level in (0, 1, 128, 255)]
+    assert phash.hashes_of(np.stack(small)) == [phash.phash(Image.fromarray(one)) for one in small]

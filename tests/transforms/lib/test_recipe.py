@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import yaml
 
 from tests.transforms.lib import oracles
 from transforms.lib import recipe, recipeyaml
@@ -180,3 +181,57 @@ def test_a_flag_of_a_step_is_read_as_true_or_false(centre):
     assert recipeyaml.parse(document, {"centre.high": "false"}).steps[0].high is False
     with pytest.raises(ConfigError, match="high must be of type bool, got 'no'"):
         recipeyaml.parse(document, {"centre.high": "no"})
+
+
+def read(text, overrides=None):
+    """Returns the steps of a recipe as its YAML file has them."""
+    return recipeyaml.parse({"name": "r", "steps": yaml.safe_load(text)}, overrides).steps
+
+
+def test_numbers_may_have_exponents_as_people_write_them():
+    mix, draw = read(
+        "- mix: {weights: {a: 1e-5, b: -2.5E3, c: 3}, as: m}\n"
+        "- soft_cap_sample: {column: m, total: 1.28e10, alpha: 15e-2, batch: 1e+5, seed: 4.0}\n"
+    )
+    assert mix.weights == {"a": 1e-5, "b": -2500.0, "c": 3}
+    assert (draw.total, draw.alpha, draw.batch, draw.seed) == (12_800_000_000, 0.15, 100_000, 4)
+    assert [type(value) for value in (draw.total, draw.alpha, draw.batch, draw.seed)] == [int, float, int, int]
+
+
+@pytest.mark.parametrize(
+    "text", ["1e9", "1E9", "1e+9", "10.0e8", " 1e9", "1000000000", "1_000_000_000", "1000000000.0"]
+)
+def test_a_whole_number_is_the_same_in_a_file_and_on_the_command_line(text):
+    (said,) = read("- soft_cap_sample: {column: a}\n", {"soft_cap_sample.total": text})
+    (written,) = read(f"- soft_cap_sample: {{column: a, total: {text}}}\n")
+    assert said == written
+    assert (said.total, type(said.total)) == (10**9, int)
+
+
+def test_a_whole_number_is_read_exactly():
+    (step,) = read("- soft_cap_sample: {column: a, seed: 9007199254740993}\n")
+    (same,) = read("- soft_cap_sample: {column: a}\n", {"soft_cap_sample.seed": "9.007199254740993e15"})
+    assert step.seed == same.seed == 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["1.5", "1e-1", "15e-1", "1e999999999", "1e-999999999", "inf", ".inf", "nan", "1e", "e5"]
+)
+def test_what_is_no_whole_number_is_refused(text):
+    line = r"soft_cap_sample\.total must be of type int, got"
+    with pytest.raises(ConfigError, match=line):
+        read("- soft_cap_sample: {column: a}\n", {"soft_cap_sample.total": text})
+    with pytest.raises(ConfigError, match=line):
+        read(f"- soft_cap_sample: {{column: a, total: {text}}}\n")
+
+
+def test_a_weight_that_is_no_number_is_named_as_it_was_written():
+    for text in ("one", "true", ".nan", "1e400"):
+        with pytest.raises(ConfigError, match="the weight of a must be a finite number, got"):
+            read(f"- mix: {{weights: {{a: {text}}}, as: m}}\n")
+
+
+def test_text_that_looks_like_a_number_stays_text_where_text_is_meant():
+    first, second = read("- threshold: {label: 1e5, column: 1e3, at_least: 1e-5}\n- subset: {file: 1e9}\n")
+    assert (first.label, first.column, first.at_least) == ("1e5", "1e3", 1e-5)
+    assert second.file == "1e9"

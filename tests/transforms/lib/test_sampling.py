@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.transforms.lib import oracles
 from transforms.lib import batches, quantiles, recipe, recipeyaml, uids
 from transforms.lib.errors import CapacityError, ConfigError, EmptyPoolError
+from transforms.lib.race import Race
 from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
 from transforms.lib.steps import Block, Threshold
 
@@ -100,6 +101,45 @@ def test_the_race_draws_as_the_reference_at_the_published_share(normal_scores):
         lambda seed: SoftCapSample("s", total=total, alpha=0.15, batch=100, seed=seed),
         lambda seed: reference(normal_scores, total, 100, 0.15, seed),
     )
+
+
+def engine_of(step, scores):
+    """Returns the engine that a step takes, by its first round."""
+    (block,) = blocks(scores)
+    return type(step.solve(step.start(), step.summarise(block, step.start())).engine)
+
+
+@pytest.mark.parametrize(("rows", "sd", "alpha"), [(20_000, 2.5, 0.15), (20_000, 1.0, 0.02), (4000, 1.0, 0.0)])
+def test_the_race_draws_as_the_reference_at_the_border_of_its_rule(rows, sd, alpha):
+    scores = np.random.default_rng(0).normal(0, sd, rows).astype(np.float32).astype(np.float64)
+
+    def step(batch, seed=0):
+        return SoftCapSample("s", total=rows, alpha=alpha, batch=batch, seed=seed)
+
+    def races(batch):
+        return engine_of(step(batch), scores) is Race
+
+    border = max(batch for batch in range(1, rows // 100 + 1) if races(batch))
+    assert 2 <= border < rows // 100
+    assert not any(races(batch) for batch in range(border + 1, 4 * border))
+    agree(scores, lambda seed: step(border, seed), lambda seed: reference(scores, rows, border, alpha, seed))
+
+
+def test_a_pool_too_large_for_batches_is_raced_unless_the_bound_of_a_copy_a_batch_holds_some_back(monkeypatch):
+    scores = np.random.default_rng(0).normal(0, 2.5, 20_000)
+
+    def engine(alpha, batch):
+        return engine_of(SoftCapSample("s", total=20_000, alpha=alpha, batch=batch), scores)
+
+    assert engine(0.15, 100) is batches.Batches, "some 40 copies of the best in 200 batches"
+    monkeypatch.setattr(batches, "MAX_ROWS", 19_999)
+    assert engine(0.15, 100) is Race
+    with pytest.raises(CapacityError, match=r"lower batch to at most 1\d\d, for which the race stands"):
+        engine(0.02, 200)
+    assert engine(0.02, 100) is Race, "some 170 copies of the best in 200 batches"
+    with pytest.raises(CapacityError, match="lower batch to at most 2"):
+        engine(0.0, 100)
+    assert engine(0.0, 1) is Race, "one at a time is what the race is"
 
 
 def test_the_sequential_engine_draws_as_the_reference_where_batches_are_large(normal_scores):

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ def test_values_are_found_by_uid_and_by_key(tmp_path, name, by):
     path = written(tmp_path, name, **{by: names[::-1], "a": np.arange(50.0)[::-1], "n": np.arange(50)[::-1]})
     rows = scoretable.read_table([path], by, ["a", "n"])
     asked = [names[7], "f" * 9, names[0], names[49], names[7]]
-    found = scoretable.look_up(rows, scoretable.pairs_of(by, asked))
+    found = scoretable.look_up(rows, scoretable.pairs_of(by, asked), ["a", "n"])
     assert found["a"].tolist() == [7, pytest.approx(np.nan, nan_ok=True), 0, 49, 7]
     assert found["n"].dtype == np.float32
 
@@ -37,7 +38,7 @@ def test_looking_up_is_a_dictionary(tmp_path_factory, table, asked):
         uid=pa.array([f"{i:x}" for i in table], pa.string()), a=pa.array(list(table.values()), pa.float32()),
     )  # fmt: skip
     rows = scoretable.read_table([path], "uid", ["a"])
-    found = scoretable.look_up(rows, scoretable.pairs_of("uid", [f"{i:x}" for i in asked]))["a"]
+    found = scoretable.look_up(rows, scoretable.pairs_of("uid", [f"{i:x}" for i in asked]), ["a"])["a"]
     np.testing.assert_array_equal(found, np.array([table.get(i, np.nan) for i in asked], np.float32))
 
 
@@ -53,7 +54,7 @@ def test_missing_values_are_nan(tmp_path):
     for name in ("a.parquet", "a.csv"):
         path = written(tmp_path, name, uid=["a", "b"], score=pa.array([None, 2], pa.int64()))
         rows = scoretable.read_table([path], "uid", ["score"])
-        np.testing.assert_array_equal(rows["score"], np.array([np.nan, 2], np.float32))
+        np.testing.assert_array_equal(rows["values"][:, 0], np.array([np.nan, 2], np.float32))
 
 
 def test_what_cannot_be_a_table_of_scores_is_refused_with_a_cure(tmp_path):
@@ -62,14 +63,77 @@ def test_what_cannot_be_a_table_of_scores_is_refused_with_a_cure(tmp_path):
     assert scoretable.score_columns(schema, "uid", ()) == ("score",)
     with pytest.raises(InputError, match="the table has no column 'key', it has uid, text, score"):
         scoretable.score_columns(schema, "key", ())
-    with pytest.raises(InputError, match="no numbers in text; it has score"):
+    with pytest.raises(InputError, match="no numbers in text; of its columns uid, text, score, numbers are in score"):
         scoretable.score_columns(schema, "uid", ["text"])
     with pytest.raises(InputError, match="'xyz' is no uid"):
         scoretable.read_table([path], "uid", ["score"])
-    with pytest.raises(InputError, match="have no key"):
-        scoretable.pairs_of("key", ["a", None])
     (tmp_path / "bad.parquet").write_text("no table")
     with pytest.raises(InputError, match="cannot be read"):
         scoretable.schema_of(str(tmp_path / "bad.parquet"))
     with pytest.raises(InputError, match=r"is no table; give \.parquet or \.csv"):
         scoretable.schema_of(str(tmp_path / "scores.npz"))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_index_that_pandas_writes_is_no_score(tmp_path, kind):
+    frame = pd.DataFrame({"uid": list("abc"), "score": [1.0, 2.0, 3.0]}).iloc[[2, 0, 1]]
+    path = str(tmp_path / f"t.{kind}")
+    getattr(frame, f"to_{kind}")(path)
+    schema = scoretable.schema_of(path)
+    made = scoretable.score_columns(schema, "uid", ())
+    assert made == ("score",)
+    assert [name for name in schema.names if scoretable.is_unnamed(name)] == ["" if kind == "csv" else schema.names[-1]]
+    rows = scoretable.read_table([path], "uid", made)
+    found = scoretable.look_up(rows, scoretable.pairs_of("uid", ["a", "b", "c"]), made)
+    assert found["score"].tolist() == [1, 2, 3]
+    if kind == "csv":  # once more, and the index has the name that pandas makes up
+        pd.read_csv(path).to_csv(path, index=False)
+    assert scoretable.score_columns(scoretable.schema_of(path), "uid", ()) == ("score",)
+
+
+def test_a_column_may_have_any_name(tmp_path):
+    names = ["f0", "f1", "values", "größe", "a.b"]
+    for kind in ("csv", "parquet"):
+        path = written(tmp_path, f"t.{kind}", uid=["a", "b"], **{name: [at, at + 0.5] for at, name in enumerate(names)})
+        rows = scoretable.read_table([path], "uid", names)
+        found = scoretable.look_up(rows, scoretable.pairs_of("uid", ["b", "a"]), names)
+        assert {name: values.tolist() for name, values in found.items()} == {
+            n: [at + 0.5, at] for at, n in enumerate(names)
+        }
+
+
+@pytest.mark.parametrize("missing", ["", None])
+@pytest.mark.parametrize(("by", "kind"), [("uid", "csv"), ("key", "csv"), ("uid", "parquet"), ("key", "parquet")])
+def test_a_row_without_a_name_is_refused(tmp_path, by, kind, missing):
+    path = written(tmp_path, f"t.{kind}", **{by: ["a", missing, missing], "score": [1.0, 2.0, 3.0]})
+    with pytest.raises(InputError, match=rf"2 rows of .*t\.{kind} have no {by}; leave them out"):
+        scoretable.read_table([path], by, ["score"])
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [("uid,a,a,b", "2 columns called 'a'"), ("uid,uid,a,b", "2 columns called 'uid'"), ("uid,a,b,text,text", None)],
+)
+def test_two_columns_of_a_name_are_refused_where_they_are_read(tmp_path, header, line):
+    for kind in ("csv", "parquet"):
+        path = str(tmp_path / f"t.{kind}")
+        numbers = [pa.array(["x" if name == "text" else "1"] * 2) for name in header.split(",")]
+        kinds = [pa.string() if name in ("uid", "text") else pa.float64() for name in header.split(",")]
+        arrays = [values.cast(of) for values, of in zip(numbers, kinds, strict=True)]
+        table = pa.Table.from_arrays(arrays, names=header.split(","))
+        (pq.write_table if kind == "parquet" else pacsv.write_csv)(table, path)
+        schema = scoretable.schema_of(path)
+        if line is None:
+            assert scoretable.score_columns(schema, "uid", ()) == ("a", "b")
+            assert len(scoretable.read_table([path], "uid", ["a", "b"])) == 1
+            continue
+        with pytest.raises(InputError, match=line):
+            scoretable.score_columns(schema, "uid", ())
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_header_that_is_not_utf8_is_one_line_with_a_cure(tmp_path, encoding):
+    (tmp_path / "t.csv").write_text("uid,größe\na,1\nb,2\n", encoding)
+    with pytest.raises(InputError, match=r"t\.csv cannot be read: .*; write it as Parquet, or as UTF-8 CSV") as caught:
+        scoretable.score_columns(scoretable.schema_of(str(tmp_path / "t.csv")), "uid", ())
+    assert "\n" not in str(caught.value)

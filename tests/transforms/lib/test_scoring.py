@@ -1,5 +1,6 @@
 """Scoring one shard: nothing is done twice, nothing depends on threads, and memory is bounded."""
 
+import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from tests.conftest import picture
+from tests.transforms.lib.threadlanes import ThreadLane
 from transforms.lib import clip, columns, feeding, modelspec, scoring
 from transforms.lib.clock import Clock, sentence
+from transforms.lib.lanes import Gpu
 from transforms.lib.reading import ReadRules
 from transforms.lib.staging import Room
 from transforms.lib.tarshard import RawSample
@@ -73,6 +76,45 @@ def test_a_shard_scores_alike_to_the_bit_whatever_the_threads(model, pool, threa
         one, two = score(model, pool, seeds), score(model, other, seeds)
     assert one.index.equals(two.index)
     assert one.sets["m"].equals(two.sets["m"])
+
+
+def test_a_device_that_works_later_gives_the_same_and_is_never_waited_for_in_turn(model, pool):
+    """The whole way of a GPU with lanes that are threads: ring, captions, and three shards at once."""
+
+    class Watched(threading.local):
+        held = False
+
+    watched, turn = Watched(), threading.Lock()
+
+    class Turn:
+        def __enter__(self):
+            turn.acquire()
+            watched.held = True
+
+        def __exit__(self, *_):
+            watched.held = False
+            turn.release()
+
+    class Span:
+        def __init__(self, span):
+            self.future, self.seconds = span.future, span.seconds
+
+        def wait(self):
+            assert not watched.held or self.future.done()
+            self.future.result(20)
+
+    class Lane(ThreadLane):
+        def queue(self, work, after=()):
+            return Span(super().queue(work, after))
+
+    expected = score(model, pool, range(20))
+    there = dataclasses.replace(model, _gpu=Gpu("cpu", Lane(), Lane(), Lane(), pinned=False), _workers=None)
+    with ThreadPoolExecutor(3) as harness:
+        found = list(harness.map(lambda _: score(there, pool, range(20), turn=Turn()), range(3)))
+    for one in found:
+        assert one.index.equals(expected.index)
+        assert one.sets["m"].equals(expected.sets["m"])
+        assert one.clock.busy == 5 + 1  # batches of images and of captions, a second each
 
 
 def test_threads_that_share_a_model_take_turns(model, pool, monkeypatch):
@@ -199,24 +241,65 @@ def test_a_gpu_out_of_memory_halves_the_batch_and_remembers(model, pool, monkeyp
     np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
 
 
-def test_captions_get_smaller_batches_too_and_the_other_tower_keeps_its_own(model, pool, monkeypatch):
-    """A real error of torch's, from the tower itself, and one that other threads see at once."""
-    expected = score(model, pool, range(9)).sets["m"]
-    sizes = []
-    whole = model._text_batch
+class Scarce(torch.nn.Module):
+    """A transformer on a device whose memory holds the activations of a few rows; an error of torch's own above."""
 
-    def scarce(tokens, unit):
-        sizes.append(len(tokens))
-        if len(tokens) > 3:
+    def __init__(self, whole, most):
+        super().__init__()
+        self.whole, self.most, self.sizes = whole, most, []
+
+    def get_cast_dtype(self):
+        return self.whole.get_cast_dtype()
+
+    def forward(self, x, attn_mask=None):
+        self.sizes.append(len(x))
+        if len(x) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return whole(tokens, unit)
+        return self.whole(x, attn_mask=attn_mask)
 
-    monkeypatch.setattr(model, "_text_batch", scarce)
+
+def test_captions_get_smaller_batches_too_and_the_other_tower_keeps_its_own(model, pool):
+    """Halved below the 64 rows that captions are filled up to, and no piece is filled up again."""
+    expected = score(model, pool, range(9)).sets["m"]
+    model.network.transformer = tower = Scarce(model.network.transformer, 5)
     found = [score(model, pool, range(9)).sets["m"] for _ in range(2)]
-    assert sizes == [9, 4, 2, 2, 2, 2, 1, 2, 2, 2, 2, 1]
-    assert (model._text_room.rows, model._image_room.rows) == (2, 0)
+    assert tower.sizes == [64, 32, 16, 8, *[4] * 16, 4, 4, 4]  # later 9 captions are filled up to 12
+    assert (model._text_room.rows, model._image_room.rows) == (4, 0)
     for one in found:
         np.testing.assert_allclose(one["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
+
+
+def test_a_whole_text_tower_gets_smaller_batches_without_any_filling(model, pool):
+    expected = score(model, pool, range(9)).sets["m"]
+    model._cut = None
+    model.network.transformer = tower = Scarce(model.network.transformer, 5)
+    found = score(model, pool, range(9)).sets["m"]
+    assert tower.sizes == [9, 4, 4, 1]
+    np.testing.assert_allclose(found["score"].to_numpy(), expected["score"].to_numpy(), atol=2e-6)
+
+
+def test_a_slower_thread_does_not_raise_a_limit_again():
+    room, slow, shrunk = Room(), threading.Event(), threading.Event()
+
+    def late(batch):
+        if len(batch) == 64:
+            slow.set()
+            shrunk.wait(10)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch
+
+    def early(batch):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(room.run, late, torch.arange(64))
+        slow.wait(10)
+        assert torch.equal(room.run(early, torch.arange(16)), torch.arange(16))
+        shrunk.set()
+        assert torch.equal(waiting.result(10), torch.arange(64))
+    assert room.rows == 2
 
 
 def test_room_gives_up_when_a_single_row_does_not_fit():
