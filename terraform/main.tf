@@ -3,9 +3,12 @@
 locals {
   services = toset([
     "artifactregistry.googleapis.com",
+    "cloudresourcemanager.googleapis.com", # rights on the project
     "cloudscheduler.googleapis.com",
     "compute.googleapis.com",
     "dataflow.googleapis.com",
+    "iam.googleapis.com",            # accounts and the role
+    "iamcredentials.googleapis.com", # people who act as the launcher
     "logging.googleapis.com",
     "monitoring.googleapis.com",
     "storage.googleapis.com",

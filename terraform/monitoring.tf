@@ -5,6 +5,11 @@ locals {
   channels = [for channel in google_monitoring_notification_channel.email : channel.id]
   ours     = "job_name=~\"${var.name}-.*\""
   counter  = "dataflow_googleapis_com:job_user_counter"
+
+  # Half of the hours is looked back, and that must hold for the other half: an alert looks back 25 hours and no more, and
+  # one that only looks back would fire when it is made, before the first night.
+  silence = ceil(var.no_output_hours / 2)
+  writing = anytrue([for one in values(local.wanted) : contains(["curate", "reshard"], one.job)])
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -47,6 +52,7 @@ resource "google_monitoring_alert_policy" "failed" {
   }
 }
 
+# Cloud Monitoring knows a counter by its last name alone, so `in` is counted by the stage that can reject and no other.
 resource "google_monitoring_alert_policy" "rejects" {
   count                 = local.alerting ? 1 : 0
   project               = var.project
@@ -59,7 +65,7 @@ resource "google_monitoring_alert_policy" "rejects" {
     display_name = "share of rejected samples"
     condition_prometheus_query_language {
       query               = "sum by (job_name) (${local.counter}{${local.ours},metric_name=~\"rejected_.*\"}) / sum by (job_name) (${local.counter}{${local.ours},metric_name=\"in\"}) > ${var.max_reject_share}"
-      duration            = "600s"
+      duration            = "0s" # a job may be over in ten minutes
       evaluation_interval = "300s"
     }
   }
@@ -71,7 +77,7 @@ resource "google_monitoring_alert_policy" "rejects" {
 }
 
 resource "google_monitoring_alert_policy" "no_output" {
-  count                 = local.alerting && var.no_output_hours > 0 && length(var.schedules) + length(var.chains) > 0 ? 1 : 0
+  count                 = local.alerting && var.no_output_hours > 0 && local.writing ? 1 : 0
   project               = var.project
   display_name          = "Winnow: no shard was written in ${var.no_output_hours} hours"
   combiner              = "OR"
@@ -81,8 +87,8 @@ resource "google_monitoring_alert_policy" "no_output" {
   conditions {
     display_name = "no shard was written"
     condition_prometheus_query_language {
-      query               = "absent_over_time(${local.counter}{${local.ours},metric_name=\"out_bytes\"}[${var.no_output_hours}h])"
-      duration            = "0s"
+      query               = "absent_over_time(${local.counter}{${local.ours},metric_name=\"out_bytes\"}[${local.silence}h])"
+      duration            = "${(var.no_output_hours - local.silence) * 3600}s"
       evaluation_interval = "900s"
     }
   }
@@ -93,13 +99,20 @@ resource "google_monitoring_alert_policy" "no_output" {
   }
 }
 
+# The budgets' API answers with the project's number whatever it was given; by its id, every plan would show a change.
+data "google_project" "this" {
+  count      = var.budget == null ? 0 : 1
+  project_id = var.project
+  depends_on = [google_project_service.this]
+}
+
 resource "google_billing_budget" "this" {
   count           = var.budget == null ? 0 : 1
   billing_account = var.budget.billing_account
   display_name    = "Winnow in ${var.project}"
 
   budget_filter {
-    projects = ["projects/${var.project}"]
+    projects = ["projects/${data.google_project.this[0].number}"]
   }
 
   amount {

@@ -1,4 +1,15 @@
 locals {
+  # The flags that a job refuses to start without, but for the output.
+  example_flags = {
+    curate          = "--input 'gs://POOL/*.tar'"
+    score           = "--input 'gs://POOL/*.tar'"
+    train-filter    = "--input 'gs://POOL/*.tar'"
+    annotate        = "--columns caption"
+    import-scores   = "--input gs://POOL/scores.parquet --by uid --name others"
+    import-datacomp = "--input gs://POOL/metadata"
+    publish         = "--crawl_id 2026-11-21"
+    score-flyt      = "--head gs://POOL/my-flyt"
+  }
   registry = "${var.region}-docker.pkg.dev/${var.project}/${var.name}"
   common   = "--project ${var.project} --region ${var.region}"
   spec     = "gs://${var.project}-${var.name}-templates/templates"
@@ -32,6 +43,14 @@ output "build_commands" {
   ]
 }
 
+output "act_as_launcher_commands" {
+  description = "Commands after which `winnow launch` and gcloud act as the launcher's account; for those whom `launchers` names."
+  value = [
+    "gcloud auth application-default login --impersonate-service-account=${local.launcher_email}",
+    "gcloud config set auth/impersonate_service_account ${local.launcher_email}",
+  ]
+}
+
 output "launch_commands" {
   description = "Commands that launch each job; the flags after -- are examples."
   value = {
@@ -43,7 +62,17 @@ output "launch_commands" {
       "--image ${local.images[job] == "" ? "IMAGE" : local.images[job]}",
       "--preset ${contains(["curate", "score"], job) ? "l4 --workers 10" : "cpu --workers 10"}",
       "-- --output gs://${google_storage_bucket.this["output"].name}/run",
-      contains(["curate", "score", "train-filter"], job) ? "--input 'gs://POOL/*.tar'" : "",
+      lookup(local.example_flags, job, ""),
+    ])
+  }
+}
+
+output "run_again_commands" {
+  description = "Commands that run each chain for the night of a DATE, as 2026-11-21, say one that failed; what is done is not done again."
+  value = {
+    for name, argument in local.chain_arguments : name => join(" ", [
+      "gcloud workflows run ${var.name}-chain --project ${var.project} --location ${var.region}",
+      "--data '${replace(jsonencode(merge(argument, { date = "DATE" })), "'", "'\\''")}'",
     ])
   }
 }
@@ -54,4 +83,10 @@ output "run_now_commands" {
     [for name in sort(keys(var.schedules)) : "gcloud scheduler jobs run ${var.name}-${name} --project ${var.project} --location ${var.region}"],
     [for name in sort(keys(var.chains)) : "gcloud scheduler jobs run ${var.name}-chain-${name} --project ${var.project} --location ${var.region}"],
   )
+
+  # An output is looked at in every plan, also before there are images and with them schedules.
+  precondition {
+    condition     = length(local.mistaken) == 0
+    error_message = "schedules and chains:\n${join("\n", local.mistaken)}"
+  }
 }

@@ -30,12 +30,5 @@ resource "google_cloud_scheduler_job" "this" {
     }
   }
 
-  lifecycle {
-    precondition {
-      condition     = contains(local.jobs, each.value.job)
-      error_message = "schedules: there is no template of ${each.value.job}; there are ${join(", ", local.jobs)}."
-    }
-  }
-
   depends_on = [google_storage_bucket_object.template, google_service_account.scheduler, google_project_iam_member.launching]
 }

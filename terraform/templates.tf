@@ -8,7 +8,10 @@ locals {
     stagingLocation      = "gs://${google_storage_bucket.temp.name}/staging"
     ipConfiguration      = local.subnetwork == "" ? "WORKER_IP_PUBLIC" : "WORKER_IP_PRIVATE"
     additionalUserLabels = local.labels
-  }, local.subnetwork == "" ? {} : { subnetwork = local.subnetwork })
+    },
+    local.subnetwork == "" ? {} : { subnetwork = local.subnetwork },
+    var.launcher_machine_type == "" ? {} : { launcherMachineType = var.launcher_machine_type },
+  )
 
   images = { for job in local.jobs : job => contains(var.slim_jobs, job) ? var.launcher_image : var.worker_image }
 }
@@ -41,7 +44,7 @@ locals {
   launches = {
     for name, one in local.wanted : name => {
       containerSpecGcsPath = "gs://${google_storage_bucket.this["templates"].name}/templates/${one.job}.json"
-      parameters           = merge({ job = one.job }, one.preset == "cpu" ? {} : { device = "cuda" }, one.parameters)
+      parameters           = merge({ job = one.job }, local.gpu[one.preset] && can(local.told[one.job].device) ? { device = "cuda" } : {}, one.parameters)
       environment = merge(
         local.environment,
         { sdkContainerImage = lookup(local.images, one.job, var.worker_image) },

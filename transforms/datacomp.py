@@ -206,6 +206,7 @@ class ImportFile:
             source, samples = stored.schema_arrow, stored.metadata.num_rows
             plain = name != columns.INDEX or datacomp.is_plain(datacomp.read_uids(opened))
         if name == columns.INDEX:
+            Metrics.counter("import", "in").inc(samples)
             schema, made_of = columns.INDEX_SCHEMA, datacomp.index_columns(source)
         else:
             schema = datacomp.set_schema(source)

@@ -88,7 +88,7 @@ class DecideShard:
             books = self._books(store, ref, decisions, score)
         books = dataclasses.replace(books, exhibits=self._exhibits(ref, decisions, score, uid))
         accounts.check_closed(books, f"shard {ref.name}")
-        Metrics.counter("select", "in").inc(books.samples)
+        Metrics.counter("select", "decided").inc(books.samples)
         Metrics.counter("select", "out").inc(books.kept)
         source = plan.Source(ref.name, ref.uri, stamp, plan.counts_of(decisions.copies))
         run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))

@@ -1,6 +1,10 @@
 # `make terraform-test`. No cloud: the provider is mocked, its schema is the published one.
 
-mock_provider "google" {}
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+}
 
 variables {
   project        = "my-project"
@@ -21,7 +25,8 @@ variables {
   }
   chains = {
     fresh = {
-      schedule = "0 4 * * *"
+      schedule  = "0 4 * * *"
+      time_zone = "Asia/Tokyo"
       steps = [
         { job = "score", preset = "t4", layout = "A", workers = 2, parameters = { input = "gs://crawl/{date}/*.tar", output = "gs://my-project-winnow-output/{date}" } },
         { job = "reshard", flexrs = true, workers = 8, parameters = { output = "gs://my-project-winnow-output/{date}" } },
@@ -111,8 +116,36 @@ run "a_chain_hands_its_steps_to_the_workflow" {
   }
 
   assert {
+    condition     = jsondecode(jsondecode(base64decode(google_cloud_scheduler_job.chain["fresh"].http_target[0].body)).argument).time_zone == "Asia/Tokyo"
+    error_message = "days are those of the chain's time zone"
+  }
+
+  assert {
+    condition     = jsondecode(trimsuffix(split("--data '", output.run_again_commands["fresh"])[1], "'")).date == "DATE"
+    error_message = "a night must be run again for its date"
+  }
+
+  assert {
     condition     = anytrue([for text in jsondecode(jsondecode(base64decode(google_cloud_scheduler_job.chain["fresh"].http_target[0].body)).argument).steps[0].environment.additionalExperiments : strcontains(text, "use_nvidia_mps")])
     error_message = "layout A shares the GPU"
+  }
+}
+
+run "every_service_that_is_called_is_enabled" {
+  command = plan
+
+  assert {
+    condition = length(setsubtract([
+      "artifactregistry.googleapis.com", "cloudresourcemanager.googleapis.com", "cloudscheduler.googleapis.com", "compute.googleapis.com",
+      "dataflow.googleapis.com", "iam.googleapis.com", "iamcredentials.googleapis.com", "monitoring.googleapis.com", "storage.googleapis.com",
+      "workflowexecutions.googleapis.com", "workflows.googleapis.com",
+    ], keys(google_project_service.this))) == 0
+    error_message = "on a fresh project, what needs the service fails"
+  }
+
+  assert {
+    condition     = strcontains(output.act_as_launcher_commands[0], "--impersonate-service-account=winnow-launcher@my-project.iam.gserviceaccount.com")
+    error_message = "people must be told how to act as the launcher"
   }
 }
 
@@ -203,6 +236,52 @@ run "alerts_and_budget" {
   }
 }
 
+run "silence_is_told_after_the_hours_and_not_when_the_alert_is_made" {
+  command = plan
+
+  assert {
+    condition = (
+      strcontains(google_monitoring_alert_policy.no_output[0].conditions[0].condition_prometheus_query_language[0].query, "[18h]") &&
+      google_monitoring_alert_policy.no_output[0].conditions[0].condition_prometheus_query_language[0].duration == "64800s"
+    )
+    error_message = "36 hours: 18 that are looked back, held for 18 more"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.rejects[0].conditions[0].condition_prometheus_query_language[0].duration == "0s"
+    error_message = "a short job is over before a longer wait"
+  }
+}
+
+run "no_silence_where_nothing_writes_shards" {
+  command = plan
+
+  variables {
+    chains = {}
+  }
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.no_output) == 0
+    error_message = "a schedule of score alone writes no shard, ever"
+  }
+}
+
+run "the_launcher_may_be_given_a_larger_machine" {
+  command = plan
+
+  variables {
+    launcher_machine_type = "n2-highmem-4"
+  }
+
+  assert {
+    condition = (
+      jsondecode(base64decode(google_cloud_scheduler_job.this["nightly"].http_target[0].body)).launchParameter.environment.launcherMachineType == "n2-highmem-4" &&
+      jsondecode(google_storage_bucket_object.template["score"].content).defaultEnvironment.launcherMachineType == "n2-highmem-4"
+    )
+    error_message = "the launcher's machine must reach requests and templates"
+  }
+}
+
 run "no_alerts_and_no_budget" {
   command = plan
 
@@ -228,5 +307,10 @@ run "apply_prints_commands" {
   assert {
     condition     = length(output.run_now_commands) == 2
     error_message = "one for the schedule, one for the chain"
+  }
+
+  assert {
+    condition     = [for project in google_billing_budget.this[0].budget_filter[0].projects : project] == ["projects/123456789012"]
+    error_message = "the budgets' API answers with the number; by its id, every plan shows a change"
   }
 }

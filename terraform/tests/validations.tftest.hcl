@@ -87,6 +87,16 @@ run "refuses_launcher_image" {
   expect_failures = [var.launcher_image]
 }
 
+run "refuses_launcher_machine_type" {
+  command = plan
+
+  variables {
+    launcher_machine_type = "large"
+  }
+
+  expect_failures = [var.launcher_machine_type]
+}
+
 run "refuses_subnetwork" {
   command = plan
 
@@ -141,7 +151,7 @@ run "refuses_no_output_hours" {
   command = plan
 
   variables {
-    no_output_hours = 48
+    no_output_hours = 49
   }
 
   expect_failures = [var.no_output_hours]
@@ -227,6 +237,16 @@ run "refuses_schedule_output" {
   expect_failures = [var.schedules]
 }
 
+run "refuses_schedule_date_outside_crawl_id" {
+  command = plan
+
+  variables {
+    schedules = { nn = { job = "score", schedule = "0 3 * * *", parameters = { input = "gs://b/{date}/*.tar", output = "gs://b/o", crawl_id = "{date}" } } }
+  }
+
+  expect_failures = [var.schedules]
+}
+
 run "refuses_chain_empty" {
   command = plan
 
@@ -271,10 +291,98 @@ run "refuses_a_job_without_a_template" {
   command = plan
 
   variables {
-    worker_image   = "r/worker@sha256:1111111111111111111111111111111111111111111111111111111111111111"
-    launcher_image = "r/launcher@sha256:2222222222222222222222222222222222222222222222222222222222222222"
-    schedules      = { nn = { job = "paint", schedule = "0 3 * * *", parameters = { output = "gs://b/o" } } }
+    schedules = { nn = { schedule = "0 3 * * *", job = "paint", parameters = { output = "gs://b/o" } } }
   }
 
-  expect_failures = [google_cloud_scheduler_job.this]
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_step_without_a_template" {
+  command = plan
+
+  variables {
+    chains = { nn = { schedule = "0 3 * * *", steps = [{ job = "paint", parameters = { output = "gs://b/o" } }] } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_misspelt_parameter" {
+  command = plan
+
+  variables {
+    schedules = { nn = { schedule = "0 3 * * *", job = "score", parameters = { input = "gs://b/*.tar", output = "gs://b/o", precison = "bf16" } } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_misspelt_parameter_of_a_step" {
+  command = plan
+
+  variables {
+    chains = { nn = { schedule = "0 3 * * *", steps = [{ job = "select", parameters = { output = "gs://b/o", keep_fration = "0.2" } }] } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_missing_parameter" {
+  command = plan
+
+  variables {
+    schedules = { nn = { schedule = "0 3 * * *", job = "score", parameters = { output = "gs://b/o" } } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_missing_parameter_of_a_step" {
+  command = plan
+
+  variables {
+    chains = { nn = { schedule = "0 3 * * *", steps = [{ job = "publish", parameters = { output = "gs://b/o" } }] } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_value_that_dataflow_would" {
+  command = plan
+
+  variables {
+    schedules = { nn = { schedule = "0 3 * * *", job = "select", parameters = { output = "gs://b/o", keep_fraction = "half" } } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_gpu_that_the_job_has_no_use_for" {
+  command = plan
+
+  variables {
+    chains = { nn = { schedule = "0 3 * * *", steps = [{ job = "reshard", preset = "l4", parameters = { output = "gs://b/o" } }] } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_gpu_that_would_idle" {
+  command = plan
+
+  variables {
+    schedules = { nn = { schedule = "0 3 * * *", job = "score", preset = "l4", parameters = { input = "gs://b/*.tar", output = "gs://b/o", device = "cpu" } } }
+  }
+
+  expect_failures = [output.run_now_commands]
+}
+
+run "refuses_a_gpu_that_is_not_there" {
+  command = plan
+
+  variables {
+    schedules = { nn = { schedule = "0 3 * * *", job = "score", parameters = { input = "gs://b/*.tar", output = "gs://b/o", device = "cuda" } } }
+  }
+
+  expect_failures = [output.run_now_commands]
 }

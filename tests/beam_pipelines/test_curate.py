@@ -1,5 +1,7 @@
 import json
+import re
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,6 +21,18 @@ def curate(winnow, tiny_network):
     return run
 
 
+def share_that_the_alert_reads(counters):
+    """Returns the share of rejected samples as terraform's query makes it of counters, whose stage it does not see."""
+    text = (Path(__file__).parents[2] / "terraform/monitoring.tf").read_text()
+    query = re.search(r'query += "(sum by .*rejected_.*)"', text)[1]
+    above, below = (re.compile(said) for said in re.findall(r'metric_name=~?\\"([^"]+)\\"', query))
+
+    def total(pattern):
+        return sum(count for name, count in counters.items() if pattern.fullmatch(name.split(".")[1]))
+
+    return total(above) / total(below)
+
+
 def test_a_pool_becomes_better_shards_and_the_books_close(curate, winnow, small_pool, tmp_path):
     out = tmp_path / "out"
     code, stdout, stderr = curate(small_pool, out)
@@ -33,6 +47,7 @@ def test_a_pool_becomes_better_shards_and_the_books_close(curate, winnow, small_
     result = json.loads(stdout)
     assert result["counters"]["score.in"] == 48
     assert result["counters"]["reshard.out"] == books["kept"]
+    assert share_that_the_alert_reads(result["counters"]) == 4 / 48
     assert winnow("verify", "--output", out)[0] == 0
 
 

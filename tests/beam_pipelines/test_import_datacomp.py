@@ -178,6 +178,8 @@ def test_what_is_imported_already_is_skipped_and_what_changed_is_not(winnow, imp
     assert code == 0
     assert json.loads(stdout)["uid_invalid"] == 1
     assert json.loads(stdout)["counters"]["import.shards_imported"] == 1
+    told = json.loads(stdout)["counters"]
+    assert (told["import.rejected_uid_invalid"], told["import.in"]) == (1, len(uids))  # terraform's alert reads both
     code, stdout, _ = winnow("select", "--output", out, "--recipe", "no_filter")
     assert code == 0
     assert json.loads(stdout)["samples"] - json.loads(stdout)["kept"] == 1

@@ -68,6 +68,15 @@ def test_a_regex_allows_the_default_and_refuses_nonsense(job):
         assert not re.search(regex, "")
 
 
+@pytest.mark.parametrize("job", metadata.template_jobs())
+def test_an_output_is_offered_where_it_may_be(job):
+    (made,) = [made for made in metadata.metadata(job)["parameters"] if made["name"] == "output"]
+    for scheme in ("gs", "s3"):
+        allowed = re.search(made["regexes"][0], f"{scheme}://my-bucket/out") is not None
+        assert allowed == (f"{scheme}://" in made["helpText"])
+    assert "local" not in made["helpText"]  # a worker's disk is gone with it
+
+
 def test_a_missing_required_field_and_an_unknown_one_are_found():
     broken = metadata.metadata("score")
     del broken["parameters"][1]["helpText"]

@@ -25,6 +25,7 @@ from tests.dataflow import serve
 from tests.servers import gcs
 
 ROOT = Path(__file__).parents[2]
+EXTRAS = "import ahocorasick, boto3, fasttext, gcld3"  # of s3://, annotate and the step metaclip
 IMAGE = "us-central1-docker.pkg.dev/my-project/winnow/worker@sha256:" + "0" * 64
 
 
@@ -129,6 +130,7 @@ def main():
                 r"^\S+==", subprocess.check_output(["pip", "freeze"], env=made[kind], text=True), re.M
             )
             print(f"  {len(installed)} packages, {size_of(place) / 1e9:.2f} GB, {time.monotonic() - start:.0f} s")
+            in_image(made[kind], "python", "-c", EXTRAS)
         if "launcher" in made:
             absent = "import importlib.util; print(importlib.util.find_spec('torch') is None)"
             assert in_image(made["launcher"], "python", "-c", absent).strip() == "True"

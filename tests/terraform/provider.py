@@ -54,12 +54,16 @@ class Provider(services.ProviderServicer):
 
     def GetMetadata(self, request, context):
         names = [messages.GetMetadata.ResourceMetadata(type_name=name) for name in self.schema["resources"]]
-        return messages.GetMetadata.Response(resources=names)
+        sources = [messages.GetMetadata.DataSourceMetadata(type_name=name) for name in self.schema["data"]]
+        return messages.GetMetadata.Response(resources=names, data_sources=sources)
 
     def GetProviderSchema(self, request, context):
         resources = {name: messages.Schema(block=block(one)) for name, one in self.schema["resources"].items()}
+        sources = {name: messages.Schema(block=block(one)) for name, one in self.schema["data"].items()}
         return messages.GetProviderSchema.Response(
-            provider=messages.Schema(block=block(self.schema["provider"])), resource_schemas=resources
+            provider=messages.Schema(block=block(self.schema["provider"])),
+            resource_schemas=resources,
+            data_source_schemas=sources,
         )
 
     def GetFunctions(self, request, context):
@@ -73,6 +77,12 @@ class Provider(services.ProviderServicer):
 
     def ConfigureProvider(self, request, context):
         return messages.ConfigureProvider.Response()
+
+    def ValidateDataResourceConfig(self, request, context):
+        return messages.ValidateDataResourceConfig.Response()
+
+    def ReadDataSource(self, request, context):
+        return messages.ReadDataSource.Response(state=request.config)
 
     def UpgradeResourceState(self, request, context):
         state = messages.DynamicValue(json=request.raw_state.json)

@@ -11,10 +11,13 @@ Needs terraform and npm; downloads some 150 MB of packages from npm and PyPI int
 """
 
 import base64
+import contextlib
 import hashlib
+import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +26,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from beam_pipelines import discovery
+from beam_pipelines import discovery, launch
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "terraform"
@@ -34,6 +37,7 @@ PACKAGES = {"provider": ["tf==1.2.0", "msgpack==1.2.4"], "checkov": ["checkov==3
 DIGEST = "sha256:" + "1" * 64
 VARIABLES = {
     "project": "my-project", "crawl_bucket": "crawl", "alert_email": "ada@example.com",
+    "billing_account": "012345-6789AB-CDEF01",
     "worker_image": f"us-central1-docker.pkg.dev/my-project/winnow/worker@{DIGEST}",
     "launcher_image": f"us-central1-docker.pkg.dev/my-project/winnow/launcher@{DIGEST}",
 }  # fmt: skip
@@ -86,9 +90,11 @@ def typings():
 
 def settings(folder):
     """Returns the environment in which Terraform finds the provider that knows the schema."""
-    used = set(
-        re.findall(r'^resource "(google_\w+)"', "".join(f.read_text() for f in MODULE.glob("*.tf")), re.MULTILINE)
-    )
+    text = "".join(f.read_text() for f in MODULE.glob("*.tf"))
+    used = {
+        name if kind == "resource" else f"data.{name}"
+        for kind, name in re.findall(r'^(resource|data) "(google_\w+)"', text, re.MULTILINE)
+    }
     made = run(sys.executable, "-m", "tests.terraform.schemas", typings(), *sorted(used), cwd=ROOT).stdout
     (folder / "schema.json").write_text(made)
     program = folder / "bin" / "terraform-provider-google"
@@ -105,7 +111,7 @@ def settings(folder):
 
 
 def planned(folder, env):
-    """Returns the planned values of every resource of examples/nightly, address -> values."""
+    """Returns the planned values of every resource of examples/nightly, address -> values, and what is printed."""
     example = MODULE / "examples/nightly"
     given = [f"-var={name}={value}" for name, value in VARIABLES.items()]
     run("terraform", "get", cwd=example, env=env)
@@ -121,7 +127,8 @@ def planned(folder, env):
     )
     shown = json.loads(run("terraform", "show", "-json", folder / "plan", cwd=example, env=env).stdout)
     (module,) = shown["planned_values"]["root_module"]["child_modules"]
-    return {one["address"]: one["values"] for one in module["resources"]}
+    printed = shown["planned_values"]["outputs"]["launch_commands"]["value"]
+    return {one["address"]: one["values"] for one in module["resources"]}, printed
 
 
 def check_requests(resources):
@@ -141,6 +148,19 @@ def check_requests(resources):
         if wrong:
             sys.exit(f"{address}: {wrong}")
     return checked
+
+
+def check_commands(commands):
+    """Checks that `winnow launch` takes every command that is printed; returns how many there are."""
+    for job, command in commands.items():
+        words = shlex.split(command)
+        told = io.StringIO()
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+            at = words.index("--")
+            code = launch.main([*words[2:at], "--print", "json", *words[at:]])
+        if words[:2] != ["winnow", "launch"] or code:
+            sys.exit(f"{job}: {command}\n{told.getvalue()}")
+    return len(commands)
 
 
 def check_broken(folder, env):
@@ -169,7 +189,8 @@ def main():
         print("test:", told.strip().splitlines()[-1])
         check_broken(folder, env)
         print("a broken configuration is refused")
-        resources = planned(folder, env)
+        resources, commands = planned(folder, env)
+        print(f"winnow launch takes {check_commands(commands)} printed commands")
         print(
             f"plan of examples/nightly: {len(resources)} resources, {check_requests(resources)} requests and templates"
         )

@@ -104,9 +104,14 @@ def provider_block(lib):
 
 
 def schema(lib, types):
-    """Returns the provider's schema for resource types, for example ``google_storage_bucket``."""
-    folders = {name: lib / name.removeprefix("google_").replace("_", "-") for name in types}
-    return {"provider": provider_block(lib), "resources": {n: Typings(path).top() for n, path in folders.items()}}
+    """Returns the provider's schema for resources, for example ``google_storage_bucket``, and for data sources, for
+    example ``data.google_project``."""
+    made = {"provider": provider_block(lib), "resources": {}, "data": {}}
+    for name in types:
+        kind, _, source = name.rpartition(".")
+        folder = f"data-{source}" if kind else source.removeprefix("google_")
+        made[kind or "resources"][source] = Typings(lib / folder.replace("_", "-")).top()
+    return made
 
 
 if __name__ == "__main__":

@@ -39,9 +39,18 @@ variable "alert_email" {
   description = "Who is told."
 }
 
+variable "billing_account" {
+  type        = string
+  description = "Id of the account that pays, for a budget; empty makes none."
+  default     = ""
+}
+
+# The last two are for people's own credentials: without them the budgets' API does not know whom to bill its calls to.
 provider "google" {
-  project = var.project
-  region  = "us-central1"
+  project               = var.project
+  region                = "us-central1"
+  user_project_override = true
+  billing_project       = var.project
 }
 
 locals {
@@ -58,6 +67,7 @@ module "winnow" {
   launcher_image = var.launcher_image
   alert_emails   = [var.alert_email]
   labels         = { team = "data" }
+  budget         = var.billing_account == "" ? null : { billing_account = var.billing_account, amount = 5000 }
 
   chains = {
     nightly = {
@@ -106,6 +116,11 @@ module "winnow" {
       ]
     }
   }
+}
+
+output "launch_commands" {
+  description = "Commands that launch each job by hand."
+  value       = module.winnow.launch_commands
 }
 
 output "winnow" {
