@@ -89,6 +89,8 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
         for line in error.problems:
             _failed(job, line)
         return ConfigError.exit_code
+    for line in problems.notes:
+        print(line, file=sys.stderr)
     try:
         counters = _run(work.build, parsed.beam_args, work.spread)
         if counters is None:

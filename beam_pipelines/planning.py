@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any, TypeVar
@@ -20,11 +19,13 @@ class Problems(list[str]):
 
     Attributes:
       elsewhere: the workers are other machines than this one; what this one lacks is no problem.
+      notes: what the user is told, a line each, once the work starts.
     """
 
     def __init__(self, found: Iterable[str] = (), *, elsewhere: bool = False) -> None:
         super().__init__(found)
         self.elsewhere = elsewhere
+        self.notes: list[str] = []
 
     def collect(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
         """Returns what ``work`` returns, or None after noting why it could not."""
@@ -36,7 +37,7 @@ class Problems(list[str]):
 
 
 def device_for(asked: str, problems: Problems) -> str:
-    """Returns ``cpu`` or ``cuda``, and says on standard error what ``auto`` turned out to be.
+    """Returns ``cpu`` or ``cuda``, and notes what ``auto`` turned out to be.
 
     Args:
       asked: ``auto``, ``cpu`` or ``cuda``.
@@ -46,8 +47,7 @@ def device_for(asked: str, problems: Problems) -> str:
         return asked if problems.elsewhere else problems.collect(devices.device_of, asked) or "cpu"
     found = "cpu" if problems.elsewhere else devices.device_of(asked)
     why = "; the workers are not this machine: name it for a GPU" if problems.elsewhere else ""
-    if not problems:
-        print(f"--device auto: {found}{why}", file=sys.stderr)
+    problems.notes.append(f"--device auto: {found}{why}")
     return found
 
 

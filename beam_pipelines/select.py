@@ -41,7 +41,7 @@ def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | Non
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     if refs and sets and config.dedup_against == "kept_images":
-        problems.collect(deduping.check_images, config.output, "--output", refs)
+        problems.collect(deduping.check_images, config.output, "--output", refs, "exact")
     selecting = selectplan.plan_select(config, problems, sets or {}, len(refs or ()))
     record = problems.collect(workspace.check_output, config, "select") if refs else None
     if problems or selecting is None or refs is None or record is None:
