@@ -2,65 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import networks, texttower, tinyclip
-from transforms.lib.devices import Workers, cpu_count, device_of, full_precision, keep_freed_memory
+from transforms.lib.cliptext import CaptionTower
+from transforms.lib.devices import Workers, cpu_count, device_of, keep_freed_memory
 from transforms.lib.errors import InputError
 from transforms.lib.lanes import Gpu, lanes_of
 from transforms.lib.modelfiles import PREPROCESS, Fetch, local_only, locate, sha256_of
 from transforms.lib.modelspec import ModelSpec
 from transforms.lib.pixelviews import View, view
-from transforms.lib.staging import DEPTH, Batch, Pixels, Ring, Room, batch_of, queued, uploaded
+from transforms.lib.staging import DEPTH, Batch, Pixels, Ring, Room, batch_of
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-T = TypeVar("T")
 
-TEXT_BATCH = {"cpu": 64, "cuda": 256}  # activations of 256 whole captions take 200 MB more, and no less time
-
-
-@dataclasses.dataclass(eq=False)
-class ClipModel:
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ClipModel(CaptionTower):
     """An open_clip model with its preprocessing and tokenizer.
 
     A plain class and no tuple, since Beam shares models by weak reference.
 
     Attributes:
-      dim: of the embeddings.
       view: what it sees of an image.
-      network: the open_clip model.
-      tokenize: captions -> int64 ``[n, context]``.
       part: ``image`` or ``text`` when only that tower is wanted; empty for both.
     """
 
-    dim: int
-    network: Any
     view: View
-    tokenize: Callable[[list[str]], torch.Tensor]
+    part: str
     _mean: torch.Tensor
     _std: torch.Tensor
-    _device: str
-    _dtype: torch.dtype
     _batch_size: int
-    part: str
-    _cut: texttower.CutTower | None
-    _workers: Workers | None = None
-    _gpu: Gpu | None = None
-    _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     _image_room: Room = dataclasses.field(default_factory=Room)
-    _text_room: Room = dataclasses.field(default_factory=Room)
     _here: threading.local = dataclasses.field(default_factory=threading.local)
 
     def pixels(self, image: Image) -> NDArray[np.uint8]:
@@ -108,9 +89,6 @@ class ClipModel:
         found = self._mapped(lambda part: self._image_batch(part, unit), parts)
         return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
 
-    def _mapped(self, work: Callable[[T], NDArray[np.float32]], parts: Sequence[T]) -> list[NDArray[np.float32]]:
-        return self._workers.map(work, parts) if self._workers else [work(part) for part in parts]
-
     def _image_batch(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
         import torch
 
@@ -126,130 +104,14 @@ class ClipModel:
             embedded: torch.Tensor = self.network.encode_image(self.normalise(batch), normalize=unit).float()
         return embedded
 
-    def _exactly(self) -> AbstractContextManager[None]:
-        """Returns what fp32 on a GPU is queued in, so that it is fp32 and not TF32."""
-        import torch
-
-        full = self._device == "cuda" and self._dtype is torch.float32
-        return full_precision() if full else contextlib.nullcontext()
-
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
         """Returns the network's input of uint8 ``[batch, size, size, 3]``: ToTensor and Normalize, exactly."""
         images = batch.to(self._device).permute(0, 3, 1, 2).contiguous().float().div(255)
         return images.sub_(self._mean).div_(self._std).to(self._dtype)
 
-    def tokens(self, texts: Sequence[str]) -> torch.Tensor:
-        """Returns int64 ``[n, context]``; safe to call from several threads."""
-        with self._tokenizing:  # the tokenizers of transformers are not
-            return self.tokenize(list(texts))
-
-    def embed_tokens(self, tokens: Sequence[torch.Tensor]) -> NDArray[np.float32]:
-        """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given.
-
-        The captions are sorted by length; where nothing behind the end of a text has a say (``texttower.cuttable``)
-        they are cut to the longest of a batch: the same embedding, a fraction of the work.
-
-        Args:
-          tokens: pieces from ``tokens``, int64 ``[_, context]``; ``n`` is the sum of their rows.
-        """
-        import torch
-
-        return self._texts(torch.cat(list(tokens)), True)
-
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given."""
-        return self._texts(self.tokens(texts), True) if texts else np.zeros((0, self.dim), np.float32)
-
-    def start_tokens(
-        self, tokens: Sequence[torch.Tensor], turn: AbstractContextManager[Any]
-    ) -> Callable[[], tuple[NDArray[np.float32], float]]:
-        """Starts embedding captions; what it returns waits for what ``embed_tokens`` gives, and for GPU seconds.
-
-        Without a GPU the work is done before it returns.
-
-        Args:
-          tokens: as for ``embed_tokens``.
-          turn: held while a batch is queued for a GPU, one by one, and on a CPU until all captions are embedded.
-        """
-        import torch
-
-        whole, gpu = torch.cat(list(tokens)), self._gpu
-        if gpu is None:
-            with turn:
-                embedded = self._texts(whole, True)
-            return lambda: (embedded, 0.0)
-        order, batches = self._sorted(whole)
-        started = []
-        for batch in batches:
-            with turn:
-                start = functools.partial(self._uploaded_text, batch, gpu)
-                started.append(queued(gpu, start)[1])
-
-        def result() -> tuple[NDArray[np.float32], float]:
-            parts = [one() for one in started]
-            found = np.concatenate([rows for rows, _ in parts])[torch.argsort(order).numpy()]
-            return found, sum(busy for _, busy in parts)
-
-        return result
-
-    def _uploaded_text(self, batch: torch.Tensor, gpu: Gpu) -> torch.Tensor:
-        return self._text_batch(uploaded(gpu, batch), True)
-
-    def _sorted(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Returns the order of captions by length, and their tokens in that order, in batches and cut."""
-        import torch
-
-        order = torch.arange(len(tokens))
-        lengths = torch.full((len(tokens),), tokens.shape[1])
-        if self._cut is not None:
-            lengths = self._cut.lengths(tokens)
-            order = torch.argsort(lengths, stable=True, descending=True)  # the long ones first: workers end together
-        parts = order.split(TEXT_BATCH[self._device])
-        cut = [texttower.rounded(int(lengths[rows].max()), tokens.shape[1]) for rows in parts]
-        return order, [tokens[rows, :length] for rows, length in zip(parts, cut, strict=True)]
-
-    def _texts(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
-        import torch
-
-        def embedded(batch: torch.Tensor) -> NDArray[np.float32]:
-            with torch.inference_mode():
-                found: NDArray[np.float32] = self._text_batch(batch, unit).cpu().numpy()
-            return found
-
-        order, batches = self._sorted(tokens)
-        every: NDArray[np.float32] = np.concatenate(self._mapped(embedded, batches))[torch.argsort(order).numpy()]
-        return every
-
-    def _text_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
-        """Returns float32 ``[n, dim]``, in pieces where the device has no room for all rows.
-
-        Rows are filled up before they are cut, and to no more than there is room for: a piece is run as it is.
-        """
-        room = self._text_room
-        if self._cut is not None:
-            rows = min(room.rows or texttower.CAPTIONS, texttower.CAPTIONS)
-            return room.run(lambda part: self._cut_batch(part, unit), texttower.filled(tokens, rows))[: len(tokens)]
-        return room.run(lambda part: self._whole_batch(part, unit), tokens)
-
-    def _whole_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
-        with self._exactly():
-            whole: torch.Tensor = self.network.encode_text(tokens.to(self._device), normalize=unit).float()
-        return whole
-
-    def _cut_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
-        import torch
-
-        with self._exactly():
-            embedded = cast(texttower.CutTower, self._cut).encode(tokens.to(self._device))
-        return (torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded).float()
-
     def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Returns what the image tower gives, not normalised: float32 ``[n, width]``."""
         return self._images(pixels, False)
-
-    def text_features_of(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns what the text tower gives, not normalised: float32 ``[n, width]``."""
-        return self._texts(self.tokens(texts), False)
 
 
 def load(
