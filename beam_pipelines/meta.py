@@ -182,7 +182,7 @@ def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[flytdat
     """Returns the digest of what determines the weights: settings and data, wherever they lie."""
     settings = {name: value for name, value in config.recorded().items() if name not in _PLACES}
     return stamps.stamp(
-        version=VERSION, kind=type(config).__name__, settings=settings, columns=found.where, pool=survey.stamp,
+        version=VERSION, kind=config.kind, settings=settings, columns=found.where, pool=survey.stamp,
         shards=survey.counts, model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
     )  # fmt: skip
 

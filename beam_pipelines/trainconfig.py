@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 from beam_pipelines.configbase import Config, flag
 from beam_pipelines.crawlconfig import PoolConfig
@@ -51,6 +52,8 @@ class TrainConfig(Config):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaConfig(Config):
     """Flags that ``train-mix`` and ``train-flyt`` share; the defaults are the paper's."""
+
+    kind: ClassVar[str]  # what checkpoints are stamped with; it stays when the class is renamed
 
     output: str = flag(
         "", "folder for what is trained, with checkpoints; local; continued when it is half done (required)"
@@ -145,6 +148,8 @@ class MetaConfig(Config):
 class TrainMixConfig(MetaConfig):
     """Flags of ``train-mix``."""
 
+    kind = "TrainMixConfig"
+
     score: tuple[str, ...] = flag((), "column to mix, SET.COLUMN; may be repeated (required)")
 
     def problems(self) -> list[str]:
@@ -158,6 +163,8 @@ class TrainMixConfig(MetaConfig):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainFlytConfig(MetaConfig):
     """Flags of ``train-flyt``."""
+
+    kind = "TrainFlytConfig"
 
     hidden_mod: int = flag(1, "hidden units of the head over entries of both embeddings")
     cosine_start: bool = flag(True, "true: the head starts as the cosine and a little noise; false: at random")

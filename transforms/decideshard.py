@@ -94,9 +94,9 @@ class DecideShard:
         run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))
         return Decided(books, source, run, file)
 
-    def stamp(self, store: Store, ref: FeatureRef, states: tuple[Any, ...]) -> str:
-        """Returns the stamp of a shard's decisions."""
-        fitted = [solved.to_json(state) for state in states]
+    def stamp(self, store: Store, ref: FeatureRef, states: tuple[Any, ...], *, formerly: bool = False) -> str:
+        """Returns the stamp of a shard's decisions; ``formerly`` as Winnow 0.1 computed it."""
+        fitted = [solved.to_json(state, formerly=formerly) for state in states]
         return stamps.stamp(recipe=self.settings.recipe.as_dict(), states=fitted, inputs=self._inputs(store, ref))
 
     def _uid_and_score(self, store: Store, ref: FeatureRef, block: Block) -> tuple[uids.U64Array, NDArray[np.float32]]:

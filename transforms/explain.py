@@ -90,8 +90,9 @@ class ExplainShard:
             return self._explained(store, ref, places)
 
     def _explained(self, store: Store, ref: FeatureRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
-        stamp = DecideShard(self.settings).stamp(store, ref, self.states)
-        if store.facts("decisions", ref.name).get("stamp") != stamp:
+        decide = DecideShard(self.settings)
+        stamps = {decide.stamp(store, ref, self.states, formerly=formerly) for formerly in (False, True)}
+        if store.facts("decisions", ref.name).get("stamp") not in stamps:
             raise InputError(f"the columns of shard {ref.name} changed since it was decided; run `winnow select` again")
         rows = [row for row, _ in places]
         names = self.settings.recipe.inputs()

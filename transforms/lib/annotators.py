@@ -25,6 +25,7 @@ class Annotator(abc.ABC):
       name: the column set it writes.
     """
 
+    kind: ClassVar[str]  # what stamps call it; it stays when the class is renamed
     version: ClassVar[int] = 1  # raise when the same inputs would give other values
 
     name: str
@@ -51,7 +52,7 @@ class Annotator(abc.ABC):
         Addresses are left out: the sha256 beside each says which file it is.
         """
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata.get("address")}
-        return {"kind": type(self).__name__, "version": self.version, **values}
+        return {"kind": self.kind, "version": self.version, **values}
 
 
 def address(default: str = "") -> Any:

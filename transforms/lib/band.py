@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transforms.lib.memory import Arrays, Memory
+from transforms.lib.states import record
 from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 from transforms.lib.topfraction import TopFraction, TopState
 
 
+@record("band/1", formerly="band.BandState")
 class BandState(NamedTuple):
     """What is known of the two bounds.
 

@@ -18,6 +18,7 @@ from transforms.lib import draws, ties, uids
 from transforms.lib.contest import Entrants, Rules
 from transforms.lib.draws import Float64
 from transforms.lib.errors import CapacityError
+from transforms.lib.states import record
 
 MAX_ROWS = 1 << 22
 MAX_BATCHES = 1 << 16
@@ -26,6 +27,7 @@ _ROW = np.dtype([*ties.FIELDS, ("score", "<f8")])
 _CHUNK = 1 << 13
 
 
+@record("draw_sequential/1", formerly="batches.Batches")
 @dataclasses.dataclass(frozen=True)
 class Batches:
     """What is known of a draw in batches.

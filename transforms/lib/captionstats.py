@@ -61,6 +61,8 @@ class CaptionCounts(Annotator):
     arXiv:2304.14108, appendix F; baselines/apply_filter.py).
     """
 
+    kind = "CaptionCounts"
+
     name: str = "caption"
 
     def inputs(self) -> tuple[str, ...]:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.memory import Arrays, Memory, Part, prefixed
+from transforms.lib.states import record
 from transforms.lib.steps import Block, Bool, Step, Verdict
 
 
+@record("composed/1", formerly="composition.PartStates")
 class PartStates(NamedTuple):
     """What is known of the parts of a composed step.
 

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from transforms.lib import quantiles, ties
 from transforms.lib.draws import Float64
+from transforms.lib.states import record
 from transforms.lib.subsets import MAX_COPIES
 
 UNCAPPED = MAX_COPIES + 1  # one more than a decision can hold: reaching it is an error, never a cap
 
 
+@record("draw_rules/1", formerly="contest.Rules")
 @dataclasses.dataclass(frozen=True)
 class Rules:
     """What is drawn.

@@ -14,10 +14,12 @@ from transforms.lib.batches import Batches
 from transforms.lib.contest import Entrants, Rules
 from transforms.lib.errors import CapacityError, EmptyPoolError
 from transforms.lib.race import Race
+from transforms.lib.states import record
 from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 from transforms.lib.subsets import MAX_COPIES
 
 
+@record("draw/1", formerly="drawing.Draw")
 class Draw(NamedTuple):
     """What is known of a draw.
 

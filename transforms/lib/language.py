@@ -114,6 +114,8 @@ class Language(Annotator):
       sha256: of the model; for CLD3, whose network is compiled in, the version of its package.
     """
 
+    kind = "Language"
+
     name: str = "language"
     model: str = address()
     sha256: str = LITE_SHA256

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from transforms.lib import exactsums
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
+from transforms.lib.states import record
 from transforms.lib.steps import LARGEST, Block, Step, Verdict
 
 
+@record("mix/1", formerly="mixing.MixState")
 class MixState(NamedTuple):
     """What standardising needs to know of each column, columns sorted by name.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from transforms.lib import quantiles, ranks, ties, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.ranks import Cuts, Entrants
+from transforms.lib.states import record
 from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 
 PREFERS = ("hard", "easy", "random")
@@ -36,6 +37,7 @@ class Census(NamedTuple):
     inter: Float64
 
 
+@record("per_cluster/1", formerly="percluster.State")
 class State(NamedTuple):
     """What is known: nothing, or how many samples there are and are kept, and where clusters are cut."""
 

@@ -23,6 +23,7 @@ from transforms.lib import contest, draws, quantiles, ties, uids
 from transforms.lib.contest import Entrants, Rules
 from transforms.lib.draws import Float64
 from transforms.lib.errors import CapacityError
+from transforms.lib.states import record
 
 ROUNDS = 6  # four to find the bin, of which all but one are for pools of one uid; one to split it, one to order it
 GATHERED = 1 << 16  # events that are ordered in one place
@@ -32,6 +33,7 @@ _EVENT = np.dtype([("time", "<f8"), *ties.FIELDS, ("copy", "<i8")])
 _COARSE, _FINE, _GATHER, _DONE = "coarse", "fine", "gather", "done"
 
 
+@record("draw_race/1", formerly="race.Race")
 @dataclasses.dataclass(frozen=True)
 class Race:
     """What is known of the time at which the draw ends.

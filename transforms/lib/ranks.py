@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import ties
+from transforms.lib.states import record
 from transforms.lib.steps import Bool
 
 ROUNDS = 7
@@ -42,6 +43,7 @@ class Entrants:
     places: NDArray[Any]
 
 
+@record("per_cluster_cuts/1", formerly="ranks.Cuts")
 @dataclasses.dataclass(frozen=True)
 class Cuts:
     """What is known, after ``round`` rounds, of where each of ``k`` groups is cut.

@@ -36,6 +36,8 @@ class ClipScore(Annotator):
       model: the column set of the cosine.
     """
 
+    kind = "ClipScore"
+
     name: str = "clipscore"
     model: str = ""
 

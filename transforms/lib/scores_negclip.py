@@ -110,6 +110,8 @@ class NegClip(Annotator):
       seed: of the batches.
     """
 
+    kind = "NegClip"
+
     name: str = "negclip"
     model: str = ""
     temperature: float = 0.01

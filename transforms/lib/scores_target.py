@@ -134,6 +134,8 @@ class TargetScore(Annotator):
       dim: of its rows.
     """
 
+    kind = "TargetScore"
+
     model: str = ""
     target: str = address()
     sha256: str = ""

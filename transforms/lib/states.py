@@ -1,27 +1,57 @@
-"""Solved states as JSON, so that a decision can be replayed after the run: exact, and nothing is unpickled."""
+"""Solved states as JSON, so that a decision can be replayed after the run: exact, and nothing is unpickled.
+
+A record on disk has the name and version that ``record`` gave it, never the name of a class or module, so that code can
+move. Raise the version when the same fields would mean something else.
+"""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import importlib
 import io
 import math
-import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
-_PACKAGE = "transforms.lib."
-_NAME = re.compile(r"([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)\.([A-Za-z_][A-Za-z0-9_]*)")
+R = TypeVar("R", bound=type)
+
+_KIND_OF: dict[str, type] = {}  # name on disk -> record, former names too
+_NAME_OF: dict[type, str] = {}
+_FORMER_NAME_OF: dict[type, str] = {}
 
 
-def to_json(state: Any) -> Any:
+def record(name: str, *, formerly: str = "") -> Callable[[R], R]:
+    """Makes a NamedTuple or dataclass a record that a state may hold.
+
+    Args:
+      name: what it is called on disk: the step's name, a slash and a version.
+      formerly: what outputs of Winnow 0.1 call it; they are still read.
+
+    Raises:
+      ValueError: another record has the name.
+    """
+
+    def register(kind: R) -> R:
+        for known in filter(None, (name, formerly)):
+            if known in _KIND_OF:
+                raise ValueError(f"two records of a state are called {known!r}")
+            _KIND_OF[known] = kind
+        _NAME_OF[kind] = name
+        _FORMER_NAME_OF[kind] = formerly or name
+        return kind
+
+    return register
+
+
+def to_json(state: Any, *, formerly: bool = False) -> Any:
     """Returns a state as JSON values, from which ``of_json`` makes an equal one, of equal types.
 
     Args:
-      state: None, bool, int, float, str, numpy arrays (no objects) and numbers, and tuples, lists, NamedTuples and
-        dataclasses of the library of them.
+      state: None, bool, int, float, str, numpy arrays (no objects) and numbers, and tuples, lists and records
+        (see ``record``) of them.
+      formerly: whether records have the names of Winnow 0.1, by which stamps of its outputs are computed.
 
     Raises:
       TypeError: anything else.
@@ -33,11 +63,12 @@ def to_json(state: Any) -> Any:
     if isinstance(state, np.ndarray | np.generic):
         return {"array" if isinstance(state, np.ndarray) else "number": _packed(np.asarray(state))}
     if type(state) is list:
-        return [to_json(one) for one in state]
+        return [to_json(one, formerly=formerly) for one in state]
     if type(state) is tuple:
-        return {"tuple": [to_json(one) for one in state]}
-    if _is_record(type(state)):
-        return {"record": _name_of(type(state)), "fields": {n: to_json(getattr(state, n)) for n in _fields(state)}}
+        return {"tuple": [to_json(one, formerly=formerly) for one in state]}
+    if type(state) in _NAME_OF:
+        name = (_FORMER_NAME_OF if formerly else _NAME_OF)[type(state)]
+        return {"record": name, "fields": {n: to_json(getattr(state, n), formerly=formerly) for n in _fields(state)}}
     raise TypeError(f"a state holds a {type(state).__name__}, which cannot be written down")
 
 
@@ -45,7 +76,7 @@ def of_json(value: Any) -> Any:
     """Returns the state that ``to_json`` wrote down.
 
     Raises:
-      ValueError: it is not what ``to_json`` writes, or names anything but a record of the library.
+      ValueError: it is not what ``to_json`` writes, or names anything but a record.
     """
     if isinstance(value, list):
         return [of_json(one) for one in value]
@@ -75,14 +106,6 @@ def _unpacked(text: str) -> Any:
     return np.load(io.BytesIO(base64.b64decode(text)), allow_pickle=False)
 
 
-def _is_record(kind: type) -> bool:
-    return kind.__module__.startswith(_PACKAGE) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))
-
-
-def _name_of(kind: type) -> str:
-    return f"{kind.__module__.removeprefix(_PACKAGE)}.{kind.__qualname__}"
-
-
 def _fields(state: Any) -> tuple[str, ...]:
     if dataclasses.is_dataclass(state):
         return tuple(field.name for field in dataclasses.fields(state))
@@ -90,12 +113,6 @@ def _fields(state: Any) -> tuple[str, ...]:
 
 
 def _record(name: str) -> Any:
-    """Returns the NamedTuple or dataclass of the library that ``_name_of`` named; no other module is ever imported."""
-    found = _NAME.fullmatch(name)
-    try:
-        kind = getattr(importlib.import_module(_PACKAGE + found[1]), found[2]) if found else None
-    except (ImportError, AttributeError):
-        kind = None
-    if not isinstance(kind, type) or not _is_record(kind) or _name_of(kind) != name:
+    if name not in _KIND_OF:
         raise ValueError(f"{name!r} is no state of this version of Winnow")
-    return kind
+    return _KIND_OF[name]

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from transforms.lib import quantiles, ranked, ties, uids
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.memory import Arrays, Memory
+from transforms.lib.states import record
 from transforms.lib.steps import NUMBER, UID, Block, Bool, Step, Verdict
 
 _DONE = 4
 
 
+@record("top_fraction/1", formerly="topfraction.TopState")
 class TopState(NamedTuple):
     """What is known of the threshold after ``round`` rounds.
 

@@ -1,5 +1,7 @@
 import json
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,13 +54,44 @@ def test_what_cannot_be_written_down_is_refused(state):
 
 @pytest.mark.parametrize(
     "name",
-    ["os.system", "states.to_json", "topfraction.Nothing", "errors.Reason", "../x.Y", "topfraction.np.ndarray", ""],
+    ["os.system", "states.to_json", "topfraction.Nothing", "errors.Reason", "../x.Y", "top_fraction/2", ""],
 )
 def test_nothing_but_records_of_the_library_is_made(name):
     with pytest.raises(ValueError, match="is no state of this version"):
         states.of_json({"record": name, "fields": {}})
     with pytest.raises(ValueError, match="no state is written like"):
         states.of_json({"records": name})
+
+
+WRITTEN = json.loads((Path(__file__).parents[2] / "data/states-0.1.json").read_text())  # by Winnow 0.1 itself
+
+
+def records(value):
+    if isinstance(value, list):
+        return {name for one in value for name in records(one)}
+    if not isinstance(value, dict):
+        return set()
+    return {name for one in value.values() for name in records(one)} | {value.get("record")} - {None}
+
+
+def test_states_of_the_first_version_are_still_read():
+    old = {name for name in states._KIND_OF if "." in name}
+    assert records(WRITTEN) == old
+    for written in WRITTEN:
+        state = states.of_json(written)
+        again = json.loads(json.dumps(states.to_json(state)))
+        assert repr(states.of_json(again)) == repr(state)
+        assert not records(again) & old
+
+
+def test_no_record_on_disk_has_the_name_of_a_module_or_class():
+    names = records([states.to_json(states.of_json(written)) for written in WRITTEN])
+    assert all(re.fullmatch(r"[a-z_]+/[0-9]+", name) for name in names)
+
+
+def test_a_name_belongs_to_one_record():
+    with pytest.raises(ValueError, match="two records of a state are called 'mix/1'"):
+        states.record("mix/1")(type("Other", (), {}))
 
 
 @pytest.mark.parametrize("name", recipe_names())
