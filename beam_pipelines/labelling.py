@@ -15,8 +15,9 @@ from beam_pipelines.config import MetaConfig
 from beam_pipelines.planning import Problems
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import flytdata, labelled, tarshard
+from transforms.lib import flytdata, labelled
 from transforms.lib.errors import ConfigError, InputError, Reason, ShardError
+from transforms.lib.tar import shard_samples
 from transforms.rows import Shard
 
 TASK = re.compile(r"([a-z0-9_]+)=(.+)", re.S)
@@ -128,7 +129,7 @@ def read(source: Source) -> flytdata.Task:
 def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
     try:
         with storage.open_read(shard.uri) as file:
-            yield from labelled.from_samples(tarshard.read_samples(tarshard.open_tar(file, shard.uri)), field)
+            yield from labelled.from_samples(shard_samples.read_samples(shard_samples.open_tar(file, shard.uri)), field)
     except ShardError as error:
         raise InputError(f"--downstream {shard.uri} is damaged ({error}); copy or download it again") from None
 

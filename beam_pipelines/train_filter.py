@@ -64,7 +64,8 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
     import torch
 
     from transforms import storage
-    from transforms.lib import devices, filternet, projections, tarshard, training, trainrun
+    from transforms.lib import devices, filternet, projections, training, trainrun
+    from transforms.lib.tar import shard_samples
 
     torch.set_num_threads(config.threads or devices.cpu_count())
     devices.keep_freed_memory()
@@ -73,7 +74,7 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
 
     def pairs_of(shard: Any) -> list[training.Pair]:
         with storage.open_read(shard.uri) as file:
-            samples = tarshard.read_samples(tarshard.open_tar(file, shard.uri))
+            samples = shard_samples.read_samples(shard_samples.open_tar(file, shard.uri))
             return list(training.read_pairs(samples, config.caption_field))
 
     pairs = list(itertools.chain.from_iterable(map(pairs_of, shards)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from demo import pairs, pictures
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 CLIP_ART = 1500  # pairs that the CLIP model is trained on
 SHARE = 0.25  # of a pool whose captions are shuffled, and as many whose pictures are blurred

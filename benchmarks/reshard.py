@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.timing import spent
 from transforms.lib import uids
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 LOOP = """
 import glob, sys, numpy as np, webdataset

@@ -25,7 +25,7 @@ from benchmarks import scoreparts, scorepool
 from transforms.lib import clip, devicedecode, modelspec, scoring
 from transforms.lib.clock import Clock
 from transforms.lib.reading import ReadRules
-from transforms.lib.tarshard import read_samples
+from transforms.lib.tar.shard_samples import read_samples
 
 MODELS = ("ViT-L-14", "ViT-B-32", "ViT-H-14")
 KINDS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}

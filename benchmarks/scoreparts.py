@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from transforms.lib import captions, images, modelfiles, modelspec, pixelviews
-from transforms.lib.tarshard import RawSample, read_samples
+from transforms.lib.tar.shard_samples import RawSample, read_samples
 
 
 def samples_of(pattern: str) -> Iterator[RawSample]:

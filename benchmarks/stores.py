@@ -25,7 +25,7 @@ import numpy as np
 
 from tests import servers
 from transforms.lib import uids
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 SAMPLES, IMAGE_BYTES = 25, 39_000
 

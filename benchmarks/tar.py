@@ -13,7 +13,7 @@ from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from transforms.lib.tarshard import END_OF_ARCHIVE, read_members, read_samples, splice, write_member
+from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, read_members, read_samples, splice, write_member
 
 REPEATS = 5
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from demo import pairs, pictures
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 SHARDS = 6
 DUPLICATES = 12

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from demo import assets, faults, pairs, pictures
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 POOL_SAMPLES = 692  # before duplicates and broken samples are planted
 SHARD_SAMPLES = 1000  # of the training pool

@@ -17,7 +17,7 @@ from hypothesis import settings
 from PIL import Image
 
 from tests import servers
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 settings.register_profile("winnow", deadline=None, derandomize=True)  # equal on every machine, however busy
 settings.load_profile("winnow")

@@ -16,7 +16,7 @@ from demo import assets, pairs
 from transforms.lib import captions, feeding, images, reading
 from transforms.lib.clock import Clock
 from transforms.lib.errors import SampleError
-from transforms.lib.tarshard import read_samples
+from transforms.lib.tar.shard_samples import read_samples
 
 POOL = Path(__file__).parent / "data/pool"
 COUNT = re.compile(r"^\| (.+?) \| (\d+)", re.M)

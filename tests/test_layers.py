@@ -12,6 +12,8 @@ LAYER1 = {
     f"transforms.{name}"
     for name in (
         "lib",
+        "outputs",
+        "workers",
         "rows",
         "storage",
         "addresses",

@@ -13,7 +13,7 @@ from tests.stores import FLAGS, curate, fill, hashed, one_line, rights_enforced,
 from transforms import storage
 from transforms.lib import uids
 from transforms.lib.errors import StoreError
-from transforms.lib.tarshard import END_OF_ARCHIVE, read_samples, write_member
+from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, read_samples, write_member
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from transforms.faceboxes import FaceBoxes
 from transforms.lib import columns, faces, images, plan, ranges, uids
 from transforms.lib.captions import json_of
 from transforms.lib.formats import Members
-from transforms.lib.tarstream import open_tar
-from transforms.lib.tarwrite import members_of
+from transforms.lib.tar.reader import open_tar
+from transforms.lib.tar.writer import members_of
 from transforms.store import Store
 
 Int = NDArray[np.int64]

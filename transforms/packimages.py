@@ -11,7 +11,7 @@ import apache_beam as beam
 from transforms import storage
 from transforms.lib import images, stamps
 from transforms.lib.errors import InputError
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_sample
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_sample
 from transforms.rows import Shard, Shards
 
 _GROUP = 256  # images of a shard

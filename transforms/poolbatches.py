@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transforms import storage
 from transforms.lib import columns, images, stamps, uids
 from transforms.lib.errors import InputError
-from transforms.lib.tarshard import open_tar, read_samples
+from transforms.lib.tar.shard_samples import open_tar, read_samples
 from transforms.rows import FeatureRef
 from transforms.store import Store
 

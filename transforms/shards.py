@@ -13,8 +13,8 @@ from braceexpand import braceexpand
 from transforms import storage
 from transforms.lib import images, stamps
 from transforms.lib.errors import InputError
-from transforms.lib.tarshard import read_samples
-from transforms.lib.tarstream import open_tar
+from transforms.lib.tar.reader import open_tar
+from transforms.lib.tar.shard_samples import read_samples
 from transforms.rows import Shard, Shards
 
 SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.zst")

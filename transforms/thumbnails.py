@@ -9,8 +9,8 @@ from transforms import storage
 from transforms.lib import accounts, columns, images, reporting
 from transforms.lib.errors import SampleError
 from transforms.lib.ranges import read_ranges
-from transforms.lib.tarshard import read_samples
-from transforms.lib.tarstream import open_tar
+from transforms.lib.tar.reader import open_tar
+from transforms.lib.tar.shard_samples import read_samples
 from transforms.store import Store
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.conftest import make_pool
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 
 def test_every_problem_is_told_at_once_and_nothing_is_written(winnow, tmp_path):

@@ -11,7 +11,7 @@ from tests.beam_pipelines.embedded import groups, unit, write_scored
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
 from transforms.lib import kmeans, nearest, seeding, uids
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 
 @pytest.fixture

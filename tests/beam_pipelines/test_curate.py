@@ -9,7 +9,7 @@ import pytest
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 
 @pytest.fixture

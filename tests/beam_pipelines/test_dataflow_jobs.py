@@ -22,7 +22,7 @@ from tests.conftest import make_pool
 from tests.dataflow import serve
 from tests.metadata import make_metadata
 from tests.servers import gcs
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 IMAGE = "us-central1-docker.pkg.dev/my-project/winnow/worker@sha256:" + "0" * 64
 CLOUD = [

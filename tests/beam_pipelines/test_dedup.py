@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import make_pool, picture
 from transforms.lib import columns, uids
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 UID = "{:032x}".format
 

@@ -233,7 +233,7 @@ def test_there_is_nothing_to_reshard_or_to_score(winnow, imported, small_pool):
 
 def test_the_subset_copies_from_tars_that_winnow_never_saw(winnow, metadata, tmp_path):
     from tests.conftest import picture
-    from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+    from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
     folder, tables = metadata
     out = tmp_path / "out"

@@ -20,8 +20,8 @@ from PIL import Image
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
 from transforms.lib import formats, uids
-from transforms.lib.tarshard import read_samples
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.shard_samples import read_samples
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 ROOT = Path(__file__).parents[2]
 

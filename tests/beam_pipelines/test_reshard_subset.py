@@ -9,7 +9,7 @@ import pytest
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
 from transforms.lib import uids
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 
 def subset_file(path, listed):

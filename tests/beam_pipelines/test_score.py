@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import make_pool, picture
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 
 def columns_of(folder, name):

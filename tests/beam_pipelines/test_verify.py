@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import make_pool
 from transforms.lib import columns, stamps
-from transforms.lib.tarwrite import write_member
+from transforms.lib.tar.writer import write_member
 
 
 @pytest.fixture

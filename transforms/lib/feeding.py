@@ -19,7 +19,7 @@ from transforms.lib.phash import phash
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import Looked, ReadRules, look, original_size, reject
 from transforms.lib.staging import Pixels
-from transforms.lib.tarshard import RawSample
+from transforms.lib.tar.shard_samples import RawSample
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, ClassVar, Protocol
 
-from transforms.lib.tarshard import END_OF_ARCHIVE, read_samples, write_sample
+from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, read_samples, write_sample
 
 Members = list[tuple[str, bytes]]
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from transforms.lib import captions, columns, images, uids
 from transforms.lib.errors import SampleError
-from transforms.lib.tarshard import RawSample
+from transforms.lib.tar.shard_samples import RawSample
 
 
 @dataclasses.dataclass(frozen=True)

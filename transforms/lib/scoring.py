@@ -21,7 +21,7 @@ from transforms.lib.feeding import Decode, feed
 from transforms.lib.pixelviews import View
 from transforms.lib.reading import ReadRules
 from transforms.lib.staging import Batch, Pixels
-from transforms.lib.tarshard import RawSample
+from transforms.lib.tar.shard_samples import RawSample
 
 Result = Callable[[], tuple[NDArray[np.float32], float]]
 """Waits for float32 ``[n, dim]``, unit norm, and for the seconds that a GPU worked and that were not counted yet."""

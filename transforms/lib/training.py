@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import captions, epochs, images, projections, retrieval
 from transforms.lib.errors import ConfigError, SampleError
-from transforms.lib.tarshard import RawSample
+from transforms.lib.tar.shard_samples import RawSample
 
 Embed = Callable[[Any], NDArray[np.float32]]
 

@@ -14,7 +14,7 @@ from transforms.lib import clip, devicedecode, feeding, modelspec, phash, pixelv
 from transforms.lib.devicedecode import DeviceDecoder
 from transforms.lib.errors import InputError
 from transforms.lib.reading import ReadRules
-from transforms.lib.tarshard import RawSample
+from transforms.lib.tar.shard_samples import RawSample
 
 
 @pytest.fixture(scope="module")

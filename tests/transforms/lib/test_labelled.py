@@ -3,8 +3,9 @@ import json
 import pytest
 
 from tests.conftest import picture
-from transforms.lib import labelled, tarshard
+from transforms.lib import labelled
 from transforms.lib.errors import ConfigError, InputError, Reason
+from transforms.lib.tar import shard_samples
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,8 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path):
         good, {**good, "json": b'{"y": 4}'}, {**good, "json": b"{"}, {**good, "json": b"{}"}, {"jpg": picture(1)},
         {"json": b'{"y": 3}'}, {**good, "jpg": b"broken"},
     ]  # fmt: skip
-    raw = [tarshard.RawSample(str(n), 0, 0, members) for n, members in enumerate(samples)]
-    raw.append(tarshard.RawSample("7", 0, 0, {}, Reason.DUPLICATE_KEY))
+    raw = [shard_samples.RawSample(str(n), 0, 0, members) for n, members in enumerate(samples)]
+    raw.append(shard_samples.RawSample("7", 0, 0, {}, Reason.DUPLICATE_KEY))
     found = labelled.gather(labelled.from_samples(raw, "y"), ["a"] * 5)
     assert found.labels == [3, 4]
     assert found.left_out == {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transforms.lib import ranges
 from transforms.lib.ranges import LocalFiles, coalesce, copy_ranges, read_ranges
-from transforms.lib.tarstream import open_tar
+from transforms.lib.tar.reader import open_tar
 
 DATA = bytes(range(256)) * 8
 

@@ -20,7 +20,7 @@ from transforms.lib.clock import Clock, sentence
 from transforms.lib.lanes import Gpu
 from transforms.lib.reading import ReadRules
 from transforms.lib.staging import Room
-from transforms.lib.tarshard import RawSample
+from transforms.lib.tar.shard_samples import RawSample
 
 
 @pytest.fixture(scope="module")

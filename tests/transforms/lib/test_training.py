@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from transforms.lib import captions, curves, projections, retrieval, tarshard, training
+from transforms.lib import captions, curves, projections, retrieval, training
 from transforms.lib.errors import ConfigError
-from transforms.lib.tarwrite import END_OF_ARCHIVE, write_member
+from transforms.lib.tar import shard_samples
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 
 def concepts(n=400, seed=0):
@@ -125,7 +126,7 @@ def test_pairs_that_cannot_be_used_are_left_out():
     Image.new("RGB", (8, 8), "red").save(sink, "PNG")
     good = write_member("a.png", sink.getvalue()) + write_member("a.txt", b"red")
     bad = write_member("b.png", b"no") + write_member("b.txt", b"x") + write_member("c.png", sink.getvalue())
-    pairs = list(training.read_pairs(tarshard.read_samples(io.BytesIO(good + bad + END_OF_ARCHIVE))))
+    pairs = list(training.read_pairs(shard_samples.read_samples(io.BytesIO(good + bad + END_OF_ARCHIVE))))
     assert [pair.caption for pair in pairs] == ["red"]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from zlib import adler32
 
 from transforms.lib.errors import Reason, SampleError, ShardError
-from transforms.lib.tarheader import BLOCK_BYTES, checked_name
-from transforms.lib.tarmembers import read_members
+from transforms.lib.tar.header import BLOCK_BYTES, checked_name
+from transforms.lib.tar.parser import read_members
 
 END_OF_ARCHIVE = bytes(2 * BLOCK_BYTES)
 """Two zero blocks. Not padded to a record of 10 KiB: no reader of files needs that."""

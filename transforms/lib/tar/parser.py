@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 from zlib import adler32
 
 from transforms.lib.errors import Reason, ShardError
-from transforms.lib.tarheader import (
+from transforms.lib.tar.header import (
     BLOCK_BYTES,
     check_header,
     checked_name,
@@ -20,7 +20,7 @@ from transforms.lib.tarheader import (
     pax_records,
     pax_size,
 )
-from transforms.lib.tarstream import Cursor
+from transforms.lib.tar.reader import Cursor
 
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _MAX_EXTENSION_BYTES = 1 << 20

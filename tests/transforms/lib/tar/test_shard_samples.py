@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from transforms.lib.errors import Reason, SampleError, ShardError
-from transforms.lib.tarmembers import Progress, scan
-from transforms.lib.tarshard import (
+from transforms.lib.tar.parser import Progress, scan
+from transforms.lib.tar.reader import Cursor
+from transforms.lib.tar.shard_samples import (
     END_OF_ARCHIVE,
     open_tar,
     read_members,
@@ -24,7 +25,6 @@ from transforms.lib.tarshard import (
     split_name,
     write_member,
 )
-from transforms.lib.tarstream import Cursor
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)
 ENDINGS = ("jpg", "JPG", "json", "txt", "seg.png", "")
