@@ -13,7 +13,8 @@ from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, S
 from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, devicedecode, modelspec, otherformats, reading, stamps
+from transforms.lib import columns, devicedecode, modelspec, stamps
+from transforms.lib.samples import index_row, tfio_formats
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
 
@@ -52,7 +53,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
             problems.append(f"--model: {count} models are called {name}; write --model OTHER=SPEC")
     device = device_for(config.device, problems)
     if config.tfio_python and not problems.elsewhere:
-        problems.collect(otherformats.check, config.tfio_python)
+        problems.collect(tfio_formats.check, config.tfio_python)
     if config.preprocess == "gpu" and "cuda" not in (device, config.device):
         problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
     elif config.preprocess == "gpu" and device == "cuda" and not problems.elsewhere:
@@ -60,8 +61,8 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
-    others = config.tfio_python or ("" if problems.elsewhere else otherformats.python_here())
-    rules = reading.ReadRules(
+    others = config.tfio_python or ("" if problems.elsewhere else tfio_formats.python_here())
+    rules = index_row.ReadRules(
         config.caption_field, config.max_pixels, config.max_sample_bytes, others=others, variant=config.preprocess
     )
     settings = ScoreSettings(
@@ -94,7 +95,7 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     shards = problems.collect(pools.find_shards, config.input)
     if shards is None:
         return None
-    rules = reading.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))
+    rules = index_row.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)

@@ -13,7 +13,7 @@ from transforms.clusterdata import ClusterSettings
 from transforms.lib import centroids
 from transforms.lib.errors import InputError
 from transforms.lib.modelspec import ModelSpec
-from transforms.lib.reading import ImageRules
+from transforms.lib.samples.index_row import ImageRules
 from transforms.rows import Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
 from transforms.store import Store

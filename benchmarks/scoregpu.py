@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import scoreparts, scorepool
 from transforms.lib import clip, devicedecode, modelspec, scoring
 from transforms.lib.clock import Clock
-from transforms.lib.reading import ReadRules
+from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import read_samples
 
 MODELS = ("ViT-L-14", "ViT-B-32", "ViT-H-14")

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transforms.lib import captions, images, modelfiles, modelspec, pixelviews
+from transforms.lib import modelfiles, modelspec, pixelviews
+from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample, read_samples
 
 
@@ -52,7 +53,7 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
     does hits both alike.
     """
     from transforms.lib import clip
-    from transforms.lib.reading import ReadRules
+    from transforms.lib.samples.index_row import ReadRules
     from transforms.scoreshard import Scorer, ScoreSettings
     from transforms.shards import find_shards
 

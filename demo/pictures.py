@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from transforms.lib import images
 from transforms.lib.errors import SampleError
+from transforms.lib.samples import images
 
 MAX_PIXELS = 40_000_000
 SIDE_PX = 192

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from demo import assets, pairs
-from transforms.lib import captions, feeding, images, reading
+from transforms.lib import feeding
 from transforms.lib.clock import Clock
 from transforms.lib.errors import SampleError
+from transforms.lib.samples import captions, images, index_row
 from transforms.lib.tar.shard_samples import read_samples
 
 POOL = Path(__file__).parent / "data/pool"
@@ -122,7 +123,7 @@ def test_each_broken_sample_is_rejected_for_its_reason(pool, faults):
         "undecodable_image": "image_undecodable", "missing_caption": "caption_missing",
         "caption_not_utf8": "caption_not_utf8", "oversized_image": "image_too_large", "truncated_tar": "tar_truncated",
     }  # fmt: skip
-    rules = reading.ReadRules()
+    rules = index_row.ReadRules()
     faulty = [only(pool, faults, fault) for fault in expected]
     with ThreadPoolExecutor(2) as threads:
         for samples, reasons in ((faulty, list(expected.values())), (pool.values(), None)):

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import columns, faces, images, plan, ranges, uids
-from transforms.lib.captions import json_of
+from transforms.lib import columns, plan, ranges, uids
 from transforms.lib.formats import Members
+from transforms.lib.samples import faces, images
+from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.writer import members_of
 from transforms.store import Store

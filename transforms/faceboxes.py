@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms import storage
-from transforms.lib import faces, stamps
+from transforms.lib import stamps
 from transforms.lib.errors import InputError
+from transforms.lib.samples import faces
 
 JSON = "json"
 _COLUMNS = ("uid", "face_bboxes")

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import apache_beam as beam
 
 from transforms import storage
-from transforms.lib import images, stamps
+from transforms.lib import stamps
 from transforms.lib.errors import InputError
+from transforms.lib.samples import images
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_sample
 from transforms.rows import Shard, Shards
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import columns, images, stamps, uids
+from transforms.lib import columns, stamps, uids
 from transforms.lib.errors import InputError
+from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import open_tar, read_samples
 from transforms.rows import FeatureRef
 from transforms.store import Store

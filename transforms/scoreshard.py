@@ -13,7 +13,7 @@ from apache_beam.metrics import Metrics
 
 from transforms import storage
 from transforms.lib import clip, columns, devicedecode, devices, feeding, modelspec, scoring, stamps
-from transforms.lib.reading import ReadRules
+from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.rows import FeatureRef, FileRow, Shard

@@ -11,8 +11,9 @@ from apache_beam.io.filesystem import BeamIOError
 from braceexpand import braceexpand
 
 from transforms import storage
-from transforms.lib import images, stamps
+from transforms.lib import stamps
 from transforms.lib.errors import InputError
+from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.rows import Shard, Shards

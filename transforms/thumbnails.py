@@ -6,9 +6,10 @@ import io
 from collections.abc import Sequence
 
 from transforms import storage
-from transforms.lib import accounts, columns, images, reporting
+from transforms.lib import accounts, columns, reporting
 from transforms.lib.errors import SampleError
 from transforms.lib.ranges import read_ranges
+from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.store import Store

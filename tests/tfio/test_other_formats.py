@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.transforms.lib import rareimages
-from transforms.lib import feeding, images, otherformats
+from transforms.lib import feeding
 from transforms.lib.errors import Reason, SampleError
-from transforms.lib.reading import ReadRules
+from transforms.lib.samples import images, tfio_formats
+from transforms.lib.samples.index_row import ReadRules
 
 LIGHT = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
 
@@ -19,7 +20,7 @@ def srgb(light):
 
 
 def test_it_is_found():
-    assert otherformats.python_here() == sys.executable
+    assert tfio_formats.python_here() == sys.executable
 
 
 def test_openexr_becomes_srgb():
@@ -71,5 +72,5 @@ def test_a_sample_is_decoded_as_any_other():
 
 def test_jpeg_2000_for_a_pillow_that_lacks_it():
     pixels = np.asarray(rareimages.picture(64, 48))
-    found = otherformats.decode("JPEG 2000", rareimages.jpeg_2000(64, 48), sys.executable)
+    found = tfio_formats.decode("JPEG 2000", rareimages.jpeg_2000(64, 48), sys.executable)
     assert np.array_equal(np.asarray(found), pixels)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
-from transforms.lib import feeding, images
+from transforms.lib import feeding
 from transforms.lib.errors import InputError
 from transforms.lib.lanes import Span, lanes_of
-from transforms.lib.phash import hashes_of
 from transforms.lib.pixelviews import View
-from transforms.lib.reading import ReadRules
+from transforms.lib.samples import images
+from transforms.lib.samples.index_row import ReadRules
+from transforms.lib.samples.phash import hashes_of
 from transforms.lib.staging import Pixels
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
-from transforms.lib import images
 from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.errors import SampleError
-from transforms.lib.phash import phash
 from transforms.lib.pixelviews import View
-from transforms.lib.reading import Looked, ReadRules, look, original_size, reject
+from transforms.lib.samples import images
+from transforms.lib.samples.index_row import Looked, ReadRules, look, original_size, reject
+from transforms.lib.samples.phash import phash
 from transforms.lib.staging import Pixels
 from transforms.lib.tar.shard_samples import RawSample
 

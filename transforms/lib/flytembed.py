@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import clip, devices, images, stamps
+from transforms.lib import clip, devices, stamps
 from transforms.lib.flytdata import Embedded, Task
 from transforms.lib.labelled import prompts
+from transforms.lib.samples import images
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from transforms.lib import captions, images
 from transforms.lib.errors import ConfigError, InputError, Reason, SampleError, ShardError
+from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")  # no other digits: int() does not take ²

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.lib import captions, images
 from transforms.lib.errors import SampleError
 from transforms.lib.formats import Members, ShardFormat, Sink
+from transforms.lib.samples import captions, images
 
 _ROW_GROUP_BYTES = 1 << 26  # of members; a row group is held in memory
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import captions, epochs, images, projections, retrieval
+from transforms.lib import epochs, projections, retrieval
 from transforms.lib.errors import ConfigError, SampleError
+from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample
 
 Embed = Callable[[Any], NDArray[np.float32]]

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import images, projections, retrieval, training
+from transforms.lib import projections, retrieval, training
 from transforms.lib.filternet import Network
+from transforms.lib.samples import images
 
 
 class Run(NamedTuple):

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 from tests.transforms.lib.test_pixelviews import FILES, LONGEST, SHORTEST, SQUASH, encoded, smooth
-from transforms.lib import clip, devicedecode, feeding, modelspec, phash, pixelviews, scoring
+from transforms.lib import clip, devicedecode, feeding, modelspec, pixelviews, scoring
 from transforms.lib.devicedecode import DeviceDecoder
 from transforms.lib.errors import InputError
-from transforms.lib.reading import ReadRules
+from transforms.lib.samples import phash
+from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import RawSample
 
 

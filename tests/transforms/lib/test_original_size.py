@@ -1,6 +1,6 @@
 import pytest
 
-from transforms.lib.reading import original_size
+from transforms.lib.samples.index_row import original_size
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from transforms.lib import images, modelfiles, modelspec, pixelviews
+from transforms.lib import modelfiles, modelspec, pixelviews
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.samples import images
 
 SHORTEST = dict(modelfiles.PREPROCESS)
 LONGEST = {**SHORTEST, "resize_mode": "longest", "fill_color": 255}

@@ -6,8 +6,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from transforms.lib import images, reporting
+from transforms.lib import reporting
 from transforms.lib.reporting import ReportData, Thumbnail
+from transforms.lib.samples import images
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 HOSTILE = '<script>alert(1)</script> \u202egnp.exe\u202c & "quotes"\x00\n'

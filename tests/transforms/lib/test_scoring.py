@@ -18,7 +18,7 @@ from tests.transforms.lib.threadlanes import ThreadLane
 from transforms.lib import clip, columns, feeding, modelfiles, modelspec, pixelviews, scoring
 from transforms.lib.clock import Clock, sentence
 from transforms.lib.lanes import Gpu
-from transforms.lib.reading import ReadRules
+from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.staging import Room
 from transforms.lib.tar.shard_samples import RawSample
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from transforms.lib import captions, curves, projections, retrieval, training
+from transforms.lib import curves, projections, retrieval, training
 from transforms.lib.errors import ConfigError
+from transforms.lib.samples import captions
 from transforms.lib.tar import shard_samples
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 

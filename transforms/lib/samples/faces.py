@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image, ImageFilter
 
-from transforms.lib import images
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.samples import images
 
 _MARGIN = 0.1  # a box grows by this share of its longer side, on each side
 _SIGMA = 0.1  # of the Gaussian, as a share of the longest side of any box

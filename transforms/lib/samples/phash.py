@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from transforms.lib import images
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.samples import images
 
 _SIDE = 32  # pixels of the small grey image
 _LOW = 8  # frequencies kept in each direction

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from transforms.lib.errors import Reason, SampleError
-from transforms.lib.images import IMAGE_EXTENSIONS, PILLOWS, decode, image_of, thumbnail
+from transforms.lib.samples.images import IMAGE_EXTENSIONS, PILLOWS, decode, image_of, thumbnail
 
 FORMATS = {
     "jpg": "JPEG",

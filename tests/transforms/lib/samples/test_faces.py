@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transforms.lib import faces
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.samples import faces
 
 
 def smooth(mode="RGB"):

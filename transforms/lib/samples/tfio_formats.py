@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from transforms.lib import tfiodecode
 from transforms.lib.errors import InputError, Reason, SampleError
+from transforms.lib.samples import tfio_process
 
 _DICOM_US = rb"\x28\x00%s\x00(?:US)?\x02\x00(?:\x00\x00)?(..)"  # element (0028, %s), explicit or implicit
 CURE = "give --tfio_python, the python of an environment with tensorflow-io (docs/scoring.md)"
@@ -119,11 +119,11 @@ class _Decoder:
             assert process.stdin
             assert process.stdout
             try:
-                process.stdin.write(tfiodecode.REQUEST.pack(kind.encode(), len(data)))
+                process.stdin.write(tfio_process.REQUEST.pack(kind.encode(), len(data)))
                 process.stdin.write(data)
                 process.stdin.flush()
-                head = process.stdout.read(tfiodecode.ANSWER.size)
-                name, height, width, channels, size = tfiodecode.ANSWER.unpack(head)
+                head = process.stdout.read(tfio_process.ANSWER.size)
+                name, height, width, channels, size = tfio_process.ANSWER.unpack(head)
                 body = process.stdout.read(size)
             except (OSError, struct.error):  # it reads no more, or its answer ends early
                 self.stop()
@@ -141,9 +141,9 @@ class _Decoder:
         if self._process is None or self._process.poll() is not None:
             with tempfile.TemporaryFile() as notes:
                 pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": notes}
-                self._process = subprocess.Popen([self._python, tfiodecode.__file__], **pipes)
+                self._process = subprocess.Popen([self._python, tfio_process.__file__], **pipes)
                 assert self._process.stdout
-                if self._process.stdout.read(len(tfiodecode.READY)) != tfiodecode.READY:
+                if self._process.stdout.read(len(tfio_process.READY)) != tfio_process.READY:
                     self.stop()
                     notes.seek(0)
                     why = (notes.read().decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]

@@ -8,8 +8,8 @@ from PIL import Image
 from scipy.fft import dct
 
 from tests.conftest import picture
-from transforms.lib import images, phash
 from transforms.lib.errors import SampleError
+from transforms.lib.samples import images, phash
 
 SIDE = 32
 

@@ -24,8 +24,8 @@ from PIL import (
     features,
 )
 
-from transforms.lib import otherformats
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.samples import tfio_formats
 
 PILLOWS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "tif", "avif", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k")
 """Extensions of what Pillow reads."""
@@ -142,7 +142,7 @@ def _decoded(
 ) -> tuple[Image.Image, tuple[int, int]]:
     reader = _reader_of(data)
     if reader is None:
-        if kind := otherformats.kind_of(data):
+        if kind := tfio_formats.kind_of(data):
             return _by_others(kind, data, max_pixels, others)
         what = f"no known image format: {data[:16]!r}" if data else "the image has no bytes"
         raise SampleError(Reason.IMAGE_UNDECODABLE, what)
@@ -171,9 +171,9 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _by_others(kind: str, data: bytes, max_pixels: int, others: str) -> tuple[Image.Image, tuple[int, int]]:
     if not others:
-        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{kind}, which Pillow does not read; {otherformats.CURE}")
-    _check_size(*otherformats.size_of(kind, data), max_pixels)
-    image = otherformats.decode(kind, data, others)
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{kind}, which Pillow does not read; {tfio_formats.CURE}")
+    _check_size(*tfio_formats.size_of(kind, data), max_pixels)
+    image = tfio_formats.decode(kind, data, others)
     if image.mode != "RGB":
         image = grey(image)
     return image, image.size
@@ -225,7 +225,7 @@ def _reader_of(data: bytes) -> type[ImageFile.ImageFile] | None:
         return AvifImagePlugin.AvifImageFile
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
         return PpmImagePlugin.PpmImageFile
-    if data.startswith(otherformats.JPEG_2000) and features.check("jpg_2000"):
+    if data.startswith(tfio_formats.JPEG_2000) and features.check("jpg_2000"):
         return Jpeg2KImagePlugin.Jpeg2KImageFile
     return None
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib.captions import MAX_JSON_BYTES, caption_of, json_of
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.samples.captions import MAX_JSON_BYTES, caption_of, json_of
 
 
 def reason_of(members, json_field=""):

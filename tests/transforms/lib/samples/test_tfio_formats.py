@@ -11,9 +11,10 @@ import pytest
 from PIL import Image, features
 
 from tests.transforms.lib import rareimages
-from transforms.lib import feeding, images, otherformats
+from transforms.lib import feeding
 from transforms.lib.errors import Reason, SampleError
-from transforms.lib.reading import ReadRules
+from transforms.lib.samples import images, tfio_formats
+from transforms.lib.samples.index_row import ReadRules
 
 LIGHT = np.zeros((5, 7, 3), np.float32)
 RARE = {
@@ -34,8 +35,8 @@ PNM = {
 
 @pytest.mark.parametrize("kind", RARE)
 def test_they_are_rejected_with_the_cure(kind):
-    assert otherformats.kind_of(RARE[kind]) == kind
-    assert otherformats.size_of(kind, RARE[kind]) == (7, 5)
+    assert tfio_formats.kind_of(RARE[kind]) == kind
+    assert tfio_formats.size_of(kind, RARE[kind]) == (7, 5)
     done = feeding.decode(RARE[kind], ReadRules(), [])
     assert done.error.reason == Reason.IMAGE_UNDECODABLE
     assert done.error.detail == (
@@ -48,12 +49,12 @@ def test_they_are_rejected_with_the_cure(kind):
 def test_a_header_that_does_not_say_the_size_is_rejected_before_anything_is_started(kind):
     for end in (20, 60, 140):
         cut = RARE[kind][:end]
-        if otherformats.kind_of(cut) == kind and otherformats.size_of(kind, cut) == (0, 0):
+        if tfio_formats.kind_of(cut) == kind and tfio_formats.size_of(kind, cut) == (0, 0):
             with pytest.raises(SampleError, match="0 x 0 pixels"):
                 images.decode(cut, others=sys.executable)
 
 
-@pytest.mark.skipif(bool(otherformats.python_here()), reason="tensorflow-io is here")
+@pytest.mark.skipif(bool(tfio_formats.python_here()), reason="tensorflow-io is here")
 def test_a_python_without_it_is_refused_at_the_start(winnow, small_pool, tiny_network, tmp_path):
     args = ("--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
     for python, why in ((sys.executable, "ModuleNotFoundError"), ("/no/python", "No such file")):
@@ -63,7 +64,7 @@ def test_a_python_without_it_is_refused_at_the_start(winnow, small_pool, tiny_ne
         assert why in err
 
 
-@pytest.mark.skipif(bool(otherformats.python_here()), reason="tensorflow-io is here")
+@pytest.mark.skipif(bool(tfio_formats.python_here()), reason="tensorflow-io is here")
 def test_a_worker_that_lacks_what_the_start_had_fails_loudly():
     with pytest.raises(RuntimeError, match=r"tensorflow-io cannot be started: ModuleNotFoundError"):
         images.decode(RARE["HDR"], others=sys.executable)
@@ -80,7 +81,7 @@ def test_pnm_is_read_by_pillow(data):
 def test_jpeg_2000_is_read_by_pillow_where_it_can(monkeypatch):
     data = rareimages.jpeg_2000(64, 48)
     assert np.array_equal(np.asarray(images.decode(data)), np.asarray(rareimages.picture(64, 48)))
-    assert otherformats.size_of("JPEG 2000", data) == (64, 48)
+    assert tfio_formats.size_of("JPEG 2000", data) == (64, 48)
     monkeypatch.setattr(features, "check", lambda name: False)
     with pytest.raises(SampleError, match="JPEG 2000, which Pillow does not read"):
         images.decode(data)
@@ -96,5 +97,5 @@ def test_only_one_module_imports_tensorflow():
             if any(name.startswith("tensorflow") for name in names):
                 importing.add(path.name)
     assert importing == {"tfiodecode.py"}
-    code = "import sys, transforms.lib.images; print(any(m.startswith('tensorflow') for m in sys.modules))"
+    code = "import sys, transforms.lib.samples.images; print(any(m.startswith('tensorflow') for m in sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
