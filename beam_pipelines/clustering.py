@@ -13,8 +13,9 @@ from beam_pipelines.planning import Problems, device_for, version
 from beam_pipelines.targeting import TargetPlan, find_target
 from transforms import storage
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids, modelfiles, stamps
+from transforms.lib import centroids, stamps
 from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.models import locate
 from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
@@ -85,7 +86,7 @@ def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:
         Nearest(found, "inner")
     except InputError as error:
         raise InputError(f"--centroids {uri}: {error}") from None
-    return modelfiles.sha256_of(path), len(found)
+    return locate.sha256_of(path), len(found)
 
 
 def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:

@@ -14,7 +14,7 @@ from transforms.dedup import MatchSettings
 from transforms.dedupshard import DedupSettings, Numbered, count_identities
 from transforms.lib import columns, contamination
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.modelfiles import sha256_of
+from transforms.lib.models.locate import sha256_of
 from transforms.lib.scores_target import read_target
 from transforms.rows import FeatureRef
 from transforms.store import Store

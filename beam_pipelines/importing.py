@@ -9,8 +9,9 @@ import pyarrow as pa
 from beam_pipelines.config import ImportConfig
 from transforms import storage
 from transforms.imports import ImportSettings
-from transforms.lib import modelfiles, scoretable
+from transforms.lib import scoretable
 from transforms.lib.errors import InputError
+from transforms.lib.models import locate
 
 
 def find_tables(patterns: Sequence[str]) -> list[str]:
@@ -50,7 +51,7 @@ def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa
     found = [scoretable.score_columns(schema, config.by, config.columns) for schema in schemas]
     if len({tuple(sorted(names)) for names in found}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
-    sources = tuple(sorted(modelfiles.sha256_of(path) for path in paths))
+    sources = tuple(sorted(locate.sha256_of(path) for path in paths))
     lookup = storage.join(config.output, "imports", f"{config.name}.npy")
     made = tuple(sorted(found[0]))
     return ImportSettings(config.output, config.name, config.by, made, sources, lookup, config.min_coverage)

@@ -10,9 +10,9 @@ from beam_pipelines.library import load_recipe, recipe_names
 
 def models() -> str:
     """Returns every value that ``--model`` takes, one a line."""
-    from transforms.lib import modelspec
+    from transforms.lib.models import resolve
 
-    return "\n".join(modelspec.known_models())
+    return "\n".join(resolve.known_models())
 
 
 def recipes() -> str:

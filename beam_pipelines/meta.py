@@ -18,8 +18,9 @@ from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
 from transforms import manifest, storage
-from transforms.lib import clip, columns, curves, devices, flytdata, flytembed, flytref, flytrun, modelspec, stamps
+from transforms.lib import columns, curves, devices, flytdata, flytembed, flytref, flytrun, stamps
 from transforms.lib.errors import ConfigError
+from transforms.lib.models import clip, resolve
 from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
 from transforms.store import Store
@@ -42,7 +43,7 @@ class Found(NamedTuple):
     refs: list[FeatureRef]
     where: dict[str, tuple[str, str]]
     scores: list[str]
-    spec: modelspec.ModelSpec
+    spec: resolve.ModelSpec
     tasks: list[labelling.Source]
 
 
@@ -126,10 +127,10 @@ def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str
     return ""
 
 
-def _spec(config: MetaConfig, problems: Problems, source: str) -> modelspec.ModelSpec | None:
+def _spec(config: MetaConfig, problems: Problems, source: str) -> resolve.ModelSpec | None:
     made_by = manifest.read(config.pool).get("score", {}).get("stamps", {}).get("models", {}).get(source)
     if made_by is not None:
-        return modelspec.ModelSpec(**made_by)
+        return resolve.ModelSpec(**made_by)
     problems.append(
         f"--column_set {source}: the manifest of --pool {config.pool} does not say which model made it; run "
         "`winnow score` there again with every --model in one command (what is done is skipped)"

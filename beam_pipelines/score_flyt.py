@@ -18,7 +18,8 @@ from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ScoreFlytConfig
 from transforms import manifest, storage
 from transforms.headscore import HeadSettings, ScoreByHead, is_done
-from transforms.lib import flythead, modelfiles
+from transforms.lib import flythead
+from transforms.lib.models import locate
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
 from transforms.store import Store
@@ -61,7 +62,7 @@ def find_head(
     width = store.schema(source, shard).field("image").type.list_size
     if width != head.dim:
         problems.append(f"--head {config.head} reads embeddings of {head.dim} dimensions, {source} has {width}")
-    digest = modelfiles.sha256_of(os.path.join(folder, flythead.WEIGHTS))
+    digest = locate.sha256_of(os.path.join(folder, flythead.WEIGHTS))
     return HeadSettings(config.output, config.head, digest, source, config.name, config.threads)
 
 

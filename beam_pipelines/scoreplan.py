@@ -13,7 +13,8 @@ from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, S
 from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, devicedecode, modelspec, stamps
+from transforms.lib import columns, devicedecode, stamps
+from transforms.lib.models import resolve
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
@@ -37,8 +38,8 @@ class ScorePlan:
         return [shard.name for shard in self.shards if missing_sets(self.settings, shard)]
 
 
-def _resolved(text: str, variant: str) -> modelspec.ModelSpec:
-    return modelspec.resolve(modelspec.parse_model(text), fetch=storage.fetch, variant=variant)
+def _resolved(text: str, variant: str) -> resolve.ModelSpec:
+    return resolve.resolve(resolve.parse_model(text), fetch=storage.fetch, variant=variant)
 
 
 def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:

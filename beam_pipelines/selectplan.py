@@ -17,7 +17,8 @@ from beam_pipelines.scoreplan import ScorePlan, model_schemas
 from transforms import manifest, storage
 from transforms.crawls import ALONE, Basis
 from transforms.decideshard import SelectSettings
-from transforms.lib import columns, modelfiles, stamps
+from transforms.lib import columns, stamps
+from transforms.lib.models import locate
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
 from transforms.lib.subsets import Subset
@@ -155,4 +156,4 @@ def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str
             problems.append(f"{name}: {uri} does not exist; check the address")
     if not problems:
         problems.collect(step.check_files, local)
-    return {} if problems else {n: (uri, modelfiles.sha256_of(local[n])) for n, uri in addresses.items()}
+    return {} if problems else {n: (uri, locate.sha256_of(local[n])) for n, uri in addresses.items()}

@@ -12,7 +12,7 @@ from transforms.assign import TargetPart
 from transforms.clusterdata import ClusterSettings
 from transforms.lib import centroids
 from transforms.lib.errors import InputError
-from transforms.lib.modelspec import ModelSpec
+from transforms.lib.models.resolve import ModelSpec
 from transforms.lib.samples.index_row import ImageRules
 from transforms.rows import Shard
 from transforms.scoreshard import ScoreSettings, missing_sets

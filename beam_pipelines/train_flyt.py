@@ -20,7 +20,8 @@ from beam_pipelines import meta
 from beam_pipelines.config import TrainFlytConfig
 from beam_pipelines.planning import Problems
 from transforms import storage
-from transforms.lib import clip, devices, flythead, modelfiles, modelspec
+from transforms.lib import devices, flythead
+from transforms.lib.models import clip, locate, resolve
 from transforms.poolbatches import Rows, Survey
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _with_towers(
     from transforms.lib import filternet, flyttowers
 
     spec = found.spec
-    opened, _ = modelfiles.locate(spec, storage.fetch)
+    opened, _ = locate.locate(spec, storage.fetch)
     files = filternet.text_files(spec, opened)
     model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
     with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
@@ -73,7 +74,7 @@ def _with_towers(
         trained = meta.train(config, found, meta.Scorer(towers.start(start), towers.apply, see, with_images=True))
     folder = Path(config.output) / flyttowers.FOLDER
     towers.save(folder, trained.params, opened, files)
-    made = modelspec.resolve(modelspec.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
+    made = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
     head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(made))
     flythead.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     print(f"`winnow score --model {COLUMN_SET}={folder}` makes the embeddings that the head reads", file=sys.stderr)

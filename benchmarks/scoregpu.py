@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import scoreparts, scorepool
-from transforms.lib import clip, devicedecode, modelspec, scoring
+from transforms.lib import devicedecode, scoring
 from transforms.lib.clock import Clock
+from transforms.lib.models import clip, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import read_samples
 
@@ -151,7 +152,7 @@ def main() -> int:
         for arch in told.model or MODELS:
             file = f"{name}/{arch}.pt"
             text = f"m={arch}@{file}#sha256={scoreparts.weights(file, arch)}"
-            spec = modelspec.resolve(modelspec.parse_model(text), variant=told.preprocess)
+            spec = resolve.resolve(resolve.parse_model(text), variant=told.preprocess)
             model = clip.load(spec, device=told.device, precision=told.precision, batch_size=told.batch_size)
             work = operations(model, [scorepool.caption(n) for n in range(256)])
             run(paths[:1], model, told)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transforms.lib import modelfiles, modelspec, pixelviews
+from transforms.lib.models import locate, preprocessing, resolve
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample, read_samples
 
@@ -52,12 +52,12 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
     One process, one copy of the model, the two in turn, the first shard of each thrown away: what else the machine
     does hits both alike.
     """
-    from transforms.lib import clip
+    from transforms.lib.models import clip
     from transforms.lib.samples.index_row import ReadRules
     from transforms.scoreshard import Scorer, ScoreSettings
     from transforms.shards import find_shards
 
-    spec = modelspec.resolve(modelspec.parse_model(f"m={model}"), variant=variant)
+    spec = resolve.resolve(resolve.parse_model(f"m={model}"), variant=variant)
     ours, limit = [], []
     with tempfile.TemporaryDirectory() as folder:
         rules = ReadRules(variant=variant)
@@ -148,7 +148,7 @@ def decoding(pattern: str, variant: str) -> dict[str, Any]:
 
     def by_view() -> None:
         nonlocal count
-        view = pixelviews.view(dict(modelfiles.PREPROCESS), 224, variant)
+        view = preprocessing.view(dict(locate.PREPROCESS), 224, variant)
 
         def pixels(sample: RawSample) -> None:
             data = sample.members["jpg"]
@@ -161,7 +161,7 @@ def decoding(pattern: str, variant: str) -> dict[str, Any]:
         import open_clip  # noqa: F401  imported before the clock runs, as in the other variants
         import webdataset  # noqa: F401
     else:
-        pixelviews.view(dict(modelfiles.PREPROCESS), 224, variant)
+        preprocessing.view(dict(locate.PREPROCESS), 224, variant)
     wall, cpu = timed(by_loader if variant == "loader" else by_view)
     return {"images": count, "wall": wall, "cpu": cpu}
 
@@ -173,7 +173,7 @@ def weights(path: str, arch: str) -> str:
 
     torch.manual_seed(0)
     torch.save(open_clip.create_model(arch).state_dict(), path)
-    return modelfiles.sha256_of(str(Path(path)))
+    return locate.sha256_of(str(Path(path)))
 
 
 PARTS = {"steady": steady, "bare": bare, "direct": direct, "decoding": decoding, "weights": weights}

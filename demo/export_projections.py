@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from transforms.lib import tinyclip
+from transforms.lib.models import tinyclip
 
 
 def main(argv: list[str] | None = None) -> int:

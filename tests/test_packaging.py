@@ -34,8 +34,8 @@ def test_the_wheel_holds_both_packages_and_their_data(wheel):
     assert tops == {"beam_pipelines", "transforms"}
     for name in (
         "beam_pipelines/recipes/dfn.yaml", "transforms/lib/report.html.j2",
-        "transforms/lib/tinyclip_data/projections.safetensors", "transforms/lib/tinyclip_data/open_clip_config.json",
-        "transforms/lib/tinyclip_data/MODEL_CARD.md",
+        *(f"transforms/lib/models/tinyclip_data/{file}"
+          for file in ("projections.safetensors", "open_clip_config.json", "MODEL_CARD.md")),
     ):  # fmt: skip
         assert name in names
 

@@ -14,8 +14,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms import storage
-from transforms.lib import columns, flythead, modelfiles, stamps
+from transforms.lib import columns, flythead, stamps
 from transforms.lib.errors import InputError
+from transforms.lib.models import locate
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 
@@ -79,7 +80,7 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
 
         torch.set_num_threads(self._settings.threads or cpu_count())
         folder = Path(storage.fetch(self._settings.head))
-        digest = modelfiles.sha256_of(str(folder / flythead.WEIGHTS))
+        digest = locate.sha256_of(str(folder / flythead.WEIGHTS))
         if digest != self._settings.weights_sha256:
             raise InputError(
                 f"--head: the weights have sha256 {digest} here, {self._settings.weights_sha256} at the start"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import clip, columns, devicedecode, devices, feeding, modelspec, scoring, stamps
+from transforms.lib import columns, devicedecode, devices, feeding, scoring, stamps
+from transforms.lib.models import clip, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
@@ -39,7 +40,7 @@ class ScoreSettings:
     """
 
     root: str
-    models: tuple[modelspec.ModelSpec, ...]
+    models: tuple[resolve.ModelSpec, ...]
     rules: ReadRules = dataclasses.field(default_factory=ReadRules)
     batch_size: int = 8
     device: str = "cpu"
@@ -52,7 +53,7 @@ class ScoreSettings:
         rules = dataclasses.asdict(self.rules) | {"others": bool(self.rules.others)}
         return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **rules)
 
-    def score_stamp(self, shard: Shard, model: modelspec.ModelSpec) -> str:
+    def score_stamp(self, shard: Shard, model: resolve.ModelSpec) -> str:
         """Returns the stamp of a model's column set of a shard."""
         made_by = dataclasses.asdict(model) | {"batch": self.batch_size, "precision": self.precision}
         return stamps.stamp(index=self.index_stamp(shard), version=SCORE_VERSION, device=self.device, **made_by)

@@ -108,13 +108,13 @@ def test_a_worker_that_cannot_decode_on_its_gpu_says_so_before_its_first_shard(t
     import torch
 
     from transforms.handler import OpenClipShardHandler
-    from transforms.lib import modelspec
     from transforms.lib.errors import InputError
+    from transforms.lib.models import resolve
     from transforms.scoreshard import ScoreSettings
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    spec = modelspec.resolve(modelspec.parse_model(f"net={tiny_network}"), variant="gpu")
+    spec = resolve.resolve(resolve.parse_model(f"net={tiny_network}"), variant="gpu")
     with pytest.raises(InputError, match="torchvision cannot decode on cuda"):
         OpenClipShardHandler(ScoreSettings(str(tmp_path), (spec,), device="cuda")).load_model()
 

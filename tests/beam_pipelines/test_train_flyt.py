@@ -14,7 +14,8 @@ from safetensors.numpy import save
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
-from transforms.lib import clip, columns, flythead, flytrun, metagrad
+from transforms.lib import columns, flythead, flytrun, metagrad
+from transforms.lib.models import clip
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import dedup, semdedup, uids
 from transforms.lib.errors import InputError
-from transforms.lib.modelfiles import sha256_of
+from transforms.lib.models.locate import sha256_of
 from transforms.lib.scores_target import read_target
 from transforms.lib.steps import Bool
 

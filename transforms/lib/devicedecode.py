@@ -21,7 +21,7 @@ from PIL import Image
 from transforms.lib import feeding
 from transforms.lib.errors import InputError
 from transforms.lib.lanes import Span, lanes_of
-from transforms.lib.pixelviews import View
+from transforms.lib.models.preprocessing import View
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.samples.phash import hashes_of

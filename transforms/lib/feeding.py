@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.errors import SampleError
-from transforms.lib.pixelviews import View
+from transforms.lib.models.preprocessing import View
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import Looked, ReadRules, look, original_size, reject
 from transforms.lib.samples.phash import phash

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transforms.lib import clip, curves, modelfiles, modelspec, tinyclip
+from transforms.lib import curves
 from transforms.lib.errors import ConfigError
+from transforms.lib.models import clip, locate, resolve, tinyclip
 
 HELD_OUT = ("pairs", "recall_at_1", "recall_at_10", "auc")
 
@@ -30,7 +31,7 @@ class Network(NamedTuple):
     fresh: bool
 
 
-def open_network(text: str, *, batch_size: int = 8, fetch: modelfiles.Fetch = modelfiles.local_only) -> Network:
+def open_network(text: str, *, batch_size: int = 8, fetch: locate.Fetch = locate.local_only) -> Network:
     """Opens a network to train: anything ``--model`` takes, or a bare architecture, from random weights.
 
     ``tinyclip`` comes with its towers' weights and new projections: it is how its own projections were made.
@@ -40,24 +41,24 @@ def open_network(text: str, *, batch_size: int = 8, fetch: modelfiles.Fetch = mo
     """
     import open_clip
 
-    if text in modelfiles.architectures():
-        config: dict[str, Any] = {"model_cfg": modelfiles.builtin(text)}
+    if text in locate.architectures():
+        config: dict[str, Any] = {"model_cfg": locate.builtin(text)}
         network = open_clip.create_model(text, pretrained_text=False).eval()
         return Network(
             clip.wrap(network, open_clip.get_tokenizer(text), config, batch_size=batch_size), config, (), True
         )
-    parsed = modelspec.parse_model(text)
+    parsed = resolve.parse_model(text)
     if parsed.kind == "tinyclip":
         config = tinyclip.config()
         model = clip.wrap(tinyclip.build(projections=False), tinyclip.tokenizer(), config, batch_size=batch_size)
         return Network(model, config, text_files(parsed, config), True)
-    spec = modelspec.resolve(parsed, fetch=fetch)
-    config, _ = modelfiles.locate(spec, fetch)
+    spec = resolve.resolve(parsed, fetch=fetch)
+    config, _ = locate.locate(spec, fetch)
     files = text_files(spec, config)
     return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, files, False)
 
 
-def text_files(spec: modelspec.ParsedModel | modelspec.ModelSpec, config: dict[str, Any]) -> tuple[Path, ...]:
+def text_files(spec: resolve.ParsedModel | resolve.ModelSpec, config: dict[str, Any]) -> tuple[Path, ...]:
     """Returns the files of a model's text tower that a folder of it must carry.
 
     Raises:

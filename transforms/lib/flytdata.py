@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import clip, stamps
+from transforms.lib import stamps
 from transforms.lib.flytref import Projections, Towers
 from transforms.lib.labelled import Labelled
 from transforms.lib.metagrad import Downstream, Sides
+from transforms.lib.models import clip
 from transforms.lib.samples import images
 
 if TYPE_CHECKING:

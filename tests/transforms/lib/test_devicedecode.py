@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.transforms.lib.test_pixelviews import FILES, LONGEST, SHORTEST, SQUASH, encoded, smooth
-from transforms.lib import clip, devicedecode, feeding, modelspec, pixelviews, scoring
+from tests.transforms.lib.models.test_preprocessing import FILES, LONGEST, SHORTEST, SQUASH, encoded, smooth
+from transforms.lib import devicedecode, feeding, scoring
 from transforms.lib.devicedecode import DeviceDecoder
 from transforms.lib.errors import InputError
+from transforms.lib.models import clip, preprocessing, resolve
 from transforms.lib.samples import phash
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import RawSample
@@ -40,7 +41,7 @@ def jpegs(count):
 
 @pytest.mark.parametrize("preprocess", [SHORTEST, LONGEST, SQUASH], ids=["shortest", "longest", "squash"])
 def test_pixels_are_close_to_exact_and_size_and_hash_are_known(decoder, preprocess):
-    exact, there = (pixelviews.view(preprocess, 224, variant) for variant in ("exact", "gpu"))
+    exact, there = (preprocessing.view(preprocess, 224, variant) for variant in ("exact", "gpu"))
     data = jpegs(5)
     futures = [decoder.submit(one, ReadRules(), [there]) for one in data]
     for one, future in zip(data, futures, strict=True):
@@ -62,7 +63,7 @@ def test_embeddings_and_scores_are_close_to_exact(decoder, pool, tiny_network):
 
     found = []
     for variant, start in (("exact", None), ("gpu", decoder.submit)):
-        spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)), variant=variant)
+        spec = resolve.resolve(resolve.parse_model(str(tiny_network)), variant=variant)
         models = {"m": clip.load(spec, batch_size=4)}
         found.append(scoring.score_samples(samples(), "s", models, ReadRules(), pool, 4, start=start))
     one, two = (scored.sets["m"]["score"].to_numpy() for scored in found)
@@ -71,7 +72,7 @@ def test_embeddings_and_scores_are_close_to_exact(decoder, pool, tiny_network):
 
 
 def test_one_decode_serves_several_views(decoder):
-    views = [pixelviews.view(SHORTEST, size, "gpu") for size in (224, 96)]
+    views = [preprocessing.view(SHORTEST, size, "gpu") for size in (224, 96)]
     alone = [decoder.submit(jpegs(1)[0], ReadRules(), [view]).result().pixels[0] for view in views]
     both = decoder.submit(jpegs(1)[0], ReadRules(), views).result().pixels
     assert all(np.array_equal(one, two) for one, two in zip(alone, both, strict=True))
@@ -79,7 +80,7 @@ def test_one_decode_serves_several_views(decoder):
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_other_file_is_decoded_as_by_a_cpu(decoder, name):
-    view = pixelviews.view(SHORTEST, 32, "gpu")
+    view = preprocessing.view(SHORTEST, 32, "gpu")
     done, expected = (
         decoder.submit(FILES[name], ReadRules(), [view]).result(),
         feeding.decode(FILES[name], ReadRules(), [view]),
@@ -92,7 +93,7 @@ def test_every_other_file_is_decoded_as_by_a_cpu(decoder, name):
 
 def test_what_a_cpu_rejects_is_rejected(decoder):
     whole = jpegs(1)[0]
-    view = pixelviews.view(SHORTEST, 224, "gpu")
+    view = preprocessing.view(SHORTEST, 224, "gpu")
     for data, rules in (
         (whole[:-500], ReadRules()),
         (whole[:200], ReadRules()),
@@ -119,7 +120,7 @@ def test_one_that_the_device_refuses_goes_to_the_cpu_and_the_others_do_not(pool,
     decoder = DeviceDecoder("cpu", pool)
     gate = threading.Event()
     pool.submit(gate.wait)
-    view = pixelviews.view(SHORTEST, 64, "gpu")
+    view = preprocessing.view(SHORTEST, 64, "gpu")
     futures = [decoder.submit(one, ReadRules(), [view]) for one in jpegs(3)]
     gate.set()
     done = [future.result(20) for future in futures]
@@ -146,7 +147,7 @@ def test_the_hash_of_a_squeezed_image_is_near_that_of_the_whole():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_decodes_close_to_exact(pool):
     decoder = DeviceDecoder("cuda", pool)
-    exact, there = (pixelviews.view(SHORTEST, 224, variant) for variant in ("exact", "gpu"))
+    exact, there = (preprocessing.view(SHORTEST, 224, variant) for variant in ("exact", "gpu"))
     for one in jpegs(5):
         done = decoder.submit(one, ReadRules(), [there]).result()
         expected = exact.pixels(Image.open(io.BytesIO(one)))

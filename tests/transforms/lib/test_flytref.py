@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from transforms.lib import flytref, metagrad, tinyclip
+from transforms.lib import flytref, metagrad
+from transforms.lib.models import tinyclip
 
 
 def rows(n, dim, seed=0):

@@ -15,9 +15,10 @@ from PIL import Image
 
 from tests.conftest import picture
 from tests.transforms.lib.threadlanes import ThreadLane
-from transforms.lib import clip, columns, feeding, modelfiles, modelspec, pixelviews, scoring
+from transforms.lib import columns, feeding, scoring
 from transforms.lib.clock import Clock, sentence
 from transforms.lib.lanes import Gpu
+from transforms.lib.models import clip, locate, preprocessing, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.staging import Room
 from transforms.lib.tar.shard_samples import RawSample
@@ -31,7 +32,7 @@ def pool():
 
 @pytest.fixture
 def model(tiny_network):
-    return clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=4, threads=1)
+    return clip.load(resolve.resolve(resolve.parse_model(str(tiny_network))), batch_size=4, threads=1)
 
 
 def samples(seeds, captions=None):
@@ -141,7 +142,7 @@ def test_threads_that_share_a_model_take_turns(model, pool, monkeypatch):
 
 
 def test_one_decode_serves_networks_that_see_alike(tiny_network, model, pool, monkeypatch):
-    other = clip.load(modelspec.resolve(modelspec.parse_model(f"b={tiny_network}")), batch_size=4)
+    other = clip.load(resolve.resolve(resolve.parse_model(f"b={tiny_network}")), batch_size=4)
     decoded = []
     whole = feeding.images.decode
     monkeypatch.setattr(feeding.images, "decode", lambda data, **more: decoded.append(1) or whole(data, **more))
@@ -155,7 +156,7 @@ def test_one_decode_serves_networks_that_see_alike(tiny_network, model, pool, mo
 
 def test_one_tower_alone_gives_its_embeddings_and_no_score(tiny_network, model, pool, monkeypatch):
     towers = {
-        part: clip.load(modelspec.resolve(modelspec.parse_model(f"{part}:{tiny_network}")), batch_size=4)
+        part: clip.load(resolve.resolve(resolve.parse_model(f"{part}:{tiny_network}")), batch_size=4)
         for part in ("image", "text")
     }
     monkeypatch.setattr(towers["image"].network, "encode_text", None)
@@ -326,7 +327,7 @@ def test_the_last_line_says_what_bound_the_run():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_gives_what_a_cpu_gives(tiny_network, pool, model):
-    spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)))
+    spec = resolve.resolve(resolve.parse_model(str(tiny_network)))
     there = clip.load(spec, device="cuda", batch_size=4)
     one, two = score(model, pool, range(30)), score(there, pool, range(30))
     np.testing.assert_allclose(one.sets["m"]["score"].to_numpy(), two.sets["m"]["score"].to_numpy(), atol=1e-3)
@@ -342,8 +343,8 @@ def jpeg(width, height):
 
 def network(folder, **preprocess):
     """Loads the tiny network with another preprocessing, as another model."""
-    model = clip.load(modelspec.resolve(modelspec.parse_model(str(folder))), batch_size=4, threads=1)
-    model.view = pixelviews.view({**modelfiles.PREPROCESS, **preprocess}, 32, preprocess.pop("variant", "exact"))
+    model = clip.load(resolve.resolve(resolve.parse_model(str(folder))), batch_size=4, threads=1)
+    model.view = preprocessing.view({**locate.PREPROCESS, **preprocess}, 32, preprocess.pop("variant", "exact"))
     return model
 
 
@@ -400,9 +401,9 @@ def test_fast_accepts_what_exact_accepts(mode, side, width, height):
     if not isinstance(height, int):
         height = height.draw(st.integers(1, max(1, 4000 // width)) | st.integers(1, 60))
     data = jpeg(width, height)
-    preprocess = {**modelfiles.PREPROCESS, "resize_mode": mode}
+    preprocess = {**locate.PREPROCESS, "resize_mode": mode}
     exact, fast = (
-        feeding.decode(data, ReadRules(variant=variant), [pixelviews.view(preprocess, side, variant)])
+        feeding.decode(data, ReadRules(variant=variant), [preprocessing.view(preprocess, side, variant)])
         for variant in ("exact", "fast")
     )
     assert (exact.error, fast.error) == (None, None)

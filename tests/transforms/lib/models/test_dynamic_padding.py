@@ -8,7 +8,7 @@ import pytest
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
 
-from transforms.lib import clip, modelspec, texttower
+from transforms.lib.models import clip, dynamic_padding, resolve
 
 CONTEXT, END = 77, 999
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
@@ -56,10 +56,10 @@ def captions(count, longest, seed=0):
 @pytest.mark.parametrize("longest", [3, 16, 17, 40, 77])
 def test_cut_captions_embed_as_whole_ones_to_the_bit(family, longest):
     network = network_of(family)
-    tower = texttower.cuttable(network)
+    tower = dynamic_padding.cuttable(network)
     tokens = captions(64, longest)
     with torch.inference_mode():
-        cut = tower.encode(tokens[:, : texttower.rounded(longest, CONTEXT)])
+        cut = tower.encode(tokens[:, : dynamic_padding.rounded(longest, CONTEXT)])
         assert torch.equal(cut, network.encode_text(tokens))
 
 
@@ -69,18 +69,18 @@ def test_the_model_cuts_sorts_and_puts_back(family):
     model = clip.wrap(network, None, {"model_cfg": {"embed_dim": 128, "vision_cfg": VISION}})
     tokens = captions(301, 60)
     with torch.inference_mode():
-        whole = network.encode_text(texttower.filled(tokens), normalize=True)[:301]
+        whole = network.encode_text(dynamic_padding.filled(tokens), normalize=True)[:301]
     assert (
         abs(model.embed_tokens([tokens[:99], tokens[99:]]) - whole.numpy()).max() <= 2e-7
     )  # batches of other shapes than `whole`
-    lengths = texttower.cuttable(network).lengths(tokens)
+    lengths = dynamic_padding.cuttable(network).lengths(tokens)
     assert lengths.tolist() == (1 + (tokens == END).int().argmax(1)).tolist()
 
 
 @pytest.mark.parametrize("family", [name for name, (_, _, cut) in FAMILIES.items() if not cut])
 def test_other_towers_are_left_whole_and_a_cut_would_show(family):
     network = network_of(family)
-    assert texttower.cuttable(network) is None
+    assert dynamic_padding.cuttable(network) is None
     if family == "mobileclip-s":  # reads the end of the text, but has looked at the padding behind it
         tokens = captions(64, 16)
         with torch.inference_mode():
@@ -94,17 +94,17 @@ def test_an_end_of_text_written_in_a_caption_ends_it():
     network = network_of("clip")
     tokens = captions(64, 40)
     tokens[:, 5] = END
-    tower = texttower.cuttable(network)
+    tower = dynamic_padding.cuttable(network)
     assert tower.lengths(tokens).max() == 6
     with torch.inference_mode():
         assert torch.equal(tower.encode(tokens[:, :16]), network.encode_text(tokens))
 
 
 def test_tinyclip_is_cut_to_the_bit():
-    model = clip.load(modelspec.resolve(modelspec.parse_model("tinyclip")))
+    model = clip.load(resolve.resolve(resolve.parse_model("tinyclip")))
     tokens = model.tokens([f"a thing in the picture number {n} " * (1 + n % 2) for n in range(64)])
-    tower = texttower.cuttable(model.network)
-    length = texttower.rounded(int(tower.lengths(tokens).max()), tokens.shape[1])
+    tower = dynamic_padding.cuttable(model.network)
+    length = dynamic_padding.rounded(int(tower.lengths(tokens).max()), tokens.shape[1])
     assert length < tokens.shape[1]
     with torch.inference_mode():
         assert torch.equal(tower.encode(tokens[:, :length]), model.network.encode_text(tokens))
@@ -131,4 +131,4 @@ def test_other_towers_of_transformers_are_left_whole(kind):
     config = AutoConfig.for_model(kind, **small, vocab_size=100)
     network = CustomTextCLIP(128, VISION, TEXT)
     network.text = HFTextEncoder("", 128, config=config, pooler_type="mean_pooler", proj_type="linear")
-    assert texttower.cuttable(network) is None
+    assert dynamic_padding.cuttable(network) is None

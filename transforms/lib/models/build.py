@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transforms.lib import timmtower, tinyclip, weightfiles
+from transforms.lib.models import timm_model, tinyclip, weight_files
 
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.modelspec import ModelSpec
+    from transforms.lib.models.resolve import ModelSpec
 
 PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
 """``--precision`` -> open_clip's name of it."""
@@ -38,7 +38,7 @@ def build(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Tokenize]
         network = tinyclip.build().to(dtype=open_clip.get_input_dtype(PRECISIONS[precision]))
         return network, tinyclip.tokenizer()
     if spec.kind == "timm":
-        tower = timmtower.build(spec.source, weights)
+        tower = timm_model.build(spec.source, weights)
         return tower.to(dtype=open_clip.get_input_dtype(PRECISIONS[precision])), _no_text
     if spec.kind in ("tag", "file"):
         name, pretrained = spec.source, weights if spec.kind == "file" else spec.weights
@@ -47,7 +47,7 @@ def build(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Tokenize]
     else:
         name, pretrained = f"local-dir:{os.path.dirname(weights)}", None
     changes = _moved_text_tower(os.path.dirname(weights)) if spec.kind == "folder" else {}
-    with weightfiles.reading(spec.name, weights):
+    with weight_files.reading(spec.name, weights):
         network = open_clip.create_model(
             name, pretrained, precision=PRECISIONS[precision], require_pretrained=True, **changes
         )

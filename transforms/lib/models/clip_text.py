@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import texttower
 from transforms.lib.devices import Workers, full_precision
 from transforms.lib.lanes import Gpu
+from transforms.lib.models import dynamic_padding
 from transforms.lib.staging import Room, queued, uploaded
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class CaptionTower:
     tokenize: Callable[[list[str]], torch.Tensor]
     _device: str
     _dtype: torch.dtype
-    _cut: texttower.CutTower | None
+    _cut: dynamic_padding.CutTower | None
     _workers: Workers | None = None
     _gpu: Gpu | None = None
     _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
@@ -114,7 +114,7 @@ class CaptionTower:
             lengths = self._cut.lengths(tokens)
             order = torch.argsort(lengths, stable=True, descending=True)  # the long ones first: workers end together
         parts = order.split(TEXT_BATCH[self._device])
-        cut = [texttower.rounded(int(lengths[rows].max()), tokens.shape[1]) for rows in parts]
+        cut = [dynamic_padding.rounded(int(lengths[rows].max()), tokens.shape[1]) for rows in parts]
         return order, [tokens[rows, :length] for rows, length in zip(parts, cut, strict=True)]
 
     def _texts(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
@@ -136,8 +136,10 @@ class CaptionTower:
         """
         room = self._text_room
         if self._cut is not None:
-            rows = min(room.rows or texttower.CAPTIONS, texttower.CAPTIONS)
-            return room.run(lambda part: self._cut_batch(part, unit), texttower.filled(tokens, rows))[: len(tokens)]
+            rows = min(room.rows or dynamic_padding.CAPTIONS, dynamic_padding.CAPTIONS)
+            return room.run(lambda part: self._cut_batch(part, unit), dynamic_padding.filled(tokens, rows))[
+                : len(tokens)
+            ]
         return room.run(lambda part: self._whole_batch(part, unit), tokens)
 
     def _whole_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
@@ -149,7 +151,7 @@ class CaptionTower:
         import torch
 
         with self._exactly():
-            embedded = cast(texttower.CutTower, self._cut).encode(tokens.to(self._device))
+            embedded = cast(dynamic_padding.CutTower, self._cut).encode(tokens.to(self._device))
         return (torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded).float()
 
     def text_features_of(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
 import pytest
 
-from transforms.lib import modelspec
 from transforms.lib.errors import ConfigError
-from transforms.lib.modelspec import ParsedModel
+from transforms.lib.models import resolve
+from transforms.lib.models.resolve import ParsedModel
 
 PIN = "a" * 64
 
@@ -21,7 +21,7 @@ PIN = "a" * 64
     ],
 )
 def test_takes_every_form_apart(text, parsed):
-    assert modelspec.parse_model(text) == parsed
+    assert resolve.parse_model(text) == parsed
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_takes_every_form_apart(text, parsed):
 )
 def test_refuses_what_is_none_of_them(text):
     with pytest.raises(ConfigError, match="--model"):
-        modelspec.parse_model(text)
+        resolve.parse_model(text)
 
 
 def test_the_fingerprint_tells_preprocessings_apart(tiny_network, tmp_path):
@@ -41,22 +41,22 @@ def test_the_fingerprint_tells_preprocessings_apart(tiny_network, tmp_path):
     config = json.loads((other / "open_clip_config.json").read_text())
     config["preprocess_cfg"]["interpolation"] = "bilinear"
     (other / "open_clip_config.json").write_text(json.dumps(config))
-    one, two = (modelspec.resolve(modelspec.parse_model(f"m={path}")) for path in (tiny_network, other))
+    one, two = (resolve.resolve(resolve.parse_model(f"m={path}")) for path in (tiny_network, other))
     assert one.weights_sha256 == two.weights_sha256
     assert one.preprocess != two.preprocess
 
 
 def test_everything_that_can_be_given_is_listed_without_a_download():
-    lines = modelspec.known_models()
+    lines = resolve.known_models()
     assert any("tinyclip" in line for line in lines)
     assert "    ViT-B-32/laion2b_s34b_b79k" in lines
     for line in lines:
         if line.startswith("    "):
-            assert modelspec.parse_model(line.strip()).kind == "tag"
+            assert resolve.parse_model(line.strip()).kind == "tag"
 
 
 def test_one_tower_of_a_network_has_a_name_of_its_own():
-    one, two = modelspec.parse_model("text:tinyclip"), modelspec.parse_model("mine=image:tinyclip")
+    one, two = resolve.parse_model("text:tinyclip"), resolve.parse_model("mine=image:tinyclip")
     assert (one.name, one.kind, one.part) == ("tinyclip_text", "tinyclip", "text")
     assert (two.name, two.part) == ("mine", "image")
-    assert modelspec.parse_model("tinyclip").part == ""
+    assert resolve.parse_model("tinyclip").part == ""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import networks, texttower, tinyclip
-from transforms.lib.cliptext import CaptionTower
 from transforms.lib.devices import Workers, cpu_count, device_of, keep_freed_memory
 from transforms.lib.errors import InputError
 from transforms.lib.lanes import Gpu, lanes_of
-from transforms.lib.modelfiles import PREPROCESS, Fetch, local_only, locate, sha256_of
-from transforms.lib.modelspec import ModelSpec
-from transforms.lib.pixelviews import View, view
+from transforms.lib.models import build, dynamic_padding, tinyclip
+from transforms.lib.models.clip_text import CaptionTower
+from transforms.lib.models.locate import PREPROCESS, Fetch, local_only, locate, sha256_of
+from transforms.lib.models.preprocessing import View, view
+from transforms.lib.models.resolve import ModelSpec
 from transforms.lib.staging import DEPTH, Batch, Pixels, Ring, Room, batch_of
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def load(
         raise InputError(
             f"--model {spec.name}: the weights have sha256 {digest} here, {spec.weights_sha256} at the start"
         )
-    network, tokenize = networks.build(spec, weights, precision)
+    network, tokenize = build.build(spec, weights, precision)
     network = network.to(device)
     if device == "cpu":
         keep_freed_memory()
@@ -183,6 +183,6 @@ def wrap(
         _dtype={"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision],
         _batch_size=batch_size,
         part=part,
-        _cut=texttower.cuttable(network),
+        _cut=dynamic_padding.cuttable(network),
         _gpu=lanes_of(device) if device == "cuda" else None,
     )

@@ -8,9 +8,9 @@ import timm
 import torch
 from PIL import Image
 
-from tests.transforms.lib.test_clip import image_of
-from transforms.lib import clip, modelfiles, modelspec, timmtower
+from tests.transforms.lib.models.test_clip import image_of
 from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.models import clip, locate, resolve, timm_model
 
 PIN = "a" * 64
 
@@ -27,7 +27,7 @@ def weights(tmp_path_factory):
 
 def spec_of(weights, source):
     path = weights / f"{source.split('/')[0]}.pth"
-    return modelspec.resolve(modelspec.parse_model(f"timm:{source}@{path}#sha256={modelfiles.sha256_of(str(path))}"))
+    return resolve.resolve(resolve.parse_model(f"timm:{source}@{path}#sha256={locate.sha256_of(str(path))}"))
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_vit4", "test_efficientnet"])
@@ -54,22 +54,22 @@ def test_another_side_fits_the_position_embedding(weights):
     model = clip.load(spec_of(weights, "test_vit/96"))
     image = image_of("RGB", (120, 100))
     assert model.pixels(image).shape == (96, 96, 3)
-    fitted = timmtower.build("test_vit/96", str(weights / "test_vit.pth")).network.pos_embed
-    own = timmtower.build("test_vit", str(weights / "test_vit.pth")).network.pos_embed
+    fitted = timm_model.build("test_vit/96", str(weights / "test_vit.pth")).network.pos_embed
+    own = timm_model.build("test_vit", str(weights / "test_vit.pth")).network.pos_embed
     assert fitted.shape[1] < own.shape[1]
     assert np.isfinite(model.embed_images(model.pixels(image)[None])).all()
 
 
 def test_dinov2_is_found_with_its_own_preprocessing():
-    config = timmtower.config("vit_small_patch14_dinov2.lvd142m/224")
+    config = timm_model.config("vit_small_patch14_dinov2.lvd142m/224")
     assert config["model_cfg"] == {"embed_dim": 384, "vision_cfg": {"image_size": 224}}
     assert config["preprocess_cfg"]["mean"] == [0.485, 0.456, 0.406]
 
 
 def test_the_name_of_the_column_set_is_the_networks():
-    parsed = modelspec.parse_model(f"timm:vit_small_patch14_dinov2.lvd142m/224@/x/w.pth#sha256={PIN}")
+    parsed = resolve.parse_model(f"timm:vit_small_patch14_dinov2.lvd142m/224@/x/w.pth#sha256={PIN}")
     assert (parsed.name, parsed.part) == ("vit_small_patch14_dinov2_lvd142m_224", "image")
-    assert modelspec.parse_model(f"dino=timm:test_vit@w.pth#sha256={PIN}").name == "dino"
+    assert resolve.parse_model(f"dino=timm:test_vit@w.pth#sha256={PIN}").name == "dino"
 
 
 @pytest.mark.parametrize(
@@ -83,17 +83,17 @@ def test_the_name_of_the_column_set_is_the_networks():
 )
 def test_what_is_no_network_of_timm_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
-        modelspec.parse_model(text)
+        resolve.parse_model(text)
 
 
 def test_an_unknown_name_is_refused_with_near_ones(weights):
     with pytest.raises(ConfigError, match=r"'test_vitt' is unknown to timm .*did you mean test_vit"):
-        timmtower.config("test_vitt")
+        timm_model.config("test_vitt")
 
 
 def test_a_file_that_is_absent_is_named(tmp_path):
     with pytest.raises(InputError, match=r"w.pth does not exist"):
-        modelspec.resolve(modelspec.parse_model(f"timm:test_vit@{tmp_path}/w.pth#sha256={PIN}"))
+        resolve.resolve(resolve.parse_model(f"timm:test_vit@{tmp_path}/w.pth#sha256={PIN}"))
 
 
 def test_it_writes_a_column_set_beside_a_clip_model(winnow, tiny_network, small_pool, weights, tmp_path):
@@ -102,7 +102,7 @@ def test_it_writes_a_column_set_beside_a_clip_model(winnow, tiny_network, small_
     from transforms.lib import columns
     from transforms.lib.samples import images
 
-    digest = modelfiles.sha256_of(str(weights / "test_vit.pth"))
+    digest = locate.sha256_of(str(weights / "test_vit.pth"))
     models = [f"--model=net={tiny_network}", f"--model=dino=timm:test_vit@{weights}/test_vit.pth#sha256={digest}"]
     code, _, err = winnow("score", "--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", *models)
     assert code == 0, err
@@ -133,7 +133,7 @@ def test_weights_of_another_network_are_refused_and_not_drawn_at_random(weights,
     own, other = (torch.load(weights / f"{name}.pth", weights_only=True) for name in ("test_vit", "test_efficientnet"))
     torch.save(spoil(own, other), tmp_path / "w.pth")
     with pytest.raises(InputError, match=message):
-        timmtower.build("test_vit", str(tmp_path / "w.pth"))
+        timm_model.build("test_vit", str(tmp_path / "w.pth"))
 
 
 def test_a_classifier_of_any_size_or_none_may_come_with_the_weights(weights, tmp_path):
@@ -144,7 +144,7 @@ def test_a_classifier_of_any_size_or_none_may_come_with_the_weights(weights, tmp
     found = []
     for number, state in enumerate((own, bare, small)):
         torch.save(state, tmp_path / f"{number}.pth")
-        found.append(timmtower.build("test_vit", str(tmp_path / f"{number}.pth")).state_dict())
+        found.append(timm_model.build("test_vit", str(tmp_path / f"{number}.pth")).state_dict())
     assert all(torch.equal(one[name], found[0][name]) for one in found for name in found[0])
 
 
@@ -152,4 +152,4 @@ def test_a_classifier_of_any_size_or_none_may_come_with_the_weights(weights, tmp
 def test_a_damaged_file_is_one_line(weights, tmp_path, name):
     (tmp_path / name).write_bytes((weights / "test_vit.pth").read_bytes()[:5000])
     with pytest.raises(InputError, match=r"cannot be loaded \(.*\); give the weights file of this network, whole"):
-        timmtower.build("test_vit", str(tmp_path / name))
+        timm_model.build("test_vit", str(tmp_path / name))

@@ -7,15 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from transforms.lib import clip, modelfiles, modelspec, tinyclip
 from transforms.lib.errors import InputError, SampleError
+from transforms.lib.models import clip, locate, resolve, tinyclip
 
 MODES = ("RGB", "L", "P", "LA", "RGBA", "CMYK", "1", "I;16", "I", "F", "YCbCr")
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return clip.load(modelspec.resolve(modelspec.parse_model("tinyclip")), batch_size=4)
+    return clip.load(resolve.resolve(resolve.parse_model("tinyclip")), batch_size=4)
 
 
 def image_of(mode, size=(61, 37)):
@@ -37,7 +37,7 @@ def reference(folder):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [(61, 37), (1, 1), (1, 9), (40, 40)])
 def test_pixels_and_normalisation_are_open_clips_own_to_the_bit(tiny_network, mode, size):
-    spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)))
+    spec = resolve.resolve(resolve.parse_model(str(tiny_network)))
     model = clip.load(spec, batch_size=2)
     _, transform, _ = reference(tiny_network)
     image = image_of(mode, size)
@@ -46,7 +46,7 @@ def test_pixels_and_normalisation_are_open_clips_own_to_the_bit(tiny_network, mo
 
 
 def test_embeddings_are_open_clips_own(tiny_network):
-    model = clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=3)
+    model = clip.load(resolve.resolve(resolve.parse_model(str(tiny_network))), batch_size=3)
     network, transform, tokenize = reference(tiny_network)
     images = [image_of("RGB", (30 + n, 40)) for n in range(7)]
     texts = ["a dog", "two dogs on a long and winding road", "", "a dog"]
@@ -79,13 +79,13 @@ def test_no_image_and_no_caption_give_no_rows(tiny):
 
 
 def test_a_very_narrow_image_is_refused_before_it_fills_the_memory(tiny_network):
-    model = clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))))
+    model = clip.load(resolve.resolve(resolve.parse_model(str(tiny_network))))
     with pytest.raises(SampleError, match="too narrow to resize"):
         model.pixels(Image.new("L", (1, 80_000_000 // 1000 * 1000)))
 
 
 def test_a_model_can_be_shared_by_weak_reference(tiny_network):
-    model = clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))))
+    model = clip.load(resolve.resolve(resolve.parse_model(str(tiny_network))))
     reference = weakref.ref(model)
     del model
     gc.collect()
@@ -95,7 +95,7 @@ def test_a_model_can_be_shared_by_weak_reference(tiny_network):
 def test_other_weights_than_at_the_start_are_refused(tiny_network):
     import dataclasses
 
-    spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)))
+    spec = resolve.resolve(resolve.parse_model(str(tiny_network)))
     with pytest.raises(InputError, match="at the start"):
         clip.load(dataclasses.replace(spec, weights_sha256="0" * 64))
 
@@ -108,8 +108,8 @@ def test_a_pinned_weights_file_loads_and_gives_what_its_folder_gives(tmp_path):
     network = open_clip.create_model("ViT-S-32-alt")
     weights = tmp_path / "weights.safetensors"
     save_file(network.state_dict(), weights)
-    text = f"ViT-S-32-alt@{weights}#sha256={modelfiles.sha256_of(str(weights))}"
-    spec = modelspec.resolve(modelspec.parse_model(text))
+    text = f"ViT-S-32-alt@{weights}#sha256={locate.sha256_of(str(weights))}"
+    spec = resolve.resolve(resolve.parse_model(text))
     assert (spec.kind, spec.dim, spec.image_size) == ("file", 256, 224)
     model = clip.load(spec)
     with torch.inference_mode():
@@ -128,9 +128,9 @@ def test_a_pickled_program_in_a_weights_file_does_not_run(tmp_path):
     sink = io.BytesIO()
     torch.save({"state_dict": Program()}, sink, pickle_module=pickle)
     weights.write_bytes(sink.getvalue())
-    text = f"ViT-S-32-alt@{weights}#sha256={modelfiles.sha256_of(str(weights))}"
+    text = f"ViT-S-32-alt@{weights}#sha256={locate.sha256_of(str(weights))}"
     with pytest.raises(InputError, match=r"cannot be loaded \(Weights only load failed"):
-        clip.load(modelspec.resolve(modelspec.parse_model(text)))
+        clip.load(resolve.resolve(resolve.parse_model(text)))
     assert not (tmp_path / "ran").exists()
 
 
@@ -149,7 +149,7 @@ def test_other_weights_in_a_package_are_refused(monkeypatch):
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_embeddings_are_the_same_bits_however_many_workers_there_are(tiny_network, workers):
-    spec = modelspec.resolve(modelspec.parse_model(str(tiny_network)))
+    spec = resolve.resolve(resolve.parse_model(str(tiny_network)))
     inside = torch.get_num_threads()
     model = clip.load(spec, batch_size=3, threads=workers)
     assert torch.get_num_threads() == inside
@@ -164,7 +164,7 @@ def test_embeddings_are_the_same_bits_however_many_workers_there_are(tiny_networ
 
 
 def test_what_goes_wrong_on_a_worker_reaches_the_caller(tiny_network, monkeypatch):
-    model = clip.load(modelspec.resolve(modelspec.parse_model(str(tiny_network))), batch_size=3)
+    model = clip.load(resolve.resolve(resolve.parse_model(str(tiny_network))), batch_size=3)
     monkeypatch.setattr(model.network, "encode_image", lambda *a, **k: 1 / 0)
     result = model.start_images(model.pixels(image_of("RGB"))[None])
     with pytest.raises(ZeroDivisionError):

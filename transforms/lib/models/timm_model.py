@@ -10,8 +10,8 @@ import difflib
 import threading
 from typing import Any
 
-from transforms.lib import weightfiles
 from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.models import weight_files
 
 _LOADING = threading.Lock()
 
@@ -102,7 +102,7 @@ def _loaded(source: str, weights: str) -> Any:
         found.append(load(*args, **more))
         return found[-1]
 
-    with _LOADING, weightfiles.reading(f"timm:{source}", weights):
+    with _LOADING, weight_files.reading(f"timm:{source}", weights):
         kind.load_state_dict = noted
         try:
             network = timm.create_model(
@@ -112,7 +112,7 @@ def _loaded(source: str, weights: str) -> Any:
             kind.load_state_dict = load
     head = _head(network.pretrained_cfg["classifier"])
     for missing, unexpected in found:
-        weightfiles.check_names(
+        weight_files.check_names(
             f"timm:{source}", missing, [name for name in unexpected if name.split(".")[0] not in head]
         )
     return network

@@ -7,9 +7,9 @@ import difflib
 import os
 import re
 
-from transforms.lib import tinyclip, weightfiles
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.modelfiles import PREPROCESS, Fetch, architectures, local_only, locate, sha256_of
+from transforms.lib.models import tinyclip, weight_files
+from transforms.lib.models.locate import PREPROCESS, Fetch, architectures, local_only, locate, sha256_of
 from transforms.lib.stamps import stamp
 
 PARTS = ("image", "text")
@@ -162,7 +162,7 @@ def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "e
     config, weights = locate(parsed, fetch)
     digest = tinyclip.weights_sha256() if parsed.kind == "tinyclip" else sha256_of(weights)
     if parsed.kind in ("file", "folder", "timm"):
-        weightfiles.check_whole(parsed.name, weights)
+        weight_files.check_whole(parsed.name, weights)
     if parsed.sha256 and digest != parsed.sha256:
         raise InputError(f"--model {parsed.name}: {parsed.weights} has sha256 {digest}, not the pinned {parsed.sha256}")
     size = config["model_cfg"]["vision_cfg"].get("image_size", 224)

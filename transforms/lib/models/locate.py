@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transforms.lib import timmtower, tinyclip
 from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.models import timm_model, tinyclip
 
 if TYPE_CHECKING:
-    from transforms.lib.modelspec import ModelSpec, ParsedModel
+    from transforms.lib.models.resolve import ModelSpec, ParsedModel
 
 Fetch = Callable[[str], str]
 
@@ -60,7 +60,7 @@ def locate(spec: ParsedModel | ModelSpec, fetch: Fetch) -> tuple[dict[str, Any],
     if spec.kind == "folder":
         return _from_folder(spec, fetch)
     if spec.kind == "timm":
-        return timmtower.config(spec.source), _fetched(spec, spec.weights, fetch)
+        return timm_model.config(spec.source), _fetched(spec, spec.weights, fetch)
     return {"model_cfg": builtin(spec.source)}, _fetched(spec, spec.weights, fetch)
 
 

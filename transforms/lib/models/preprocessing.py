@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.errors import InputError, Reason, SampleError
-from transforms.lib.modelfiles import PREPROCESS
+from transforms.lib.models.locate import PREPROCESS
 from transforms.lib.stamps import stamp
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import pytest
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from transforms.lib import modelfiles, modelspec, pixelviews
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.models import locate, preprocessing, resolve
 from transforms.lib.samples import images
 
-SHORTEST = dict(modelfiles.PREPROCESS)
+SHORTEST = dict(locate.PREPROCESS)
 LONGEST = {**SHORTEST, "resize_mode": "longest", "fill_color": 255}
 SQUASH = {**SHORTEST, "resize_mode": "squash", "interpolation": "bilinear"}
 
@@ -66,20 +66,20 @@ FILES = {
 def test_exact_is_open_clips_own_transform_of_the_file_to_the_bit(name, preprocess):
     own = image_transform_v2(PreprocessCfg(size=32, **preprocess), is_train=False)
     expected = own(Image.open(io.BytesIO(FILES[name]))).numpy()
-    seen = pixelviews.view(preprocess, 32).pixels(images.decode(FILES[name]))
+    seen = preprocessing.view(preprocess, 32).pixels(images.decode(FILES[name]))
     mean, std = (np.array(preprocess[what], np.float32) for what in ("mean", "std"))
     ours = ((seen.astype(np.float32) / np.float32(255) - mean) / std).transpose(2, 0, 1)
     assert np.array_equal(ours, expected)
 
 
 def test_exif_orientation_changes_nothing_as_in_open_clip():
-    seen = [pixelviews.view(SHORTEST, 32).pixels(images.decode(turned(n))) for n in (1, 6)]
+    seen = [preprocessing.view(SHORTEST, 32).pixels(images.decode(turned(n))) for n in (1, 6)]
     assert np.array_equal(*seen)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_fast_equals_exact_where_nothing_can_be_skipped(name):
-    exact, fast = pixelviews.view(SHORTEST, 32), pixelviews.view(SHORTEST, 32, "fast")
+    exact, fast = preprocessing.view(SHORTEST, 32), preprocessing.view(SHORTEST, 32, "fast")
     image, size = images.decode_scaled(FILES[name], fast.least)
     whole = images.decode(FILES[name])
     assert size == whole.size
@@ -101,11 +101,11 @@ def test_fast_equals_exact_where_nothing_can_be_skipped(name):
 )
 def test_fast_decodes_at_the_least_size_that_is_no_smaller_than_the_view(size, preprocess, kept):
     data = encoded(smooth(*size).convert("RGB"), "JPEG")
-    view = pixelviews.view(preprocess, 224, "fast")
+    view = preprocessing.view(preprocess, 224, "fast")
     image, whole = images.decode_scaled(data, view.least)
     assert whole == size
     assert image.size == kept
-    exact = pixelviews.view(preprocess, 224).pixels(images.decode(data)).astype(int)
+    exact = preprocessing.view(preprocess, 224).pixels(images.decode(data)).astype(int)
     assert np.abs(view.pixels(image) - exact).mean() < 2
 
 
@@ -118,15 +118,15 @@ def test_a_cut_jpeg_is_rejected_however_it_is_decoded():
 
 
 def test_a_view_is_named_after_its_pixels_alone():
-    name = pixelviews.view(SHORTEST, 32).name
-    assert pixelviews.view({**SHORTEST, "mean": [0.5] * 3}, 32).name == name
-    assert len({name, pixelviews.view(SHORTEST, 64).name, pixelviews.view(SHORTEST, 32, "fast").name}) == 3
-    assert len({name, pixelviews.view(LONGEST, 32).name, pixelviews.view(SQUASH, 32).name}) == 3
+    name = preprocessing.view(SHORTEST, 32).name
+    assert preprocessing.view({**SHORTEST, "mean": [0.5] * 3}, 32).name == name
+    assert len({name, preprocessing.view(SHORTEST, 64).name, preprocessing.view(SHORTEST, 32, "fast").name}) == 3
+    assert len({name, preprocessing.view(LONGEST, 32).name, preprocessing.view(SQUASH, 32).name}) == 3
 
 
 def test_the_variant_is_part_of_a_models_fingerprint(tiny_network):
-    parsed = modelspec.parse_model(str(tiny_network))
-    exact, fast = modelspec.resolve(parsed), modelspec.resolve(parsed, variant="fast")
+    parsed = resolve.parse_model(str(tiny_network))
+    exact, fast = resolve.resolve(parsed), resolve.resolve(parsed, variant="fast")
     assert exact.preprocess != fast.preprocess
     assert (exact.variant, fast.variant) == ("exact", "fast")
 
@@ -134,6 +134,6 @@ def test_the_variant_is_part_of_a_models_fingerprint(tiny_network):
 @pytest.mark.parametrize("size", [(2000, 5), (5, 2000), (4000, 1), (1, 4000), (1, 1)])
 def test_a_scaled_decode_leaves_a_pixel_of_the_shorter_side(size):
     data = encoded(smooth(*size).convert("RGB"), "JPEG")
-    image, whole = images.decode_scaled(data, pixelviews.view(LONGEST, 32, "fast").least)
+    image, whole = images.decode_scaled(data, preprocessing.view(LONGEST, 32, "fast").least)
     assert whole == size
     assert min(image.size) >= 1
