@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any, TypeVar
 
 from beam_pipelines.config import Config
-from transforms.lib import devices
+from transforms.lib.devices import devices
 from transforms.lib.errors import ConfigError
 
 T = TypeVar("T")

@@ -64,7 +64,8 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
     import torch
 
     from transforms import storage
-    from transforms.lib import devices, filternet, projections, training, trainrun
+    from transforms.lib import filternet, projections, training, trainrun
+    from transforms.lib.devices import devices
     from transforms.lib.tar import shard_samples
 
     torch.set_num_threads(config.threads or devices.cpu_count())

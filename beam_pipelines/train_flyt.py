@@ -20,7 +20,8 @@ from beam_pipelines import meta
 from beam_pipelines.config import TrainFlytConfig
 from beam_pipelines.planning import Problems
 from transforms import storage
-from transforms.lib import devices, flythead
+from transforms.lib import flythead
+from transforms.lib.devices import devices
 from transforms.lib.models import clip, locate, resolve
 from transforms.poolbatches import Rows, Survey
 

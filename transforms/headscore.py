@@ -76,7 +76,7 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
     def load_model(self) -> _Head:
         import torch
 
-        from transforms.lib.devices import cpu_count
+        from transforms.lib.devices.devices import cpu_count
 
         torch.set_num_threads(self._settings.threads or cpu_count())
         folder = Path(storage.fetch(self._settings.head))

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import columns, devicedecode, devices, feeding, scoring, stamps
+from transforms.lib import columns, devicedecode, feeding, scoring, stamps
+from transforms.lib.devices import devices
 from transforms.lib.models import clip, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar

@@ -78,7 +78,7 @@ def test_equal_bytes_for_any_number_of_workers(winnow, tmp_path, shards, sample)
 def test_torch_fits_the_same_bytes_and_assigns_alike(winnow, tmp_path, shards, monkeypatch, metric):
     found = []
     for device in ("cpu", "cpu:0"):  # the second is torch, as on a GPU
-        monkeypatch.setattr("transforms.lib.devices.device_of", lambda asked, device=device: device)
+        monkeypatch.setattr("transforms.lib.devices.devices.device_of", lambda asked, device=device: device)
         out = write_scored(tmp_path / device, shards)
         code, _, stderr = winnow("cluster", "--output", out, "--k", 6, "--rounds", 4, "--metric", metric)
         assert code == 0, stderr

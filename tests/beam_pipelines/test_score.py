@@ -94,7 +94,7 @@ def test_a_torchvision_without_nvjpeg_is_one_line_before_the_start(
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    monkeypatch.setattr("transforms.lib.devices.device_of", lambda asked: "cuda")
+    monkeypatch.setattr("transforms.lib.devices.devices.device_of", lambda asked: "cuda")
     args = ("--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
     code, _, err = winnow("score", *args, "--device", "cuda", "--preprocess", "gpu")
     assert code == 2

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 from transforms.lib import feeding
+from transforms.lib.devices.cuda_streams import Span, lanes_of
+from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import InputError
-from transforms.lib.lanes import Span, lanes_of
 from transforms.lib.models.preprocessing import View
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.samples.phash import hashes_of
-from transforms.lib.staging import Pixels
 
 if TYPE_CHECKING:
     import torch

@@ -13,12 +13,12 @@ from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
 from transforms.lib.clock import Clock, Stopwatch
+from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import SampleError
 from transforms.lib.models.preprocessing import View
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import Looked, ReadRules, look, original_size, reject
 from transforms.lib.samples.phash import phash
-from transforms.lib.staging import Pixels
 from transforms.lib.tar.shard_samples import RawSample
 
 if TYPE_CHECKING:

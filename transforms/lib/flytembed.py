@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import devices, stamps
+from transforms.lib import stamps
+from transforms.lib.devices import devices
 from transforms.lib.flytdata import Embedded, Task
 from transforms.lib.labelled import prompts
 from transforms.lib.models import clip

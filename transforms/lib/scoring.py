@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from transforms.lib import columns
 from transforms.lib.clock import Clock, Stopwatch
+from transforms.lib.devices.staging import Batch, Pixels
 from transforms.lib.errors import Reason
 from transforms.lib.feeding import Decode, feed
 from transforms.lib.models.preprocessing import View
 from transforms.lib.samples.index_row import ReadRules
-from transforms.lib.staging import Batch, Pixels
 from transforms.lib.tar.shard_samples import RawSample
 
 Result = Callable[[], tuple[NDArray[np.float32], float]]

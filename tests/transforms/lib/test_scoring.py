@@ -17,10 +17,10 @@ from tests.conftest import picture
 from tests.transforms.lib.threadlanes import ThreadLane
 from transforms.lib import columns, feeding, scoring
 from transforms.lib.clock import Clock, sentence
-from transforms.lib.lanes import Gpu
+from transforms.lib.devices.cuda_streams import Gpu
+from transforms.lib.devices.staging import Room
 from transforms.lib.models import clip, locate, preprocessing, resolve
 from transforms.lib.samples.index_row import ReadRules
-from transforms.lib.staging import Room
 from transforms.lib.tar.shard_samples import RawSample
 
 

@@ -3,7 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from transforms.lib.lanes import Gpu
+from transforms.lib.devices.cuda_streams import Gpu
 
 
 class _Promised:

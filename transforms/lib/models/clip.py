@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.devices import Workers, cpu_count, device_of, keep_freed_memory
+from transforms.lib.devices.cuda_streams import Gpu, lanes_of
+from transforms.lib.devices.devices import Workers, cpu_count, device_of, keep_freed_memory
+from transforms.lib.devices.staging import DEPTH, Batch, Pixels, Ring, Room, batch_of
 from transforms.lib.errors import InputError
-from transforms.lib.lanes import Gpu, lanes_of
 from transforms.lib.models import build, dynamic_padding, tinyclip
 from transforms.lib.models.clip_text import CaptionTower
 from transforms.lib.models.locate import PREPROCESS, Fetch, local_only, locate, sha256_of
 from transforms.lib.models.preprocessing import View, view
 from transforms.lib.models.resolve import ModelSpec
-from transforms.lib.staging import DEPTH, Batch, Pixels, Ring, Room, batch_of
 
 if TYPE_CHECKING:
     import torch

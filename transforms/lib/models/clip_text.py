@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.devices import Workers, full_precision
-from transforms.lib.lanes import Gpu
+from transforms.lib.devices.cuda_streams import Gpu
+from transforms.lib.devices.devices import Workers, full_precision
+from transforms.lib.devices.staging import Room, queued, uploaded
 from transforms.lib.models import dynamic_padding
-from transforms.lib.staging import Room, queued, uploaded
 
 if TYPE_CHECKING:
     import torch

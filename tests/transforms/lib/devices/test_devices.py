@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from transforms.lib import devices
+from transforms.lib.devices import devices
 
 
 @pytest.mark.parametrize("name", ["nvidia", "nvidiactl", "dxg", "kfd"])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transforms.lib.threadlanes import ThreadLane, gpu
-from transforms.lib import lanes, staging
-from transforms.lib.lanes import Covered, Gpu, Timeline
+from transforms.lib.devices import cuda_streams, staging
+from transforms.lib.devices.cuda_streams import Covered, Gpu, Timeline
 
 
 def pixels(rows, seed=0):
@@ -51,7 +51,7 @@ def test_pixels_are_not_overwritten_before_they_were_read():
 
 @pytest.mark.parametrize("early", [True, False])
 def test_what_a_network_raises_reaches_the_one_who_started_it_and_the_ring_goes_on(early):
-    ring = staging.Ring(4, lanes.lanes_of("cpu") if early else gpu())
+    ring = staging.Ring(4, cuda_streams.lanes_of("cpu") if early else gpu())
 
     def broken(batch):
         raise ZeroDivisionError("in the network")
@@ -137,7 +137,7 @@ def test_threads_that_share_lanes_get_their_own_rows():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_streams_of_a_gpu_keep_the_order_and_count_each_moment_once():
-    there = lanes.lanes_of("cuda")
+    there = cuda_streams.lanes_of("cuda")
     rings = [staging.Ring(64, there) for _ in range(2)]
     weights = torch.randn(2048, 2048, device="cuda")
     torch.cuda.synchronize()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.lanes import Gpu, Span
+from transforms.lib.devices.cuda_streams import Gpu, Span
 
 if TYPE_CHECKING:
     import torch
