@@ -15,7 +15,7 @@ import apache_beam as beam
 from beam_pipelines import crawling, driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
 from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
 from transforms import crawls
-from transforms.lib import clock
+from transforms.lib.inference import timing
 
 
 def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | None:
@@ -54,7 +54,7 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
         prepare,
         build,
         lambda: workspace.outcome(config.output),
-        clock.sentence,
+        timing.sentence,
     )
 
 

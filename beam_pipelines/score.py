@@ -13,7 +13,8 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, scoreplan, workspace
 from beam_pipelines.config import ScoreConfig
-from transforms.lib import clock, rejections
+from transforms.lib import rejections
+from transforms.lib.inference import timing
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
@@ -44,7 +45,7 @@ def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None
         return f"{len(scoring.shards)} shards are scored; columns: {sets}", {"shards": len(scoring.shards)}
 
     def remark(counters: Mapping[str, int]) -> str:
-        return "\n".join(filter(None, (rejections.sentence(counters), clock.sentence(counters))))
+        return "\n".join(filter(None, (rejections.sentence(counters), timing.sentence(counters))))
 
     summary = scoreplan.score_summary(scoring)
     return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, remark)

@@ -13,7 +13,8 @@ from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, S
 from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, devicedecode, stamps
+from transforms.lib import columns, stamps
+from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.rows import FeatureRef, Shard
@@ -58,7 +59,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     if config.preprocess == "gpu" and "cuda" not in (device, config.device):
         problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
     elif config.preprocess == "gpu" and device == "cuda" and not problems.elsewhere:
-        problems.collect(devicedecode.check, device)
+        problems.collect(gpu_decode.check, device)
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import scoreparts, scorepool
-from transforms.lib import devicedecode, scoring
-from transforms.lib.clock import Clock
+from transforms.lib.inference import gpu_decode, scoring
+from transforms.lib.inference.timing import Clock
 from transforms.lib.models import clip, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import read_samples
@@ -81,7 +81,7 @@ def run(paths: list[Path], model: clip.ClipModel, told: argparse.Namespace) -> t
     with ThreadPoolExecutor(told.decode_threads) as pool, ThreadPoolExecutor(told.threads) as harness:
         start = None
         if told.preprocess == "gpu":
-            start = devicedecode.DeviceDecoder(told.device, pool).submit
+            start = gpu_decode.DeviceDecoder(told.device, pool).submit
 
         def score(path: Path) -> None:
             with path.open("rb") as file:

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from demo import assets, pairs
-from transforms.lib import feeding
-from transforms.lib.clock import Clock
 from transforms.lib.errors import SampleError
+from transforms.lib.inference import prefetch
+from transforms.lib.inference.timing import Clock
 from transforms.lib.samples import captions, images, index_row
 from transforms.lib.tar.shard_samples import read_samples
 
@@ -127,7 +127,7 @@ def test_each_broken_sample_is_rejected_for_its_reason(pool, faults):
     faulty = [only(pool, faults, fault) for fault in expected]
     with ThreadPoolExecutor(2) as threads:
         for samples, reasons in ((faulty, list(expected.values())), (pool.values(), None)):
-            fed = feeding.feed(samples, "shard", rules, [], threads, 64, Clock())
+            fed = prefetch.feed(samples, "shard", rules, [], threads, 64, Clock())
             statuses = [sample.row["status"] for sample in fed]
             assert reasons is None or statuses == reasons
     rejected = [status for status in statuses if status != "ok"]

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import columns, devicedecode, feeding, scoring, stamps
+from transforms.lib import columns, stamps
 from transforms.lib.devices import devices
+from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.models import clip, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar
@@ -95,9 +96,9 @@ class Scorer:
         self._models: dict[str, scoring.Model] = {}
         self._workers: devices.Workers | None = None
         self.pool = ThreadPoolExecutor(settings.decode_threads or devices.cpu_count(), "winnow-decode")
-        self._start_decode: feeding.Decode | None = None  # the pool does it
+        self._start_decode: prefetch.Decode | None = None  # the pool does it
         if any(spec.variant == "gpu" for spec in settings.models):
-            self._start_decode = devicedecode.DeviceDecoder(settings.device, self.pool).submit
+            self._start_decode = gpu_decode.DeviceDecoder(settings.device, self.pool).submit
 
     def models(self, names: Iterable[str]) -> dict[str, scoring.Model]:
         """Returns the named models, loading those that are not."""

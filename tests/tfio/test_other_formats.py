@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.transforms.lib import rareimages
-from transforms.lib import feeding
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.inference import prefetch
 from transforms.lib.samples import images, tfio_formats
 from transforms.lib.samples.index_row import ReadRules
 
@@ -65,7 +65,7 @@ def test_size_is_checked_in_the_header():
 
 
 def test_a_sample_is_decoded_as_any_other():
-    done = feeding.decode(rareimages.hdr(70, 50), ReadRules(others=sys.executable), [])
+    done = prefetch.decode(rareimages.hdr(70, 50), ReadRules(others=sys.executable), [])
     assert (done.width, done.height, done.error) == (70, 50, None)
     assert done.phash == 1 << 63
 

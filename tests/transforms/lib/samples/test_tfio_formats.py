@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, features
 
 from tests.transforms.lib import rareimages
-from transforms.lib import feeding
 from transforms.lib.errors import Reason, SampleError
+from transforms.lib.inference import prefetch
 from transforms.lib.samples import images, tfio_formats
 from transforms.lib.samples.index_row import ReadRules
 
@@ -37,7 +37,7 @@ PNM = {
 def test_they_are_rejected_with_the_cure(kind):
     assert tfio_formats.kind_of(RARE[kind]) == kind
     assert tfio_formats.size_of(kind, RARE[kind]) == (7, 5)
-    done = feeding.decode(RARE[kind], ReadRules(), [])
+    done = prefetch.decode(RARE[kind], ReadRules(), [])
     assert done.error.reason == Reason.IMAGE_UNDECODABLE
     assert done.error.detail == (
         f"{kind}, which Pillow does not read; give --tfio_python, the python of an environment with tensorflow-io "

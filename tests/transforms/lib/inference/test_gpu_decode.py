@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from tests.transforms.lib.models.test_preprocessing import FILES, LONGEST, SHORTEST, SQUASH, encoded, smooth
-from transforms.lib import devicedecode, feeding, scoring
-from transforms.lib.devicedecode import DeviceDecoder
 from transforms.lib.errors import InputError
+from transforms.lib.inference import gpu_decode, prefetch, scoring
+from transforms.lib.inference.gpu_decode import DeviceDecoder
 from transforms.lib.models import clip, preprocessing, resolve
 from transforms.lib.samples import phash
 from transforms.lib.samples.index_row import ReadRules
@@ -45,7 +45,7 @@ def test_pixels_are_close_to_exact_and_size_and_hash_are_known(decoder, preproce
     data = jpegs(5)
     futures = [decoder.submit(one, ReadRules(), [there]) for one in data]
     for one, future in zip(data, futures, strict=True):
-        done, expected = future.result(), feeding.decode(one, ReadRules(), [exact])
+        done, expected = future.result(), prefetch.decode(one, ReadRules(), [exact])
         assert (done.width, done.height, done.error) == (expected.width, expected.height, None)
         difference = np.abs(done.pixels[0].astype(int) - expected.pixels[0])
         assert done.pixels[0].shape == (224, 224, 3)
@@ -83,7 +83,7 @@ def test_every_other_file_is_decoded_as_by_a_cpu(decoder, name):
     view = preprocessing.view(SHORTEST, 32, "gpu")
     done, expected = (
         decoder.submit(FILES[name], ReadRules(), [view]).result(),
-        feeding.decode(FILES[name], ReadRules(), [view]),
+        prefetch.decode(FILES[name], ReadRules(), [view]),
     )
     assert (done.width, done.height, done.error) == (expected.width, expected.height, None)
     difference = np.abs(done.pixels[0].astype(int) - expected.pixels[0])
@@ -100,14 +100,14 @@ def test_what_a_cpu_rejects_is_rejected(decoder):
         (b"no image", ReadRules()),
         (whole, ReadRules(max_pixels=1000)),
     ):
-        done, expected = decoder.submit(data, rules, [view]).result(), feeding.decode(data, rules, [view])
+        done, expected = decoder.submit(data, rules, [view]).result(), prefetch.decode(data, rules, [view])
         assert done.error is not None
         assert (done.error.reason, done.error.detail) == (expected.error.reason, expected.error.detail)
 
 
 def test_one_that_the_device_refuses_goes_to_the_cpu_and_the_others_do_not(pool, monkeypatch):
     refused = jpegs(3)[1]
-    whole = devicedecode._decoded
+    whole = gpu_decode._decoded
     on_device = []
 
     def picky(data, device):
@@ -116,7 +116,7 @@ def test_one_that_the_device_refuses_goes_to_the_cpu_and_the_others_do_not(pool,
         on_device.extend(data)
         return whole(data, device)
 
-    monkeypatch.setattr(devicedecode, "_decoded", picky)
+    monkeypatch.setattr(gpu_decode, "_decoded", picky)
     decoder = DeviceDecoder("cpu", pool)
     gate = threading.Event()
     pool.submit(gate.wait)
@@ -127,7 +127,7 @@ def test_one_that_the_device_refuses_goes_to_the_cpu_and_the_others_do_not(pool,
     assert [one.error for one in done] == [None] * 3
     assert jpegs(3)[0] in on_device
     assert jpegs(3)[2] in on_device
-    assert np.array_equal(done[1].pixels[0], feeding.decode(refused, ReadRules(), [view]).pixels[0])
+    assert np.array_equal(done[1].pixels[0], prefetch.decode(refused, ReadRules(), [view]).pixels[0])
 
 
 def test_a_torchvision_that_cannot_is_said_at_the_start(pool):
@@ -140,7 +140,7 @@ def test_a_torchvision_that_cannot_is_said_at_the_start(pool):
 def test_the_hash_of_a_squeezed_image_is_near_that_of_the_whole():
     for n in range(6):
         image = photo(n)
-        small = image.resize((devicedecode._SMALL, devicedecode._SMALL), Image.Resampling.BILINEAR)
+        small = image.resize((gpu_decode._SMALL, gpu_decode._SMALL), Image.Resampling.BILINEAR)
         assert (phash.phash(image) ^ phash.phash(small)).bit_count() <= 4
 
 

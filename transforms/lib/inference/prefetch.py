@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
-from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import SampleError
+from transforms.lib.inference.timing import Clock, Stopwatch
 from transforms.lib.models.preprocessing import View
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import Looked, ReadRules, look, original_size, reject

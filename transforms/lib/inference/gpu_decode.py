@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
-from transforms.lib import feeding
 from transforms.lib.devices.cuda_streams import Span, lanes_of
 from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import InputError
+from transforms.lib.inference import prefetch
 from transforms.lib.models.preprocessing import View
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import ReadRules
@@ -40,7 +40,7 @@ class _Asked(NamedTuple):
     data: bytes
     rules: ReadRules
     views: Sequence[View]
-    future: Future[feeding.Decoded]
+    future: Future[prefetch.Decoded]
 
 
 class _Made(NamedTuple):
@@ -86,9 +86,9 @@ class DeviceDecoder:
         self._asked: queue.Queue[_Asked] = queue.Queue()
         threading.Thread(target=self._run, name="winnow-device-decode", daemon=True).start()
 
-    def submit(self, data: bytes, rules: ReadRules, views: Sequence[View]) -> Future[feeding.Decoded]:
+    def submit(self, data: bytes, rules: ReadRules, views: Sequence[View]) -> Future[prefetch.Decoded]:
         """Returns what ``feeding.decode`` would, in the future; the perceptual hash differs in a bit or two."""
-        future: Future[feeding.Decoded] = Future()
+        future: Future[prefetch.Decoded] = Future()
         asked = _Asked(data, rules, views, future)
         if _plain(data, rules):
             self._asked.put(asked)
@@ -99,11 +99,11 @@ class DeviceDecoder:
     def _elsewhere(self, asked: _Asked) -> None:
         """Has an image decoded by the pool, as without a GPU."""
 
-        def finish(done: Future[feeding.Decoded]) -> None:
+        def finish(done: Future[prefetch.Decoded]) -> None:
             error = done.exception()
             asked.future.set_result(done.result()) if error is None else asked.future.set_exception(error)
 
-        self._pool.submit(feeding.decode, asked.data, asked.rules, asked.views).add_done_callback(finish)
+        self._pool.submit(prefetch.decode, asked.data, asked.rules, asked.views).add_done_callback(finish)
 
     def _run(self) -> None:
         while True:
@@ -145,7 +145,7 @@ class DeviceDecoder:
                 rows = [made.pixels.get(view.name, {}).get(number) for view in asked.views]
                 near = self._gpu.device == "cpu"
                 pixels: list[Pixels | None] = [row.numpy() if near and row is not None else row for row in rows]
-                asked.future.set_result(feeding.Decoded(width, height, hashes[number], pixels, None, seconds, busy))
+                asked.future.set_result(prefetch.Decoded(width, height, hashes[number], pixels, None, seconds, busy))
         except BaseException as error:  # belongs to those who wait for the images
             for asked in group:
                 if not asked.future.done():

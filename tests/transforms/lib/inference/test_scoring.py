@@ -15,10 +15,11 @@ from PIL import Image
 
 from tests.conftest import picture
 from tests.transforms.lib.threadlanes import ThreadLane
-from transforms.lib import columns, feeding, scoring
-from transforms.lib.clock import Clock, sentence
+from transforms.lib import columns
 from transforms.lib.devices.cuda_streams import Gpu
 from transforms.lib.devices.staging import Room
+from transforms.lib.inference import prefetch, scoring
+from transforms.lib.inference.timing import Clock, sentence
 from transforms.lib.models import clip, locate, preprocessing, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import RawSample
@@ -144,8 +145,8 @@ def test_threads_that_share_a_model_take_turns(model, pool, monkeypatch):
 def test_one_decode_serves_networks_that_see_alike(tiny_network, model, pool, monkeypatch):
     other = clip.load(resolve.resolve(resolve.parse_model(f"b={tiny_network}")), batch_size=4)
     decoded = []
-    whole = feeding.images.decode
-    monkeypatch.setattr(feeding.images, "decode", lambda data, **more: decoded.append(1) or whole(data, **more))
+    whole = prefetch.images.decode
+    monkeypatch.setattr(prefetch.images, "decode", lambda data, **more: decoded.append(1) or whole(data, **more))
     resized = []
     resize = type(model.view).pixels
     monkeypatch.setattr(type(model.view), "pixels", lambda view, image: resized.append(1) or resize(view, image))
@@ -181,7 +182,7 @@ def test_reading_runs_ahead_but_not_far(pool):
             read.append(sample.key)
             yield sample
 
-    fed = feeding.feed(watched(), "s", ReadRules(), [], pool, 8, Clock())
+    fed = prefetch.feed(watched(), "s", ReadRules(), [], pool, 8, Clock())
     next(fed)
     time.sleep(0.5)
     assert 8 <= len(read) <= 11  # the queue, the one given out, the one waiting to enter
@@ -193,17 +194,17 @@ def test_reading_runs_ahead_but_not_far(pool):
 
 def test_encoded_bytes_in_flight_are_bounded(monkeypatch):
     size = len(picture(0))
-    monkeypatch.setattr(feeding, "AHEAD_BYTES", 3 * size)
+    monkeypatch.setattr(prefetch, "AHEAD_BYTES", 3 * size)
     release, started = threading.Event(), []
 
     def slow(data, rules, views):
         started.append(len(data))
         release.wait(10)
-        return feeding.Decoded(1, 1)
+        return prefetch.Decoded(1, 1)
 
-    monkeypatch.setattr(feeding, "decode", slow)
+    monkeypatch.setattr(prefetch, "decode", slow)
     with ThreadPoolExecutor(20) as threads:
-        fed = feeding.feed(samples(range(20)), "s", ReadRules(), [], threads, 64, Clock())
+        fed = prefetch.feed(samples(range(20)), "s", ReadRules(), [], threads, 64, Clock())
         consumer = threading.Thread(target=lambda: list(fed))
         consumer.start()
         time.sleep(0.4)
@@ -403,7 +404,7 @@ def test_fast_accepts_what_exact_accepts(mode, side, width, height):
     data = jpeg(width, height)
     preprocess = {**locate.PREPROCESS, "resize_mode": mode}
     exact, fast = (
-        feeding.decode(data, ReadRules(variant=variant), [preprocessing.view(preprocess, side, variant)])
+        prefetch.decode(data, ReadRules(variant=variant), [preprocessing.view(preprocess, side, variant)])
         for variant in ("exact", "fast")
     )
     assert (exact.error, fast.error) == (None, None)

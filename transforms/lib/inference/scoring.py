@@ -15,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib import columns
-from transforms.lib.clock import Clock, Stopwatch
 from transforms.lib.devices.staging import Batch, Pixels
 from transforms.lib.errors import Reason
-from transforms.lib.feeding import Decode, feed
+from transforms.lib.inference.prefetch import Decode, feed
+from transforms.lib.inference.timing import Clock, Stopwatch
 from transforms.lib.models.preprocessing import View
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import RawSample
