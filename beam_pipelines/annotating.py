@@ -12,8 +12,9 @@ from beam_pipelines.config import AnnotateConfig
 from beam_pipelines.planning import Problems, version
 from transforms import storage
 from transforms.annotate import AnnotateSettings
-from transforms.lib import captionstats, columns, language, scores_clip, scores_negclip, scores_target
+from transforms.lib import captionstats, language, scores_clip, scores_negclip, scores_target
 from transforms.lib.annotators import Annotator
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
 from transforms.rows import FeatureRef
 from transforms.store import Store

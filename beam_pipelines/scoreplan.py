@@ -13,7 +13,8 @@ from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, S
 from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import columns, stamps
+from transforms.lib import stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve
 from transforms.lib.samples import index_row, tfio_formats

@@ -17,7 +17,8 @@ from beam_pipelines.scoreplan import ScorePlan, model_schemas
 from transforms import manifest, storage
 from transforms.crawls import ALONE, Basis
 from transforms.decideshard import SelectSettings
-from transforms.lib import columns, stamps
+from transforms.lib import stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.models import locate
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step

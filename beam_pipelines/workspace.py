@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from beam_pipelines.config import Config, ImportConfig
 from transforms import crawls, publish, storage
-from transforms.lib import columns, stamps, textreport, uids
+from transforms.lib import stamps, textreport, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.rows import FeatureRef, Shard
 from transforms.store import Store

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.beam_pipelines.embedded import write_scored
-from transforms.lib import columns, kmeans, nearest, seeding, uids
+from transforms.lib import kmeans, nearest, seeding, uids
+from transforms.lib.columnstore import columns
 
 DIM = 512
 SHARD_ROWS = 10_000

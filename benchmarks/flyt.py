@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from benchmarks import flytpool
 from demo import assets
-from transforms.lib import columns, flythead, retrieval
+from transforms.lib import flythead, retrieval
+from transforms.lib.columnstore import columns
 
 NOISE = ("uniform", "normal", "lognormal")
 PROMPTS = ("{}", "{} emoji", "a picture of {}", "an icon of {}")

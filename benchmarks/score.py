@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks import scorepool
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 
 COLUMNS = f"{'':<52}{'wall s':>9}{'CPU s':>9}{'CPU s / 1,000':>15}{'peak MB':>9}"
 OURS: dict[str, tuple[str, ...]] = {

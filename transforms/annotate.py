@@ -12,8 +12,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms import storage
-from transforms.lib import columns, stamps
+from transforms.lib import stamps
 from transforms.lib.annotators import Annotate, Annotator
+from transforms.lib.columnstore import columns
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import BlockReader, Store
 

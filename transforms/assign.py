@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.clusterdata import ClusterSettings, load_nearest
-from transforms.lib import centroids, columns, stamps
+from transforms.lib import centroids, stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.kmeans import usable
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store

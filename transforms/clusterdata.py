@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import centroids, columns, kmeans, stamps, uids
+from transforms.lib import centroids, kmeans, stamps, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow

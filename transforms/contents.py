@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import columns, plan, ranges, uids
+from transforms.lib import plan, ranges, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.formats import Members
 from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of

@@ -16,7 +16,8 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import columns, datacomp, stamps, views
+from transforms.lib import datacomp, stamps
+from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import InputError
 from transforms.rows import FileRow, Shard
 from transforms.store import Store

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from transforms import dedupshard as shard
 from transforms import storage
 from transforms.dedupshard import DedupSettings, Numbered, Sent
-from transforms.lib import columns, contamination, dedup, forest, semdedup, stamps
+from transforms.lib import contamination, dedup, forest, semdedup, stamps
+from transforms.lib.columnstore import columns
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 

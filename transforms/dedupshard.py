@@ -11,7 +11,8 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from transforms.lib import columns, dedup, forest, hamming, semdedup, stamps, uids
+from transforms.lib import dedup, forest, hamming, semdedup, stamps, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.steps import Bool
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store

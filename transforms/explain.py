@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.decideshard import DecideShard, SelectSettings
-from transforms.lib import columns, explaining
+from transforms.lib import explaining
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.rows import FeatureRef
 from transforms.store import Store

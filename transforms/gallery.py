@@ -8,8 +8,9 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms.lib import columns, gallery, uids
+from transforms.lib import gallery, uids
 from transforms.lib.accounts import Exhibit
+from transforms.lib.columnstore import columns
 from transforms.lib.plan import Source
 from transforms.store import Store
 

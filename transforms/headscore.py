@@ -14,7 +14,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms import storage
-from transforms.lib import columns, flythead, stamps
+from transforms.lib import flythead, stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.models import locate
 from transforms.rows import FeatureRef, FeatureRefs, FileRow

@@ -13,7 +13,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import columns, scoretable, stamps
+from transforms.lib import scoretable, stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store

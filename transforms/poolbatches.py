@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import columns, stamps, uids
+from transforms.lib import stamps, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import open_tar, read_samples

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from transforms import crawls, storage
 from transforms.decideshard import SelectSettings
-from transforms.lib import columns, memory, quantiles, ranked, recipe, stamps
+from transforms.lib import memory, quantiles, ranked, recipe, stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.dropkept import LISTS, images_of
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.sortuids import Run, SortUids, write_run

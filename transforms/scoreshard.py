@@ -12,7 +12,8 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import columns, stamps
+from transforms.lib import stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.models import clip, resolve

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import columns, stamps, views
+from transforms.lib import stamps
+from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import MissingError
 from transforms.lib.steps import Block
 from transforms.rows import FeatureRef, FileRow

@@ -6,7 +6,8 @@ import io
 from collections.abc import Sequence
 
 from transforms import storage
-from transforms.lib import accounts, columns, reporting
+from transforms.lib import accounts, reporting
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
 from transforms.lib.ranges import read_ranges
 from transforms.lib.samples import images

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from transforms import storage
-from transforms.lib import columns, uidfiles, uids
+from transforms.lib import uidfiles, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.uidfiles import Rows, UidList
 from transforms.rows import FeatureRef
 from transforms.store import Store

@@ -17,7 +17,8 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
 from transforms.contents import Listing, ShardContents
-from transforms.lib import columns, formats, plan, subsets, uids
+from transforms.lib import formats, plan, subsets, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store

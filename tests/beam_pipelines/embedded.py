@@ -5,7 +5,8 @@ import pyarrow as pa
 
 from beam_pipelines import workspace
 from transforms import storage
-from transforms.lib import columns, stamps
+from transforms.lib import stamps
+from transforms.lib.columnstore import columns
 from transforms.rows import Shard
 
 

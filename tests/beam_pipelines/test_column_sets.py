@@ -8,7 +8,7 @@ import pytest
 from tests.beam_pipelines.files import digests
 from tests.beam_pipelines.test_score_flyt import write_head
 from tests.conftest import make_pool
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import make_pool, picture
-from transforms.lib import columns, uids
+from transforms.lib import uids
+from transforms.lib.columnstore import columns
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 UID = "{:032x}".format

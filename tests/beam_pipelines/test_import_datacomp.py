@@ -12,7 +12,7 @@ import yaml
 
 from tests.beam_pipelines.files import digests
 from tests.metadata import make_metadata, unit, write_npz
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 from transforms.store import Store
 
 WORKERS = ("--direct_num_workers", "2", "--direct_running_mode", "multi_processing")

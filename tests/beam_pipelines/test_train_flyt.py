@@ -14,7 +14,8 @@ from safetensors.numpy import save
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
-from transforms.lib import columns, flythead, flytrun, metagrad
+from transforms.lib import flythead, flytrun, metagrad
+from transforms.lib.columnstore import columns
 from transforms.lib.models import clip
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 

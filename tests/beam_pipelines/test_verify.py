@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import make_pool
-from transforms.lib import columns, stamps
+from transforms.lib import stamps
+from transforms.lib.columnstore import columns
 from transforms.lib.tar.writer import write_member
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.poolbatches import PoolBatches
 from transforms.rows import FeatureRef

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError, Reason
 
 SET = "datacomp"

@@ -13,7 +13,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transforms.lib import columns, subsets, uids
+from transforms.lib import subsets, uids
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 
 PARTS = 256  # ranges of uids by their first two digits; one of them is held at a time

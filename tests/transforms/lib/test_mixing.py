@@ -112,7 +112,7 @@ def test_weights_must_be_there_and_finite():
 
 
 def test_a_missing_column_is_named_with_how_to_get_it():
-    from transforms.lib import columns
+    from transforms.lib.columnstore import columns
 
     made = recipeyaml.parse({"name": "r", "steps": [{"mix": {"weights": {"dfn_ft": 1, "hype_distance": 1}}}]})
     with pytest.raises(ConfigError) as caught:
@@ -125,7 +125,7 @@ def test_a_missing_column_is_named_with_how_to_get_it():
 
 
 def test_the_name_of_a_column_set_stands_for_its_score():
-    from transforms.lib import columns
+    from transforms.lib.columnstore import columns
 
     sets = {"index": ["uid"], "dfn_ft": ["score", "image"], "other": ["score", "flyt"]}
     assert columns.resolve(["dfn_ft", "flyt"], sets) == {"dfn_ft": ("dfn_ft", "score"), "flyt": ("other", "flyt")}

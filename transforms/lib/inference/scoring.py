@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 from transforms.lib.devices.staging import Batch, Pixels
 from transforms.lib.errors import Reason
 from transforms.lib.inference.prefetch import Decode, feed

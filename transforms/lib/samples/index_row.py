@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from transforms.lib import columns, uids
+from transforms.lib import uids
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.conftest import picture
 from tests.transforms.lib.threadlanes import ThreadLane
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 from transforms.lib.devices.cuda_streams import Gpu
 from transforms.lib.devices.staging import Room
 from transforms.lib.inference import prefetch, scoring

@@ -99,7 +99,7 @@ def test_a_file_that_is_absent_is_named(tmp_path):
 def test_it_writes_a_column_set_beside_a_clip_model(winnow, tiny_network, small_pool, weights, tmp_path):
     import pyarrow.parquet as pq
 
-    from transforms.lib import columns
+    from transforms.lib.columnstore import columns
     from transforms.lib.samples import images
 
     digest = locate.sha256_of(str(weights / "test_vit.pth"))

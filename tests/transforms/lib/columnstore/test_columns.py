@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from transforms.lib import columns
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
 
 SETS = {"index": ["uid", "status"], "a": ["score", "image"], "b": ["score", "language"]}

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.cures import cure
+from transforms.lib.columnstore.hints import cure
 from transforms.lib.errors import ConfigError
 
 INDEX = "index"
