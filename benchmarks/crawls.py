@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms.lib import memory, quantiles, ranked, subsets, uids
+from transforms.lib import subsets, uids
 from transforms.lib.dropkept import images_of
+from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.lib.steps import Block
 from transforms.lib.topfraction import TopFraction
 
@@ -38,7 +39,7 @@ def block(number: int) -> Block:
     return Block(str(number), columns, ok, ok.astype(np.uint16))
 
 
-class Counted(memory.Stored):
+class Counted(crawl_summary.Stored):
     """A memory that counts the bytes it reads."""
 
     read = 0
@@ -60,7 +61,7 @@ def main() -> None:
 
     seconds, parts = timed(lambda: [step.remember(one) for one in blocks])
     print(f"{'remember, CPU s a million samples':<60}{seconds / million:>10.3f}")
-    seconds, data = timed(lambda: memory.to_bytes(step.join(parts)))
+    seconds, data = timed(lambda: crawl_summary.to_bytes(step.join(parts)))
     print(f"{'join 256 shards into a file, CPU s a million samples':<60}{seconds / million:>10.3f}")
     print(f"{'bytes a sample':<60}{len(data) / told.samples:>10.3f}")
 
@@ -77,9 +78,9 @@ def main() -> None:
 
     keys = [quantiles.ordered_bits(one.columns["score"] + np.float32(shift)) for shift in (0, 0.002) for one in blocks]
     half = len(blocks)
-    sides = [memory.to_bytes(ranked.arrays_of(np.concatenate(side))) for side in (keys[:half], keys[half:])]
+    sides = [crawl_summary.to_bytes(sorted_keys.arrays_of(np.concatenate(side))) for side in (keys[:half], keys[half:])]
     Counted.read = 0
-    seconds, _ = timed(lambda: ranked.distance(*([Counted(io.BytesIO(side))] for side in sides)))
+    seconds, _ = timed(lambda: sorted_keys.distance(*([Counted(io.BytesIO(side))] for side in sides)))
     print(f"{'drift, CPU s a million samples a side':<60}{seconds / million:>10.3f}")
     print(f"{'bytes read of both sides, of all there are':<60}{Counted.read / sum(map(len, sides)):>10.3f}")
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.clusterdata import ClusterSettings, load_nearest
-from transforms.lib import centroids, kmeans, quantiles, seeding, stamps, ties
+from transforms.lib import centroids, kmeans, seeding, stamps
 from transforms.lib.errors import CapacityError, InputError
+from transforms.lib.stats import quantiles, ties
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 
 _BLOCK = 4096  # clusters whose sums travel under one key

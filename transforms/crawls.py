@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from transforms import storage
-from transforms.lib import memory
 from transforms.lib.errors import InputError
+from transforms.lib.stats import crawl_summary
 
 NAME = "crawl.json"
 LATEST = "latest.json"
@@ -148,7 +148,7 @@ def summaries(output: str) -> list[str]:
 
 
 @contextmanager
-def opened(uris: Sequence[str]) -> Iterator[list[memory.Stored]]:
+def opened(uris: Sequence[str]) -> Iterator[list[crawl_summary.Stored]]:
     """Opens summaries for reading by ranges."""
     with ExitStack() as stack:
-        yield [memory.Stored(stack.enter_context(storage.open_ranges(uri))) for uri in uris]
+        yield [crawl_summary.Stored(stack.enter_context(storage.open_ranges(uri))) for uri in uris]

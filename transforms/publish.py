@@ -12,9 +12,10 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms import crawls, storage
-from transforms.lib import ranked, subsets, uidfiles, uids
+from transforms.lib import subsets, uidfiles, uids
 from transforms.lib.errors import AccountsError, GateError
-from transforms.lib.memory import Part
+from transforms.lib.stats import sorted_keys
+from transforms.lib.stats.crawl_summary import Part
 from transforms.rows import FileRow
 from transforms.uidlists import write as write_uids
 
@@ -64,7 +65,7 @@ def drift(root: str, other: str) -> float | None:
         sides = [[Part(one, crawls.SCORE) for one in side] for side in (own, theirs)]
         if not all(any(len(one.whole("counts")) for one in side) for side in sides):
             return None
-        return ranked.distance(*sides)
+        return sorted_keys.distance(*sides)
 
 
 def ranges(rows: uidfiles.Rows) -> Iterator[uidfiles.Rows]:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from transforms import crawls, storage
 from transforms.decideshard import SelectSettings
-from transforms.lib import memory, quantiles, ranked, recipe, stamps
+from transforms.lib import recipe, stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.dropkept import LISTS, images_of
+from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.sortuids import Run, SortUids, write_run
 from transforms.store import Store
@@ -57,31 +58,31 @@ def score_of(settings: SelectSettings, ref: FeatureRef) -> NDArray[np.float32]:
 def summarise(ref: FeatureRef, states: tuple[Any, ...], _: Any, settings: RememberSettings) -> tuple[int, bytes]:
     """Returns the file that a shard's summaries go into, and the summaries as ``memory.to_bytes`` packs them."""
     select = settings.select
-    made = memory.prefixed(crawls.SCORE, ranked.arrays_of(quantiles.ordered_bits(score_of(select, ref))))
+    made = crawl_summary.prefixed(crawls.SCORE, sorted_keys.arrays_of(quantiles.ordered_bits(score_of(select, ref))))
     if any(settings.names):
         block = select.reader.block(ref, select.recipe.inputs())
         steps = select.recipe.steps
         for number, name in enumerate(settings.names):
             if name:
                 before = recipe.advance(steps[:number], block, states[:number])
-                made |= memory.prefixed(f"{name}/", steps[number].remember(before))
-    return settings.part_of(ref.name), memory.to_bytes(made)
+                made |= crawl_summary.prefixed(f"{name}/", steps[number].remember(before))
+    return settings.part_of(ref.name), crawl_summary.to_bytes(made)
 
 
 def write(part: tuple[int, Iterable[bytes]], settings: RememberSettings) -> FileRow:
     """Joins the summaries of many shards and writes them into one file."""
     number, blobs = part
-    found = [memory.Stored(io.BytesIO(blob)) for blob in blobs]
+    found = [crawl_summary.Stored(io.BytesIO(blob)) for blob in blobs]
 
     def gathered(prefix: str) -> list[dict[str, NDArray[Any]]]:
         names = [name for name in found[0].names() if name.startswith(prefix)]
         return [{name.removeprefix(prefix): one.whole(name) for name in names} for one in found]
 
-    made = memory.prefixed(crawls.SCORE, ranked.join(gathered(crawls.SCORE)))
+    made = crawl_summary.prefixed(crawls.SCORE, sorted_keys.join(gathered(crawls.SCORE)))
     for step, name in zip(settings.select.recipe.steps, settings.names, strict=True):
         if name:
-            made |= memory.prefixed(f"{name}/", step.join(gathered(f"{name}/")))
-    data = memory.to_bytes(made)
+            made |= crawl_summary.prefixed(f"{name}/", step.join(gathered(f"{name}/")))
+    data = crawl_summary.to_bytes(made)
     path = f"{crawls.SUMMARIES}/{number:05d}.safetensors"
     storage.write_atomic(storage.join(settings.select.root, path), data)
     return FileRow(path, len(data), stamps.sha256(data))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transforms.lib.memory import Arrays, Memory
 from transforms.lib.states import record
+from transforms.lib.stats.crawl_summary import Arrays, Memory
 from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 from transforms.lib.topfraction import TopFraction, TopState
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import draws, ties, uids
+from transforms.lib import uids
 from transforms.lib.contest import Entrants, Rules
-from transforms.lib.draws import Float64
 from transforms.lib.errors import CapacityError
 from transforms.lib.states import record
+from transforms.lib.stats import exponential, ties
+from transforms.lib.stats.exponential import Float64
 
 MAX_ROWS = 1 << 22
 MAX_BATCHES = 1 << 16
@@ -132,5 +133,5 @@ def _gumbels(hashes: NDArray[np.uint64], batches: int) -> Iterator[Float64]:
         found = np.empty((len(numbers), len(hashes)))
         for start in range(0, len(hashes), _CHUNK):
             part = slice(start, start + _CHUNK)
-            found[:, part] = -draws.log(draws.exponential(uids.stream(hashes[part], numbers)))
+            found[:, part] = -exponential.log(exponential.exponential(uids.stream(hashes[part], numbers)))
         yield from found

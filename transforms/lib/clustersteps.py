@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from transforms.lib import density, quantiles
+from transforms.lib import density
 from transforms.lib.centroids import read_vectors
 from transforms.lib.density import Float64, Int64
 from transforms.lib.errors import CapacityError
 from transforms.lib.percluster import GRID, Census, PerCluster
+from transforms.lib.stats import quantiles
 from transforms.lib.steps import Block
 
 

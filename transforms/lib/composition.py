@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.memory import Arrays, Memory, Part, prefixed
 from transforms.lib.states import record
+from transforms.lib.stats.crawl_summary import Arrays, Memory, Part, prefixed
 from transforms.lib.steps import Block, Bool, Step, Verdict
 
 

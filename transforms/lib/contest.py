@@ -8,9 +8,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import quantiles, ties
-from transforms.lib.draws import Float64
 from transforms.lib.states import record
+from transforms.lib.stats import quantiles, ties
+from transforms.lib.stats.exponential import Float64
 from transforms.lib.subsets import MAX_COPIES
 
 UNCAPPED = MAX_COPIES + 1  # one more than a decision can hold: reaching it is an error, never a cap

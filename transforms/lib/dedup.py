@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib import hamming, uids
-from transforms.lib.quantiles import ordered_bits
+from transforms.lib.stats.quantiles import ordered_bits
 from transforms.lib.steps import Bool
 
 U64 = NDArray[np.uint64]

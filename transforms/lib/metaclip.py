@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from transforms.lib import entrymatch, uids
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.memory import Arrays, Memory
 from transforms.lib.states import record
+from transforms.lib.stats.crawl_summary import Arrays, Memory
 from transforms.lib.steps import TEXT, UID, Block, Step, Verdict
 
 _STREAM = 0x6D657461636C6970  # keeps these draws apart from those of another step of the same seed

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import exactsums
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.memory import Arrays, Memory
 from transforms.lib.states import record
+from transforms.lib.stats import exact_sums
+from transforms.lib.stats.crawl_summary import Arrays, Memory
 from transforms.lib.steps import LARGEST, Block, Step, Verdict
 
 
@@ -82,7 +82,7 @@ class Mix(Step):
         return self.inputs() if self.standardise else ()
 
     def summarise(self, block: Block, state: Any) -> tuple[int, NDArray[np.int64]]:
-        found = [exactsums.sums(block.columns[name][block.valid]) for name in self.inputs()]
+        found = [exact_sums.sums(block.columns[name][block.valid]) for name in self.inputs()]
         return int(block.valid.sum()), np.stack(found)
 
     def merge(
@@ -96,7 +96,7 @@ class Mix(Step):
         if summary is None or summary[0] == 0:
             raise EmptyPoolError(f"{self.label}: no sample has all of {', '.join(self.inputs())}")
         rows, totals = summary
-        found = [exactsums.moments(total, rows) for total in totals]
+        found = [exact_sums.moments(total, rows) for total in totals]
         return MixState(rows, tuple(one.mean for one in found), tuple(one.std for one in found))
 
     def remembered_as(self) -> dict[str, Any]:

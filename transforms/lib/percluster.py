@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import quantiles, ranks, ties, uids
+from transforms.lib import uids
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.ranks import Cuts, Entrants
 from transforms.lib.states import record
+from transforms.lib.stats import group_topk, quantiles, ties
+from transforms.lib.stats.group_topk import Cuts, Entrants
 from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
 
 PREFERS = ("hard", "easy", "random")
@@ -67,7 +68,7 @@ class PerCluster(Step):
       seed: of ``random`` and of the order of equals.
     """
 
-    rounds = 1 + ranks.ROUNDS
+    rounds = 1 + group_topk.ROUNDS
 
     clusters: str = ""
     prefer: str = "hard"
@@ -146,7 +147,7 @@ class PerCluster(Step):
         if summary is None or not summary.sizes.sum():
             raise EmptyPoolError(f"{self.label}: no sample with a cluster is left")
         of, quota = self._quotas(summary)
-        return State(of, int(quota.sum()), ranks.start(quota, summary.sizes))
+        return State(of, int(quota.sum()), group_topk.start(quota, summary.sizes))
 
     def apply(self, block: Block, state: State) -> Verdict:
         assert state.cuts is not None

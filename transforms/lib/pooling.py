@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transforms.lib import memory, stamps
+from transforms.lib import stamps
+from transforms.lib.stats import crawl_summary
 from transforms.lib.steps import Step
 
 
@@ -66,7 +67,7 @@ def remembered(steps: Sequence[Step], producers: Mapping[str, Any], files: Mappi
         read = sorted({name for one in steps[: number + 1] for name in one.inputs()})
         named = {name.rpartition(".")[2]: digest for name, digest in files.items() if name.startswith(f"{step.label}.")}
         parts = {
-            "version": memory.VERSION,
+            "version": crawl_summary.VERSION,
             "step": step.remembered_as(),
             "before": before,
             "made_by": {name: producers.get(name) for name in read},

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import contest, draws, quantiles, ties, uids
+from transforms.lib import contest, uids
 from transforms.lib.contest import Entrants, Rules
-from transforms.lib.draws import Float64
 from transforms.lib.errors import CapacityError
 from transforms.lib.states import record
+from transforms.lib.stats import exponential, quantiles, ties
+from transforms.lib.stats.exponential import Float64
 
 ROUNDS = 6  # four to find the bin, of which all but one are for pools of one uid; one to split it, one to order it
 GATHERED = 1 << 16  # events that are ordered in one place
@@ -191,11 +192,11 @@ def _simulate(
     its factor ``exp(alpha * k - score)``, which alone may be out of range.
     """
     numbers = np.arange(first, first + steps, dtype=np.int64)
-    times = draws.exponential(uids.stream(entrants.hashes[which], numbers.astype(np.uint64)[:, None]))
+    times = exponential.exponential(uids.stream(entrants.hashes[which], numbers.astype(np.uint64)[:, None]))
     for step in range(steps):
         times[step] += clock * race.shrink
         clock = times[step].copy()
-    times = draws.log(times) + race.rules.alpha * numbers[:, None] - entrants.scores[which]
+    times = exponential.log(times) + race.rules.alpha * numbers[:, None] - entrants.scores[which]
     times[0] = np.maximum(times[0], last)
     np.maximum.accumulate(times, axis=0, out=times)  # rounding must not let an event overtake an earlier one
     with np.errstate(over="ignore"):

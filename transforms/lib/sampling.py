@@ -18,11 +18,12 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from transforms.lib import contest, quantiles
+from transforms.lib import contest
 from transforms.lib.batches import Batches
 from transforms.lib.contest import UNCAPPED, Rules
 from transforms.lib.drawing import Draw, Drawing
 from transforms.lib.race import Race
+from transforms.lib.stats import quantiles
 from transforms.lib.subsets import MAX_COPIES
 
 ENGINES = ("auto", "race", "sequential")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import draws, uids
+from transforms.lib import uids
 from transforms.lib.errors import CapacityError
 from transforms.lib.kmeans import Rows
+from transforms.lib.stats import exponential
 
 ONE_BY_ONE = 1_000  # up to so many clusters are drawn singly
 _BATCHES = 256
@@ -89,7 +90,7 @@ def _race(
 ) -> NDArray[np.intp]:
     """Draws ``number`` rows without replacement, with odds ``nearest``: the first arrivals of exponential clocks."""
     with np.errstate(divide="ignore"):
-        times = np.where(nearest > 0, draws.exponential(bits) / nearest, np.inf)
+        times = np.where(nearest > 0, exponential.exponential(bits) / nearest, np.inf)
     first = np.argsort(times, kind="stable")[:number] if number > 1 else np.array([times.argmin()])
     first = first[np.isfinite(times[first])]
     if len(first) < number:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.memory import Arrays, Memory
+from transforms.lib.stats.crawl_summary import Arrays, Memory
 
 Bool = NDArray[np.bool_]
 NUMBER, TEXT, EMBEDDING, UID = "a number", "text", "an embedding", "a uid"  # what a step reads of a sample

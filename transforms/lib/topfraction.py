@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import quantiles, ranked, ties, uids
+from transforms.lib import uids
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.memory import Arrays, Memory
 from transforms.lib.states import record
+from transforms.lib.stats import quantiles, sorted_keys, ties
+from transforms.lib.stats.crawl_summary import Arrays, Memory
 from transforms.lib.steps import NUMBER, UID, Block, Bool, Step, Verdict
 
 _DONE = 4
@@ -186,18 +187,18 @@ class TopFraction(Step):
     def remember(self, block: Block) -> Arrays:
         among = self._ranked(block)
         bits = quantiles.ordered_bits(np.asarray(block.columns[self.column], np.float32)[among])
-        arrays = ranked.arrays_of(bits, uids.keyed_hash(block.columns["uid"][among], self.seed))
+        arrays = sorted_keys.arrays_of(bits, uids.keyed_hash(block.columns["uid"][among], self.seed))
         return {**arrays, "of": np.array([self._counted(block)], np.int64)}
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        return {**ranked.join(parts), "of": np.sum([part["of"] for part in parts], axis=0)}
+        return {**sorted_keys.join(parts), "of": np.sum([part["of"] for part in parts], axis=0)}
 
     def recall(self, memory: Memory, state: TopState) -> Any:
         if state.round == 0:
-            return int(memory.whole("of")[0]), ranked.count_high(memory)
+            return int(memory.whole("of")[0]), sorted_keys.count_high(memory)
         if state.round == 1:
-            return quantiles.count_low(ranked.keys_in(memory, state.bits >> 16), state.bits >> 16)
-        hashes = ranked.hashes_at(memory, state.bits)
+            return quantiles.count_low(sorted_keys.keys_in(memory, state.bits >> 16), state.bits >> 16)
+        hashes = sorted_keys.hashes_at(memory, state.bits)
         if state.round == 2:
             return quantiles.count_high(hashes, bits=64)
         hashes = hashes[(hashes >> np.uint64(48)) == state.hash_bin]

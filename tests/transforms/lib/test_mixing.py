@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
-from transforms.lib import exactsums, recipe, recipeyaml
+from transforms.lib import recipe, recipeyaml
 from transforms.lib.errors import ConfigError, EmptyPoolError
 from transforms.lib.mixing import Mix
+from transforms.lib.stats import exact_sums
 from transforms.lib.steps import Block
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -27,7 +28,7 @@ def block(name, columns, valid=None):
 @given(st.lists(floats, min_size=1, max_size=40), st.integers(0, 40))
 def test_moments_are_those_of_exact_fractions_at_any_split(values, cut):
     array = np.array(values, np.float32)
-    found = exactsums.moments(exactsums.sums(array[:cut]) + exactsums.sums(array[cut:]), len(array))
+    found = exact_sums.moments(exact_sums.sums(array[:cut]) + exact_sums.sums(array[cut:]), len(array))
     exact = [Fraction(float(value)) for value in array]
     mean = sum(exact) / len(exact)
     assert found.mean == float(mean)
@@ -36,14 +37,14 @@ def test_moments_are_those_of_exact_fractions_at_any_split(values, cut):
 
 def test_a_mean_far_from_zero_costs_no_digits():
     values = np.float32(1e7) + np.arange(4, dtype=np.float32)
-    assert exactsums.moments(exactsums.sums(values), 4) == (1e7 + 1.5, math.sqrt(1.25))
+    assert exact_sums.moments(exact_sums.sums(values), 4) == (1e7 + 1.5, math.sqrt(1.25))
 
 
 def test_what_is_not_finite_has_no_sum():
     with pytest.raises(ValueError, match="only finite"):
-        exactsums.sums(np.array([1.0, np.inf], np.float32))
+        exact_sums.sums(np.array([1.0, np.inf], np.float32))
     with pytest.raises(ValueError, match="only finite"):
-        exactsums.sums(np.array([1e300]))
+        exact_sums.sums(np.array([1e300]))
 
 
 def pool(seed=0):

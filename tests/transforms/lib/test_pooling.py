@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.transforms.lib.oracles import fit
-from transforms.lib import memory, pooling, quantiles, ranked, recipe, recipeyaml, uids
+from transforms.lib import pooling, recipe, recipeyaml, uids
 from transforms.lib.band import Band
 from transforms.lib.composition import AnyOf
 from transforms.lib.dropkept import DropKept, images_of
@@ -21,6 +21,7 @@ from transforms.lib.errors import InputError
 from transforms.lib.metaclip import MetaClip
 from transforms.lib.mixing import Mix
 from transforms.lib.sampling import RandomFraction
+from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.lib.steps import Block, Threshold
 from transforms.lib.topfraction import TopFraction
 
@@ -38,7 +39,7 @@ def block(name, rows):
 
 
 def stored(arrays):
-    return memory.Stored(io.BytesIO(memory.to_bytes(arrays)))
+    return crawl_summary.Stored(io.BytesIO(crawl_summary.to_bytes(arrays)))
 
 
 def remember(steps, number, blocks, states, order):
@@ -184,24 +185,24 @@ def test_the_distance_is_the_largest_difference_of_the_distributions(left, right
     shares = [[(side <= value).mean() for value in every] for side in flat]
     expected = max(abs(one - two) for one, two in zip(*shares, strict=True))
     kept = [
-        [stored(ranked.arrays_of(quantiles.ordered_bits(np.array(part, np.float32)))) for part in side]
+        [stored(sorted_keys.arrays_of(quantiles.ordered_bits(np.array(part, np.float32)))) for part in side]
         for side in (left, right)
     ]
-    assert ranked.distance(*kept) == pytest.approx(expected, abs=1e-15)
+    assert sorted_keys.distance(*kept) == pytest.approx(expected, abs=1e-15)
 
 
 def test_the_distance_of_many_values_is_exact_and_reads_only_some():
     random_ = np.random.default_rng(0)
     scores = [random_.normal(0.2, 0.05, 200_000).astype(np.float32), random_.normal(0.21, 0.05, 200_000).astype("f4")]
-    files = [io.BytesIO(memory.to_bytes(ranked.arrays_of(quantiles.ordered_bits(one)))) for one in scores]
+    files = [io.BytesIO(crawl_summary.to_bytes(sorted_keys.arrays_of(quantiles.ordered_bits(one)))) for one in scores]
     read = []
 
-    class Counted(memory.Stored):
+    class Counted(crawl_summary.Stored):
         def span(self, name, start, stop):
             read.append(stop - start)
             return super().span(name, start, stop)
 
-    found = ranked.distance(*([Counted(file)] for file in files))
+    found = sorted_keys.distance(*([Counted(file)] for file in files))
     steps = np.sort(np.concatenate(scores))
     shares = [np.searchsorted(np.sort(one), steps, "right") / len(one) for one in scores]
     assert found == np.abs(shares[0] - shares[1]).max()
@@ -243,7 +244,7 @@ def test_a_memory_has_another_name_when_anything_but_the_fraction_differs():
 @pytest.mark.parametrize("data", [b"", b"\x05\0\0\0\0\0\0\0hello", b"\x02\0\0\0\0\0\0\0{}", b"\x93NUMPY" * 9])
 def test_a_file_that_is_no_memory_is_refused(data):
     with pytest.raises(InputError, match="damaged"):
-        memory.Stored(io.BytesIO(data))
+        crawl_summary.Stored(io.BytesIO(data))
 
 
 def test_what_earlier_crawls_kept_is_dropped(tmp_path):

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
-from transforms.lib import batches, quantiles, recipe, recipeyaml, uids
+from transforms.lib import batches, recipe, recipeyaml, uids
 from transforms.lib.errors import CapacityError, ConfigError, EmptyPoolError
 from transforms.lib.race import Race
 from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
+from transforms.lib.stats import quantiles
 from transforms.lib.steps import Block, Threshold
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import quantiles
+from transforms.lib.stats import quantiles
 
 FLOATS = st.floats(width=32, allow_nan=False)
 SCORES = st.lists(FLOATS, min_size=1, max_size=300)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import ties
 from transforms.lib.states import record
+from transforms.lib.stats import ties
 from transforms.lib.steps import Bool
 
 ROUNDS = 7

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import quantiles
-from transforms.lib.memory import Arrays, Memory
+from transforms.lib.stats import quantiles
+from transforms.lib.stats.crawl_summary import Arrays, Memory
 
 Keys = NDArray[np.uint32]
 

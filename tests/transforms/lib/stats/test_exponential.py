@@ -9,24 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import draws, ties, uids
+from transforms.lib import uids
+from transforms.lib.stats import exponential, ties
 
 
 @given(st.floats(1e-300, 1e300))
 def test_the_logarithm_is_the_logarithm(value):
-    found = draws.log(np.array([value]))[0]
+    found = exponential.log(np.array([value]))[0]
     assert math.isclose(found, math.log(value), rel_tol=1e-15, abs_tol=1e-300)
 
 
 def test_the_logarithm_is_good_next_to_one():
     values = 1 + np.array([-3, -1, 1, 2, 5]) * 2.0**-50
-    np.testing.assert_allclose(draws.log(values), np.log1p(values - 1), rtol=1e-15)
+    np.testing.assert_allclose(exponential.log(values), np.log1p(values - 1), rtol=1e-15)
 
 
 def test_small_and_large_draws_keep_their_digits():
     bits = np.array([0, 1, 1 << 20, (1 << 63) - 1, (1 << 64) - 1], np.uint64)
     exact = [-math.log1p(-float(Fraction(2 * int(b) + 1, 1 << 65))) for b in bits[:-1]]
-    found = draws.exponential(bits)
+    found = exponential.exponential(bits)
     np.testing.assert_allclose(found[:-1], exact, rtol=1e-15)
     assert found[-1] == 53 * math.log(2)
 
@@ -34,7 +35,7 @@ def test_small_and_large_draws_keep_their_digits():
 def test_draws_are_exponential_and_independent_from_one_number_to_the_next():
     ids = np.random.default_rng(0).integers(0, 2**63, (200_000, 2)).astype(np.uint64)
     hashes = uids.keyed_hash(ids, 3)
-    first, second = (draws.exponential(uids.stream(hashes, number)) for number in (0, 1))
+    first, second = (exponential.exponential(uids.stream(hashes, number)) for number in (0, 1))
     for power, expected in ((1, 1), (2, 2), (3, 6)):
         assert abs((first**power).mean() / expected - 1) < 0.03
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.01
