@@ -13,8 +13,8 @@ from typing import Any
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ExportConfig
 from transforms import fitted, uidlists
-from transforms.lib import uidfiles
 from transforms.lib.errors import InputError
+from transforms.lib.subsets import uid_lists
 
 
 def check_where(config: ExportConfig) -> None:
@@ -41,7 +41,7 @@ def plan(config: ExportConfig, problems: planning.Problems) -> driver.Work | Non
     def finish() -> tuple[str, dict[str, Any]]:
         with contextlib.ExitStack() as stack:
             found = uidlists.gather(refs, config.output, config.where, stack)
-            counts = uidlists.write((found.part(part) for part in range(uidfiles.PARTS)), config.to)
+            counts = uidlists.write((found.part(part) for part in range(uid_lists.PARTS)), config.to)
         return "{written:,} uids, {distinct:,} of them distinct".format(**counts) + f": {config.to}", counts
 
     return driver.Work({"shards": len(refs)}, lambda: None, None, finish)

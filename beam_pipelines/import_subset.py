@@ -14,8 +14,8 @@ from typing import Any
 from beam_pipelines import driver, planning
 from beam_pipelines.config import ImportSubsetConfig
 from transforms import storage, uidlists
-from transforms.lib import uidfiles
 from transforms.lib.errors import InputError
+from transforms.lib.subsets import uid_lists
 
 JOINS = ("union", "intersect", "subtract")
 
@@ -41,9 +41,9 @@ def plan(config: ImportSubsetConfig, problems: planning.Problems) -> driver.Work
 
     def finish() -> tuple[str, dict[str, Any]]:
         with contextlib.ExitStack() as stack:
-            lists: dict[str, list[uidfiles.UidList]] = {flag: [] for flag in ("input", *JOINS)}
+            lists: dict[str, list[uid_lists.UidList]] = {flag: [] for flag in ("input", *JOINS)}
             for (flag, uri), path in paths.items():
-                lists[flag].append(uidfiles.read(path or uri, f"--{flag} {uri}", config.sort, stack))
+                lists[flag].append(uid_lists.read(path or uri, f"--{flag} {uri}", config.sort, stack))
             (given,) = lists.pop("input")
             counts = uidlists.join(given, lists, config.to)
         text = "{read:,} uids read; {written:,} written, {distinct:,} of them distinct".format(**counts)

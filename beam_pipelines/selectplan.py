@@ -22,7 +22,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.models import locate
 from transforms.lib.recipe import Recipe
 from transforms.lib.steps import Step
-from transforms.lib.subsets import Subset
+from transforms.lib.subsets.subset_files import Subset
 from transforms.report import ReportFacts
 from transforms.store import Store
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from transforms.lib import subsets, uids
+from transforms.lib import uids
 from transforms.lib.dropkept import images_of
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.lib.steps import Block
+from transforms.lib.subsets import subset_files
 from transforms.lib.topfraction import TopFraction
 
 SHARD = 10_000
@@ -90,7 +91,7 @@ def main() -> None:
     lists = [
         uids.subset(np.random.default_rng(n).integers(0, 2**63, (1_000_000, 2)).astype(np.uint64)) for n in range(3)
     ]
-    seconds, _ = timed(lambda: [subsets.multiplicity(lists[n % 3], pairs) for n in range(told.crawls)])
+    seconds, _ = timed(lambda: [subset_files.multiplicity(lists[n % 3], pairs) for n in range(told.crawls)])
     print(
         f"{'a search in a list of a million, CPU s a million samples':<60}{seconds / told.crawls / SHARD * 1e6:>10.3f}"
     )

@@ -12,10 +12,11 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms import crawls, storage
-from transforms.lib import subsets, uidfiles, uids
+from transforms.lib import uids
 from transforms.lib.errors import AccountsError, GateError
 from transforms.lib.stats import sorted_keys
 from transforms.lib.stats.crawl_summary import Part
+from transforms.lib.subsets import subset_files, uid_lists
 from transforms.rows import FileRow
 from transforms.uidlists import write as write_uids
 
@@ -68,24 +69,24 @@ def drift(root: str, other: str) -> float | None:
         return sorted_keys.distance(*sides)
 
 
-def ranges(rows: uidfiles.Rows) -> Iterator[uidfiles.Rows]:
+def ranges(rows: uid_lists.Rows) -> Iterator[uid_lists.Rows]:
     """Yields the distinct uids of a sorted subset, by their first two digits; those of one range are in memory."""
-    digits = np.arange(1, uidfiles.PARTS, dtype=np.uint64) << np.uint64(56)
+    digits = np.arange(1, uid_lists.PARTS, dtype=np.uint64) << np.uint64(56)
     bounds = np.stack([digits, np.zeros_like(digits)], 1)
-    ends = subsets.starts(rows, bounds).tolist()
+    ends = subset_files.starts(rows, bounds).tolist()
     for start, stop in zip([0, *ends], [*ends, len(rows)], strict=True):
         yield np.unique(np.asarray(rows[start:stop]))
 
 
-def changes(before: uidfiles.Rows, after: uidfiles.Rows, way: str) -> Iterator[uidfiles.Rows]:
+def changes(before: uid_lists.Rows, after: uid_lists.Rows, way: str) -> Iterator[uid_lists.Rows]:
     """Yields the uids ``added``, ``removed`` or ``unchanged`` from one sorted subset to another, sorted."""
     for old, new in zip(ranges(before), ranges(after), strict=True):
         if way == "added":
-            yield uidfiles.joined(new, subtract=[old])
+            yield uid_lists.joined(new, subtract=[old])
         elif way == "removed":
-            yield uidfiles.joined(old, subtract=[new])
+            yield uid_lists.joined(old, subtract=[new])
         else:
-            yield uidfiles.joined(new, intersect=[old])
+            yield uid_lists.joined(new, intersect=[old])
 
 
 def diff(root: str, other: str) -> tuple[dict[str, int], list[FileRow]]:
@@ -98,10 +99,10 @@ def diff(root: str, other: str) -> tuple[dict[str, int], list[FileRow]]:
     Returns:
       (how many of each, the files).
     """
-    after = subsets.open_subset(storage.fetch(storage.join(root, crawls.SUBSET)))
+    after = subset_files.open_subset(storage.fetch(storage.join(root, crawls.SUBSET)))
     before = np.zeros(0, uids.SUBSET_DTYPE)
     if other:
-        before = subsets.open_subset(storage.fetch(storage.join(other, crawls.SUBSET)))
+        before = subset_files.open_subset(storage.fetch(storage.join(other, crawls.SUBSET)))
     counts, files = {}, []
     for way in _WAYS:
         path = f"diff/{way}.npy"

@@ -13,16 +13,17 @@ from apache_beam.pvalue import AsSingleton
 from transforms import fitted, storage
 from transforms.books import MergeBooksFn, close_books
 from transforms.decideshard import DecideShard, SelectSettings
-from transforms.lib import accounts, plan, subsets, uids
+from transforms.lib import accounts, plan, uids
 from transforms.lib import recipe as recipes
+from transforms.lib.subsets import subset_files
 from transforms.rows import FeatureRefs, FileRow
 from transforms.sortuids import SortUids
 
 
 def write_missing(subset: FileRow, settings: SelectSettings, listed: Sequence[str]) -> FileRow:
     """Writes ``missing.npy``: the uids that the recipe's subset files list and that were not kept."""
-    kept = subsets.open_subset(storage.fetch(storage.join(settings.root, subset.path)))
-    lacking = [subsets.missing(subsets.open_subset(storage.fetch(uri)), kept) for uri in listed]
+    kept = subset_files.open_subset(storage.fetch(storage.join(settings.root, subset.path)))
+    lacking = [subset_files.missing(subset_files.open_subset(storage.fetch(uri)), kept) for uri in listed]
     with storage.create_atomic(storage.join(settings.root, "missing.npy")) as file:
         uids.write_subset(file, np.unique(np.concatenate(lacking)))
     return FileRow("missing.npy", file.size, file.sha256)

@@ -14,7 +14,8 @@ from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import runs, uids
+from transforms.lib import uids
+from transforms.lib.subsets import merge_sort
 from transforms.rows import FileRow
 
 _FOLDER = ".runs"
@@ -36,7 +37,7 @@ def _write(root: str, path: str, count: int, blocks: Iterable[NDArray[np.void]],
     with storage.create_atomic(storage.join(root, path)) as file:
         file.write(header)
         for block in blocks:
-            file.write(runs.encode(block))
+            file.write(merge_sort.encode(block))
     return Run(path, count), FileRow(path, file.size, file.sha256)
 
 
@@ -45,7 +46,9 @@ def _merged(root: str, parts: Sequence[Run], held: int) -> Iterator[Iterator[NDA
     rows = max(1, held // max(1, len(parts)))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(storage.open_ranges(storage.join(root, part.path))) for part in parts]
-        yield runs.merge([runs.blocks(file, part.rows, rows) for file, part in zip(files, parts, strict=True)])
+        yield merge_sort.merge(
+            [merge_sort.blocks(file, part.rows, rows) for file, part in zip(files, parts, strict=True)]
+        )
 
 
 def merge_runs(group: tuple[str, Iterable[Run]], root: str, held: int) -> Run:

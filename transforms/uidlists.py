@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from transforms import storage
-from transforms.lib import uidfiles, uids
+from transforms.lib import uids
 from transforms.lib.columnstore import columns
-from transforms.lib.uidfiles import Rows, UidList
+from transforms.lib.subsets import uid_lists
+from transforms.lib.subsets.uid_lists import Rows, UidList
 from transforms.rows import FeatureRef
 from transforms.store import Store
 
@@ -25,7 +26,7 @@ def write(parts: Iterable[Rows], uri: str) -> dict[str, int]:
     with tempfile.TemporaryFile() as body:
         for rows in parts:
             body.write(np.ascontiguousarray(rows).data)
-            count, unique = count + len(rows), unique + uidfiles.distinct(rows)
+            count, unique = count + len(rows), unique + uid_lists.distinct(rows)
         body.seek(0)
         with storage.create_atomic(uri) as file:
             file.write(uids.subset_header(count))
@@ -63,9 +64,9 @@ def gather(refs: Sequence[FeatureRef], root: str, where: str, stack: contextlib.
 def join(input_: UidList, others: dict[str, list[UidList]], uri: str) -> dict[str, int]:
     """Writes ``input_`` joined with other lists, as ``uidfiles.joined`` joins them; returns counts."""
     parts = (
-        uidfiles.joined(
+        uid_lists.joined(
             input_.part(part), **{name: [one.part(part) for one in lists] for name, lists in others.items()}
         )
-        for part in range(uidfiles.PARTS)
+        for part in range(uid_lists.PARTS)
     )
     return {"read": input_.count, **write(parts, uri)}

@@ -17,9 +17,10 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
 from transforms.contents import Listing, ShardContents
-from transforms.lib import formats, plan, subsets, uids
+from transforms.lib import formats, plan, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
+from transforms.lib.subsets import subset_files
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 
@@ -142,7 +143,7 @@ def conclude(
     counted |= {label: total[label] for label in books["dropped"]}
     if counted != expected or total["rejected"] != sum(books["rejected"].values()):
         problems.append(f"books.json says {expected}, the decisions add up to {counted}")
-    listed = subsets.digest(subsets.open_subset(storage.fetch(storage.join(root, "subset.npy"))))
+    listed = subset_files.digest(subset_files.open_subset(storage.fetch(storage.join(root, "subset.npy"))))
     decided = sum((check.uids for check in checks if check.what == "shard"), uids.Digest())
     written = sum((check.uids for check in checks if check.what == "output"), uids.Digest())
     for digest, whose in ((decided, "decisions"), (written, "shards")):

@@ -16,7 +16,7 @@ from transforms.lib.errors import CapacityError, EmptyPoolError
 from transforms.lib.race import Race
 from transforms.lib.states import record
 from transforms.lib.steps import NUMBER, UID, Block, Step, Verdict
-from transforms.lib.subsets import MAX_COPIES
+from transforms.lib.subsets.subset_files import MAX_COPIES
 
 
 @record("draw/1", formerly="drawing.Draw")

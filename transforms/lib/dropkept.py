@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.steps import TEXT, UID, Block, Step, Verdict
-from transforms.lib.subsets import check_sorted, multiplicity, open_subset
+from transforms.lib.subsets.subset_files import check_sorted, multiplicity, open_subset
 
 LISTS = {"images": "kept_images.npy", "uids": "subset.npy"}
 """What makes two samples one -> the file of a crawl that lists what it kept, as a subset file."""

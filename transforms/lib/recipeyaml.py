@@ -24,7 +24,7 @@ from transforms.lib.mixing import Mix
 from transforms.lib.recipe import Recipe
 from transforms.lib.sampling import HardCapSample, RandomFraction, Sample, SoftCapSample
 from transforms.lib.steps import Step, Threshold
-from transforms.lib.subsets import Subset
+from transforms.lib.subsets.subset_files import Subset
 from transforms.lib.textmatch import TextMatch
 from transforms.lib.topfraction import TopFraction
 

@@ -24,7 +24,7 @@ from transforms.lib.contest import UNCAPPED, Rules
 from transforms.lib.drawing import Draw, Drawing
 from transforms.lib.race import Race
 from transforms.lib.stats import quantiles
-from transforms.lib.subsets import MAX_COPIES
+from transforms.lib.subsets.subset_files import MAX_COPIES
 
 ENGINES = ("auto", "race", "sequential")
 FEWEST_BATCHES = 100  # with fewer the race does not stand for batches

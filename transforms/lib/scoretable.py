@@ -14,8 +14,9 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transforms.lib import subsets, uids
+from transforms.lib import uids
 from transforms.lib.errors import InputError
+from transforms.lib.subsets import subset_files
 
 SUFFIXES = (".parquet", ".csv")
 KINDS = ("uid", "key")
@@ -180,7 +181,7 @@ def look_up(rows: Rows, pairs: NDArray[np.uint64], columns: Sequence[str]) -> di
     Returns:
       column -> float32 ``[n]``; NaN where the table has no row.
     """
-    place = subsets.places(rows, pairs)
+    place = subset_files.places(rows, pairs)
     found = place >= 0
     values = np.full((len(pairs), len(columns)), np.nan, np.float32)
     values[found] = rows[place[found]]["values"]

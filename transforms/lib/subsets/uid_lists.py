@@ -13,9 +13,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transforms.lib import subsets, uids
+from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.lib.subsets import subset_files
 
 PARTS = 256  # ranges of uids by their first two digits; one of them is held at a time
 _ROWS = 1 << 20  # rows read at once
@@ -116,7 +117,7 @@ def _pieces(path: str) -> Iterator[uids.U64Array]:
             if "Empty CSV" not in str(error):
                 raise
     else:
-        rows = subsets.open_subset(path)
+        rows = subset_files.open_subset(path)
         for start in range(0, len(rows), _ROWS):
             piece = np.asarray(rows[start : start + _ROWS])
             yield np.stack([piece["f0"], piece["f1"]], 1)
@@ -166,7 +167,7 @@ def joined(
 
 
 def _times(rows: Rows, wanted: Rows) -> NDArray[np.int64]:
-    return subsets.multiplicity(rows, np.stack([wanted["f0"], wanted["f1"]], 1))
+    return subset_files.multiplicity(rows, np.stack([wanted["f0"], wanted["f1"]], 1))
 
 
 def distinct(rows: Rows) -> int:

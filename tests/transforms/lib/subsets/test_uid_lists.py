@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import uidfiles, uids
+from transforms.lib import uids
 from transforms.lib.errors import InputError
+from transforms.lib.subsets import uid_lists
 
 GOLDEN = ["139e4a9b22a614771f06c700a8ebe150", "6e356964a967af455c8016b75d691203"]
 SOME = [*GOLDEN, "00000000000000000000000000000abc", GOLDEN[0], "f" * 32, "0" * 32]
@@ -22,8 +23,8 @@ def rows_of(pairs):
 
 def parts_of(path, sort=True):
     with contextlib.ExitStack() as stack:
-        found = uidfiles.read(str(path), "--input x", sort, stack)
-        return np.concatenate([found.part(part) for part in range(uidfiles.PARTS)])
+        found = uid_lists.read(str(path), "--input x", sort, stack)
+        return np.concatenate([found.part(part) for part in range(uid_lists.PARTS)])
 
 
 def write(path, texts):
@@ -45,7 +46,7 @@ def write(path, texts):
 
 @pytest.mark.parametrize("name", ["a.txt", "a.parquet", "a.npy", "a.mmap"])
 def test_a_list_in_any_form_and_order_is_sorted_and_keeps_its_duplicates(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(uidfiles, "_ROWS", 2)
+    monkeypatch.setattr(uid_lists, "_ROWS", 2)
     expected = write(tmp_path / name, SOME)
     np.testing.assert_array_equal(parts_of(tmp_path / name), expected)
     with pytest.raises(InputError, match=r"--input x: not sorted at row 2; add --sort"):
@@ -76,10 +77,10 @@ def test_files_of_another_kind_are_refused(tmp_path):
 
 @given(small, small, small)
 def test_lists_are_joined_as_counters_are(mine, one, two):
-    found = uidfiles.joined(rows_of(mine), [rows_of(one)], [], [rows_of(two)])
+    found = uid_lists.joined(rows_of(mine), [rows_of(one)], [], [rows_of(two)])
     counts = Counter(mine) | Counter(one)
     expected = [pair for pair, times in counts.items() for _ in range(times) if pair not in two]
     np.testing.assert_array_equal(found, rows_of(expected))
-    both = uidfiles.joined(rows_of(mine), intersect=[rows_of(one), rows_of(two)])
+    both = uid_lists.joined(rows_of(mine), intersect=[rows_of(one), rows_of(two)])
     np.testing.assert_array_equal(both, rows_of([pair for pair in mine if pair in one and pair in two]))
-    assert uidfiles.distinct(found) == len(set(expected))
+    assert uid_lists.distinct(found) == len(set(expected))
