@@ -13,10 +13,11 @@ from beam_pipelines.planning import Problems, device_for, version
 from beam_pipelines.targeting import TargetPlan, find_target
 from transforms import storage
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids, stamps
+from transforms.lib import stamps
+from transforms.lib.clusters import vector_files
+from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import locate
-from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 
@@ -75,7 +76,7 @@ def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:
       InputError: they cannot be used, have not ``dim`` dimensions, or are not ``k``, where that is not 0.
     """
     path = storage.fetch(uri)
-    found = centroids.read_vectors(path, uri, "--centroids")
+    found = vector_files.read_vectors(path, uri, "--centroids")
     if found.shape[1] != dim:
         raise InputError(
             f"--centroids {uri} has {found.shape[1]} dimensions, the embeddings {dim}; use their own model"

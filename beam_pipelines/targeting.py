@@ -10,7 +10,7 @@ from transforms import manifest, packimages, storage
 from transforms import shards as pools
 from transforms.assign import TargetPart
 from transforms.clusterdata import ClusterSettings
-from transforms.lib import centroids
+from transforms.lib.clusters import vector_files
 from transforms.lib.errors import InputError
 from transforms.lib.models.resolve import ModelSpec
 from transforms.lib.samples.index_row import ImageRules
@@ -45,7 +45,7 @@ def find_target(uri: str, settings: ClusterSettings, dim: int) -> TargetPlan:
       InputError: it names nothing that can be used.
     """
     if uri.endswith((".npy", ".safetensors", ".pt")):
-        found = centroids.read_vectors(storage.fetch(uri), uri, "--target")
+        found = vector_files.read_vectors(storage.fetch(uri), uri, "--target")
         _check_width(uri, found.shape[1], dim)
         starts = range(0, len(found), _ROWS)
         return TargetPlan(tuple(TargetPart(uri, "", at, min(at + _ROWS, len(found))) for at in starts))

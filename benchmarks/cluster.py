@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.beam_pipelines.embedded import write_scored
-from transforms.lib import kmeans, nearest, seeding, uids
+from transforms.lib import uids
+from transforms.lib.clusters import kmeans, nearest, seeding
 from transforms.lib.columnstore import columns
 
 DIM = 512

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.clusterdata import ClusterSettings, load_nearest
-from transforms.lib import centroids, stamps
+from transforms.lib import stamps
+from transforms.lib.clusters import vector_files as centroids
+from transforms.lib.clusters.kmeans import usable
 from transforms.lib.columnstore import columns
-from transforms.lib.kmeans import usable
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.clusterdata import ClusterSettings, load_nearest
-from transforms.lib import centroids, kmeans, seeding, stamps
+from transforms.lib import stamps
+from transforms.lib.clusters import kmeans, seeding, vector_files
 from transforms.lib.errors import CapacityError, InputError
 from transforms.lib.stats import quantiles, ties
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
@@ -126,7 +127,7 @@ class Fit(NamedTuple):
 
 
 def _save(vectors: NDArray[np.float32], turn: int, settings: ClusterSettings) -> FileRow:
-    return settings.write(centroids.to_file(vectors, {}), "fit", f"round-{turn:03d}.safetensors")
+    return settings.write(vector_files.to_file(vectors, {}), "fit", f"round-{turn:03d}.safetensors")
 
 
 def start(parts: Iterable[Drawn], settings: ClusterSettings) -> Fit:
@@ -217,7 +218,7 @@ def solve(fit: Fit, parts: Iterable[tuple[int, Any]], settings: ClusterSettings)
 def publish(fit: Fit, cut: Cut, samples: int, stamp: str, settings: ClusterSettings) -> list[FileRow]:
     """Writes the fitted centroids and what is known of the fit; the centroids come first."""
     vectors = load_nearest(fit.file, settings.root, "inner", "cpu").centroids
-    row = settings.write(centroids.to_file(vectors, settings.made_by()), "centroids.safetensors")
+    row = settings.write(vector_files.to_file(vectors, settings.made_by()), "centroids.safetensors")
     facts = {
         "stamp": stamp,
         "sha256": row.sha256,
@@ -290,5 +291,5 @@ def publish_given(settings: ClusterSettings) -> FileRow:
     data = storage.read_bytes(storage.fetch(uri))
     if stamps.sha256(data) != digest:
         raise InputError(f"--centroids {uri} changed while the job ran; run it again")
-    vectors = kmeans.on_grid(centroids.read_vectors(storage.fetch(uri), uri, "--centroids"))
-    return settings.write(centroids.to_file(vectors, settings.made_by()), "centroids.safetensors")
+    vectors = kmeans.on_grid(vector_files.read_vectors(storage.fetch(uri), uri, "--centroids"))
+    return settings.write(vector_files.to_file(vectors, settings.made_by()), "centroids.safetensors")

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms import storage
-from transforms.lib import centroids, kmeans, stamps, uids
+from transforms.lib import stamps, uids
+from transforms.lib.clusters import kmeans, vector_files
+from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
-from transforms.lib.nearest import Nearest
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import BlockReader, Store
 
@@ -140,7 +141,7 @@ class _Loaded:
 def _read(row: FileRow, root: str) -> NDArray[Any]:
     uri = storage.join(root, row.path)
     path = storage.fetch(uri)
-    found = centroids.read_vectors(path, uri, "centroids")
+    found = vector_files.read_vectors(path, uri, "centroids")
     if stamps.sha256(storage.read_bytes(path)) != row.sha256:
         raise InputError(f"centroids {uri} changed while the job ran; run it again")
     return found

@@ -10,7 +10,8 @@ from safetensors.numpy import load_file, save_file
 from tests.beam_pipelines.embedded import groups, unit, write_scored
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
-from transforms.lib import kmeans, nearest, seeding, uids
+from transforms.lib import uids
+from transforms.lib.clusters import kmeans, nearest, seeding
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from transforms.lib import density
-from transforms.lib.centroids import read_vectors
+from transforms.lib.clusters.vector_files import read_vectors
 from transforms.lib.density import Float64, Int64
 from transforms.lib.errors import CapacityError
 from transforms.lib.percluster import GRID, Census, PerCluster

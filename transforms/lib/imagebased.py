@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import centroids as files_of
+from transforms.lib.clusters import vector_files as files_of
+from transforms.lib.clusters.kmeans import usable
+from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.errors import InputError
-from transforms.lib.kmeans import usable
-from transforms.lib.nearest import Nearest
 from transforms.lib.steps import EMBEDDING, NUMBER, Block, Bool, Step, Verdict
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.clusters.kmeans import Rows
 from transforms.lib.errors import CapacityError
-from transforms.lib.kmeans import Rows
 from transforms.lib.stats import exponential
 
 ONE_BY_ONE = 1_000  # up to so many clusters are drawn singly

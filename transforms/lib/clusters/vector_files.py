@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from transforms.lib import stamps
+from transforms.lib.clusters.kmeans import Vectors
 from transforms.lib.errors import InputError
-from transforms.lib.kmeans import Vectors
 
 TENSOR = "centroids"
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.clusters.kmeans import MAX_NORM, Rows, Vectors, on_grid, squared_norms
 from transforms.lib.errors import InputError
-from transforms.lib.kmeans import MAX_NORM, Rows, Vectors, on_grid, squared_norms
 
 if TYPE_CHECKING:
-    from transforms.lib.torchnearest import TorchRanks
+    from transforms.lib.clusters.nearest_torch import TorchRanks
 
 RULES = ("inner", "euclidean")
 _ROWS = 1024  # rows compared at once
@@ -86,9 +86,9 @@ class Nearest:
         self._reach = np.float32(np.sqrt(norms.max())), np.float32(self._half.max())
         self._torch: TorchRanks | None = None
         if device != "cpu":
-            from transforms.lib import torchnearest
+            from transforms.lib.clusters import nearest_torch
 
-            self._torch = torchnearest.TorchRanks(self.centroids, self._half.astype(np.float32), device)
+            self._torch = nearest_torch.TorchRanks(self.centroids, self._half.astype(np.float32), device)
 
     def clusters(self, rows: Rows) -> NDArray[np.int32]:
         """Returns the field ``cluster`` of what a call returns, and spares what the other fields cost."""

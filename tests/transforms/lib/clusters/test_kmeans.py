@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.lib import kmeans, nearest, seeding, torchnearest, uids
+from transforms.lib import uids
+from transforms.lib.clusters import kmeans, nearest, nearest_torch, seeding
 from transforms.lib.errors import CapacityError, InputError
 
 
@@ -137,7 +138,7 @@ def test_no_neighbour_of_a_row_changes_what_is_said_of_it(device, rule, height, 
     )  # second and third are equal, or nearly
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nearest, "_TILE", tile)
-        patch.setattr(torchnearest, "_TILE", tile)
+        patch.setattr(nearest_torch, "_TILE", tile)
         assign = nearest.Nearest(centroids, rule, device)
         parts = [assign(once[order[at : at + height]]) for at in range(0, len(order), height)]
         clusters = np.concatenate([assign.clusters(once[order[at : at + height]]) for at in range(0, 480, height)])
@@ -164,8 +165,8 @@ def test_every_finite_half_is_widened_exactly():
 @pytest.mark.parametrize("rule", nearest.RULES)
 @pytest.mark.parametrize("tile", [7, 64, 8192])
 def test_torch_finds_the_same_clusters(monkeypatch, rule, tile):
-    monkeypatch.setattr(torchnearest, "_TILE", tile)
-    monkeypatch.setattr(torchnearest, "_ROWS", 100)
+    monkeypatch.setattr(nearest_torch, "_TILE", tile)
+    monkeypatch.setattr(nearest_torch, "_ROWS", 100)
     rows, centroids = blobs(300, dim=48, groups=60), kmeans.on_grid(blobs(70, dim=48, seed=4))
     centroids[33] = centroids[8]  # a tie everywhere: the lower number wins
     centroids[40] = centroids[9] + np.float32(2.0**-24)  # closer than float32 can tell
