@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from transforms.lib import dedup, hamming, semdedup
-from transforms.lib.forest import merge
+from transforms.lib.dedup import groups, hamming, semdedup
+from transforms.lib.dedup.components import merge
 
 POOL = Path(__file__).resolve().parent.parent / "tests/data/pool"
 DIM = 512
@@ -133,7 +133,7 @@ def semantic(rows: int, cluster_rows: int, chains: str) -> tuple[float, float, f
             file.write(semdedup.on_grid(unit.astype(np.float16)).data)
         file.flush()
         vectors = np.memmap(file, np.float32, "r", shape=(rows, DIM))
-        records = np.zeros(rows, np.dtype([("cluster", "<i4"), *dedup.PLACE]))
+        records = np.zeros(rows, np.dtype([("cluster", "<i4"), *groups.PLACE]))
         records["cluster"] = np.arange(rows) % 10_000 % clusters
         records["row"] = np.arange(rows)
         records["uid"][:, 1] = np.arange(rows)

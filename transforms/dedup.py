@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from transforms import dedupshard as shard
 from transforms import storage
 from transforms.dedupshard import DedupSettings, Numbered, Sent
-from transforms.lib import contamination, dedup, forest, semdedup, stamps
+from transforms.lib import stamps
 from transforms.lib.columnstore import columns
+from transforms.lib.dedup import components, contamination, groups, semdedup
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 
@@ -53,7 +54,7 @@ class JoinNearHashes(beam.PTransform):
             | "SendBands" >> beam.FlatMap(shard.send_bands, self.settings)
             | "Meet" >> beam.GroupByKey()
             | "Near" >> beam.Map(shard.near_hashes, self.settings)
-            | "Join" >> beam.CombineGlobally(forest.merge)
+            | "Join" >> beam.CombineGlobally(components.merge)
         )
 
 
@@ -96,7 +97,7 @@ def decide_clusters(sent: tuple[int, Iterable[bytes]], dim: int, settings: Dedup
     with tempfile.TemporaryFile() as file:
         for blob in sent[1]:
             records = np.frombuffer(blob, kind)
-            places.append(records[["cluster", *(field[0] for field in dedup.PLACE)]].copy())
+            places.append(records[["cluster", *(field[0] for field in groups.PLACE)]].copy())
             file.write(semdedup.on_grid(records["vector"]).data)
         file.flush()
         found = np.concatenate(places)
@@ -155,7 +156,7 @@ class Deduplicate(beam.PTransform):
         if settings.by == "semantic":
             verdicts = shards | GroupSimilar(settings, self.dim)
         else:
-            nothing = shards.pipeline | "NoHashes" >> beam.Create([forest.EMPTY])
+            nothing = shards.pipeline | "NoHashes" >> beam.Create([components.EMPTY])
             trees = shards | JoinNearHashes(settings) if settings.by == "phash" else nothing
             verdicts = shards | GroupEqual(settings, trees)
         written = (
@@ -174,13 +175,13 @@ class _AddFn(beam.CombineFn):
     """Adds mappings of counts."""
 
     def create_accumulator(self) -> dict[str, int]:
-        return dedup.add([])
+        return groups.add([])
 
     def add_input(self, accumulator: dict[str, int], counted: dict[str, int]) -> dict[str, int]:
-        return dedup.add([accumulator, counted])
+        return groups.add([accumulator, counted])
 
     def merge_accumulators(self, accumulators: Iterable[dict[str, int]]) -> dict[str, int]:
-        return dedup.add(list(accumulators))
+        return groups.add(list(accumulators))
 
     def extract_output(self, accumulator: dict[str, int]) -> dict[str, int]:
         return accumulator

@@ -11,8 +11,9 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from transforms.lib import dedup, forest, hamming, semdedup, stamps, uids
+from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
+from transforms.lib.dedup import components, groups, hamming, semdedup
 from transforms.lib.steps import Bool
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
@@ -116,7 +117,7 @@ def _has_identity(arrays: Mapping[str, NDArray[Any]], by: str) -> Bool:
     """
     ok: Bool = arrays["status"] == columns.OK
     if by == "exact":
-        return ok & dedup.is_digest(arrays["image_sha256"])
+        return ok & groups.is_digest(arrays["image_sha256"])
     return ok & (arrays["width"] > 0) if by == "phash" else ok
 
 
@@ -142,13 +143,13 @@ def _place(records: NDArray[Any], number: int, samples: _Samples, settings: Dedu
     if settings.order in ("hard", "easy"):
         values = samples.columns["similarity"]
     records["uid"], records["shard"], records["row"] = samples.columns["uid"], number, samples.rows
-    records["order"] = dedup.order_of(values, len(records), largest_first=largest_first)
+    records["order"] = groups.order_of(values, len(records), largest_first=largest_first)
     return records
 
 
 def send(to: NDArray[np.integer[Any]], rows: NDArray[Any]) -> Iterator[Sent]:
     """Packs rows by the part or shard that they go to, int ``[n]``, and counts their bytes."""
-    for number, some in dedup.by_number(to, rows).items():
+    for number, some in groups.by_number(to, rows).items():
         Metrics.counter("dedup", "shuffled_bytes").inc(some.nbytes)
         yield number, some.tobytes()
 
@@ -169,25 +170,25 @@ def near_hashes(sent: tuple[int, Iterable[bytes]], settings: DedupSettings) -> N
     return hamming.near(hashes, settings.radius, mask)
 
 
-def _identified(numbered: Numbered, trees: NDArray[np.uint64], settings: DedupSettings) -> tuple[_Samples, dedup.U64]:
+def _identified(numbered: Numbered, trees: NDArray[np.uint64], settings: DedupSettings) -> tuple[_Samples, groups.U64]:
     """Returns the samples of a shard that have an identity, and these: uint64 ``[n, 4]``."""
     samples = _read(numbered, settings, {"uid": (columns.INDEX, "uid")})
     if settings.by == "exact":
-        return samples, dedup.identities(samples.columns["image_sha256"])
+        return samples, groups.identities(samples.columns["image_sha256"])
     identity = np.zeros((len(samples.rows), 4), np.uint64)
     if settings.by == "uid":
         identity[:, :2] = samples.columns["uid"]
     else:
         hashes = samples.columns["phash"]
-        identity[:, 0], identity[:, 1] = forest.roots(hashes, trees), hashes
+        identity[:, 0], identity[:, 1] = components.roots(hashes, trees), hashes
     return samples, identity
 
 
-def _fingerprints(identity: dedup.U64, settings: DedupSettings) -> dedup.U64:
-    return dedup.fingerprints(np.where(np.arange(4) < settings.words, identity, np.uint64(0)))
+def _fingerprints(identity: groups.U64, settings: DedupSettings) -> groups.U64:
+    return groups.fingerprints(np.where(np.arange(4) < settings.words, identity, np.uint64(0)))
 
 
-def _part_of(fingerprints: dedup.U64, settings: DedupSettings) -> NDArray[np.int64]:
+def _part_of(fingerprints: groups.U64, settings: DedupSettings) -> NDArray[np.int64]:
     return (fingerprints % np.uint64(settings.parts)).astype(np.int64)
 
 
@@ -203,7 +204,7 @@ def send_fingerprints(
 def repeated(sent: tuple[int, Iterable[Sent]]) -> Iterator[Sent]:
     """Sends back to each shard those of its fingerprints that occur more than once."""
     shards, blobs = zip(*sorted(sent[1]), strict=True)
-    found = dedup.repeated([np.frombuffer(blob, np.uint64) for blob in blobs])
+    found = groups.repeated([np.frombuffer(blob, np.uint64) for blob in blobs])
     for number, some in zip(shards, found, strict=True):
         if len(some):
             Metrics.counter("dedup", "shuffled_bytes").inc(some.nbytes)
@@ -220,15 +221,15 @@ def send_records(
         samples, identity = _identified((number, ref), trees, settings)
         prints = _fingerprints(identity, settings)
         chosen = np.isin(prints, wanted)
-        records = np.zeros(int(chosen.sum()), dedup.RECORD)
+        records = np.zeros(int(chosen.sum()), groups.RECORD)
         records["identity"] = identity[chosen]
         yield from send(_part_of(prints[chosen], settings), _place(records, number, samples.take(chosen), settings))
 
 
 def decide(sent: tuple[int, Iterable[bytes]], settings: DedupSettings) -> Iterator[Sent]:
     """Decides about the samples that met, and sends each shard what becomes of its own."""
-    records = np.frombuffer(b"".join(sent[1]), dedup.RECORD)
-    made = dedup.groups(records, seed=settings.seed, fresh=settings.fresh, words=settings.words)
+    records = np.frombuffer(b"".join(sent[1]), groups.RECORD)
+    made = groups.groups(records, seed=settings.seed, fresh=settings.fresh, words=settings.words)
     yield from send(*made)
 
 
@@ -259,17 +260,17 @@ def write(
 ) -> Iterator[tuple[FileRow, dict[str, int]]]:
     """Writes the column set of a shard from the verdicts on its samples."""
     number, found = joined
-    decided = np.frombuffer(b"".join(found["sent"]), dedup.VERDICT)
+    decided = np.frombuffer(b"".join(found["sent"]), groups.VERDICT)
     for ref in found["ref"]:
         compared = np.zeros(len(Store(settings.root).valid(ref.name)), bool)
         samples = _read((number, ref), settings, _wanted_vectors(settings) if settings.by == "semantic" else {})
         compared[samples.rows] = _comparable(samples) if settings.by == "semantic" else True
-        yield put(ref, dedup.table(compared, decided), settings.root, settings.name, settings.stamp)
+        yield put(ref, groups.table(compared, decided), settings.root, settings.name, settings.stamp)
 
 
 def put(ref: FeatureRef, table: pa.Table, root: str, name: str, stamp: str) -> tuple[FileRow, dict[str, int]]:
     """Writes a shard's table with its counts beside it."""
-    counted = dedup.counts(table)
+    counted = groups.counts(table)
     Metrics.counter("dedup", "in").inc(counted["samples"])
     Metrics.counter("dedup", "duplicates").inc(counted["duplicates"])
     facts = {key: str(value) for key, value in counted.items()}

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms.lib import dedup, semdedup, uids
+from transforms.lib import uids
+from transforms.lib.dedup import groups, semdedup
 from transforms.lib.errors import InputError
 from transforms.lib.models.locate import sha256_of
 from transforms.lib.scores_target import read_target
@@ -65,7 +66,7 @@ def table(compared: Bool, target: semdedup.Int, cosine: semdedup.F64) -> pa.Tabl
     name = np.full(len(compared), "", object)
     name[compared] = [f"target-{row}" if row >= 0 else "" for row in target.tolist()]
     text = pa.array(name, pa.string())
-    return pa.Table.from_arrays([text, pa.array(similarity), text], schema=dedup.SCHEMA)
+    return pa.Table.from_arrays([text, pa.array(similarity), text], schema=groups.SCHEMA)
 
 
 def matches(

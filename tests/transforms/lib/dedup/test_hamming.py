@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import forest, hamming
+from transforms.lib.dedup import components as forest
+from transforms.lib.dedup import hamming
 
 
 def components(edges):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from transforms.lib import dedup, semdedup, uids
+from transforms.lib import uids
+from transforms.lib.dedup import groups, semdedup
 
 DIM = 12
 
@@ -198,7 +199,7 @@ def test_verdicts_name_the_uids(monkeypatch):
     shards, found = semdedup.clusters(
         records(vectors, 0, [2, 0, 1]), semdedup.on_grid(vectors), epsilon=0.1, chains="released", seed=0, fresh=9
     )
-    made = dedup.table(np.ones(4, bool), found).to_pylist()
+    made = groups.table(np.ones(4, bool), found).to_pylist()
     survivor = f"{1001:032x}"
     assert [row["duplicate_of"] for row in made] == [survivor, "", survivor, ""]
     assert [row["group"] for row in made] == [survivor] * 3 + [""]

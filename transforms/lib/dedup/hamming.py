@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.forest import EMPTY, forest, merge
+from transforms.lib.dedup.components import EMPTY, forest, merge
 
 U64 = NDArray[np.uint64]
 

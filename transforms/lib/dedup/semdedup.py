@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import dedup, forest
+from transforms.lib.dedup import components, groups
 from transforms.lib.steps import Bool
 
 F32 = NDArray[np.float32]
@@ -29,7 +29,7 @@ _GATHER = 1 << 14  # pairs whose vectors are gathered at once
 
 def record_dtype(dim: int) -> np.dtype[Any]:
     """Returns the dtype of what meets at a cluster: cluster, ``dedup.PLACE`` and the embedding; 32 + 2 dim bytes."""
-    return np.dtype([("cluster", "<i4"), *dedup.PLACE, ("vector", "<f2", (dim,))])
+    return np.dtype([("cluster", "<i4"), *groups.PLACE, ("vector", "<f2", (dim,))])
 
 
 def usable(embeddings: NDArray[np.float16]) -> Bool:
@@ -162,18 +162,18 @@ def matches(
       float64; and the place of the row of its group that stays, int64, its own when it has none.
     """
     best = _Best(len(order))
-    trees = forest.EMPTY
+    trees = components.EMPTY
     for diagonal, (i, j, cosine) in _tiles(vectors, order, above, start):
         if chains == "paper":
             edges = np.stack([i, j], axis=1).astype(np.uint64)
-            trees = forest.merge([trees, edges]) if len(edges) else trees
+            trees = components.merge([trees, edges]) if len(edges) else trees
             continue
         if chains == "leaders":
             i, j, cosine = _led(i, j, cosine, best.match < 0) if diagonal else _of(best.match[i] < 0, i, j, cosine)
         best.take(i, j, cosine)
     places = np.arange(len(order))
     if chains == "paper":
-        root = forest.roots(places.astype(np.uint64), trees).astype(np.int64)
+        root = components.roots(places.astype(np.uint64), trees).astype(np.int64)
         root[:start] = places[:start]
         best.match = np.where(root == places, -1, root)
         gone = np.flatnonzero(root != places)
@@ -208,7 +208,7 @@ def _root(match: Int) -> Int:
 
 def clusters(
     records: NDArray[Any], vectors: F32, *, epsilon: float, chains: str, seed: int, fresh: int
-) -> tuple[NDArray[np.uint32], dedup.Verdicts]:
+) -> tuple[NDArray[np.uint32], groups.Verdicts]:
     """Decides about samples of whole clusters.
 
     Args:
@@ -222,10 +222,10 @@ def clusters(
     Returns:
       shard numbers, uint32 ``[m]``, and ``dedup.VERDICT`` ``[m]`` of the samples that are copies or have some.
     """
-    order = dedup.ranking(records, seed, fresh, records["cluster"])
+    order = groups.ranking(records, seed, fresh, records["cluster"])
     cluster = records["cluster"][order]
     cuts = np.flatnonzero(np.append(True, cluster[1:] != cluster[:-1])[: len(order)])
-    shards, found = [np.zeros(0, np.uint32)], [np.zeros(0, dedup.VERDICT)]
+    shards, found = [np.zeros(0, np.uint32)], [np.zeros(0, groups.VERDICT)]
     for a, b in zip(cuts, np.append(cuts[1:], len(order)), strict=False):
         inside = order[a:b]
         place = records[inside]
@@ -233,7 +233,7 @@ def clusters(
         match, cosine, root = matches(vectors, inside, above=1 - epsilon, chains=chains, start=start)
         chosen = (np.bincount(root, minlength=len(root))[root] > 1) & (place["shard"] < fresh)
         uid = place["uid"]
-        made = dedup.verdicts(place["row"], match >= 0, cosine, uid[match], uid[root])
+        made = groups.verdicts(place["row"], match >= 0, cosine, uid[match], uid[root])
         shards.append(place["shard"][chosen])
         found.append(made[chosen])
     return np.concatenate(shards), np.concatenate(found)

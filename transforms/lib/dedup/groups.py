@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.lib import hamming, uids
+from transforms.lib import uids
+from transforms.lib.dedup import hamming
 from transforms.lib.stats.quantiles import ordered_bits
 from transforms.lib.steps import Bool
 
