@@ -12,8 +12,8 @@ from beam_pipelines.config import AnnotateConfig
 from beam_pipelines.planning import Problems, version
 from transforms import storage
 from transforms.annotate import AnnotateSettings
-from transforms.lib import captionstats, language, scores_clip, scores_negclip, scores_target
-from transforms.lib.annotators import Annotator
+from transforms.lib.annotators import caption_counts, clipscore, language, negclip, target_scores
+from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
 from transforms.rows import FeatureRef
@@ -23,23 +23,23 @@ Maker = Callable[[AnnotateConfig, str], Annotator]
 
 
 def _target(name: str) -> Maker:
-    return lambda config, model: scores_target.resolve(name, model, config.target, storage.fetch)
+    return lambda config, model: target_scores.resolve(name, model, config.target, storage.fetch)
 
 
 def _negclip(config: AnnotateConfig, model: str) -> Annotator:
     made = {name: getattr(config, name) for name in ("temperature", "batch", "repeats", "seed")}
-    return scores_negclip.NegClip(model=model, **made)
+    return negclip.NegClip(model=model, **made)
 
 
 OF_CAPTIONS: dict[str, Maker] = {
     "language": lambda config, model: language.resolve(config.lid, storage.fetch),
     "cld3": lambda config, model: language.resolve_cld3(),
-    "caption": lambda config, model: captionstats.CaptionCounts(),
+    "caption": lambda config, model: caption_counts.CaptionCounts(),
 }
 OF_MODELS: dict[str, Maker] = {
     "negclip": _negclip,
     **{name: _target(name) for name in ("normsim_2", "normsim_inf", "vas")},
-    "clipscore": lambda config, model: scores_clip.ClipScore(model=model),
+    "clipscore": lambda config, model: clipscore.ClipScore(model=model),
 }
 MAKERS = OF_CAPTIONS | OF_MODELS
 

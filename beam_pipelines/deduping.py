@@ -12,11 +12,11 @@ from beam_pipelines.planning import Problems, version
 from transforms import manifest, storage
 from transforms.dedup import MatchSettings
 from transforms.dedupshard import DedupSettings, Numbered, count_identities
+from transforms.lib.annotators.target_scores import read_target
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models.locate import sha256_of
-from transforms.lib.scores_target import read_target
 from transforms.rows import FeatureRef
 from transforms.store import Store
 

@@ -13,7 +13,7 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms import storage
 from transforms.lib import stamps
-from transforms.lib.annotators import Annotate, Annotator
+from transforms.lib.annotators.annotator import Annotate, Annotator
 from transforms.lib.columnstore import columns
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import BlockReader, Store

@@ -161,7 +161,7 @@ def test_basic_filter_with_the_real_identifier(winnow, out, tmp_path):
 
     import fasttext
 
-    from transforms.lib import language
+    from transforms.lib.annotators import language
 
     shutil.copytree(out, tmp_path / "out")
     for name in ("language", "cld3"):  # made up, and signed by no job

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib import wordnet as wordnets
-from transforms.lib.captionstats import SPACE, as_text
+from transforms.lib.annotators.caption_counts import SPACE, as_text
 from transforms.lib.steps import TEXT, Block, Step, Verdict
 
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from safetensors.numpy import save_file
 
-from transforms.lib import scores_clip, scores_negclip, scores_target, uids
+from transforms.lib import uids
+from transforms.lib.annotators import clipscore, negclip, target_scores
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.steps import Block
 
@@ -36,16 +37,16 @@ def normalisers(image, text, temperature):
 def test_negclip_of_one_full_batch_is_the_formula(temperature):
     image, text = unit(0, 20), unit(1, 20)
     cosine = (image.astype(np.float64) * text).sum(axis=1)
-    found = scores_negclip.negclip(image, text, ids(20), temperature=temperature, batch=20, repeats=3)
+    found = negclip.negclip(image, text, ids(20), temperature=temperature, batch=20, repeats=3)
     np.testing.assert_allclose(found, cosine - normalisers(image, text, temperature), atol=1e-6)
     assert (found <= 1e-6).all()
 
 
 def test_rows_of_a_large_batch_are_taken_in_parts(monkeypatch):
     image, text = unit(0, 50), unit(1, 50)
-    whole = scores_negclip.penalties(image, text, 0.07, 50)
-    monkeypatch.setattr(scores_negclip, "_ROWS", 7)
-    np.testing.assert_allclose(scores_negclip.penalties(image, text, 0.07, 50), whole, rtol=1e-6)
+    whole = negclip.penalties(image, text, 0.07, 50)
+    monkeypatch.setattr(negclip, "_ROWS", 7)
+    np.testing.assert_allclose(negclip.penalties(image, text, 0.07, 50), whole, rtol=1e-6)
 
 
 def test_negclip_is_the_mean_over_equal_random_batches():
@@ -65,18 +66,18 @@ def test_negclip_is_the_mean_over_equal_random_batches():
                 to_images = own + scale * sum(math.exp(f[j] @ g[place] / 0.1) for j in others)
                 total[row] += 0.1 / 2 * (math.log(to_texts) + math.log(to_images))
     expected = (image.astype(np.float64) * text).sum(axis=1) - total / 4
-    found = scores_negclip.negclip(image, text, ids(rows), temperature=0.1, batch=10, repeats=4, seed=5)
+    found = negclip.negclip(image, text, ids(rows), temperature=0.1, batch=10, repeats=4, seed=5)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    other = scores_negclip.negclip(image, text, ids(rows), temperature=0.1, batch=10, repeats=4, seed=6)
+    other = negclip.negclip(image, text, ids(rows), temperature=0.1, batch=10, repeats=4, seed=6)
     assert np.abs(other - found).max() > 1e-4
 
 
 def test_a_short_batch_stands_for_a_full_one():
     """The score of a tenth of a pool is near that of the pool, not higher by the log of ten."""
     image, text = unit(0, 1000), unit(1, 1000)
-    whole = scores_negclip.negclip(image, text, ids(1000), temperature=0.1, batch=1000)
-    part = scores_negclip.negclip(image[:100], text[:100], ids(100), temperature=0.1, batch=1000)
-    unscaled = scores_negclip.negclip(image[:100], text[:100], ids(100), temperature=0.1, batch=100)
+    whole = negclip.negclip(image, text, ids(1000), temperature=0.1, batch=1000)
+    part = negclip.negclip(image[:100], text[:100], ids(100), temperature=0.1, batch=1000)
+    unscaled = negclip.negclip(image[:100], text[:100], ids(100), temperature=0.1, batch=100)
     assert abs((part - whole[:100]).mean()) < 0.03
     assert (unscaled - whole[:100]).mean() > 0.15
 
@@ -85,14 +86,14 @@ def test_the_order_of_rows_does_not_matter_to_negclip():
     image, text, pairs = unit(0, 40), unit(1, 40), ids(40)
     order = np.random.default_rng(0).permutation(40)
     made = {"temperature": 0.05, "batch": 8, "repeats": 3}
-    straight = scores_negclip.negclip(image, text, pairs, **made)
-    shuffled = scores_negclip.negclip(image[order], text[order], pairs[order], **made)
+    straight = negclip.negclip(image, text, pairs, **made)
+    shuffled = negclip.negclip(image[order], text[order], pairs[order], **made)
     np.testing.assert_allclose(shuffled, straight[order], atol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [0, 1])
 def test_a_pair_alone_has_no_negclip(rows):
-    found = scores_negclip.negclip(unit(0, rows), unit(1, rows), ids(rows))
+    found = negclip.negclip(unit(0, rows), unit(1, rows), ids(rows))
     assert np.isnan(found).tolist() == [True] * rows
 
 
@@ -107,24 +108,24 @@ def test_rejected_rows_have_no_score_and_count_in_no_batch():
     score = np.array([0.1, np.nan, -0.5, 0.3, np.nan, 1.0], np.float32)
     ok = np.isfinite(score)
     block = block_of(image, text, score)
-    found = scores_negclip.NegClip(model="net", batch=4, repeats=2).load(str)(block)["score"].to_numpy()
-    expected = scores_negclip.negclip(image[ok], text[ok], ids(6)[ok], batch=4, repeats=2)
+    found = negclip.NegClip(model="net", batch=4, repeats=2).load(str)(block)["score"].to_numpy()
+    expected = negclip.negclip(image[ok], text[ok], ids(6)[ok], batch=4, repeats=2)
     np.testing.assert_array_equal(found[ok], expected)
     assert np.isnan(found[~ok]).all()
-    clip = scores_clip.ClipScore(model="net").load(str)(block)["score"].to_numpy()
+    clip = clipscore.ClipScore(model="net").load(str)(block)["score"].to_numpy()
     np.testing.assert_allclose(clip, [0.25, np.nan, 0, 0.75, np.nan, 2.5], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_normsim_and_vas_are_their_formulas(dtype, monkeypatch):
-    monkeypatch.setattr(scores_target, "_ROWS", 5)
+    monkeypatch.setattr(target_scores, "_ROWS", 5)
     image, target = unit(0, 13), unit(1, 17, dtype=dtype)
     products = image.astype(np.float64) @ target.astype(np.float64).T
-    moment = scores_target.second_moment(target)
-    np.testing.assert_allclose(scores_target.normsim_inf(image, target), np.abs(products).max(axis=1), atol=1e-6)
-    two = scores_target.normsim_2(image, moment, 17)
+    moment = target_scores.second_moment(target)
+    np.testing.assert_allclose(target_scores.normsim_inf(image, target), np.abs(products).max(axis=1), atol=1e-6)
+    two = target_scores.normsim_2(image, moment, 17)
     np.testing.assert_allclose(two, np.sqrt((products**2).sum(axis=1)), rtol=1e-9)
-    np.testing.assert_allclose(scores_target.vas(image, moment), (products**2).mean(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(target_scores.vas(image, moment), (products**2).mean(axis=1), rtol=1e-9)
 
 
 @pytest.fixture(params=["npy", "safetensors"])
@@ -142,7 +143,7 @@ def test_a_target_file_gives_a_column(target, name):
     path, values = target
     image = unit(0, 4)
     score = np.array([0.1, np.nan, 0.2, 0.3], np.float32)
-    made = scores_target.resolve(name, "net", path, str)
+    made = target_scores.resolve(name, "net", path, str)
     assert made.problems({"net.image": pa.list_(pa.float16(), 8)}) == []
     assert "7 dimensions" not in str(made.made_by())
     found = made.load(str)(block_of(image, unit(1, 4), score))["score"]
@@ -161,7 +162,7 @@ def test_a_target_file_gives_a_column(target, name):
 def test_a_target_that_changes_is_refused(tmp_path):
     path = str(tmp_path / "t.npy")
     np.save(path, unit(0, 3))
-    made = scores_target.resolve("vas", "net", path, str)
+    made = target_scores.resolve("vas", "net", path, str)
     np.save(path, unit(1, 3))
     with pytest.raises(InputError, match="changed while the job ran"):
         made.load(str)
@@ -182,17 +183,17 @@ def test_a_target_that_cannot_be_used_is_named(tmp_path, values, problem):
     path = str(tmp_path / "t.npy")
     np.save(path, values, allow_pickle=True)
     with pytest.raises(InputError, match=problem):
-        scores_target.resolve("vas", "net", path, str)
+        target_scores.resolve("vas", "net", path, str)
 
 
 def test_a_missing_target_is_named(tmp_path):
     with pytest.raises(ConfigError, match="--columns vas needs --target FILE"):
-        scores_target.resolve("vas", "net", "", str)
+        target_scores.resolve("vas", "net", "", str)
     with pytest.raises(InputError, match=r"none\.npy does not exist"):
-        scores_target.resolve("vas", "net", str(tmp_path / "none.npy"), str)
+        target_scores.resolve("vas", "net", str(tmp_path / "none.npy"), str)
     (tmp_path / "two.safetensors").write_bytes(b"x")
     with pytest.raises(InputError, match="is neither"):
-        scores_target.resolve("vas", "net", str(tmp_path / "two.safetensors"), str)
+        target_scores.resolve("vas", "net", str(tmp_path / "two.safetensors"), str)
     save_file({"a": unit(0, 2), "b": unit(1, 2)}, str(tmp_path / "two.safetensors"))
     with pytest.raises(InputError, match="2 tensors"):
-        scores_target.resolve("vas", "net", str(tmp_path / "two.safetensors"), str)
+        target_scores.resolve("vas", "net", str(tmp_path / "two.safetensors"), str)

@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.annotators.target_scores import read_target
 from transforms.lib.dedup import groups, semdedup
 from transforms.lib.errors import InputError
 from transforms.lib.models.locate import sha256_of
-from transforms.lib.scores_target import read_target
 from transforms.lib.steps import Bool
 
 FLAG = "--against_embeddings"

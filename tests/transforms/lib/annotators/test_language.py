@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transforms.lib import language
+from transforms.lib.annotators import language
 from transforms.lib.errors import ConfigError, InputError
 
 needs_fasttext = pytest.mark.skipif(

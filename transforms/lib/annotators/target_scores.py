@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from transforms.lib.annotators import Annotate, Annotator, Fetch, address
+from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models.locate import sha256_of
 from transforms.lib.steps import Block

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.annotators import Annotate, Annotator, Fetch
+from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
 from transforms.lib.steps import Block
 
 _ROWS = 1024  # rows of the matrix of cosines held at once

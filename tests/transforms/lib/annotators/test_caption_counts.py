@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import captionstats
+from transforms.lib.annotators import caption_counts
 from transforms.lib.steps import Block
 
 SPACES = [chr(code) for code in range(sys.maxunicode) if chr(code).isspace()]
@@ -28,9 +28,9 @@ def fasttext_tokens(text):
 @given(st.lists(st.text(st.sampled_from([*string.ascii_letters[:3], *SPACES, "\0", "é", "犬", "🐶", "."])), max_size=8))
 def test_counts_are_those_of_python_and_of_fasttext(captions):
     array = np.array(captions, object)
-    assert captionstats.count_words(array).tolist() == [len(text.split()) for text in captions]
-    assert captionstats.count_characters(array).tolist() == [len(text) for text in captions]
-    assert captionstats.count_tokens(array).tolist() == [fasttext_tokens(text) for text in captions]
+    assert caption_counts.count_words(array).tolist() == [len(text.split()) for text in captions]
+    assert caption_counts.count_characters(array).tolist() == [len(text) for text in captions]
+    assert caption_counts.count_tokens(array).tolist() == [fasttext_tokens(text) for text in captions]
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_counts_are_those_of_python_and_of_fasttext(captions):
 )
 def test_counts_at_the_edges(text, words, characters, tokens):
     block = Block("a", {"index.caption": np.array([text], object)}, np.ones(1, bool), np.ones(1, np.uint16))
-    table = captionstats.CaptionCounts().load(str)(block)
+    table = caption_counts.CaptionCounts().load(str)(block)
     assert table.to_pylist() == [{"words": words, "characters": characters, "tokens": tokens}]
     assert table.schema == pa.schema([(name, pa.int32()) for name in ("words", "characters", "tokens")])

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.lib.annotators import Annotate, Annotator, Fetch, address
-from transforms.lib.captionstats import as_text
+from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
+from transforms.lib.annotators.caption_counts import as_text
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models.locate import sha256_of
 from transforms.lib.steps import Block

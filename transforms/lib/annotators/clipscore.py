@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms.lib.annotators import Annotate, Annotator, Fetch
+from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
 from transforms.lib.steps import Block
 
 WEIGHT = 2.5
