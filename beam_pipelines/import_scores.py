@@ -17,7 +17,7 @@ from beam_pipelines import driver, importing, planning, workspace
 from beam_pipelines.config import ImportConfig
 from transforms import manifest, storage
 from transforms.imports import ImportScores, ImportSettings
-from transforms.lib import scoretable
+from transforms.lib.importers import score_table
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
 
@@ -44,7 +44,7 @@ def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | Non
         return None
     left_out = importing.left_out(schemas or [], settings)
     todo = sum(settings.finished(ref) is None for ref in refs)
-    rows = problems.collect(scoretable.read_table, paths, config.by, settings.columns) if todo else None
+    rows = problems.collect(score_table.read_table, paths, config.by, settings.columns) if todo else None
     if problems:
         return None
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 from beam_pipelines.config import ImportConfig
 from transforms import storage
 from transforms.imports import ImportSettings
-from transforms.lib import scoretable
 from transforms.lib.errors import InputError
+from transforms.lib.importers import score_table
 from transforms.lib.models import locate
 
 
@@ -33,12 +33,12 @@ def schemas_of(paths: Sequence[str]) -> list[pa.Schema]:
     Raises:
       InputError: one cannot be read.
     """
-    return [scoretable.schema_of(path) for path in paths]
+    return [score_table.schema_of(path) for path in paths]
 
 
 def left_out(schemas: Sequence[pa.Schema], settings: ImportSettings) -> list[str]:
     """Returns the columns of numbers that nobody named, such as the index that pandas writes, and that are left out."""
-    found = {name for schema in schemas for name in scoretable.numbers_of(schema) if scoretable.is_unnamed(name)}
+    found = {name for schema in schemas for name in score_table.numbers_of(schema) if score_table.is_unnamed(name)}
     return sorted(found - set(settings.columns))
 
 
@@ -48,7 +48,7 @@ def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa
     Raises:
       InputError: a table lacks columns, or has two of a name.
     """
-    found = [scoretable.score_columns(schema, config.by, config.columns) for schema in schemas]
+    found = [score_table.score_columns(schema, config.by, config.columns) for schema in schemas]
     if len({tuple(sorted(names)) for names in found}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
     sources = tuple(sorted(locate.sha256_of(path) for path in paths))

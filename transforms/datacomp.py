@@ -16,9 +16,10 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 
 from transforms import storage
-from transforms.lib import datacomp, stamps
+from transforms.lib import stamps
 from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import InputError
+from transforms.lib.importers import datacomp
 from transforms.rows import FileRow, Shard
 from transforms.store import Store
 

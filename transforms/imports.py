@@ -13,9 +13,10 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import scoretable, stamps
+from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
+from transforms.lib.importers import score_table
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 
@@ -65,7 +66,7 @@ def _values(ref: FeatureRef, settings: ImportSettings) -> tuple[dict[str, Any], 
     if settings.by == "uid":
         names = [name or "0" for name in names]
     rows = np.load(storage.fetch(settings.lookup), mmap_mode="r", allow_pickle=False)
-    values = scoretable.look_up(rows, scoretable.pairs_of(settings.by, names), settings.columns)
+    values = score_table.look_up(rows, score_table.pairs_of(settings.by, names), settings.columns)
     read = index["status"].to_numpy() == columns.OK
     whole = read & np.all([np.isfinite(column) for column in values.values()], axis=0)
     return values, (int(read.sum()), int(whole.sum()))

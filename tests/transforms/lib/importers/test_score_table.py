@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.lib import scoretable
 from transforms.lib.errors import InputError
+from transforms.lib.importers import score_table
 
 
 def written(folder, name, **columns):
@@ -23,9 +23,9 @@ def written(folder, name, **columns):
 def test_values_are_found_by_uid_and_by_key(tmp_path, name, by):
     names = [f"{i:032x}" if by == "uid" else f"{i:09d}" for i in range(50)]
     path = written(tmp_path, name, **{by: names[::-1], "a": np.arange(50.0)[::-1], "n": np.arange(50)[::-1]})
-    rows = scoretable.read_table([path], by, ["a", "n"])
+    rows = score_table.read_table([path], by, ["a", "n"])
     asked = [names[7], "f" * 9, names[0], names[49], names[7]]
-    found = scoretable.look_up(rows, scoretable.pairs_of(by, asked), ["a", "n"])
+    found = score_table.look_up(rows, score_table.pairs_of(by, asked), ["a", "n"])
     assert found["a"].tolist() == [7, pytest.approx(np.nan, nan_ok=True), 0, 49, 7]
     assert found["n"].dtype == np.float32
 
@@ -37,41 +37,41 @@ def test_looking_up_is_a_dictionary(tmp_path_factory, table, asked):
         tmp_path_factory.mktemp("t"), "t.parquet",
         uid=pa.array([f"{i:x}" for i in table], pa.string()), a=pa.array(list(table.values()), pa.float32()),
     )  # fmt: skip
-    rows = scoretable.read_table([path], "uid", ["a"])
-    found = scoretable.look_up(rows, scoretable.pairs_of("uid", [f"{i:x}" for i in asked]), ["a"])["a"]
+    rows = score_table.read_table([path], "uid", ["a"])
+    found = score_table.look_up(rows, score_table.pairs_of("uid", [f"{i:x}" for i in asked]), ["a"])["a"]
     np.testing.assert_array_equal(found, np.array([table.get(i, np.nan) for i in asked], np.float32))
 
 
 def test_a_repeated_uid_is_the_same_as_one_unless_its_values_differ(tmp_path):
     same = written(tmp_path, "same.parquet", uid=["a", "b", "a"], score=[0.5, 1.0, 0.5], other=[None, 1.0, None])
-    assert len(scoretable.read_table([same, same], "uid", ["score", "other"])) == 2
+    assert len(score_table.read_table([same, same], "uid", ["score", "other"])) == 2
     other = written(tmp_path, "other.parquet", uid=["a"], score=[0.25], other=[None])
     with pytest.raises(InputError, match="1 rows of the table repeat a uid with another value of score"):
-        scoretable.read_table([same, other], "uid", ["score"])
+        score_table.read_table([same, other], "uid", ["score"])
 
 
 def test_missing_values_are_nan(tmp_path):
     for name in ("a.parquet", "a.csv"):
         path = written(tmp_path, name, uid=["a", "b"], score=pa.array([None, 2], pa.int64()))
-        rows = scoretable.read_table([path], "uid", ["score"])
+        rows = score_table.read_table([path], "uid", ["score"])
         np.testing.assert_array_equal(rows["values"][:, 0], np.array([np.nan, 2], np.float32))
 
 
 def test_what_cannot_be_a_table_of_scores_is_refused_with_a_cure(tmp_path):
     path = written(tmp_path, "t.parquet", uid=["xyz"], text=["a"], score=[1.0])
-    schema = scoretable.schema_of(path)
-    assert scoretable.score_columns(schema, "uid", ()) == ("score",)
+    schema = score_table.schema_of(path)
+    assert score_table.score_columns(schema, "uid", ()) == ("score",)
     with pytest.raises(InputError, match="the table has no column 'key', it has uid, text, score"):
-        scoretable.score_columns(schema, "key", ())
+        score_table.score_columns(schema, "key", ())
     with pytest.raises(InputError, match="no numbers in text; of its columns uid, text, score, numbers are in score"):
-        scoretable.score_columns(schema, "uid", ["text"])
+        score_table.score_columns(schema, "uid", ["text"])
     with pytest.raises(InputError, match="'xyz' is no uid"):
-        scoretable.read_table([path], "uid", ["score"])
+        score_table.read_table([path], "uid", ["score"])
     (tmp_path / "bad.parquet").write_text("no table")
     with pytest.raises(InputError, match="cannot be read"):
-        scoretable.schema_of(str(tmp_path / "bad.parquet"))
+        score_table.schema_of(str(tmp_path / "bad.parquet"))
     with pytest.raises(InputError, match=r"is no table; give \.parquet or \.csv"):
-        scoretable.schema_of(str(tmp_path / "scores.npz"))
+        score_table.schema_of(str(tmp_path / "scores.npz"))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -79,24 +79,26 @@ def test_the_index_that_pandas_writes_is_no_score(tmp_path, kind):
     frame = pd.DataFrame({"uid": list("abc"), "score": [1.0, 2.0, 3.0]}).iloc[[2, 0, 1]]
     path = str(tmp_path / f"t.{kind}")
     getattr(frame, f"to_{kind}")(path)
-    schema = scoretable.schema_of(path)
-    made = scoretable.score_columns(schema, "uid", ())
+    schema = score_table.schema_of(path)
+    made = score_table.score_columns(schema, "uid", ())
     assert made == ("score",)
-    assert [name for name in schema.names if scoretable.is_unnamed(name)] == ["" if kind == "csv" else schema.names[-1]]
-    rows = scoretable.read_table([path], "uid", made)
-    found = scoretable.look_up(rows, scoretable.pairs_of("uid", ["a", "b", "c"]), made)
+    assert [name for name in schema.names if score_table.is_unnamed(name)] == [
+        "" if kind == "csv" else schema.names[-1]
+    ]
+    rows = score_table.read_table([path], "uid", made)
+    found = score_table.look_up(rows, score_table.pairs_of("uid", ["a", "b", "c"]), made)
     assert found["score"].tolist() == [1, 2, 3]
     if kind == "csv":  # once more, and the index has the name that pandas makes up
         pd.read_csv(path).to_csv(path, index=False)
-    assert scoretable.score_columns(scoretable.schema_of(path), "uid", ()) == ("score",)
+    assert score_table.score_columns(score_table.schema_of(path), "uid", ()) == ("score",)
 
 
 def test_a_column_may_have_any_name(tmp_path):
     names = ["f0", "f1", "values", "größe", "a.b"]
     for kind in ("csv", "parquet"):
         path = written(tmp_path, f"t.{kind}", uid=["a", "b"], **{name: [at, at + 0.5] for at, name in enumerate(names)})
-        rows = scoretable.read_table([path], "uid", names)
-        found = scoretable.look_up(rows, scoretable.pairs_of("uid", ["b", "a"]), names)
+        rows = score_table.read_table([path], "uid", names)
+        found = score_table.look_up(rows, score_table.pairs_of("uid", ["b", "a"]), names)
         assert {name: values.tolist() for name, values in found.items()} == {
             n: [at + 0.5, at] for at, n in enumerate(names)
         }
@@ -107,7 +109,7 @@ def test_a_column_may_have_any_name(tmp_path):
 def test_a_row_without_a_name_is_refused(tmp_path, by, kind, missing):
     path = written(tmp_path, f"t.{kind}", **{by: ["a", missing, missing], "score": [1.0, 2.0, 3.0]})
     with pytest.raises(InputError, match=rf"2 rows of .*t\.{kind} have no {by}; leave them out"):
-        scoretable.read_table([path], by, ["score"])
+        score_table.read_table([path], by, ["score"])
 
 
 @pytest.mark.parametrize(
@@ -122,18 +124,18 @@ def test_two_columns_of_a_name_are_refused_where_they_are_read(tmp_path, header,
         arrays = [values.cast(of) for values, of in zip(numbers, kinds, strict=True)]
         table = pa.Table.from_arrays(arrays, names=header.split(","))
         (pq.write_table if kind == "parquet" else pacsv.write_csv)(table, path)
-        schema = scoretable.schema_of(path)
+        schema = score_table.schema_of(path)
         if line is None:
-            assert scoretable.score_columns(schema, "uid", ()) == ("a", "b")
-            assert len(scoretable.read_table([path], "uid", ["a", "b"])) == 1
+            assert score_table.score_columns(schema, "uid", ()) == ("a", "b")
+            assert len(score_table.read_table([path], "uid", ["a", "b"])) == 1
             continue
         with pytest.raises(InputError, match=line):
-            scoretable.score_columns(schema, "uid", ())
+            score_table.score_columns(schema, "uid", ())
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 def test_a_header_that_is_not_utf8_is_one_line_with_a_cure(tmp_path, encoding):
     (tmp_path / "t.csv").write_text("uid,größe\na,1\nb,2\n", encoding)
     with pytest.raises(InputError, match=r"t\.csv cannot be read: .*; write it as Parquet, or as UTF-8 CSV") as caught:
-        scoretable.score_columns(scoretable.schema_of(str(tmp_path / "t.csv")), "uid", ())
+        score_table.score_columns(score_table.schema_of(str(tmp_path / "t.csv")), "uid", ())
     assert "\n" not in str(caught.value)

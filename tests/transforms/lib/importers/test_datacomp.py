@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.metadata import SCHEMA, rows_of, unit, write_npz
-from transforms.lib import datacomp
 from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import InputError
+from transforms.lib.importers import datacomp
 
 BOTH = ("clip_b32", "clip_l14")
 
