@@ -11,10 +11,11 @@ from beam_pipelines.crawlconfig import AGAINST, GateConfig
 from transforms import crawls, fitted, manifest, storage
 from transforms.crawls import Basis, Document
 from transforms.decideshard import SelectSettings
-from transforms.lib import pooling, stamps
-from transforms.lib.dropkept import DropKept
+from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.recipe import Recipe
+from transforms.lib.recipes import pooling
+from transforms.lib.recipes.recipe import Recipe
+from transforms.lib.recipes.steps.drop_kept import DropKept
 from transforms.publish import Gate, PublishSettings
 from transforms.remember import RememberSettings
 

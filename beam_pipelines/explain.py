@@ -13,7 +13,7 @@ from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ExplainConfig
 from transforms import fitted
 from transforms.explain import ExplainShard, find
-from transforms.lib import explaining
+from transforms.lib.recipes import explain
 
 
 def plan(config: ExplainConfig, problems: planning.Problems) -> driver.Work | None:
@@ -30,7 +30,7 @@ def plan(config: ExplainConfig, problems: planning.Problems) -> driver.Work | No
         explained = [one for ref, rows in places.items() for one in ExplainShard(*solved)(ref, rows)]
         order = {uid: number for number, uid in enumerate(config.wanted())}
         explained.sort(key=lambda one: order[one["uid"]])
-        return "\n\n".join(explaining.text_of(one) for one in explained), {"samples": explained}
+        return "\n\n".join(explain.text_of(one) for one in explained), {"samples": explained}
 
     summary = {"shards": len(refs), "steps": [step.sentence() for step in solved[0].recipe.steps]}
     return driver.Work(summary, lambda: None, None, finish)

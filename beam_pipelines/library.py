@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from transforms.lib.errors import ConfigError
 
 if TYPE_CHECKING:
-    from transforms.lib.recipe import Recipe
+    from transforms.lib.recipes.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -38,12 +38,12 @@ def load_recipe(
     Raises:
       ConfigError: the recipe is unknown, unreadable or wrong; every problem, one line each.
     """
-    from transforms.lib import recipetext, recipeyaml
+    from transforms.lib.recipes import parse, yaml_text
 
     text = _text(name)
     try:
-        document = recipetext.load(text)
-        return recipeyaml.parse(document, overrides, keep_fraction=keep_fraction, seed=seed)
+        document = yaml_text.load(text)
+        return parse.parse(document, overrides, keep_fraction=keep_fraction, seed=seed)
     except ConfigError as error:
         raise ConfigError([f"--recipe {name}: {line}" for line in error.problems]) from None
 

@@ -20,8 +20,8 @@ from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.models import locate
-from transforms.lib.recipe import Recipe
-from transforms.lib.steps import Step
+from transforms.lib.recipes.recipe import Recipe
+from transforms.lib.recipes.step import Step
 from transforms.lib.subsets.subset_files import Subset
 from transforms.report import ReportFacts
 from transforms.store import Store

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from transforms.lib import uids
-from transforms.lib.dropkept import images_of
+from transforms.lib.recipes.step import Block
+from transforms.lib.recipes.steps.drop_kept import images_of
+from transforms.lib.recipes.steps.top_fraction import TopFraction
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
-from transforms.lib.steps import Block
 from transforms.lib.subsets import subset_files
-from transforms.lib.topfraction import TopFraction
 
 SHARD = 10_000
 

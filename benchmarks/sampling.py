@@ -15,10 +15,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from transforms.lib import recipe
-from transforms.lib.mixing import Mix
-from transforms.lib.sampling import HardCapSample, Sample, SoftCapSample
-from transforms.lib.steps import Block, Step
+from transforms.lib.recipes import recipe
+from transforms.lib.recipes.step import Block, Step
+from transforms.lib.recipes.steps.mix import Mix
+from transforms.lib.recipes.steps.sample import HardCapSample, Sample, SoftCapSample
 
 SHARD_ROWS = 10_000
 WORKERS = 2

@@ -10,9 +10,10 @@ import apache_beam as beam
 import numpy as np
 
 from transforms import storage
-from transforms.lib import accounts, stamps
-from transforms.lib import recipe as recipes
+from transforms.lib import stamps
 from transforms.lib.errors import AccountsError
+from transforms.lib.recipes import accounts
+from transforms.lib.recipes import recipe as recipes
 from transforms.rows import FileRow
 
 

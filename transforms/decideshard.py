@@ -12,12 +12,13 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from transforms.lib import accounts, plan, stamps, uids
-from transforms.lib import recipe as recipes
-from transforms.lib import states as solved
+from transforms.lib import plan, stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import Reason
-from transforms.lib.steps import Block
+from transforms.lib.recipes import accounts
+from transforms.lib.recipes import recipe as recipes
+from transforms.lib.recipes import state_json as solved
+from transforms.lib.recipes.step import Block
 from transforms.lib.subsets import subset_files as subsets
 from transforms.rows import FeatureRef, FileRow
 from transforms.sortuids import Run, write_run

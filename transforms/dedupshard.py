@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, groups, hamming, semdedup
-from transforms.lib.steps import Bool
+from transforms.lib.recipes.step import Bool
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
 

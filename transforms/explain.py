@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.decideshard import DecideShard, SelectSettings
-from transforms.lib import explaining
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
+from transforms.lib.recipes import explain
 from transforms.rows import FeatureRef
 from transforms.store import Store
 
@@ -98,7 +98,7 @@ class ExplainShard:
         rows = [row for row, _ in places]
         names = self.settings.recipe.inputs()
         block = self.settings.reader.of(store).block(ref, names)
-        judged = explaining.judge(self.settings.recipe.steps, self.states, block, rows)
+        judged = explain.judge(self.settings.recipe.steps, self.states, block, rows)
         index = store.rows(columns.INDEX, ref.name, ["key", "caption", "status", "detail"], rows)
         decided = store.rows("decisions", ref.name, ["copies", "step", "margin"], rows)
         found = []
@@ -107,7 +107,7 @@ class ExplainShard:
             copies = (top[-1].copies if top[-1].verdict == "kept" else 0) if top else int(block.valid[row])
             if copies != decision["copies"]:
                 raise AccountsError(f"{uid} was decided to have {decision['copies']} copies, the replay gives {copies}")
-            outcome, detail = _outcome(decision, facts, explaining.not_finite(block, list(block.columns), row))
+            outcome, detail = _outcome(decision, facts, explain.not_finite(block, list(block.columns), row))
             found.append(
                 {
                     "uid": uid,
@@ -118,7 +118,7 @@ class ExplainShard:
                     "outcome": outcome,
                     "detail": detail,
                     "copies": copies,
-                    "margin": explaining.plain(decision["margin"]),
+                    "margin": explain.plain(decision["margin"]),
                     "steps": [dataclasses.asdict(step) for step in steps] if block.valid[row] else [],
                 }
             )

@@ -10,9 +10,9 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from transforms.crawls import ALONE, Basis, opened
-from transforms.lib import recipe as recipes
+from transforms.lib.recipes import recipe as recipes
+from transforms.lib.recipes.step import Step
 from transforms.lib.stats.crawl_summary import Part
-from transforms.lib.steps import Step
 from transforms.rows import FeatureRef, FeatureRefs
 from transforms.store import BlockReader
 

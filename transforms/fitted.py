@@ -7,9 +7,10 @@ from typing import Any
 
 from transforms import storage
 from transforms.decideshard import SelectSettings
-from transforms.lib import recipeyaml, stamps
-from transforms.lib import states as solved
+from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.recipes import parse
+from transforms.lib.recipes import state_json as solved
 from transforms.rows import FileRow
 
 NAME = "fitted.json"
@@ -39,7 +40,7 @@ def read(root: str) -> tuple[SelectSettings, tuple[Any, ...]]:
         raise InputError(f"--output {root} holds no selection; run `winnow select` on it first")
     document = json.loads(data)
     try:
-        recipe = recipeyaml.of_dict(document["recipe"])
+        recipe = parse.of_dict(document["recipe"])
         states = tuple(solved.of_json(state) for state in document["states"])
     except (ConfigError, ValueError) as error:
         line = " ".join(str(error).split())

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from transforms import crawls, storage
 from transforms.decideshard import SelectSettings
-from transforms.lib import recipe, stamps
+from transforms.lib import stamps
 from transforms.lib.columnstore import columns
-from transforms.lib.dropkept import LISTS, images_of
+from transforms.lib.recipes import recipe
+from transforms.lib.recipes.steps.drop_kept import LISTS, images_of
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.sortuids import Run, SortUids, write_run

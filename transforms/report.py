@@ -10,7 +10,8 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import accounts, clusterpage, gallery, reporting, stamps
+from transforms.lib import clusterpage, gallery, reporting, stamps
+from transforms.lib.recipes import accounts
 from transforms.rows import FileRow
 from transforms.thumbnails import thumbnails
 

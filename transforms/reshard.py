@@ -11,8 +11,9 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import accounts, formats, plan, stamps
+from transforms.lib import formats, plan, stamps
 from transforms.lib.errors import AccountsError
+from transforms.lib.recipes import accounts
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 from transforms.writeshard import ReshardSettings, WriteShard, WrittenShard

@@ -13,8 +13,9 @@ from apache_beam.pvalue import AsSingleton
 from transforms import fitted, storage
 from transforms.books import MergeBooksFn, close_books
 from transforms.decideshard import DecideShard, SelectSettings
-from transforms.lib import accounts, plan, uids
-from transforms.lib import recipe as recipes
+from transforms.lib import plan, uids
+from transforms.lib.recipes import accounts
+from transforms.lib.recipes import recipe as recipes
 from transforms.lib.subsets import subset_files
 from transforms.rows import FeatureRefs, FileRow
 from transforms.sortuids import SortUids

@@ -17,7 +17,7 @@ from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import MissingError
-from transforms.lib.steps import Block
+from transforms.lib.recipes.step import Block
 from transforms.rows import FeatureRef, FileRow
 
 

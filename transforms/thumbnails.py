@@ -6,10 +6,11 @@ import io
 from collections.abc import Sequence
 
 from transforms import storage
-from transforms.lib import accounts, reporting
+from transforms.lib import reporting
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
 from transforms.lib.ranges import read_ranges
+from transforms.lib.recipes import accounts
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples

@@ -11,9 +11,9 @@ from apache_beam.testing.util import assert_that, equal_to
 
 from tests.transforms.lib import oracles
 from transforms.fit import FitRecipe, MergeSummariesFn
-from transforms.lib import recipe
 from transforms.lib.columnstore import columns
-from transforms.lib.topfraction import TopFraction, TopState
+from transforms.lib.recipes import recipe
+from transforms.lib.recipes.steps.top_fraction import TopFraction, TopState
 from transforms.rows import FeatureRef
 from transforms.store import BlockReader, Store
 

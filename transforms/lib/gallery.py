@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.accounts import Exhibit
-from transforms.lib.percluster import GRID
+from transforms.lib.recipes.accounts import Exhibit
+from transforms.lib.recipes.clusters.per_cluster import GRID
 
 KINDS = ("largest", "smallest", "tightest", "widest")
 OF_EACH = 3  # clusters of each kind

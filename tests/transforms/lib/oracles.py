@@ -27,7 +27,7 @@ def fit(steps, blocks, memories=None):
     """Runs a recipe's rounds in one process: the contract of a step, spelled out; ``memories`` by step number."""
     import functools
 
-    from transforms.lib import recipe
+    from transforms.lib.recipes import recipe
 
     states = []
     for number, step in enumerate(steps):

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transforms.lib.wordnets import write_wordnet
-from transforms.lib import recipeyaml, wordnet
-from transforms.lib.captionlength import CaptionLength
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.imagesize import ImageSize
-from transforms.lib.keeplanguage import KeepLanguage
-from transforms.lib.steps import Block
-from transforms.lib.textmatch import TextMatch, count_matches
+from transforms.lib.recipes import parse
+from transforms.lib.recipes.step import Block
+from transforms.lib.recipes.steps.caption_length import CaptionLength
+from transforms.lib.recipes.steps.image_size import ImageSize
+from transforms.lib.recipes.steps.keep_language import KeepLanguage
+from transforms.lib.recipes.steps.text_match import TextMatch, count_matches
+from transforms.lib.recipes.text import wordnet
 
 
 def block_of(files=None, valid=None, **named):
@@ -163,7 +164,7 @@ def test_every_wrong_parameter_is_told():
         ]
     }
     with pytest.raises(ConfigError) as caught:
-        recipeyaml.parse(document)
+        parse.parse(document)
     found = "\n".join(caught.value.problems)
     for expected in (
         "language.keep is missing", "words_above must be at least 0", "min_side must be at least 0",

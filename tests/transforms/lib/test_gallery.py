@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.transforms.lib.test_reporting import HOSTILE, parsed, report, thumbnail
 from transforms.lib import clusterpage, gallery, reporting
-from transforms.lib.accounts import Exhibit
+from transforms.lib.recipes.accounts import Exhibit
 
 ROWS = st.lists(st.tuples(st.integers(-1, 5), st.sampled_from([0.25, 0.5, -0.125, 1.0]), st.booleans()), max_size=60)
 

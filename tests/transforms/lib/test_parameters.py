@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from transforms.lib import recipe, recipeyaml, uids
+from transforms.lib import uids
 from transforms.lib.errors import ConfigError
-from transforms.lib.steps import Block
+from transforms.lib.recipes import parse, recipe
+from transforms.lib.recipes.step import Block
 
 NUMBERS = [-1, 0, 10**26, 1 << 64, 1e39, -1e300, float("inf"), float("-inf"), float("nan"), 1e38, (1 << 63) - 1]
 NEEDED = {
@@ -22,7 +23,7 @@ NEEDED = {
 }
 NUMERIC = [
     (kind, field.name)
-    for kind, step in sorted(recipeyaml.STEPS.items())
+    for kind, step in sorted(parse.STEPS.items())
     for field in dataclasses.fields(step)
     if isinstance(field.default, int | float) and not isinstance(field.default, bool)
 ]
@@ -41,7 +42,7 @@ def block():
 def test_a_number_is_refused_in_a_line_or_works(kind, name, value):
     problems = []
     try:
-        made = recipeyaml.parse({"steps": [{kind: {**NEEDED.get(kind, {}), name: value}}]})
+        made = parse.parse({"steps": [{kind: {**NEEDED.get(kind, {}), name: value}}]})
     except ConfigError as error:
         problems = error.problems
     if problems:
@@ -49,7 +50,7 @@ def test_a_number_is_refused_in_a_line_or_works(kind, name, value):
         return
     (step,) = made.steps
     assert step.sentence()
-    assert recipeyaml.of_dict(json.loads(json.dumps(made.as_dict(), allow_nan=False))) == made
+    assert parse.of_dict(json.loads(json.dumps(made.as_dict(), allow_nan=False))) == made
     if not step.rounds and set(step.inputs()) <= set(block().columns) and not step.files:
         with np.errstate(over="ignore"):
             recipe.decide([step], block(), [None])
@@ -76,5 +77,5 @@ def test_a_number_is_refused_in_a_line_or_works(kind, name, value):
 )
 def test_a_value_that_is_not_meant_so_is_refused(step, expected):
     with pytest.raises(ConfigError) as caught:
-        recipeyaml.parse({"steps": [step]})
+        parse.parse({"steps": [step]})
     assert expected in caught.value.problems[0]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from transforms.lib.steps import Block
+from transforms.lib.recipes.step import Block
 
 Annotate = Callable[[Block], pa.Table]
 Fetch = Callable[[str], str]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
-from transforms.lib.steps import Block
+from transforms.lib.recipes.step import Block
 
 SPACE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What ``str.split`` splits at, as the inside of a regular expression's brackets."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.dedup import hamming
+from transforms.lib.recipes.step import Bool
 from transforms.lib.stats.quantiles import ordered_bits
-from transforms.lib.steps import Bool
 
 U64 = NDArray[np.uint64]
 Records = NDArray[Any]  # [n] of RECORD, or of another dtype with the fields of PLACE

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.dedup import components, groups
-from transforms.lib.steps import Bool
+from transforms.lib.recipes.step import Bool
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.states import record
+from transforms.lib.recipes.state_json import record
+from transforms.lib.recipes.step import Bool
 from transforms.lib.stats import ties
-from transforms.lib.steps import Bool
 
 ROUNDS = 7
 _BINS = 256

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.steps import UID, Block, Step, Verdict
+from transforms.lib.recipes.step import UID, Block, Step, Verdict
 
 _CHUNK = 1 << 22  # rows checked at once
 MAX_COPIES = 65_535

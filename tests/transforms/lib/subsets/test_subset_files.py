@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from transforms.lib import uids
 from transforms.lib.errors import InputError
-from transforms.lib.steps import Block
+from transforms.lib.recipes.step import Block
 from transforms.lib.subsets import subset_files
 
 UIDS = st.lists(st.integers(0, 40).map(lambda n: f"{n * 2**61:032x}" if n % 2 else f"{n:032x}"), max_size=60)
