@@ -13,8 +13,8 @@ from typing import Any
 from beam_pipelines import driver, planning, reshardplan, workspace
 from beam_pipelines.config import ReshardConfig, VerifyConfig
 from transforms import storage
-from transforms.lib import plan as planner
 from transforms.lib.errors import InputError
+from transforms.lib.reshard import shard_layout as planner
 from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FeatureRef, FileRow
 from transforms.verify import CheckOutput, VerifyOutputs

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import plan, ranges, uids
+from transforms.lib import ranges, uids
 from transforms.lib.columnstore import columns
-from transforms.lib.formats import Members
+from transforms.lib.reshard import shard_layout
+from transforms.lib.reshard.shard_formats import Members
 from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar
@@ -74,9 +75,9 @@ class ShardContents:
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
 
-    def listing(self, output: plan.OutputShard) -> Listing:
+    def listing(self, output: shard_layout.OutputShard) -> Listing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
-        by_source: dict[tuple[str, str], list[plan.Segment]] = {}
+        by_source: dict[tuple[str, str], list[shard_layout.Segment]] = {}
         for segment in output.segments:
             by_source.setdefault((segment.name, segment.uri), []).append(segment)
         parts = [self._part(name, segments) for (name, _), segments in by_source.items()]
@@ -92,7 +93,7 @@ class ShardContents:
         listing = Listing(_keys(names, copy), list(by_source), source, offset, length)
         return listing.part(output.start, output.stop)
 
-    def _part(self, name: str, segments: list[plan.Segment]) -> tuple[list[str], Int, Int, Int]:
+    def _part(self, name: str, segments: list[shard_layout.Segment]) -> tuple[list[str], Int, Int, Int]:
         """Returns uids, copies, offsets and lengths of what an output shard takes from one input shard."""
         store = Store(self.root)
         copies = store.read("decisions", name, ["copies"])["copies"].to_numpy()

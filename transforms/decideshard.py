@@ -12,13 +12,14 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from transforms.lib import plan, stamps, uids
+from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import Reason
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes import state_json as solved
 from transforms.lib.recipes.step import Block
+from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files as subsets
 from transforms.rows import FeatureRef, FileRow
 from transforms.sortuids import Run, write_run
@@ -69,7 +70,7 @@ class Decided(NamedTuple):
     """
 
     books: accounts.Books
-    source: plan.Source
+    source: shard_layout.Source
     uids: Run
     file: FileRow
 
@@ -93,7 +94,7 @@ class DecideShard:
         accounts.check_closed(books, f"shard {ref.name}")
         Metrics.counter("select", "decided").inc(books.samples)
         Metrics.counter("select", "out").inc(books.kept)
-        source = plan.Source(ref.name, ref.uri, stamp, plan.counts_of(decisions.copies))
+        source = shard_layout.Source(ref.name, ref.uri, stamp, shard_layout.counts_of(decisions.copies))
         run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))
         return Decided(books, source, run, file)
 

@@ -10,8 +10,8 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms.lib import gallery, uids
 from transforms.lib.columnstore import columns
-from transforms.lib.plan import Source
 from transforms.lib.recipes.accounts import Exhibit
+from transforms.lib.reshard.shard_layout import Source
 from transforms.store import Store
 
 _SEED = 13  # of the samples that are drawn

@@ -11,23 +11,24 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import formats, plan, stamps
+from transforms.lib import stamps
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
+from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 from transforms.writeshard import ReshardSettings, WriteShard, WrittenShard
 
 
-def read_source(ref: FeatureRef, root: str) -> plan.Source:
+def read_source(ref: FeatureRef, root: str) -> shard_layout.Source:
     """Returns a shard as the plan sees it, from its decisions."""
     with Store(root).held() as store:
         copies = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy()
         stamp = store.facts("decisions", ref.name)["stamp"]
-    return plan.Source(ref.name, ref.uri, stamp, plan.counts_of(copies))
+    return shard_layout.Source(ref.name, ref.uri, stamp, shard_layout.counts_of(copies))
 
 
-def cut(output: plan.OutputShard, settings: ReshardSettings) -> list[plan.OutputShard]:
+def cut(output: shard_layout.OutputShard, settings: ReshardSettings) -> list[shard_layout.OutputShard]:
     """Cuts an output shard into parts that keep to ``max_shard_bytes``; they keep its number.
 
     Raises:
@@ -42,19 +43,19 @@ def cut(output: plan.OutputShard, settings: ReshardSettings) -> list[plan.Output
             f"sample {listing.keys[largest]} has {listing.length[largest]} bytes, more than --max_shard_bytes "
             f"{settings.max_shard_bytes}; give at least that, or leave such samples out by --max_sample_bytes"
         )
-    ends = plan.cut_by_bytes(listing.length, settings.max_shard_bytes)
+    ends = shard_layout.cut_by_bytes(listing.length, settings.max_shard_bytes)
     return [output._replace(start=start, stop=stop) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def renumber(parts: Iterable[plan.OutputShard]) -> list[plan.OutputShard]:
+def renumber(parts: Iterable[shard_layout.OutputShard]) -> list[shard_layout.OutputShard]:
     """Gives all parts dense numbers, in the order of the shards they were cut from."""
     ordered = sorted(parts, key=lambda part: (part.number, part.start))
     return [part._replace(number=number) for number, part in enumerate(ordered)]
 
 
 def plan_outputs(
-    sources: Sequence[plan.Source], books: accounts.Books | None, settings: ReshardSettings
-) -> list[plan.OutputShard]:
+    sources: Sequence[shard_layout.Source], books: accounts.Books | None, settings: ReshardSettings
+) -> list[shard_layout.OutputShard]:
     """Returns the plan of all output shards; ``books`` are taken so that nothing is written before they close."""
     planned = list(settings.outputs(sources))
     if books is not None:
@@ -63,7 +64,10 @@ def plan_outputs(
 
 
 def finish(
-    written: Sequence[WrittenShard], sources: Sequence[plan.Source], subset: FileRow | None, settings: ReshardSettings
+    written: Sequence[WrittenShard],
+    sources: Sequence[shard_layout.Source],
+    subset: FileRow | None,
+    settings: ReshardSettings,
 ) -> list[FileRow]:
     """Checks that all copies are written, writes what loaders look for and removes older shards.
 
@@ -107,7 +111,7 @@ def _remove_others(settings: ReshardSettings, count: int) -> None:
     """Deletes shards of an earlier output, larger or of another form: a loader that globs must see this one only."""
     folder = storage.join(settings.root, "shards")
     kept = {storage.join(settings.root, settings.path(n, s)) for n in range(count) for s in ("", "_stats.json")}
-    suffixes = [formats.format_of(name).suffix for name in formats.NAMES]
+    suffixes = [shard_formats.format_of(name).suffix for name in shard_formats.NAMES]
     patterns = [f"{folder}/*{suffix}" for suffix in (*suffixes, "_stats.json")]
     found = [info.uri for matched in storage.match(patterns) for info in matched]
     storage.delete([uri for uri in found if uri not in kept])
@@ -130,7 +134,7 @@ class ReadSources(beam.PTransform):
 
     root: str
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[plan.Source]:
+    def expand(self, refs: FeatureRefs) -> beam.PCollection[shard_layout.Source]:
         return refs | "Read" >> beam.Map(read_source, self.root)
 
 
@@ -152,7 +156,7 @@ class ReshardCopies(beam.PTransform):
     books: beam.PCollection[accounts.Books] | None = None
     subset: beam.PCollection[FileRow] | None = None
 
-    def expand(self, sources: beam.PCollection[plan.Source]) -> Reshard:
+    def expand(self, sources: beam.PCollection[shard_layout.Source]) -> Reshard:
         books = None if self.books is None else AsSingleton(self.books)
         subset = None if self.subset is None else AsSingleton(self.subset)
         to_list = beam.combiners.ToListCombineFn

@@ -13,9 +13,10 @@ from apache_beam.pvalue import AsSingleton
 from transforms import fitted, storage
 from transforms.books import MergeBooksFn, close_books
 from transforms.decideshard import DecideShard, SelectSettings
-from transforms.lib import plan, uids
+from transforms.lib import uids
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
+from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
 from transforms.rows import FeatureRefs, FileRow
 from transforms.sortuids import SortUids
@@ -42,7 +43,7 @@ class Selection(NamedTuple):
       subset: the row of ``subset.npy`` alone, one element.
     """
 
-    sources: beam.PCollection[plan.Source]
+    sources: beam.PCollection[shard_layout.Source]
     books: beam.PCollection[accounts.Books]
     summary: beam.PCollection[dict[str, Any]]
     files: tuple[beam.PCollection[FileRow], ...]

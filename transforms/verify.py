@@ -17,9 +17,10 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
 from transforms.contents import Listing, ShardContents
-from transforms.lib import formats, plan, uids
+from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
+from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.lib.subsets import subset_files
 from transforms.rows import FeatureRef, FileRow
 from transforms.store import Store
@@ -91,14 +92,14 @@ class CheckOutput:
     format: str
     compare_input: bool
 
-    def __call__(self, output: tuple[str, plan.OutputShard]) -> Checked:
+    def __call__(self, output: tuple[str, shard_layout.OutputShard]) -> Checked:
         name, planned = output
         listing = self.contents.listing(planned)
         found: list[str] = []
         problems: list[str] = []
         try:
             with storage.open_read(storage.join(self.root, name)) as file:
-                found += [key for key, _ in formats.format_of(self.format).read(file)]
+                found += [key for key, _ in shard_formats.format_of(self.format).read(file)]
         except (OSError, ValueError, BeamIOError) as error:
             problems.append(f"{name} cannot be read: {error}")
         if found != listing.keys:
@@ -113,7 +114,7 @@ class CheckOutput:
     def _differences(self, name: str, listing: Listing) -> list[str]:
         """Reads a shard beside its inputs and returns the samples whose members differ."""
         with storage.open_read(storage.join(self.root, name)) as file:
-            written = formats.format_of(self.format).read(file)
+            written = shard_formats.format_of(self.format).read(file)
             return [
                 f"{name}: the members of {key} are not those of its input shard"
                 for (key, members), wanted in zip(written, self.contents.samples(listing), strict=True)
@@ -180,7 +181,7 @@ class VerifyOutputs(beam.PTransform):
     root: str
     refs: Sequence[FeatureRef]
     files: Sequence[FileRow]
-    outputs: Sequence[tuple[str, plan.OutputShard]]
+    outputs: Sequence[tuple[str, shard_layout.OutputShard]]
     check_output: CheckOutput | None
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, int | list[str]]]:

@@ -12,7 +12,8 @@ from apache_beam.metrics import Metrics
 from transforms import storage
 from transforms.contents import ShardContents
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import formats, plan, stamps
+from transforms.lib import stamps
+from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.rows import FileRow
 
 RESHARD_VERSION = 2  # raise when the same plan would give other bytes
@@ -50,17 +51,17 @@ class ReshardSettings:
     @property
     def suffix(self) -> str:
         """Of the names of output shards."""
-        return formats.format_of(self.format).suffix
+        return shard_formats.format_of(self.format).suffix
 
     def path(self, number: int, suffix: str = "") -> str:
         """Returns the path of an output shard, or of its statistics, below the root."""
         return f"shards/{number:08d}{suffix or self.suffix}"
 
-    def outputs(self, sources: Iterable[plan.Source]) -> Iterator[plan.OutputShard]:
+    def outputs(self, sources: Iterable[shard_layout.Source]) -> Iterator[shard_layout.OutputShard]:
         """Returns the output shards before any cut by bytes."""
-        return plan.output_shards(list(sources), self.samples_per_shard, self.seed, self.shuffle)
+        return shard_layout.output_shards(list(sources), self.samples_per_shard, self.seed, self.shuffle)
 
-    def stamp(self, output: plan.OutputShard) -> str:
+    def stamp(self, output: shard_layout.OutputShard) -> str:
         """Returns the stamp of an output shard: what its bytes are a function of."""
         return stamps.stamp(
             output=output[1:],
@@ -92,7 +93,7 @@ class WriteShard:
 
     settings: ReshardSettings
 
-    def __call__(self, output: plan.OutputShard) -> WrittenShard:
+    def __call__(self, output: shard_layout.OutputShard) -> WrittenShard:
         settings = self.settings
         stamp = settings.stamp(output)
         done = self._done(output.number, stamp)
@@ -113,18 +114,18 @@ class WriteShard:
         row, stats_row = FileRow(path, file.size, file.sha256), FileRow(stats_path, len(text), stamps.sha256(text))
         return WrittenShard(output.number, output.num_samples, blurred, row, stats_row)
 
-    def _write(self, output: plan.OutputShard, file: storage.NewFile) -> int:
+    def _write(self, output: shard_layout.OutputShard, file: storage.NewFile) -> int:
         """Writes the samples; returns how many of them had faces blurred."""
         contents = self.settings.contents
         blurred = 0
 
-        def samples() -> Iterator[tuple[str, formats.Members]]:
+        def samples() -> Iterator[tuple[str, shard_formats.Members]]:
             nonlocal blurred
             for sample in contents.samples(contents.listing(output)):
                 blurred += sample.blurred
                 yield sample.key, sample.members
 
-        formats.format_of(self.settings.format).write(samples(), file)
+        shard_formats.format_of(self.settings.format).write(samples(), file)
         return blurred
 
     def _done(self, number: int, stamp: str) -> WrittenShard | None:

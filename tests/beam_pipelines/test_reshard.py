@@ -19,7 +19,8 @@ from PIL import Image
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
-from transforms.lib import formats, uids
+from transforms.lib import uids
+from transforms.lib.reshard import shard_formats
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
@@ -55,7 +56,7 @@ def simple_pool(folder, shards=3, rows=20, size=3000):
 
 def read_shards(folder, name="webdataset"):
     """Returns one list of (key, members) per output shard, in their order."""
-    form = formats.format_of(name)
+    form = shard_formats.format_of(name)
     paths = sorted(folder.glob(f"*{form.suffix}"))
     return [[(key, dict(found)) for key, found in form.read(io.BytesIO(path.read_bytes()))] for path in paths]
 
@@ -81,7 +82,7 @@ def copied(winnow, pool, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("form", formats.NAMES)
+@pytest.mark.parametrize("form", shard_formats.NAMES)
 def test_every_member_of_every_copy_is_there_to_the_byte(winnow, copied, pool, form):
     out, times = copied("out", "--format", form, "--samples_per_shard", "20")
     shards = read_shards(out / "shards", form)
@@ -93,7 +94,7 @@ def test_every_member_of_every_copy_is_there_to_the_byte(winnow, copied, pool, f
 
 
 def shardsuffix(form):
-    return formats.format_of(form).suffix
+    return shard_formats.format_of(form).suffix
 
 
 @pytest.mark.parametrize("shuffle", ["none", "shards", "full"])

@@ -9,7 +9,7 @@ import tensorflow_io as tfio
 from PIL import Image
 
 from tests.conftest import picture
-from transforms.lib import formats
+from transforms.lib.reshard import shard_formats
 
 SAMPLES = [(f"{n:032x}-{n % 2}", [("jpg", picture(n)), ("txt", f"thing {n}".encode())]) for n in range(9)]
 SAMPLES.append(("f" * 32 + "-0", [("png", picture(9, "PNG")), ("txt", "café".encode())]))
@@ -23,7 +23,7 @@ NAMES = {
 @pytest.fixture
 def shard(tmp_path):
     with (tmp_path / "00000000.tfrecord").open("wb") as file:
-        formats.format_of("tfrecord").write(SAMPLES, file)
+        shard_formats.format_of("tfrecord").write(SAMPLES, file)
     return str(tmp_path / "00000000.tfrecord")
 
 
@@ -54,7 +54,7 @@ def test_the_protocol_buffer_is_tensorflows_own(shard):
 
 def test_tensorflow_io_reads_the_table_form(tmp_path):
     with (tmp_path / "0.parquet").open("wb") as file:
-        formats.format_of("parquet").write(SAMPLES, file)
+        shard_formats.format_of("parquet").write(SAMPLES, file)
     data = tfio.IODataset.from_parquet(str(tmp_path / "0.parquet"), columns=["key", "caption"])
     rows = [{name: value.numpy().decode() for name, value in row.items()} for row in data]
     assert [row["key"] for row in rows] == [key for key, _ in SAMPLES]

@@ -5,15 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import plan
+from transforms.lib.reshard import shard_layout
 
 COPIES = st.dictionaries(st.text("abc", min_size=1, max_size=4), st.lists(st.integers(0, 6), max_size=20), max_size=6)
 SIZES = st.integers(1, 25)
-SHUFFLES = st.sampled_from(plan.SHUFFLES)
+SHUFFLES = st.sampled_from(shard_layout.SHUFFLES)
 
 
 def sources(copies):
-    return [plan.Source(n, f"{n}.tar", "s", plan.counts_of(np.array(c, np.uint16))) for n, c in copies.items()]
+    return [
+        shard_layout.Source(n, f"{n}.tar", "s", shard_layout.counts_of(np.array(c, np.uint16)))
+        for n, c in copies.items()
+    ]
 
 
 def expand(copies, outputs):
@@ -31,14 +34,14 @@ def expand(copies, outputs):
 
 @given(COPIES, SIZES, st.integers(0, 3), SHUFFLES)
 def test_every_copy_lies_in_exactly_one_output_shard(copies, size, seed, shuffle):
-    outputs = list(plan.output_shards(sources(copies), size, seed, shuffle))
+    outputs = list(shard_layout.output_shards(sources(copies), size, seed, shuffle))
     placed = Counter(place for rows in expand(copies, outputs) for place in rows)
     assert placed == Counter((n, r, j) for n, rows in copies.items() for r, c in enumerate(rows) for j in range(c))
 
 
 @given(COPIES, SIZES, st.integers(0, 3), SHUFFLES)
 def test_all_output_shards_but_the_last_are_full_and_numbered_densely(copies, size, seed, shuffle):
-    outputs = list(plan.output_shards(sources(copies), size, seed, shuffle))
+    outputs = list(shard_layout.output_shards(sources(copies), size, seed, shuffle))
     total = sum(sum(rows) for rows in copies.values())
     assert [output.number for output in outputs] == list(range(-(-total // size)))
     last = total - size * (len(outputs) - 1)
@@ -52,7 +55,7 @@ def test_all_output_shards_but_the_last_are_full_and_numbered_densely(copies, si
 
 @given(COPIES, SIZES, st.integers(0, 3), SHUFFLES)
 def test_copies_of_a_sample_lie_in_different_shards_where_there_are_enough(copies, size, seed, shuffle):
-    outputs = list(plan.output_shards(sources(copies), size, seed, shuffle))
+    outputs = list(shard_layout.output_shards(sources(copies), size, seed, shuffle))
     where = {}
     for number, rows in enumerate(expand(copies, outputs)):
         for name, row, _ in rows:
@@ -64,19 +67,21 @@ def test_copies_of_a_sample_lie_in_different_shards_where_there_are_enough(copie
 @pytest.mark.parametrize(("shuffle", "most"), [("none", 2), ("shards", 2), ("full", 8)])
 def test_an_output_shard_reads_few_input_shards_unless_told_to_shuffle_fully(shuffle, most):
     copies = {f"{n:02d}": [1] * 100 for n in range(8)}
-    outputs = list(plan.output_shards(sources(copies), 100, 0, shuffle))
+    outputs = list(shard_layout.output_shards(sources(copies), 100, 0, shuffle))
     assert max(len({segment.name for segment in output.segments}) for output in outputs) == (1 if most == 2 else most)
 
 
 def test_without_a_shuffle_the_order_of_the_pool_stays():
     copies = {"b": [1, 0, 1], "a": [1, 2, 1]}
-    rows = [row for output in expand(copies, plan.output_shards(sources(copies), 9, 0, "none")) for row in output]
+    rows = [
+        row for output in expand(copies, shard_layout.output_shards(sources(copies), 9, 0, "none")) for row in output
+    ]
     assert rows[:4] == [("a", 0, 0), ("a", 2, 0), ("b", 0, 0), ("b", 2, 0)]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(50, 300))
 def test_a_cut_keeps_to_the_byte_limit_in_as_few_parts_as_can_be(lengths, limit):
-    ends = plan.cut_by_bytes(np.array(lengths), limit)
+    ends = shard_layout.cut_by_bytes(np.array(lengths), limit)
     parts = [lengths[start:stop] for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
     assert [length for part in parts for length in part] == lengths
     assert all(0 < sum(part) <= limit for part in parts)
@@ -87,7 +92,7 @@ def test_a_cut_keeps_to_the_byte_limit_in_as_few_parts_as_can_be(lengths, limit)
 
 
 def test_equal_samples_are_cut_into_equal_parts():
-    assert plan.cut_by_bytes(np.full(100, 10), 300) == [25, 50, 75, 100]
+    assert shard_layout.cut_by_bytes(np.full(100, 10), 300) == [25, 50, 75, 100]
 
 
 @given(COPIES, st.integers(1, 9), st.randoms())
@@ -95,15 +100,15 @@ def test_the_plan_does_not_depend_on_the_order_of_the_sources(copies, size, rand
     ordered = sources(copies)
     shuffled = list(ordered)
     random.shuffle(shuffled)
-    assert list(plan.output_shards(ordered, size, 1)) == list(plan.output_shards(shuffled, size, 1))
+    assert list(shard_layout.output_shards(ordered, size, 1)) == list(shard_layout.output_shards(shuffled, size, 1))
 
 
 def test_counts_say_how_many_samples_have_more_than_j_copies():
-    assert plan.counts_of(np.array([0, 1, 3, 1, 0], np.uint16)) == (3, 1, 1)
-    assert plan.counts_of(np.zeros(3, np.uint16)) == ()
+    assert shard_layout.counts_of(np.array([0, 1, 3, 1, 0], np.uint16)) == (3, 1, 1)
+    assert shard_layout.counts_of(np.zeros(3, np.uint16)) == ()
 
 
 def test_another_seed_gives_another_order_of_shards():
     names = [str(n) for n in range(50)]
-    assert plan.shard_order(names, 0) != plan.shard_order(names, 1)
-    assert sorted(plan.shard_order(names, 0)) == sorted(names)
+    assert shard_layout.shard_order(names, 0) != shard_layout.shard_order(names, 1)
+    assert sorted(shard_layout.shard_order(names, 0)) == sorted(names)

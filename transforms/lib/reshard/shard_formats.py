@@ -72,9 +72,9 @@ def format_of(name: str) -> ShardFormat:
     if name == "webdataset":
         return TarFormat()
     if name == "parquet":
-        from transforms.lib.parquetshard import ParquetFormat
+        from transforms.lib.reshard.parquet_format import ParquetFormat
 
         return ParquetFormat()
-    from transforms.lib.tfrecords import TFRecordFormat
+    from transforms.lib.reshard.tfrecord_format import TFRecordFormat
 
     return TFRecordFormat()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import picture
-from transforms.lib import formats
+from transforms.lib.reshard import shard_formats
 
 EXTENSIONS = st.sampled_from(["jpg", "png", "txt", "json", "cls", "emb.npy", "key"])
 SAMPLES = st.lists(st.dictionaries(EXTENSIONS, st.binary(max_size=600), min_size=1), max_size=6)
@@ -22,16 +22,16 @@ SHARD = [
 
 def written(name, samples):
     sink = io.BytesIO()
-    formats.format_of(name).write(iter(samples), sink)
+    shard_formats.format_of(name).write(iter(samples), sink)
     return sink.getvalue()
 
 
-@pytest.mark.parametrize("name", formats.NAMES)
+@pytest.mark.parametrize("name", shard_formats.NAMES)
 @given(SAMPLES)
 def test_what_is_written_is_read_back_to_the_byte(name, members):
     samples = [(f"{number:032x}-0", list(found.items())) for number, found in enumerate(members)]
     data = written(name, samples)
-    back = formats.format_of(name).read(io.BytesIO(data))
+    back = shard_formats.format_of(name).read(io.BytesIO(data))
     assert [(key, dict(found)) for key, found in back] == [(key, dict(found)) for key, found in samples]
     assert data == written(name, samples)
 
@@ -58,9 +58,9 @@ def test_a_table_opens_in_pandas_and_in_a_dataset_scan(tmp_path):
 
 
 def test_rows_of_many_bytes_lie_in_row_groups_of_bounded_size(monkeypatch):
-    from transforms.lib import parquetshard
+    from transforms.lib.reshard import parquet_format
 
-    monkeypatch.setattr(parquetshard, "_ROW_GROUP_BYTES", 1000)
+    monkeypatch.setattr(parquet_format, "_ROW_GROUP_BYTES", 1000)
     samples = [(f"{n:032x}-0", [("jpg", bytes(600))]) for n in range(6)]
     file = pq.ParquetFile(io.BytesIO(written("parquet", samples)))
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [2, 2, 2]
@@ -80,7 +80,7 @@ def test_beams_own_reader_opens_the_records(tmp_path):
 def test_a_damaged_record_file_is_refused(cut):
     data = written("tfrecord", SHARD)
     with pytest.raises(ValueError, match="TFRecord"):
-        list(formats.format_of("tfrecord").read(io.BytesIO(data[:cut])))
+        list(shard_formats.format_of("tfrecord").read(io.BytesIO(data[:cut])))
     changed = data[:200] + bytes([data[200] ^ 1]) + data[201:]
     with pytest.raises(ValueError, match="checksum"):
-        list(formats.format_of("tfrecord").read(io.BytesIO(changed)))
+        list(shard_formats.format_of("tfrecord").read(io.BytesIO(changed)))
