@@ -21,7 +21,7 @@ setup(
     packages=find_packages(include=["beam_pipelines*", "transforms*"]),
     package_data={
         "beam_pipelines": ["recipes/*.yaml"],
-        "transforms.lib": ["*.j2"],
+        "transforms.lib.report": ["*.j2"],
         "transforms.lib.models": ["tinyclip_data/*"],
     },
     install_requires=[

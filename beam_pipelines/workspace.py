@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from beam_pipelines.config import Config, ImportConfig
 from transforms import crawls, publish, storage
-from transforms.lib import stamps, textreport, uids
+from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.lib.report import terminal_text
 from transforms.rows import FeatureRef, Shard
 from transforms.store import Store
 
@@ -210,7 +211,7 @@ def outcome(output: str) -> tuple[str, dict[str, Any]]:
     places = {"report": storage.join(output, "report.html")}
     if sizes is not None:
         places["shards"] = storage.join(output, "shards")
-    text = textreport.books_table(books, len(json.loads(sizes or b"{}")))
+    text = terminal_text.books_table(books, len(json.loads(sizes or b"{}")))
     missing = storage.read_if_exists(storage.join(output, "missing.npy"))
     if missing is not None:
         lacking = len(uids.read_subset(io.BytesIO(missing)))

@@ -8,9 +8,10 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms.lib import gallery, uids
+from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes.accounts import Exhibit
+from transforms.lib.report import gallery
 from transforms.lib.reshard.shard_layout import Source
 from transforms.store import Store
 

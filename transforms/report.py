@@ -10,8 +10,9 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from transforms import storage
-from transforms.lib import clusterpage, gallery, reporting, stamps
+from transforms.lib import stamps
 from transforms.lib.recipes import accounts
+from transforms.lib.report import cluster_page, gallery, html_page
 from transforms.rows import FileRow
 from transforms.thumbnails import thumbnails
 
@@ -41,11 +42,11 @@ class ReportFacts:
     stamps: Mapping[str, str]
 
 
-def clusters_of(drawn: gallery.Gallery, root: str) -> clusterpage.Clusters:
+def clusters_of(drawn: gallery.Gallery, root: str) -> cluster_page.Clusters:
     """Returns a gallery ready to be shown, with its pictures, and how k-means went where it was run below ``root``."""
     exhibits = [exhibit for number in drawn.shown for exhibit in drawn.exhibits.get(number, ())]
     fit = storage.read_if_exists(storage.join(root, "clusters", drawn.name, "fit.json"))
-    return clusterpage.lay_out(drawn, thumbnails(exhibits, root), gallery.course(fit))
+    return cluster_page.lay_out(drawn, thumbnails(exhibits, root), gallery.course(fit))
 
 
 def write_report(
@@ -64,7 +65,7 @@ def write_report(
     """
     bounds = [fitted[label].get("threshold") for label in facts.score_steps]
     thresholds = [bound for bound in bounds if isinstance(bound, float)]
-    data = reporting.ReportData(
+    data = html_page.ReportData(
         title=f"Winnow: {facts.recipe}",
         pool=facts.pool,
         recipe=facts.recipe,
@@ -87,7 +88,7 @@ def write_report(
         settings=tuple(sorted(facts.settings.items())),
         stamps=tuple(sorted(facts.stamps.items())),
     )
-    page = reporting.render(data).encode()
+    page = html_page.render(data).encode()
     storage.write_atomic(storage.join(facts.root, "report.html"), page)
     return FileRow("report.html", len(page), stamps.sha256(page))
 

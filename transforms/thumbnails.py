@@ -6,18 +6,18 @@ import io
 from collections.abc import Sequence
 
 from transforms import storage
-from transforms.lib import reporting
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
 from transforms.lib.ranges import read_ranges
 from transforms.lib.recipes import accounts
+from transforms.lib.report import html_page
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.store import Store
 
 
-def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[reporting.Thumbnail, ...]:
+def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[html_page.Thumbnail, ...]:
     """Looks exhibits up in the index below ``root``, and reads and shrinks their images.
 
     One that cannot be shown, whose tar is gone or never was, has an empty image.
@@ -35,7 +35,7 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[reporti
                 blocks = read_ranges(open_tar(file, uri), *spans)
             jpegs.update(zip(numbers, map(_thumbnail, blocks), strict=True))
     return tuple(
-        reporting.Thumbnail(
+        html_page.Thumbnail(
             uid=exhibit.uid,
             caption=captions[number],
             score=exhibit.score,

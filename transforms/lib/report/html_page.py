@@ -13,8 +13,8 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import clusterpage
-from transforms.lib.textreport import si_bytes
+from transforms.lib.report import cluster_page
+from transforms.lib.report.terminal_text import si_bytes
 
 CAPTION_SHOWN = 110
 CAPTION_TITLE = 500
@@ -85,7 +85,7 @@ class ReportData:
     kept_thumbnails: tuple[Thumbnail, ...]
     dropped_thumbnails: tuple[Thumbnail, ...]
     borderline_thumbnails: tuple[Thumbnail, ...]
-    clusters: clusterpage.Clusters | None
+    clusters: cluster_page.Clusters | None
     settings: tuple[tuple[str, str], ...]
     stamps: tuple[tuple[str, str], ...]
 
@@ -188,10 +188,10 @@ def render(data: ReportData) -> str:
         galleries=galleries,
         width=WIDTH,
         height=HEIGHT,
-        size_width=clusterpage.WIDTH,
-        size_height=clusterpage.HEIGHT,
-        rounds_width=clusterpage.ROUNDS_WIDTH,
-        rounds_height=clusterpage.ROUNDS_HEIGHT,
+        size_width=cluster_page.WIDTH,
+        size_height=cluster_page.HEIGHT,
+        rounds_width=cluster_page.ROUNDS_WIDTH,
+        rounds_height=cluster_page.ROUNDS_HEIGHT,
         shown=CAPTION_SHOWN,
         titled=CAPTION_TITLE,
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from transforms.lib.gallery import Course, Gallery, tightness
+from transforms.lib.report.gallery import Course, Gallery, tightness
 
 if TYPE_CHECKING:
-    from transforms.lib.reporting import Thumbnail
+    from transforms.lib.report.html_page import Thumbnail
 
 WIDTH, HEIGHT = 860, 150  # of the chart of sizes, in its own units
 ROUNDS_WIDTH, ROUNDS_HEIGHT = 860, 90

@@ -1,6 +1,6 @@
 import pytest
 
-from transforms.lib import textreport
+from transforms.lib.report import terminal_text
 
 BOOKS = {
     "samples": 1000, "kept": 150, "copies": 150, "shards": 4, "bytes": 5_400_000,
@@ -10,7 +10,7 @@ BOOKS = {
 
 
 def test_the_table_adds_up_and_fits_a_terminal():
-    text = textreport.books_table(BOOKS, 2)
+    text = terminal_text.books_table(BOOKS, 2)
     assert "kept" in text
     assert "15.00 %" in text
     assert "threshold 0.25" in text
@@ -20,11 +20,11 @@ def test_the_table_adds_up_and_fits_a_terminal():
 
 def test_an_empty_pool_is_a_table_too():
     empty = {**BOOKS, "samples": 0, "kept": 0, "copies": 0, "dropped": {}, "rejected": {}}
-    assert textreport.books_table(empty, 0).splitlines()[0].split()[:2] == ["samples", "0"]
+    assert terminal_text.books_table(empty, 0).splitlines()[0].split()[:2] == ["samples", "0"]
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (5_400_000, "5.4 MB"), (2 * 10**15, "2000.0 TB")]
 )
 def test_bytes_are_readable(count, text):
-    assert textreport.si_bytes(count) == text
+    assert terminal_text.si_bytes(count) == text

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from transforms.lib import reporting
-from transforms.lib.reporting import ReportData, Thumbnail
+from transforms.lib.report import html_page
+from transforms.lib.report.html_page import ReportData, Thumbnail
 from transforms.lib.samples import images
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -77,7 +77,7 @@ def drawing(page):
 
 
 def test_captions_cannot_break_out():
-    page = reporting.render(report())
+    page = html_page.render(report())
     assert parsed(page).scripts == 0
     assert "&lt;script&gt;alert(1)" in page
     assert "\u202e" not in page
@@ -85,21 +85,21 @@ def test_captions_cannot_break_out():
 
 
 def test_a_long_caption_is_shortened():
-    page = reporting.render(report(borderline_thumbnails=(thumbnail("word " * 2000),)))
-    assert max(len(text) for text in re.findall(r">(word [^<]*)<", page)) <= reporting.CAPTION_SHOWN
-    assert max(len(text) for text in re.findall(r'title="(word [^"]*)"', page)) <= reporting.CAPTION_TITLE
+    page = html_page.render(report(borderline_thumbnails=(thumbnail("word " * 2000),)))
+    assert max(len(text) for text in re.findall(r">(word [^<]*)<", page)) <= html_page.CAPTION_SHOWN
+    assert max(len(text) for text in re.findall(r'title="(word [^"]*)"', page)) <= html_page.CAPTION_TITLE
 
 
 def test_the_books_are_spelled_out():
-    assert "25 kept + 45 dropped + 5 rejected = 75 samples" in reporting.render(report())
+    assert "25 kept + 45 dropped + 5 rejected = 75 samples" in html_page.render(report())
 
 
 def test_equal_reports_are_equal_bytes():
-    assert reporting.render(report()) == reporting.render(report())
+    assert html_page.render(report()) == html_page.render(report())
 
 
 def test_every_picture_has_words_and_nothing_comes_from_the_net():
-    page = reporting.render(report())
+    page = html_page.render(report())
     alts = parsed(page).alts
     assert len(alts) == 24
     assert all(alts)
@@ -108,7 +108,7 @@ def test_every_picture_has_words_and_nothing_comes_from_the_net():
 
 
 def test_bars_are_as_high_as_their_counts():
-    svg = drawing(reporting.render(report()))
+    svg = drawing(html_page.render(report()))
     heights = [float(bar.get("height")) for bar in svg.iter("rect") if bar.get("class") == "rest"]
     kept = [float(bar.get("height")) for bar in svg.iter("rect") if bar.get("class") == "kept"]
     assert sorted(h / max(heights) for h in heights if h) == pytest.approx([0.25, 0.5, 1.0], abs=1e-4)
@@ -116,7 +116,7 @@ def test_bars_are_as_high_as_their_counts():
 
 
 def test_the_threshold_stands_where_its_score_is():
-    svg = drawing(reporting.render(report()))
+    svg = drawing(html_page.render(report()))
     mark = next(float(line.get("x1")) for line in svg.iter("line") if line.get("class") == "mark")
     ticks = {t.text: float(t.get("x")) for t in svg.iter("text") if t.get("class") is None}
     (low, at_low), (high, at_high) = ((float(label), x) for label, x in list(ticks.items())[:2])
@@ -125,12 +125,12 @@ def test_the_threshold_stands_where_its_score_is():
 
 @pytest.mark.parametrize("threshold", [None, float("inf"), -0.9])
 def test_no_line_without_a_threshold_in_sight(threshold):
-    assert 'class="mark"' not in reporting.render(report(threshold=threshold))
+    assert 'class="mark"' not in html_page.render(report(threshold=threshold))
 
 
 def test_an_empty_pool_has_a_report_too():
     empty = np.zeros(200, np.int64)
-    page = reporting.render(
+    page = html_page.render(
         report(samples=0, kept=0, copies=0, dropped=(), rejected=(), histogram=empty, histogram_kept=empty,
                kept_thumbnails=(), dropped_thumbnails=(), borderline_thumbnails=(), threshold=None)
     )  # fmt: skip
@@ -142,11 +142,11 @@ def test_an_empty_pool_has_a_report_too():
 def test_one_filled_bin_is_a_chart(place):
     histogram = np.zeros(200, np.int64)
     histogram[place] = 3
-    made = reporting.chart(histogram, histogram, None)
-    assert max(bar.height for bar in made.bars) == reporting.HEIGHT
+    made = html_page.chart(histogram, histogram, None)
+    assert max(bar.height for bar in made.bars) == html_page.HEIGHT
     assert len(made.ticks) >= 2
 
 
 def test_missing_numbers_are_dashes():
-    assert reporting.number(float("nan")) == "–"
-    assert reporting.number(0.25) == "+0.2500"
+    assert html_page.number(float("nan")) == "–"
+    assert html_page.number(0.25) == "+0.2500"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.transforms.lib.test_reporting import HOSTILE, parsed, report, thumbnail
-from transforms.lib import clusterpage, gallery, reporting
+from tests.transforms.lib.report.test_html_page import HOSTILE, parsed, report, thumbnail
 from transforms.lib.recipes.accounts import Exhibit
+from transforms.lib.report import cluster_page, gallery, html_page
 
 ROWS = st.lists(st.tuples(st.integers(-1, 5), st.sampled_from([0.25, 0.5, -0.125, 1.0]), st.booleans()), max_size=60)
 
@@ -80,19 +80,19 @@ def test_how_k_means_went():
     found = gallery.course(json.dumps(fit).encode())
     assert found == (200, 900, (0.4, 0.3, 0.25))
     assert gallery.course(None) is None
-    drawn = clusterpage.rounds_of(found.inertia)
+    drawn = cluster_page.rounds_of(found.inertia)
     np.testing.assert_allclose([one[:2] for one in drawn], [(0, 0), (430, 2 / 3 * 90), (860, 90)])
-    assert clusterpage.rounds_of([0.5])[0].y == 0
+    assert cluster_page.rounds_of([0.5])[0].y == 0
 
 
 @pytest.mark.parametrize("number", [1, 7, 120, 121, 1000])
 def test_bars_hold_every_sample(number):
     sizes = sorted(np.random.default_rng(number).integers(1, 500, number).tolist(), reverse=True)
     kept = [size // 3 for size in sizes]
-    bars = clusterpage.size_bars(sizes, kept)
-    assert len(bars) == min(number, clusterpage.BARS)
-    assert max(bar.height for bar in bars) <= clusterpage.HEIGHT
-    assert bars[-1].x + bars[-1].width == pytest.approx(clusterpage.WIDTH)
+    bars = cluster_page.size_bars(sizes, kept)
+    assert len(bars) == min(number, cluster_page.BARS)
+    assert max(bar.height for bar in bars) <= cluster_page.HEIGHT
+    assert bars[-1].x + bars[-1].width == pytest.approx(cluster_page.WIDTH)
     heard = [bar.label.split(": ")[1].split(" samples, ") for bar in bars]
     assert sum(int(total.replace(",", "")) for total, _ in heard) == sum(sizes)
     assert sum(int(rest.split(" ")[0].replace(",", "")) for _, rest in heard) == sum(kept)
@@ -110,7 +110,7 @@ def page(fit=COURSE):
         thumbnail(HOSTILE, score=0.7, kept=False, step="density_prune"),
         thumbnail(jpeg=b""),
     ]
-    return reporting.render(report(clusters=clusterpage.lay_out(shown, pictures, fit)))
+    return html_page.render(report(clusters=cluster_page.lay_out(shown, pictures, fit)))
 
 
 def test_the_section_of_clusters():
@@ -131,4 +131,4 @@ def test_the_section_of_clusters():
 
 
 def test_a_pool_without_clusters_has_no_such_section():
-    assert "Clusters" not in reporting.render(report())
+    assert "Clusters" not in html_page.render(report())
