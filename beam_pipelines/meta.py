@@ -18,11 +18,12 @@ from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
 from transforms import manifest, storage
-from transforms.lib import curves, flytdata, flytembed, flytref, flytrun, stamps
+from transforms.lib import flytdata, flytembed, flytref, flytrun, stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
 from transforms.lib.errors import ConfigError
 from transforms.lib.models import clip, resolve
+from transforms.lib.training import curves
 from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
 from transforms.store import Store

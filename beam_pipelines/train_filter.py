@@ -64,28 +64,28 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
     import torch
 
     from transforms import storage
-    from transforms.lib import filternet, projections, training, trainrun
     from transforms.lib.devices import devices
     from transforms.lib.tar import shard_samples
+    from transforms.lib.training import network_folder, projection_training, projections, training_run
 
     torch.set_num_threads(config.threads or devices.cpu_count())
     devices.keep_freed_memory()
     torch.manual_seed(config.seed)  # a bare architecture starts from random weights
-    network = filternet.open_network(config.model, fetch=storage.fetch)
+    network = network_folder.open_network(config.model, fetch=storage.fetch)
 
-    def pairs_of(shard: Any) -> list[training.Pair]:
+    def pairs_of(shard: Any) -> list[projection_training.Pair]:
         with storage.open_read(shard.uri) as file:
             samples = shard_samples.read_samples(shard_samples.open_tar(file, shard.uri))
-            return list(training.read_pairs(samples, config.caption_field))
+            return list(projection_training.read_pairs(samples, config.caption_field))
 
     pairs = list(itertools.chain.from_iterable(map(pairs_of, shards)))
     print(f"{len(pairs)} pairs in {len(shards)} shards", file=sys.stderr)
-    kind = training.TowerSettings if config.train == "towers" else projections.FitSettings
+    kind = projection_training.TowerSettings if config.train == "towers" else projections.FitSettings
     settings = kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
-    result = trainrun.run(network, pairs, config.holdout_fraction, settings)
+    result = training_run.run(network, pairs, config.holdout_fraction, settings)
     folder.mkdir(parents=True, exist_ok=True)
     told = {**config.recorded(), "pairs": len(pairs), "held out": int(result.held)}
-    return filternet.save(network, folder, result.history, result.best, told, result.control_auc)
+    return network_folder.save(network, folder, result.history, result.best, told, result.control_auc)
 
 
 def build(pipeline: beam.Pipeline, config: TrainConfig, shards: Sequence[Any]) -> None:

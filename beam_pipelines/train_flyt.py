@@ -60,11 +60,12 @@ def _with_towers(
     config: TrainFlytConfig, found: meta.Found, head: flythead.HeadConfig, start: Params
 ) -> dict[str, Any]:
     """Trains and writes the towers too; the head then reads the embeddings that they make."""
-    from transforms.lib import filternet, flyttowers
+    from transforms.lib import flyttowers
+    from transforms.lib.training import network_folder
 
     spec = found.spec
     opened, _ = locate.locate(spec, storage.fetch)
-    files = filternet.text_files(spec, opened)
+    files = network_folder.text_files(spec, opened)
     model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
     with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
         towers = flyttowers.TowerScorer(model, config.part_size, pool)

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from benchmarks import flytpool
 from demo import assets
-from transforms.lib import flythead, retrieval
+from transforms.lib import flythead
 from transforms.lib.columnstore import columns
+from transforms.lib.training import retrieval
 
 NOISE = ("uniform", "normal", "lognormal")
 PROMPTS = ("{}", "{} emoji", "a picture of {}", "an icon of {}")

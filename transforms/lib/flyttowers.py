@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import filternet, flythead
+from transforms.lib import flythead
 from transforms.lib.flytref import Towers
 from transforms.lib.metagrad import LOGIT_SCALE
 from transforms.lib.models import clip
 from transforms.lib.samples import images
+from transforms.lib.training import network_folder
 
 if TYPE_CHECKING:
     import torch
@@ -81,4 +82,4 @@ class TowerScorer:
         own = {name.removeprefix(PREFIX): value for name, value in params.items() if name.startswith(PREFIX)}
         state = {name: own.get(name, value).detach().cpu() for name, value in self.model.network.state_dict().items()}
         folder.mkdir(parents=True, exist_ok=True)
-        filternet.write_network(folder, config, text_files, state)
+        network_folder.write_network(folder, config, text_files, state)

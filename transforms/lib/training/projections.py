@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import epochs, retrieval
 from transforms.lib.errors import ConfigError
+from transforms.lib.training import early_stopping as epochs
+from transforms.lib.training import retrieval
 
 # where open_clip's model classes keep them
 IMAGE_PATHS = ("visual.head.proj", "visual.proj")

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import epochs, projections, retrieval
 from transforms.lib.errors import ConfigError, SampleError
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample
+from transforms.lib.training import early_stopping as epochs
+from transforms.lib.training import projections, retrieval
 
 Embed = Callable[[Any], NDArray[np.float32]]
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from transforms.lib import curves
 from transforms.lib.errors import ConfigError
 from transforms.lib.models import clip, locate, resolve, tinyclip
+from transforms.lib.training import curves
 
 HELD_OUT = ("pairs", "recall_at_1", "recall_at_10", "auc")
 
