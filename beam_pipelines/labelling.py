@@ -15,8 +15,8 @@ from beam_pipelines.config import MetaConfig
 from beam_pipelines.planning import Problems
 from transforms import shards as pools
 from transforms import storage
-from transforms.lib import flytdata, labelled
 from transforms.lib.errors import ConfigError, InputError, Reason, ShardError
+from transforms.lib.flyt import labelled, task_batches
 from transforms.lib.tar import shard_samples
 from transforms.rows import Shard
 
@@ -105,7 +105,7 @@ def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]],
     return Source(task, folders, shards, of("label_field"), names, templates or [])
 
 
-def read(source: Source) -> flytdata.Task:
+def read(source: Source) -> task_batches.Task:
     """Reads a task's pictures.
 
     Raises:
@@ -123,7 +123,7 @@ def read(source: Source) -> flytdata.Task:
     except ConfigError as error:
         where = f" (task {source.name})" if source.name else ""
         raise ConfigError([problem + where for problem in error.problems]) from None
-    return flytdata.Task(source.name, found, source.templates)
+    return task_batches.Task(source.name, found, source.templates)
 
 
 def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
@@ -134,7 +134,7 @@ def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
         raise InputError(f"--downstream {shard.uri} is damaged ({error}); copy or download it again") from None
 
 
-def told(tasks: Sequence[flytdata.Task]) -> tuple[str, dict[str, Any]]:
+def told(tasks: Sequence[task_batches.Task]) -> tuple[str, dict[str, Any]]:
     """Returns what was read, in one line for people and as values."""
     pictures = sum(len(task.labelled.labels) for task in tasks)
     names = [name for task in tasks for name in task.labelled.names]

@@ -18,10 +18,11 @@ from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
 from transforms import manifest, storage
-from transforms.lib import flytdata, flytembed, flytref, flytrun, stamps
+from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
 from transforms.lib.errors import ConfigError
+from transforms.lib.flyt import embedded_tasks, reference_model, task_batches, training_loop
 from transforms.lib.models import clip, resolve
 from transforms.lib.training import curves
 from transforms.poolbatches import PoolBatches, Rows, Survey
@@ -61,7 +62,7 @@ class Scorer(NamedTuple):
     """
 
     start: dict[str, Any]
-    score: flytrun.Score
+    score: training_loop.Score
     see: Callable[[Rows, Survey], Sequence[NDArray[Any]]]
     with_images: bool = False
 
@@ -97,9 +98,9 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
 
 def _check_folder(output: str, problems: Problems) -> None:
     folder = Path(output)
-    if (folder / flytrun.CHECKPOINT).is_file():
-        problems.collect(flytrun.stamp_of, folder)
-    elif not flytrun.is_free(folder):
+    if (folder / training_loop.CHECKPOINT).is_file():
+        problems.collect(training_loop.stamp_of, folder)
+    elif not training_loop.is_free(folder):
         problems.append(f"--output {output} exists and holds no run of this job; name a new folder")
     else:
         problems.collect(storage.check_writable, output)
@@ -160,7 +161,7 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     stamp = _stamp(config, found, survey, tasks)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
-    earlier = flytrun.stamp_of(folder)
+    earlier = training_loop.stamp_of(folder)
     if earlier not in (None, stamp):
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
     told, read = labelling.told(tasks)
@@ -170,19 +171,19 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     def start(restart: int) -> dict[str, Any]:
         return {name: value.to(config.device) for name, value in feed.reference.start(restart).items()}
 
-    state = flytrun.begin(start(0), {name: value.to(config.device) for name, value in scorer.start.items()})
+    state = training_loop.begin(start(0), {name: value.to(config.device) for name, value in scorer.start.items()})
     if earlier is not None:
         state = _continued(config)
     else:
-        flytrun.save(state, folder, stamp)
-    names = {field.name for field in dataclasses.fields(flytrun.RunSettings)}
-    settings = flytrun.RunSettings(**{name: getattr(config, name) for name in names})
+        training_loop.save(state, folder, stamp)
+    names = {field.name for field in dataclasses.fields(training_loop.RunSettings)}
+    settings = training_loop.RunSettings(**{name: getattr(config, name) for name in names})
     batches = _batches(config, pool, survey, feed, scorer, state.step)
-    state = flytrun.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
+    state = training_loop.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
     return Trained(state.scorer, survey, {**_finish(folder, state.step), **read})
 
 
-def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[flytdata.Task]) -> str:
+def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[task_batches.Task]) -> str:
     """Returns the digest of what determines the weights: settings and data, wherever they lie."""
     settings = {name: value for name, value in config.recorded().items() if name not in _PLACES}
     return stamps.stamp(
@@ -191,41 +192,41 @@ def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[flytdat
     )  # fmt: skip
 
 
-def _continued(config: MetaConfig) -> flytrun.State:
+def _continued(config: MetaConfig) -> training_loop.State:
     folder = Path(config.output)
-    state = flytrun.load(folder, config.device)
-    lacking = state.step - len(flytrun.history(folder))
-    told = f"; {flytrun.METRICS} lacks {lacking} of them, and so will the curves" if lacking else ""
+    state = training_loop.load(folder, config.device)
+    lacking = state.step - len(training_loop.history(folder))
+    told = f"; {training_loop.METRICS} lacks {lacking} of them, and so will the curves" if lacking else ""
     print(f"continuing at step {state.step} of {config.steps}{told}", file=sys.stderr)
     return state
 
 
-def _digest(task: flytdata.Task) -> list[str]:
+def _digest(task: task_batches.Task) -> list[str]:
     """Returns a task's name, and what its pictures and prompts are."""
     pictures = hashlib.sha256(b"".join(hashlib.sha256(image).digest() for image in task.labelled.images)).hexdigest()
     return [task.name, pictures, stamps.stamp(labels=task.labelled.labels, of=task.labelled.names, in_=task.templates)]
 
 
-def _feed(config: MetaConfig, found: Found, tasks: list[flytdata.Task]) -> flytdata.Frozen | flytdata.Whole:
+def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> task_batches.Frozen | task_batches.Whole:
     def load() -> clip.ClipModel:
         return clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
 
-    draws = flytdata.Draws(config.seed, config.downstream_batch_size)
+    draws = task_batches.Draws(config.seed, config.downstream_batch_size)
     if config.reference == "towers":
         model = load()
-        reference = flytref.Towers(model.network, config.part_size)
+        reference = reference_model.Towers(model.network, config.part_size)
         threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
-        return flytdata.Whole(reference, model, tasks, draws, threads, config.device)
+        return task_batches.Whole(reference, model, tasks, draws, threads, config.device)
     shelf = labelling.CacheFolder(config.cache or storage.join(config.pool, "labelled"))
-    embedder = flytembed.Embedder(found.spec, config.device, load, shelf)
+    embedder = embedded_tasks.Embedder(found.spec, config.device, load, shelf)
     seed = config.seed if config.reference_start == "random" else None
-    projections = flytref.Projections(found.spec.dim, embedder.logit_scale(), seed)
-    return flytdata.Frozen(projections, [embedder.embed(task) for task in tasks], draws)
+    projections = reference_model.Projections(found.spec.dim, embedder.logit_scale(), seed)
+    return task_batches.Frozen(projections, [embedder.embed(task) for task in tasks], draws)
 
 
 def _batches(
-    config: MetaConfig, pool: PoolBatches, survey: Survey, feed: flytdata.Feed, scorer: Scorer, first: int
-) -> Iterator[flytrun.Batch]:
+    config: MetaConfig, pool: PoolBatches, survey: Survey, feed: task_batches.Feed, scorer: Scorer, first: int
+) -> Iterator[training_loop.Batch]:
     import torch
 
     for step, rows in enumerate(pool.batches(survey, first), first):
@@ -234,7 +235,7 @@ def _batches(
         found = scorer.see(rows, survey)
         parts = tuple(torch.from_numpy(part).to(config.device) for part in found)
         seen = parts if len(parts) > 1 else parts[0]
-        yield flytrun.Batch(seen, sides, feed.downstream(step))
+        yield training_loop.Batch(seen, sides, feed.downstream(step))
 
 
 def _tell(steps: int) -> Callable[[dict[str, Any]], None]:
@@ -248,15 +249,15 @@ def _tell(steps: int) -> Callable[[dict[str, Any]], None]:
 
 def _finish(folder: Path, steps: int) -> dict[str, Any]:
     """Draws the curves; returns the figures of the last tenth of the run."""
-    history = flytrun.history(folder)
-    points = flytrun.smoothed(history)
+    history = training_loop.history(folder)
+    points = training_loop.smoothed(history)
     if points:
         drawn = curves.draw(
             points, len(points) - 1, left=("up_loss", "down_loss"), right=("down_accuracy", "effective"),
             right_from=0.0, along="step",
         )  # fmt: skip
         (folder / "curves.svg").write_text(drawn)
-    last = flytrun.smoothed(history[-max(1, len(history) // 10) :], 1)
+    last = training_loop.smoothed(history[-max(1, len(history) // 10) :], 1)
     figures = {name: round(value, 6) for name, value in (last[0] if last else {}).items() if name != "step"}
     skipped = sum(row["skipped"] for row in history)
     return {**figures, "steps": steps, "skipped": skipped}

@@ -18,7 +18,7 @@ from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ScoreFlytConfig
 from transforms import manifest, storage
 from transforms.headscore import HeadSettings, ScoreByHead, is_done
-from transforms.lib import flythead
+from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
@@ -39,12 +39,12 @@ def find_head(
     """Returns what to do, after checking that the head and the embeddings (of one shard) belong together."""
     store = Store(config.output)
     folder = Path(storage.fetch(config.head))
-    head = problems.collect(flythead.read_config, folder, config.head)
+    head = problems.collect(scoring_head.read_config, folder, config.head)
     if not re.fullmatch(r"[a-z0-9_]+", config.name):
         problems.append(f"--name {config.name!r} must be lower-case letters, digits and _")
     if head is None:
         return None
-    problems.collect(flythead.load, folder, config.head)
+    problems.collect(scoring_head.load, folder, config.head)
     source = config.column_set or head.column_set
     if "image" not in sets.get(source, []):
         having = ", ".join(name for name in sets if "image" in sets[name]) or "none"
@@ -62,7 +62,7 @@ def find_head(
     width = store.schema(source, shard).field("image").type.list_size
     if width != head.dim:
         problems.append(f"--head {config.head} reads embeddings of {head.dim} dimensions, {source} has {width}")
-    digest = locate.sha256_of(os.path.join(folder, flythead.WEIGHTS))
+    digest = locate.sha256_of(os.path.join(folder, scoring_head.WEIGHTS))
     return HeadSettings(config.output, config.head, digest, source, config.name, config.threads)
 
 

@@ -20,13 +20,13 @@ from beam_pipelines import meta
 from beam_pipelines.config import TrainFlytConfig
 from beam_pipelines.planning import Problems
 from transforms import storage
-from transforms.lib import flythead
 from transforms.lib.devices import devices
+from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve
 from transforms.poolbatches import Rows, Survey
 
 if TYPE_CHECKING:
-    from transforms.lib.adamw import Params
+    from transforms.lib.flyt.adamw import Params
 
 COLUMN_SET = "flyt_towers"  # what trained towers' embeddings are called
 
@@ -44,23 +44,23 @@ def work(config: TrainFlytConfig, found: meta.Found) -> dict[str, Any]:
     """Trains the head, or the head and its towers, and writes them; returns the run's figures."""
     import torch
 
-    head = flythead.HeadConfig(
+    head = scoring_head.HeadConfig(
         found.spec.dim, config.hidden_mod, found.where["image"][0], dataclasses.asdict(found.spec)
     )
     generator = torch.Generator().manual_seed(config.seed)
-    start = flythead.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
+    start = scoring_head.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
     if config.train_towers:
         return _with_towers(config, found, head, start)
-    trained = meta.train(config, found, meta.Scorer(start, flythead.apply, _see))
-    flythead.save(Path(config.output), {name: trained.params[name] for name in start}, head)
+    trained = meta.train(config, found, meta.Scorer(start, scoring_head.apply, _see))
+    scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     return trained.figures
 
 
 def _with_towers(
-    config: TrainFlytConfig, found: meta.Found, head: flythead.HeadConfig, start: Params
+    config: TrainFlytConfig, found: meta.Found, head: scoring_head.HeadConfig, start: Params
 ) -> dict[str, Any]:
     """Trains and writes the towers too; the head then reads the embeddings that they make."""
-    from transforms.lib import flyttowers
+    from transforms.lib.flyt import trained_towers
     from transforms.lib.training import network_folder
 
     spec = found.spec
@@ -68,17 +68,17 @@ def _with_towers(
     files = network_folder.text_files(spec, opened)
     model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
     with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
-        towers = flyttowers.TowerScorer(model, config.part_size, pool)
+        towers = trained_towers.TowerScorer(model, config.part_size, pool)
 
         def see(rows: Rows, survey: Survey) -> Sequence[NDArray[Any]]:
             return towers.see(rows.images, rows.arrays["caption"].tolist())
 
         trained = meta.train(config, found, meta.Scorer(towers.start(start), towers.apply, see, with_images=True))
-    folder = Path(config.output) / flyttowers.FOLDER
+    folder = Path(config.output) / trained_towers.FOLDER
     towers.save(folder, trained.params, opened, files)
     made = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
     head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(made))
-    flythead.save(Path(config.output), {name: trained.params[name] for name in start}, head)
+    scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     print(f"`winnow score --model {COLUMN_SET}={folder}` makes the embeddings that the head reads", file=sys.stderr)
     return trained.figures
 

@@ -22,16 +22,16 @@ def plan(config: TrainMixConfig, problems: Problems) -> meta.Found | None:
 
 def work(config: TrainMixConfig, found: meta.Found) -> dict[str, Any]:
     """Trains the mix and writes it; returns the weights and the run's figures."""
-    from transforms.lib import mixfit
+    from transforms.lib.flyt import mix_weights
 
     scorer = meta.Scorer(
-        mixfit.start(len(found.scores)),
-        mixfit.apply,
-        lambda rows, survey: [mixfit.standardised(rows.arrays, survey.mean, survey.std)],
+        mix_weights.start(len(found.scores)),
+        mix_weights.apply,
+        lambda rows, survey: [mix_weights.standardised(rows.arrays, survey.mean, survey.std)],
     )
     trained = meta.train(config, found, scorer)
     survey = trained.survey
-    weights = mixfit.save(Path(config.output), found.scores, trained.params, survey.mean, survey.std)
+    weights = mix_weights.save(Path(config.output), found.scores, trained.params, survey.mean, survey.std)
     return {**trained.figures, "weights": {name: round(value, 6) for name, value in weights.items()}}
 
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from benchmarks import flytpool
 from demo import assets
-from transforms.lib import flythead
 from transforms.lib.columnstore import columns
+from transforms.lib.flyt import scoring_head
 from transforms.lib.training import retrieval
 
 NOISE = ("uniform", "normal", "lognormal")
@@ -98,20 +98,20 @@ def ceiling(pool: Pool, held: Pool) -> list[float]:
         return torch.from_numpy(np.concatenate([of.read("clip", "image"), of.read("clip", "text")], 1)).float()
 
     x, clean = inputs(pool), torch.from_numpy(pool.kind() == flytpool.CLEAN).float()
-    start = flythead.start(
-        flythead.HeadConfig(x.shape[1] // 2), cosine=True, generator=torch.Generator().manual_seed(0)
+    start = scoring_head.start(
+        scoring_head.HeadConfig(x.shape[1] // 2), cosine=True, generator=torch.Generator().manual_seed(0)
     )
     params = {name: value.requires_grad_() for name, value in start.items()}
     optimizer = torch.optim.AdamW(params.values(), 3e-4, weight_decay=0.2)
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
         rows = torch.randint(len(x), (256,), generator=generator)
-        logits = 10 * flythead.apply(params, x[rows])
+        logits = 10 * scoring_head.apply(params, x[rows])
         optimizer.zero_grad()
         torch.nn.functional.binary_cross_entropy_with_logits(logits, clean[rows]).backward()
         optimizer.step()
     with torch.no_grad():
-        return held.auc(flythead.apply(params, inputs(held)).numpy())
+        return held.auc(scoring_head.apply(params, inputs(held)).numpy())
 
 
 def one_seed(

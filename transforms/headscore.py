@@ -14,15 +14,16 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms import storage
-from transforms.lib import flythead, stamps
+from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.store import Store
 
 if TYPE_CHECKING:
-    from transforms.lib.adamw import Params
+    from transforms.lib.flyt.adamw import Params
 
 HEAD_VERSION = 2  # raise when the same head and embeddings would give another score
 SCHEMA = pa.schema([pa.field("score", pa.float32(), False)])  # NaN for a rejected sample
@@ -81,12 +82,12 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
 
         torch.set_num_threads(self._settings.threads or cpu_count())
         folder = Path(storage.fetch(self._settings.head))
-        digest = locate.sha256_of(str(folder / flythead.WEIGHTS))
+        digest = locate.sha256_of(str(folder / scoring_head.WEIGHTS))
         if digest != self._settings.weights_sha256:
             raise InputError(
                 f"--head: the weights have sha256 {digest} here, {self._settings.weights_sha256} at the start"
             )
-        return _Head(flythead.load(folder, self._settings.head))
+        return _Head(scoring_head.load(folder, self._settings.head))
 
     def run_inference(
         self, batch: Sequence[FeatureRef], model: _Head, inference_args: Mapping[str, Any] | None = None
@@ -105,7 +106,7 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
         found = store.arrays(ref.name, {**wanted, "text": (settings.source, "text")})
         valid = (found["status"] == columns.OK) & columns.embedded(found["image"])
         scores = np.full(len(valid), np.nan, np.float32)
-        scores[valid] = flythead.scores(head.params, found["image"][valid], found["text"][valid])
+        scores[valid] = scoring_head.scores(head.params, found["image"][valid], found["text"][valid])
         table = pa.table({"score": scores}, schema=SCHEMA)
         Metrics.counter("score", "shards_scored").inc()
         Metrics.counter("score", "out").inc(int(valid.sum()))

@@ -7,14 +7,14 @@ import torch
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
-from transforms.lib import flythead
+from transforms.lib.flyt import scoring_head
 
 
 def write_head(folder, dim=16, seed=0, column_set="m", **embeddings):
     folder.mkdir()
-    config = flythead.HeadConfig(dim, 1, column_set, embeddings)
+    config = scoring_head.HeadConfig(dim, 1, column_set, embeddings)
     generator = torch.Generator().manual_seed(seed)
-    flythead.save(folder, flythead.start(config, cosine=True, generator=generator), config)
+    scoring_head.save(folder, scoring_head.start(config, cosine=True, generator=generator), config)
     return folder
 
 
@@ -34,7 +34,7 @@ def test_a_head_scores_what_is_stored_and_touches_no_image(winnow, scored, small
     code, stdout, stderr = winnow("score-flyt", "--output", scored, "--head", head)
     assert code == 0, stderr
     assert json.loads(stdout)["counters"]["score.shards_scored"] == 3
-    params = {name: value.double().numpy() for name, value in flythead.load(head, "x").items()}
+    params = {name: value.double().numpy() for name, value in scoring_head.load(head, "x").items()}
     for shard in range(3):
         index, source, ours = (
             pq.read_table(scored / f"columns/{name}/{shard:05d}.parquet") for name in ("index", "m", "flyt")

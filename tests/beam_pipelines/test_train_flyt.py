@@ -14,8 +14,8 @@ from safetensors.numpy import save
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool, picture
-from transforms.lib import flythead, flytrun, metagrad
 from transforms.lib.columnstore import columns
+from transforms.lib.flyt import meta_gradient, scoring_head, training_loop
 from transforms.lib.models import clip
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
 
@@ -70,7 +70,7 @@ def test_a_head_is_trained_and_scores_the_pool(winnow, scored, folder, tmp_path)
     assert [row["step"] for row in rows] == list(range(8))
     assert all(0 < row["effective"] <= 1 for row in rows)
     assert (out / "curves.svg").read_text().count("<polyline") == 4
-    config = flythead.read_config(out, "x")
+    config = scoring_head.read_config(out, "x")
     assert (config.dim, config.column_set, config.embeddings["name"]) == (16, "m", "m")
     code, _, stderr = winnow("score-flyt", "--output", scored, "--head", out)
     assert code == 0, stderr
@@ -121,8 +121,8 @@ def test_a_run_that_was_killed_continues_to_the_same_bytes(winnow, scored, folde
             raise KeyboardInterrupt
         return meta_step(*args, **kwargs)
 
-    meta_step = metagrad.meta_step
-    monkeypatch.setattr(metagrad, "meta_step", killed)
+    meta_step = meta_gradient.meta_step
+    monkeypatch.setattr(meta_gradient, "meta_step", killed)
     with pytest.raises(KeyboardInterrupt):
         winnow(job, "--output", tmp_path / "parts", *flags)
     assert len(history(tmp_path / "parts")) == 5
@@ -146,7 +146,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(winnow, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(flytrun.os, "replace", killed)
+        patch.setattr(training_loop.os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             winnow("train-flyt", *flags)
     (tmp_path / "out/metrics.jsonl").touch()
@@ -186,7 +186,7 @@ def test_a_run_goes_on_without_its_metrics(winnow, scored, folder, tmp_path, mon
         assert code == 0, stderr
         assert json.loads(stdout)["steps"] == 8
         assert f"metrics.jsonl lacks {8 - len(history(out))} of them" in stderr
-        assert (out / flythead.WEIGHTS).read_bytes() == (tmp_path / "whole" / flythead.WEIGHTS).read_bytes()
+        assert (out / scoring_head.WEIGHTS).read_bytes() == (tmp_path / "whole" / scoring_head.WEIGHTS).read_bytes()
 
 
 def test_a_run_continues_under_other_paths_to_equal_data(winnow, scored, folder, tmp_path, monkeypatch):
@@ -221,7 +221,7 @@ def test_whole_towers_are_the_reference(winnow, scored, folder, tmp_path, tiny_n
     flags = ["--pool", scored, "--downstream", folder, *SMALL, "--reference", "towers", "--part_size", "5"]
     code, _, stderr = winnow("train-flyt", "--output", tmp_path / "flyt", "--learning_rate", "1e-3", *flags)
     assert code == 0, stderr
-    state = flytrun.load(tmp_path / "flyt")
+    state = training_loop.load(tmp_path / "flyt")
     from safetensors.torch import load_file
 
     before = load_file(tiny_network / "open_clip_model.safetensors")
@@ -322,7 +322,7 @@ def test_labelled_pictures_are_embedded_once_for_all_runs(winnow, scored, folder
     assert winnow("train-flyt", "--output", tmp_path / "more", *flags)[0] == 0
     assert len(list((scored / "labelled").iterdir())) == 4
     assert history(tmp_path / "more") != history(tmp_path / "first")
-    weights = {(tmp_path / run / flythead.WEIGHTS).read_bytes() for run in ("first", "second", "third", "fourth")}
+    weights = {(tmp_path / run / scoring_head.WEIGHTS).read_bytes() for run in ("first", "second", "third", "fourth")}
     assert len(weights) == 1
 
 
@@ -363,7 +363,7 @@ def test_labels_are_read_from_shards_and_folders_alike(winnow, scored, folder, t
         assert json.loads(stdout)["labelled_left_out"] == expected
         told = ", ".join(f"1 {reason}" for reason in sorted(expected))
         assert f"12 labelled pictures, 3 classes; labelled pictures left out: {told}\n" in stderr
-    weights = {(tmp_path / way / flythead.WEIGHTS).read_bytes() for way in ways}
+    weights = {(tmp_path / way / scoring_head.WEIGHTS).read_bytes() for way in ways}
     assert len(weights) == 1
 
 

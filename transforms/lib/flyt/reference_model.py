@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from transforms.lib import stamps
-from transforms.lib.metagrad import DOWNSTREAM_SCALE, LOGIT_SCALE, LOGIT_SCALE_RANGE
+from transforms.lib.flyt.meta_gradient import DOWNSTREAM_SCALE, LOGIT_SCALE, LOGIT_SCALE_RANGE
 
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.adamw import Params
-    from transforms.lib.metagrad import Encode
+    from transforms.lib.flyt.adamw import Params
+    from transforms.lib.flyt.meta_gradient import Encode
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import flythead
-from transforms.lib.flytref import Towers
-from transforms.lib.metagrad import LOGIT_SCALE
+from transforms.lib.flyt import scoring_head
+from transforms.lib.flyt.meta_gradient import LOGIT_SCALE
+from transforms.lib.flyt.reference_model import Towers
 from transforms.lib.models import clip
 from transforms.lib.samples import images
 from transforms.lib.training import network_folder
@@ -25,7 +25,7 @@ from transforms.lib.training import network_folder
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.adamw import Params
+    from transforms.lib.flyt.adamw import Params
 
 PREFIX = "towers."
 FOLDER = "towers"  # beside the head's files
@@ -68,7 +68,7 @@ class TowerScorer:
             torch.cat([checkpoint(side, own, use_reentrant=False) for side in part], 1)
             for part in zip(*sides, strict=True)
         ]
-        return flythead.apply(params, torch.cat(rows))
+        return scoring_head.apply(params, torch.cat(rows))
 
     def save(self, folder: Path, params: Params, config: dict[str, Any], text_files: Sequence[Path]) -> None:
         """Writes the trained towers as a folder in open_clip's local-dir form.

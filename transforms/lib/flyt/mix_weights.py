@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.adamw import Params
+    from transforms.lib.flyt.adamw import Params
 
 WEIGHT = "mix.weight"
 STEP, FACTS = "mix.yaml", "mix.json"

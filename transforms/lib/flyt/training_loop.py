@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from transforms.lib import adamw, flytref, metagrad
 from transforms.lib.errors import InputError
+from transforms.lib.flyt import adamw, meta_gradient, reference_model
 
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.adamw import Params
+    from transforms.lib.flyt.adamw import Params
 
 SCALE = "downstream_logit_scale"
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
@@ -62,8 +62,8 @@ class Batch(NamedTuple):
     """
 
     seen: Any
-    upstream: metagrad.Sides
-    downstream: Sequence[metagrad.Downstream]
+    upstream: meta_gradient.Sides
+    downstream: Sequence[meta_gradient.Downstream]
 
 
 class State(NamedTuple):
@@ -91,7 +91,7 @@ def begin(reference: Params, scorer: Params) -> State:
     """Returns the state before the first step."""
     import torch
 
-    learned = {**scorer, SCALE: torch.tensor(metagrad.DOWNSTREAM_SCALE).to(reference[metagrad.LOGIT_SCALE])}
+    learned = {**scorer, SCALE: torch.tensor(meta_gradient.DOWNSTREAM_SCALE).to(reference[meta_gradient.LOGIT_SCALE])}
     return State(0, reference, adamw.fresh(reference), learned, adamw.fresh(learned))
 
 
@@ -120,8 +120,8 @@ def advance(state: State, batch: Batch, score: Score, settings: RunSettings) -> 
     leaves = {name: value.detach().requires_grad_() for name, value in state.scorer.items()}
     log_weights = score(leaves, batch.seen).log_softmax(0)
     constants = adamw.AdamW(weight_decay=settings.weight_decay)
-    with flytref.plain_attention():
-        found = metagrad.meta_step(
+    with reference_model.plain_attention():
+        found = meta_gradient.meta_step(
             state.reference, state.reference_moments, log_weights, batch.upstream, batch.downstream,
             state.scorer[SCALE], rates[0], constants,
         )  # fmt: skip
@@ -133,7 +133,7 @@ def advance(state: State, batch: Batch, score: Score, settings: RunSettings) -> 
         return skipped
     scoring = constants._replace(eps=settings.scoring_eps)
     scorer, moments = adamw.step(state.scorer, grads, state.scorer_moments, rates[1], scoring)
-    scorer[SCALE] = scorer[SCALE].clamp(*metagrad.LOGIT_SCALE_RANGE)
+    scorer[SCALE] = scorer[SCALE].clamp(*meta_gradient.LOGIT_SCALE_RANGE)
     weights = log_weights.detach().exp()
     effective = float(torch.exp(-(weights * log_weights.detach()).sum())) / len(weights)
     figures |= {**found.figures, "effective": effective, "skipped": 0}

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import stamps
-from transforms.lib.flytref import Projections, Towers
-from transforms.lib.labelled import Labelled
-from transforms.lib.metagrad import Downstream, Sides
+from transforms.lib.flyt.labelled import Labelled
+from transforms.lib.flyt.meta_gradient import Downstream, Sides
+from transforms.lib.flyt.reference_model import Projections, Towers
 from transforms.lib.models import clip
 from transforms.lib.samples import images
 

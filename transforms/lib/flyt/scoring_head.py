@@ -19,7 +19,7 @@ from transforms.lib.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.adamw import Params
+    from transforms.lib.flyt.adamw import Params
 
 WEIGHTS, CONFIG = "flyt_head.safetensors", "flyt_head.json"
 NOISE = 0.01  # standard deviation of FLYT's cosine-similarity start

@@ -15,12 +15,12 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from transforms.lib import adamw
+from transforms.lib.flyt import adamw
 
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.adamw import Params
+    from transforms.lib.flyt.adamw import Params
 
     Encode = Callable[[Params], torch.Tensor]
 

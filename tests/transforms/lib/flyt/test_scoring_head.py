@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from transforms.lib import flythead
 from transforms.lib.errors import InputError
+from transforms.lib.flyt import scoring_head
 
 
 def unit(random, n, dim):
@@ -15,12 +15,12 @@ def unit(random, n, dim):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
 
 
-def draw(config, seed=0, cosine=True, noise=flythead.NOISE):
-    return flythead.start(config, cosine=cosine, generator=torch.Generator().manual_seed(seed), noise=noise)
+def draw(config, seed=0, cosine=True, noise=scoring_head.NOISE):
+    return scoring_head.start(config, cosine=cosine, generator=torch.Generator().manual_seed(seed), noise=noise)
 
 
 def test_the_head_is_the_formula():
-    config = flythead.HeadConfig(dim=4, hidden_mod=2)
+    config = scoring_head.HeadConfig(dim=4, hidden_mod=2)
     params = draw(config, cosine=False)
     random = np.random.default_rng(0)
     image, text = unit(random, 9, 4), unit(random, 9, 4)
@@ -29,7 +29,7 @@ def test_the_head_is_the_formula():
     a, b = (x @ p[f"{w}.weight"].T + p[f"{w}.bias"] for w in ("w1", "w3"))
     expected = (a / (1 + np.exp(-a)) * b) @ p["w2.weight"][0] + p["w2.bias"]
     assert p["w1.weight"].shape == (16, 8)
-    np.testing.assert_allclose(flythead.scores(params, image, text), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scoring_head.scores(params, image, text), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("mod", [1, 3])
@@ -37,28 +37,28 @@ def test_it_starts_as_the_cosine(mod):
     random = np.random.default_rng(1)
     image, text = unit(random, 300, 32), unit(random, 300, 32)
     cosine = np.einsum("nd,nd->n", image.astype(np.float64), text.astype(np.float64))
-    noisy = flythead.scores(draw(flythead.HeadConfig(32, mod)), image, text)
+    noisy = scoring_head.scores(draw(scoring_head.HeadConfig(32, mod)), image, text)
     assert 0.95 < np.corrcoef(noisy, cosine)[0, 1] < 0.99999
-    exact = flythead.scores(draw(flythead.HeadConfig(32, mod), noise=0.0), image, text)
+    exact = scoring_head.scores(draw(scoring_head.HeadConfig(32, mod), noise=0.0), image, text)
     np.testing.assert_allclose(exact, cosine, atol=1e-6)
 
 
 def test_a_row_is_scored_alike_whatever_stands_beside_it(monkeypatch):
-    monkeypatch.setattr(flythead, "BATCH", 16)
+    monkeypatch.setattr(scoring_head, "BATCH", 16)
     random = np.random.default_rng(2)
     image, text = unit(random, 45, 8), unit(random, 45, 8)
-    params = draw(flythead.HeadConfig(8))
-    whole = flythead.scores(params, image, text)
+    params = draw(scoring_head.HeadConfig(8))
+    whole = scoring_head.scores(params, image, text)
     for rows in (slice(3, 4), slice(20, 41), slice(0, 0)):
-        np.testing.assert_array_equal(flythead.scores(params, image[rows], text[rows]), whole[rows])
+        np.testing.assert_array_equal(scoring_head.scores(params, image[rows], text[rows]), whole[rows])
 
 
 def test_its_files_bring_it_back(tmp_path):
-    config = flythead.HeadConfig(6, 1, "m", {"kind": "folder"})
+    config = scoring_head.HeadConfig(6, 1, "m", {"kind": "folder"})
     params = draw(config)
-    flythead.save(tmp_path, params, config)
-    assert flythead.read_config(tmp_path, "x") == config
-    assert all(torch.equal(value, params[name]) for name, value in flythead.load(tmp_path, "x").items())
+    scoring_head.save(tmp_path, params, config)
+    assert scoring_head.read_config(tmp_path, "x") == config
+    assert all(torch.equal(value, params[name]) for name, value in scoring_head.load(tmp_path, "x").items())
 
 
 WRONG = {"text": {"dim": "16"}, "truth": {"hidden_mod": True}, "kinds": {"column_set": 3, "embeddings": []}}
@@ -81,9 +81,9 @@ WRONG = {"text": {"dim": "16"}, "truth": {"hidden_mod": True}, "kinds": {"column
     ],
 )
 def test_a_damaged_head_is_named(tmp_path, damage, expected):
-    config = flythead.HeadConfig(6)
-    flythead.save(tmp_path, draw(config), config)
-    weights, told = tmp_path / flythead.WEIGHTS, tmp_path / flythead.CONFIG
+    config = scoring_head.HeadConfig(6)
+    scoring_head.save(tmp_path, draw(config), config)
+    weights, told = tmp_path / scoring_head.WEIGHTS, tmp_path / scoring_head.CONFIG
     if damage == "absent":
         weights.unlink()
     elif damage == "cut":
@@ -95,4 +95,4 @@ def test_a_damaged_head_is_named(tmp_path, damage, expected):
         values |= {"field": {"width": 3}, "size": {"dim": 5}, "zero": {"dim": 0}, **WRONG}.get(damage, {})
         told.write_text({"json": "{", "list": "[4, 1]"}.get(damage, json.dumps(values)))
     with pytest.raises(InputError, match=expected):
-        flythead.load(tmp_path, "x")
+        scoring_head.load(tmp_path, "x")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from transforms.lib import adamw, metagrad
+from transforms.lib.flyt import adamw, meta_gradient
 
 WIDTH, HIDDEN, DIM, CLASSES = 5, 6, 4, 3
 SETTINGS = adamw.AdamW()
@@ -48,15 +48,15 @@ class World:
         def split(side, inputs):
             return [lambda p, rows=rows: tower(p, side, rows) for rows in inputs.chunk(parts)]
 
-        pool = metagrad.Sides(split("image", self.pool[0]), split("text", self.pool[1]))
-        return pool, metagrad.Sides(split("image", self.images), split("text", self.prompts))
+        pool = meta_gradient.Sides(split("image", self.pool[0]), split("text", self.pool[1]))
+        return pool, meta_gradient.Sides(split("image", self.images), split("text", self.prompts))
 
     def ours(self, parts=1):
         pool, labelled = self.sides(parts)
         leaves = {name: value.clone().requires_grad_() for name, value in self.scorer.items()}
         log_weights = self.scores(leaves).log_softmax(0)
-        found = metagrad.meta_step(
-            self.params, self.moments, log_weights, pool, [metagrad.Downstream(labelled, self.labels)], self.scale,
+        found = meta_gradient.meta_step(
+            self.params, self.moments, log_weights, pool, [meta_gradient.Downstream(labelled, self.labels)], self.scale,
             RATE, SETTINGS,
         )  # fmt: skip
         torch.autograd.backward((log_weights * found.by_log_weight).sum())
@@ -128,14 +128,14 @@ def test_several_tasks_count_by_the_mean_of_their_losses():
     world, other = World(), World(seed=5, labelled=9)
     pool, labelled = world.sides()
     tasks = [
-        metagrad.Downstream(labelled, world.labels),
-        metagrad.Downstream(other.sides()[1], other.labels),
-        metagrad.Downstream(labelled, world.labels.flip(0)),
+        meta_gradient.Downstream(labelled, world.labels),
+        meta_gradient.Downstream(other.sides()[1], other.labels),
+        meta_gradient.Downstream(labelled, world.labels.flip(0)),
     ]
     weights = world.scores(world.scorer).log_softmax(0)
 
     def found(*chosen):
-        return metagrad.meta_step(
+        return meta_gradient.meta_step(
             world.params, world.moments, weights, pool, chosen, world.scale, RATE, SETTINGS,
         )  # fmt: skip
 
@@ -194,13 +194,16 @@ def test_a_batch_of_one_teaches_the_scorer_nothing_and_one_of_none_is_skipped():
     none = World(batch=0)
     pool, labelled = none.sides()
     arguments = none.scale, RATE, SETTINGS
-    downstream = [metagrad.Downstream(labelled, none.labels)]
-    assert metagrad.meta_step(none.params, none.moments, none.scores(none.scorer), pool, downstream, *arguments) is None
+    downstream = [meta_gradient.Downstream(labelled, none.labels)]
+    assert (
+        meta_gradient.meta_step(none.params, none.moments, none.scores(none.scorer), pool, downstream, *arguments)
+        is None
+    )
     unlabelled = World(labelled=0)
     pool, labelled = unlabelled.sides()
-    downstream = [metagrad.Downstream(labelled, unlabelled.labels)]
+    downstream = [meta_gradient.Downstream(labelled, unlabelled.labels)]
     weights = unlabelled.scores(unlabelled.scorer).log_softmax(0)
-    assert metagrad.meta_step(unlabelled.params, unlabelled.moments, weights, pool, downstream, *arguments) is None
+    assert meta_gradient.meta_step(unlabelled.params, unlabelled.moments, weights, pool, downstream, *arguments) is None
 
 
 @pytest.mark.parametrize("where", ["pool", "images", "moments"])
@@ -214,9 +217,9 @@ def test_a_step_that_is_not_finite_is_skipped(where):
         world.moments.second["text.out"][0, 0] = float("nan")
     pool, labelled = world.sides()
     weights = world.scores(world.scorer).log_softmax(0)
-    downstream = [metagrad.Downstream(labelled, world.labels)]
+    downstream = [meta_gradient.Downstream(labelled, world.labels)]
     arguments = world.scale, RATE, SETTINGS
-    assert metagrad.meta_step(world.params, world.moments, weights, pool, downstream, *arguments) is None
+    assert meta_gradient.meta_step(world.params, world.moments, weights, pool, downstream, *arguments) is None
 
 
 def test_extreme_scores_do_not_overflow():

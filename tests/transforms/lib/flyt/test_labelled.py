@@ -3,8 +3,8 @@ import json
 import pytest
 
 from tests.conftest import picture
-from transforms.lib import labelled
 from transforms.lib.errors import ConfigError, InputError, Reason
+from transforms.lib.flyt import labelled
 from transforms.lib.tar import shard_samples
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from transforms.lib import stamps
 from transforms.lib.devices import devices
-from transforms.lib.flytdata import Embedded, Task
-from transforms.lib.labelled import prompts
+from transforms.lib.flyt.labelled import prompts
+from transforms.lib.flyt.task_batches import Embedded, Task
 from transforms.lib.models import clip
 from transforms.lib.samples import images
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from transforms.lib import flytdata, flytref, flytrun, metagrad, mixfit
+from transforms.lib.flyt import meta_gradient, mix_weights, reference_model, task_batches, training_loop
 
 DIM, CLASSES = 12, 8
 
@@ -31,9 +31,9 @@ class World:
         self.image, self.text = (seen(w, side).numpy().astype(np.float16) for side, w in enumerate((which, said)))
         labels = torch.arange(160) % CLASSES
         texts = torch.stack([seen(torch.arange(CLASSES), 1) for _ in range(3)], 1)
-        reference = flytref.Projections(DIM, 3.0, 0)
-        task = flytdata.Embedded("", seen(labels, 0), labels, texts)
-        self.feed = flytdata.Frozen(reference, [task], flytdata.Draws(0, 64))
+        reference = reference_model.Projections(DIM, 3.0, 0)
+        task = task_batches.Embedded("", seen(labels, 0), labels, texts)
+        self.feed = task_batches.Frozen(reference, [task], task_batches.Draws(0, 64))
         noise = torch.randn(n, 3, generator=g)
         hint = self.clean.float() + 0.5 * torch.randn(n, generator=g)
         columns = torch.cat([hint[:, None], noise], 1)
@@ -44,23 +44,30 @@ class World:
         while True:
             rows = np.random.default_rng(step).permutation(len(self.image))[:128]
             sides = self.feed.upstream(self.image[rows], self.text[rows], [], [])
-            yield flytrun.Batch(self.columns[rows], sides, self.feed.downstream(step))
+            yield training_loop.Batch(self.columns[rows], sides, self.feed.downstream(step))
             step += 1
 
 
 def begin(world):
-    return flytrun.begin(world.feed.reference.start(), mixfit.start(4))
+    return training_loop.begin(world.feed.reference.start(), mix_weights.start(4))
 
 
 def test_the_informative_column_gets_the_weight_and_noise_almost_none(tmp_path):
     world = World()
-    settings = flytrun.RunSettings(
+    settings = training_loop.RunSettings(
         steps=300, warmup=20, learning_rate=5e-3, scoring_learning_rate=1e-2, scoring_eps=1e-12, restart_every=50
     )
-    state = flytrun.run(
-        begin(world), world.feed.reference.start, world.batches(), mixfit.apply, settings, tmp_path, "s", lambda _: None
+    state = training_loop.run(
+        begin(world),
+        world.feed.reference.start,
+        world.batches(),
+        mix_weights.apply,
+        settings,
+        tmp_path,
+        "s",
+        lambda _: None,
     )
-    weights = state.scorer[mixfit.WEIGHT][0]
+    weights = state.scorer[mix_weights.WEIGHT][0]
     assert weights[0] > 0.3
     assert weights[1:].abs().max() < 0.25 * weights[0]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 300
@@ -71,7 +78,7 @@ def test_a_step_that_is_not_finite_changes_the_counter_alone():
     state = begin(world)
     batch = next(world.batches())
     broken = batch._replace(seen=batch.seen * float("nan"))
-    after, figures = flytrun.advance(state, broken, mixfit.apply, flytrun.RunSettings(steps=10))
+    after, figures = training_loop.advance(state, broken, mix_weights.apply, training_loop.RunSettings(steps=10))
     assert figures["skipped"] == 1
     assert after.step == 1
     assert after.scorer_moments.steps == after.reference_moments.steps == 0
@@ -81,46 +88,46 @@ def test_a_step_that_is_not_finite_changes_the_counter_alone():
 
 def test_a_reference_that_is_not_updated_stays_while_its_moments_advance():
     world = World(60)
-    settings = flytrun.RunSettings(steps=10, warmup=1, update_reference=False)
+    settings = training_loop.RunSettings(steps=10, warmup=1, update_reference=False)
     state = begin(world)
-    after, _ = flytrun.advance(state, next(world.batches()), mixfit.apply, settings)
+    after, _ = training_loop.advance(state, next(world.batches()), mix_weights.apply, settings)
     assert all(torch.equal(value, state.reference[name]) for name, value in after.reference.items())
     assert after.reference_moments.steps == 1
-    assert float(after.scorer[flytrun.SCALE]) != metagrad.DOWNSTREAM_SCALE
+    assert float(after.scorer[training_loop.SCALE]) != meta_gradient.DOWNSTREAM_SCALE
 
 
 def test_draws_are_a_function_of_seed_and_step():
-    draws = flytdata.Draws(3, 5)
+    draws = task_batches.Draws(3, 5)
     rows, picked = draws.of(7, "", 20, 4, 9)
     again = draws.of(7, "", 20, 4, 9)
     assert torch.equal(rows, again[0])
     assert torch.equal(picked, again[1])
     assert len(set(rows.tolist())) == 5
     assert not torch.equal(rows, draws.of(8, "", 20, 4, 9)[0])
-    assert not torch.equal(rows, flytdata.Draws(4, 5).of(7, "", 20, 4, 9)[0])
+    assert not torch.equal(rows, task_batches.Draws(4, 5).of(7, "", 20, 4, 9)[0])
     assert len(draws.of(0, "", 3, 4, 9)[0]) == 3
 
 
 def test_curves_leave_out_skipped_steps():
     row = {"up_loss": 1.0, "down_loss": 2.0, "down_accuracy": 0.5, "effective": 0.1, "skipped": 0}
     history = [{**row, "step": n, "up_loss": float(n)} for n in range(10)] + [{"step": 10, "skipped": 1}]
-    assert [point["up_loss"] for point in flytrun.smoothed(history, 5)] == [0.5, 2.5, 4.5, 6.5, 8.5]
-    assert flytrun.smoothed(history[-1:]) == []
+    assert [point["up_loss"] for point in training_loop.smoothed(history, 5)] == [0.5, 2.5, 4.5, 6.5, 8.5]
+    assert training_loop.smoothed(history[-1:]) == []
 
 
 def test_a_mix_is_written_as_a_step_of_a_recipe(tmp_path):
-    params = {mixfit.WEIGHT: torch.tensor([[0.25, -1.5]])}
-    weights = mixfit.save(tmp_path, ["a.score", "b.score"], params, {"a.score": 1.0}, {"a.score": 2.0})
+    params = {mix_weights.WEIGHT: torch.tensor([[0.25, -1.5]])}
+    weights = mix_weights.save(tmp_path, ["a.score", "b.score"], params, {"a.score": 1.0}, {"a.score": 2.0})
     step = yaml.safe_load((tmp_path / "mix.yaml").read_text())
     assert step == {"mix": {"weights": weights, "standardise": True, "as": "mflyt_score"}}
     arrays = {"a": np.array([1.0, 3.0]), "b": np.array([5.0, 5.0])}
-    found = mixfit.standardised(arrays, {"b": 4.0, "a": 2.0}, {"b": 2.0, "a": 1.0})
+    found = mix_weights.standardised(arrays, {"b": 4.0, "a": 2.0}, {"b": 2.0, "a": 1.0})
     np.testing.assert_allclose(found, [[0.5, -1], [0.5, 1]])
 
 
 @pytest.mark.parametrize("restart", [0, 3])
 def test_random_starts_differ_by_seed_and_restart(restart):
-    starts = [flytref.Projections(DIM, 3.0, seed).start(restart)["image"] for seed in (0, 0, 1)]
+    starts = [reference_model.Projections(DIM, 3.0, seed).start(restart)["image"] for seed in (0, 0, 1)]
     assert torch.equal(starts[0], starts[1])
     assert not torch.equal(starts[0], starts[2])
-    assert not torch.equal(starts[0], flytref.Projections(DIM, 3.0, 0).start(restart + 1)["image"])
+    assert not torch.equal(starts[0], reference_model.Projections(DIM, 3.0, 0).start(restart + 1)["image"])
