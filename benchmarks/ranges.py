@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from transforms.lib.ranges import copy_ranges
+from transforms.lib.byte_ranges import copy_ranges
 
 GAPS = (0, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from transforms import storage
 from transforms.faceboxes import FaceBoxes
-from transforms.lib import ranges, uids
+from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.reshard import shard_layout
 from transforms.lib.reshard.shard_formats import Members
@@ -141,10 +141,10 @@ class ShardContents:
         return self._gathered(listing)
 
     def _direct(self, listing: Listing) -> Iterator[bytes]:
-        with ranges.LocalFiles() as files:
+        with byte_ranges.LocalFiles() as files:
             for number, (_, uri) in enumerate(listing.sources):
                 rows = listing.source == number
-                gap = self.coalesce_bytes or ranges.COALESCE_LOCAL
+                gap = self.coalesce_bytes or byte_ranges.COALESCE_LOCAL
                 _count(files.announce(uri, listing.offset[rows], listing.length[rows], gap))
             spans = zip(listing.source.tolist(), listing.offset.tolist(), listing.length.tolist(), strict=True)
             for number, offset, length in spans:
@@ -155,9 +155,9 @@ class ShardContents:
         with tempfile.TemporaryFile() as gathered:
             for number, (_, uri) in enumerate(listing.sources):
                 rows = np.flatnonzero(listing.source == number)
-                local = ranges.COALESCE_LOCAL if storage.is_local(uri) else ranges.COALESCE_REMOTE
+                local = byte_ranges.COALESCE_LOCAL if storage.is_local(uri) else byte_ranges.COALESCE_REMOTE
                 with storage.open_ranges(uri) as file:
-                    copied = ranges.copy_ranges(
+                    copied = byte_ranges.copy_ranges(
                         open_tar(file, uri),
                         listing.offset[rows],
                         listing.length[rows],
@@ -172,7 +172,7 @@ class ShardContents:
                 yield gathered.read(length)
 
 
-def _count(copied: ranges.Copied) -> None:
+def _count(copied: byte_ranges.Copied) -> None:
     Metrics.counter("reshard", "in_bytes").inc(copied.read_bytes)
     Metrics.counter("reshard", "requests").inc(copied.requests)
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, cast
 
 from apache_beam.io.filesystemio import Downloader, DownloaderStream
 
-from transforms.lib.ranges import COALESCE_REMOTE
+from transforms.lib.byte_ranges import COALESCE_REMOTE
 
 _READ_BYTES = 1 << 24  # a file that is read through is asked for in pieces of this size
 

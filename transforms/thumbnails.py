@@ -6,9 +6,9 @@ import io
 from collections.abc import Sequence
 
 from transforms import storage
+from transforms.lib.byte_ranges import read_ranges
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
-from transforms.lib.ranges import read_ranges
 from transforms.lib.recipes import accounts
 from transforms.lib.report import html_page
 from transforms.lib.samples import images

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import ranges
-from transforms.lib.ranges import LocalFiles, coalesce, copy_ranges, read_ranges
+from transforms.lib import byte_ranges
+from transforms.lib.byte_ranges import LocalFiles, coalesce, copy_ranges, read_ranges
 from transforms.lib.tar.reader import open_tar
 
 DATA = bytes(range(256)) * 8
@@ -26,7 +26,7 @@ def disjoint(draw):
 def test_returns_each_range_in_the_order_given(wanted, gap, piece):
     offsets, lengths = [o for o, _ in wanted], [n for _, n in wanted]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranges, "_PIECE_BYTES", piece)
+        patch.setattr(byte_ranges, "_PIECE_BYTES", piece)
         plain = read_ranges(io.BytesIO(DATA), offsets, lengths, gap)
         stream = open_tar(io.BytesIO(gzip.compress(DATA)), "x.tar.gz")
         packed = read_ranges(stream, offsets, lengths, gap)
