@@ -10,20 +10,20 @@ import pyarrow as pa
 
 from beam_pipelines.config import AnnotateConfig
 from beam_pipelines.planning import Problems, version
-from transforms import storage
 from transforms.annotate import AnnotateSettings
 from transforms.lib.annotators import caption_counts, clipscore, language, negclip, target_scores
 from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
 from transforms.rows import FeatureRef
+from transforms.storage import filesystem
 from transforms.store import Store
 
 Maker = Callable[[AnnotateConfig, str], Annotator]
 
 
 def _target(name: str) -> Maker:
-    return lambda config, model: target_scores.resolve(name, model, config.target, storage.fetch)
+    return lambda config, model: target_scores.resolve(name, model, config.target, filesystem.fetch)
 
 
 def _negclip(config: AnnotateConfig, model: str) -> Annotator:
@@ -32,7 +32,7 @@ def _negclip(config: AnnotateConfig, model: str) -> Annotator:
 
 
 OF_CAPTIONS: dict[str, Maker] = {
-    "language": lambda config, model: language.resolve(config.lid, storage.fetch),
+    "language": lambda config, model: language.resolve(config.lid, filesystem.fetch),
     "cld3": lambda config, model: language.resolve_cld3(),
     "caption": lambda config, model: caption_counts.CaptionCounts(),
 }

@@ -14,7 +14,6 @@ import apache_beam as beam
 
 from beam_pipelines import clustering, driver, planning, targeting, workspace
 from beam_pipelines.config import ClusterConfig
-from transforms import storage
 from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
 from transforms.manifest import MakeSection, WriteManifest
@@ -22,6 +21,7 @@ from transforms.packimages import PackImages
 from transforms.rows import FeatureRef, FileRow
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
+from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: clustering.ClusterPlan) -> None:
@@ -68,8 +68,8 @@ def plan(config: ClusterConfig, problems: planning.Problems) -> driver.Work | No
 
     def finish() -> tuple[str, dict[str, Any]]:
         for folder in ("fit", "target/images"):
-            storage.delete([info.uri for info in storage.children(settings.uri(folder))])
-        counts = json.loads(storage.read_bytes(settings.uri("sizes.json")))
+            filesystem.delete([info.uri for info in filesystem.children(settings.uri(folder))])
+        counts = json.loads(filesystem.read_bytes(settings.uri("sizes.json")))
         del counts["sizes"]
         words = f"{counts['samples']} samples in {counts['clusters']} clusters of {counts['smallest']} to"
         return f"{settings.name}: {words} {counts['largest']}; {counts['without_cluster']} in none", counts

@@ -11,7 +11,6 @@ import pyarrow as pa
 from beam_pipelines.config import ClusterConfig
 from beam_pipelines.planning import Problems, device_for, version
 from beam_pipelines.targeting import TargetPlan, find_target
-from transforms import storage
 from transforms.clusterdata import ClusterSettings
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
@@ -19,6 +18,7 @@ from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import locate
 from transforms.rows import FeatureRef, FileRow
+from transforms.storage import filesystem
 from transforms.store import Store
 
 _PER_CLUSTER = 256  # samples fitted on, as faiss draws them
@@ -75,7 +75,7 @@ def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:
     Raises:
       InputError: they cannot be used, have not ``dim`` dimensions, or are not ``k``, where that is not 0.
     """
-    path = storage.fetch(uri)
+    path = filesystem.fetch(uri)
     found = vector_files.read_vectors(path, uri, "--centroids")
     if found.shape[1] != dim:
         raise InputError(
@@ -92,8 +92,8 @@ def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:
 
 def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
     """Returns the files of a fit with this stamp; empty where there is none, or its centroids are not what it wrote."""
-    fit = storage.read_if_exists(settings.uri("fit.json"))
-    data = storage.read_if_exists(settings.uri("centroids.safetensors"))
+    fit = filesystem.read_if_exists(settings.uri("fit.json"))
+    data = filesystem.read_if_exists(settings.uri("centroids.safetensors"))
     if fit is None or data is None:
         return ()
     noted = json.loads(fit)

@@ -8,7 +8,7 @@ from typing import Any
 
 from beam_pipelines.config import SelectConfig
 from beam_pipelines.crawlconfig import AGAINST, GateConfig
-from transforms import crawls, fitted, manifest, storage
+from transforms import crawls, fitted, manifest
 from transforms.crawls import Basis, Document
 from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
@@ -18,6 +18,7 @@ from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.drop_kept import DropKept
 from transforms.publish import Gate, PublishSettings
 from transforms.remember import RememberSettings
+from transforms.storage import filesystem
 
 KEPT = "kept_before"  # label of the step that --dedup_against puts first
 
@@ -63,7 +64,7 @@ class CrawlPlan:
 
     def prepare(self, output: str) -> None:
         """Writes down what the crawl rests on, and removes what an earlier run of it left behind for others."""
-        storage.delete(crawls.summaries(output))
+        filesystem.delete(crawls.summaries(output))
         crawls.write(output, self.document)
 
 

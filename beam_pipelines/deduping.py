@@ -9,7 +9,7 @@ from typing import Any
 from beam_pipelines import workspace
 from beam_pipelines.dedupconfig import DedupConfig
 from beam_pipelines.planning import Problems, version
-from transforms import manifest, storage
+from transforms import manifest
 from transforms.dedup import MatchSettings
 from transforms.dedupshard import DedupSettings, Numbered, count_identities
 from transforms.lib.annotators.target_scores import read_target
@@ -18,6 +18,7 @@ from transforms.lib.dedup import contamination
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models.locate import sha256_of
 from transforms.rows import FeatureRef
+from transforms.storage import filesystem
 from transforms.store import Store
 
 MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
@@ -139,7 +140,7 @@ def plan_matches(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> Ded
       ConfigError: it cannot be used, or there are no embeddings to compare it with.
     """
     embedding = embeddings(config, sets)
-    path = storage.fetch(config.against_embeddings)
+    path = filesystem.fetch(config.against_embeddings)
     target = read_target(path, config.against_embeddings, contamination.FLAG)
     dim = Store(config.output).schema(embedding[0], refs[0].name).field(embedding[1]).type.list_size
     if target.shape[1] != dim:

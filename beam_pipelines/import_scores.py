@@ -15,11 +15,12 @@ import numpy as np
 
 from beam_pipelines import driver, importing, planning, workspace
 from beam_pipelines.config import ImportConfig
-from transforms import manifest, storage
+from transforms import manifest
 from transforms.imports import ImportScores, ImportSettings
 from transforms.lib.importers import score_table
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
+from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: ImportSettings, facts: dict[str, Any]) -> None:
@@ -53,11 +54,11 @@ def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | Non
         if rows is not None:
             sink = io.BytesIO()
             np.save(sink, rows, allow_pickle=False)
-            storage.write_atomic(settings.lookup, sink.getbuffer())
+            filesystem.write_atomic(settings.lookup, sink.getbuffer())
 
     def finish() -> tuple[str, dict[str, Any]]:
-        if storage.exists(settings.lookup):
-            storage.delete([settings.lookup])
+        if filesystem.exists(settings.lookup):
+            filesystem.delete([settings.lookup])
         counts = manifest.read(config.output)[f"import-scores {config.name}"]["counts"]
         lacking = f"{counts['missing']} of {counts['samples']} samples lack a value"
         unnamed = f"; left out: {', '.join(name or 'a column without a name' for name in left_out)}" if left_out else ""

@@ -13,9 +13,10 @@ from typing import Any
 
 from beam_pipelines import driver, planning
 from beam_pipelines.config import ImportSubsetConfig
-from transforms import storage, uidlists
+from transforms import uidlists
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
+from transforms.storage import filesystem
 
 JOINS = ("union", "intersect", "subtract")
 
@@ -26,7 +27,7 @@ def find(flag: str, uri: str) -> str:
     Raises:
       InputError: there is none.
     """
-    path = storage.fetch(uri)
+    path = filesystem.fetch(uri)
     if not os.path.isfile(path):
         raise InputError(f"--{flag} {uri} does not exist; check the address")
     return path

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from beam_pipelines.config import ImportConfig
-from transforms import storage
 from transforms.imports import ImportSettings
 from transforms.lib.errors import InputError
 from transforms.lib.importers import score_table
 from transforms.lib.models import locate
+from transforms.storage import filesystem
 
 
 def find_tables(patterns: Sequence[str]) -> list[str]:
@@ -20,11 +20,11 @@ def find_tables(patterns: Sequence[str]) -> list[str]:
     Raises:
       InputError: a pattern matches nothing.
     """
-    matched = storage.match(patterns)
+    matched = filesystem.match(patterns)
     lacking = [pattern for pattern, found in zip(patterns, matched, strict=True) if not found]
     if lacking:
         raise InputError([f"--input {pattern!r} matches no file; check the address" for pattern in lacking])
-    return sorted({storage.fetch(info.uri) for found in matched for info in found})
+    return sorted({filesystem.fetch(info.uri) for found in matched for info in found})
 
 
 def schemas_of(paths: Sequence[str]) -> list[pa.Schema]:
@@ -52,6 +52,6 @@ def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa
     if len({tuple(sorted(names)) for names in found}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
     sources = tuple(sorted(locate.sha256_of(path) for path in paths))
-    lookup = storage.join(config.output, "imports", f"{config.name}.npy")
+    lookup = filesystem.join(config.output, "imports", f"{config.name}.npy")
     made = tuple(sorted(found[0]))
     return ImportSettings(config.output, config.name, config.by, made, sources, lookup, config.min_coverage)

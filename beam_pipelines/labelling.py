@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from beam_pipelines.config import MetaConfig
 from beam_pipelines.planning import Problems
 from transforms import shards as pools
-from transforms import storage
 from transforms.lib.errors import ConfigError, InputError, Reason, ShardError
 from transforms.lib.flyt import labelled, task_batches
 from transforms.lib.tar import shard_samples
 from transforms.rows import Shard
+from transforms.storage import filesystem
 
 TASK = re.compile(r"([a-z0-9_]+)=(.+)", re.S)
 
@@ -55,11 +55,11 @@ class CacheFolder:
 
     def read(self, name: str) -> bytes | None:
         """Returns a file, None where there is none."""
-        return storage.read_if_exists(storage.join(self.uri, name))
+        return filesystem.read_if_exists(filesystem.join(self.uri, name))
 
     def write(self, name: str, data: bytes) -> None:
         """Writes a file, whole or not at all."""
-        storage.write_atomic(storage.join(self.uri, name), data)
+        filesystem.write_atomic(filesystem.join(self.uri, name), data)
 
 
 def split(texts: Sequence[str]) -> dict[str, list[str]]:
@@ -128,7 +128,7 @@ def read(source: Source) -> task_batches.Task:
 
 def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
     try:
-        with storage.open_read(shard.uri) as file:
+        with filesystem.open_read(shard.uri) as file:
             yield from labelled.from_samples(shard_samples.read_samples(shard_samples.open_tar(file, shard.uri)), field)
     except ShardError as error:
         raise InputError(f"--downstream {shard.uri} is damaged ({error}); copy or download it again") from None

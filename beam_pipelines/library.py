@@ -55,10 +55,10 @@ def _text(name: str) -> str:
         near = difflib.get_close_matches(name, recipe_names(), 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(f"--recipe {name!r} is unknown; {hint}`winnow recipes` lists them, or give a .yaml file")
-    from transforms import storage
+    from transforms.storage import filesystem
 
     try:
-        data = storage.read_if_exists(name)
+        data = filesystem.read_if_exists(name)
     except OSError as error:
         raise ConfigError(f"--recipe {name} cannot be read: {error}") from None
     if data is None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
-from transforms import manifest, storage
+from transforms import manifest
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
@@ -27,6 +27,7 @@ from transforms.lib.models import clip, resolve
 from transforms.lib.training import curves
 from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
+from transforms.storage import filesystem
 from transforms.store import Store
 
 VERSION = 3  # raise when the same run would give other weights
@@ -103,7 +104,7 @@ def _check_folder(output: str, problems: Problems) -> None:
     elif not training_loop.is_free(folder):
         problems.append(f"--output {output} exists and holds no run of this job; name a new folder")
     else:
-        problems.collect(storage.check_writable, output)
+        problems.collect(filesystem.check_writable, output)
 
 
 def _check_scores(
@@ -209,7 +210,7 @@ def _digest(task: task_batches.Task) -> list[str]:
 
 def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> task_batches.Frozen | task_batches.Whole:
     def load() -> clip.ClipModel:
-        return clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
+        return clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
 
     draws = task_batches.Draws(config.seed, config.downstream_batch_size)
     if config.reference == "towers":
@@ -217,7 +218,7 @@ def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> t
         reference = reference_model.Towers(model.network, config.part_size)
         threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
         return task_batches.Whole(reference, model, tasks, draws, threads, config.device)
-    shelf = labelling.CacheFolder(config.cache or storage.join(config.pool, "labelled"))
+    shelf = labelling.CacheFolder(config.cache or filesystem.join(config.pool, "labelled"))
     embedder = embedded_tasks.Embedder(found.spec, config.device, load, shelf)
     seed = config.seed if config.reference_start == "random" else None
     projections = reference_model.Projections(found.spec.dim, embedder.logit_scale(), seed)

@@ -16,12 +16,13 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ScoreFlytConfig
-from transforms import manifest, storage
+from transforms import manifest
 from transforms.headscore import HeadSettings, ScoreByHead, is_done
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
+from transforms.storage import filesystem
 from transforms.store import Store
 
 
@@ -38,7 +39,7 @@ def find_head(
 ) -> HeadSettings | None:
     """Returns what to do, after checking that the head and the embeddings (of one shard) belong together."""
     store = Store(config.output)
-    folder = Path(storage.fetch(config.head))
+    folder = Path(filesystem.fetch(config.head))
     head = problems.collect(scoring_head.read_config, folder, config.head)
     if not re.fullmatch(r"[a-z0-9_]+", config.name):
         problems.append(f"--name {config.name!r} must be lower-case letters, digits and _")

@@ -12,7 +12,6 @@ from beam_pipelines import workspace
 from beam_pipelines.config import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
 from beam_pipelines.planning import Problems, device_for, version
 from transforms import shards as pools
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.inference import gpu_decode
@@ -20,6 +19,7 @@ from transforms.lib.models import resolve
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.rows import FeatureRef, Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
+from transforms.storage import filesystem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ScorePlan:
 
 
 def _resolved(text: str, variant: str) -> resolve.ModelSpec:
-    return resolve.resolve(resolve.parse_model(text), fetch=storage.fetch, variant=variant)
+    return resolve.resolve(resolve.parse_model(text), fetch=filesystem.fetch, variant=variant)
 
 
 def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:

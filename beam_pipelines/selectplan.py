@@ -14,7 +14,7 @@ from beam_pipelines.config import ReshardJobConfig, SelectConfig
 from beam_pipelines.library import load_recipe
 from beam_pipelines.planning import Problems, version
 from beam_pipelines.scoreplan import ScorePlan, model_schemas
-from transforms import manifest, storage
+from transforms import manifest
 from transforms.crawls import ALONE, Basis
 from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
@@ -24,6 +24,7 @@ from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.step import Step
 from transforms.lib.subsets.subset_files import Subset
 from transforms.report import ReportFacts
+from transforms.storage import filesystem
 from transforms.store import Store
 
 
@@ -152,7 +153,7 @@ def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str
     addresses = step.named_files(root)
     local: dict[str, str] = {}
     for name, uri in addresses.items():
-        local[name] = storage.fetch(uri)
+        local[name] = filesystem.fetch(uri)
         if not os.path.isfile(local[name]):
             problems.append(f"{name}: {uri} does not exist; check the address")
     if not problems:

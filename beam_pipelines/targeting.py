@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from beam_pipelines import workspace
-from transforms import manifest, packimages, storage
+from transforms import manifest, packimages
 from transforms import shards as pools
 from transforms.assign import TargetPart
 from transforms.clusterdata import ClusterSettings
@@ -16,6 +16,7 @@ from transforms.lib.models.resolve import ModelSpec
 from transforms.lib.samples.index_row import ImageRules
 from transforms.rows import Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
+from transforms.storage import filesystem
 from transforms.store import Store
 
 _ROWS = 65_536  # of a file, assigned at once
@@ -45,17 +46,17 @@ def find_target(uri: str, settings: ClusterSettings, dim: int) -> TargetPlan:
       InputError: it names nothing that can be used.
     """
     if uri.endswith((".npy", ".safetensors", ".pt")):
-        found = vector_files.read_vectors(storage.fetch(uri), uri, "--target")
+        found = vector_files.read_vectors(filesystem.fetch(uri), uri, "--target")
         _check_width(uri, found.shape[1], dim)
         starts = range(0, len(found), _ROWS)
         return TargetPlan(tuple(TargetPart(uri, "", at, min(at + _ROWS, len(found))) for at in starts))
-    if storage.exists(storage.join(uri, "pool.parquet")):
+    if filesystem.exists(filesystem.join(uri, "pool.parquet")):
         return TargetPlan(_scored(uri, settings.column, dim))
     scoring = scoring_of(settings)
     if uri.endswith(pools.SUFFIXES) or uri.startswith("@"):
         return TargetPlan((), scoring, _shards([uri]))
-    if any(info.uri.endswith(pools.SUFFIXES) for info in storage.children(uri)):
-        return TargetPlan((), scoring, _shards([storage.join(uri, "**")]))
+    if any(info.uri.endswith(pools.SUFFIXES) for info in filesystem.children(uri)):
+        return TargetPlan((), scoring, _shards([filesystem.join(uri, "**")]))
     groups = packimages.find_images(uri, settings.uri("target", "images"))
     done = {group for group in groups if not missing_sets(scoring, group.shard)}
     todo = tuple(group for group in groups if group not in done)

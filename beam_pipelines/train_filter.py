@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 def check(config: TrainConfig, problems: list[str]) -> list[Any]:
     """Returns the shards to train on, noting everything that is wrong."""
-    from transforms import storage
     from transforms.shards import check_images, find_shards
+    from transforms.storage import filesystem
 
     folder = Path(config.output)
     local = "://" not in config.output and folder.exists()
     taken = local and (not folder.is_dir() or any(folder.iterdir()))
-    if config.output and (taken or ("://" in config.output and any(storage.children(config.output)))):
+    if config.output and (taken or ("://" in config.output and any(filesystem.children(config.output)))):
         problems.append(f"--output {config.output} exists and is not empty; name a new folder")
     if not config.input:
         return []
@@ -48,14 +48,14 @@ def check(config: TrainConfig, problems: list[str]) -> list[Any]:
 
 def train(config: TrainConfig, shards: Sequence[Any]) -> dict[str, Any]:
     """Reads the pairs, trains, writes the folder, a remote one by way of a local one; returns the held-out figures."""
-    from transforms import storage
+    from transforms.storage import filesystem
 
     if "://" not in config.output:
         return train_here(config, shards, Path(config.output))
     with tempfile.TemporaryDirectory() as temporary:
         figures = train_here(config, shards, Path(temporary))
         for path in sorted(Path(temporary).iterdir()):
-            storage.write_atomic(storage.join(config.output, path.name), path.read_bytes())
+            filesystem.write_atomic(filesystem.join(config.output, path.name), path.read_bytes())
     return figures
 
 
@@ -63,18 +63,18 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
     """Reads the pairs, trains, writes a local folder; returns the held-out figures."""
     import torch
 
-    from transforms import storage
     from transforms.lib.devices import devices
     from transforms.lib.tar import shard_samples
     from transforms.lib.training import network_folder, projection_training, projections, training_run
+    from transforms.storage import filesystem
 
     torch.set_num_threads(config.threads or devices.cpu_count())
     devices.keep_freed_memory()
     torch.manual_seed(config.seed)  # a bare architecture starts from random weights
-    network = network_folder.open_network(config.model, fetch=storage.fetch)
+    network = network_folder.open_network(config.model, fetch=filesystem.fetch)
 
     def pairs_of(shard: Any) -> list[projection_training.Pair]:
-        with storage.open_read(shard.uri) as file:
+        with filesystem.open_read(shard.uri) as file:
             samples = shard_samples.read_samples(shard_samples.open_tar(file, shard.uri))
             return list(projection_training.read_pairs(samples, config.caption_field))
 

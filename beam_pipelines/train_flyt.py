@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from beam_pipelines import meta
 from beam_pipelines.config import TrainFlytConfig
 from beam_pipelines.planning import Problems
-from transforms import storage
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve
 from transforms.poolbatches import Rows, Survey
+from transforms.storage import filesystem
 
 if TYPE_CHECKING:
     from transforms.lib.flyt.adamw import Params
@@ -64,9 +64,9 @@ def _with_towers(
     from transforms.lib.training import network_folder
 
     spec = found.spec
-    opened, _ = locate.locate(spec, storage.fetch)
+    opened, _ = locate.locate(spec, filesystem.fetch)
     files = network_folder.text_files(spec, opened)
-    model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=storage.fetch)
+    model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
     with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
         towers = trained_towers.TowerScorer(model, config.part_size, pool)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from beam_pipelines import driver, planning, reshardplan, workspace
 from beam_pipelines.config import ReshardConfig, VerifyConfig
-from transforms import storage
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
 from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FeatureRef, FileRow
+from transforms.storage import filesystem
 from transforms.verify import CheckOutput, VerifyOutputs
 from transforms.writeshard import ReshardSettings
 
@@ -27,7 +27,7 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
     Raises:
       InputError: there is no manifest, or nothing was selected yet.
     """
-    data = storage.read_if_exists(storage.join(output, "manifest.json"))
+    data = filesystem.read_if_exists(filesystem.join(output, "manifest.json"))
     sections = json.loads(data) if data else {}
     if "select" not in sections:
         raise InputError(f"--output {output} is not finished; run `winnow select`, or `winnow curate`, to the end")
@@ -59,7 +59,7 @@ def plan(config: VerifyConfig, problems: planning.Problems) -> driver.Work | Non
     checks = VerifyOutputs(config.output, refs, files, outputs, checking)
 
     def finish() -> tuple[str, dict[str, Any]]:
-        counts = json.loads(storage.read_bytes(storage.join(config.output, "verify.json")))
+        counts = json.loads(filesystem.read_bytes(filesystem.join(config.output, "verify.json")))
         text = "verified: {files} files, {input_shards} input and {output_shards} output shards, {samples} samples"
         return text.format(**counts), counts
 

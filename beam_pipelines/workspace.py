@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipelines.config import Config, ImportConfig
-from transforms import crawls, publish, storage
+from transforms import crawls, publish
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.report import terminal_text
 from transforms.rows import FeatureRef, Shard
+from transforms.storage import filesystem
 from transforms.store import Store
 
 _POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # what makes two pools two
@@ -25,7 +26,7 @@ _POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # what mak
 def _shards_with(folder: str) -> dict[str, set[str]]:
     """Returns first folder below ``folder`` -> names of the shards that have a file there."""
     have: dict[str, set[str]] = {}
-    for info in storage.children(folder):
+    for info in filesystem.children(folder):
         owner, _, shard = info.uri.rsplit(folder + "/", 1)[-1].partition("/")
         have.setdefault(owner, set()).add(shard.removesuffix(".parquet"))
     return have
@@ -46,7 +47,7 @@ def stored_sets(output: str, refs: list[FeatureRef]) -> dict[str, list[str]]:
     Raises:
       InputError: the index is missing for some shards.
     """
-    have = _shards_with(storage.join(output, "columns"))
+    have = _shards_with(filesystem.join(output, "columns"))
     names = {ref.name for ref in refs}
     cure = "run `winnow score` on this --output to the end"
     problems = _lacking(names, have.get(columns.INDEX, set()), f"columns/{columns.INDEX}", cure)
@@ -94,7 +95,7 @@ def write_pool(output: str, shards: list[Shard]) -> None:
     """Writes ``pool.parquet``: the shards that this output folder is about."""
     table = pa.Table.from_pylist([shard._asdict() for shard in sorted(shards)])
     stamp = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
-    storage.write_atomic(storage.join(output, "pool.parquet"), columns.to_parquet(table, stamp))
+    filesystem.write_atomic(filesystem.join(output, "pool.parquet"), columns.to_parquet(table, stamp))
 
 
 def read_pool(output: str) -> list[FeatureRef]:
@@ -104,9 +105,9 @@ def read_pool(output: str) -> list[FeatureRef]:
       InputError: it holds no pool.
       NoBucketError: there is no bucket to hold one.
     """
-    data = storage.read_if_exists(storage.join(output, "pool.parquet"))
+    data = filesystem.read_if_exists(filesystem.join(output, "pool.parquet"))
     if data is None:
-        next(storage.children(output), None)  # an object that is missing says nothing of its bucket
+        next(filesystem.children(output), None)  # an object that is missing says nothing of its bucket
         raise InputError(
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
@@ -129,12 +130,12 @@ def check_output(config: Config, job: str, sets: Sets | None = None) -> dict[str
     Raises:
       InputError: the folder belongs to something else, or one of the column sets to another job.
     """
-    storage.check_writable(config.output)
-    data = storage.read_if_exists(storage.join(config.output, "run.json"))
+    filesystem.check_writable(config.output)
+    data = filesystem.read_if_exists(filesystem.join(config.output, "run.json"))
     mine = config.recorded()
     reads_pool = mine.get("input") and not isinstance(config, ImportConfig)
     pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine and reads_pool}
-    if data is None and next(storage.children(config.output), None) is not None:
+    if data is None and next(filesystem.children(config.output), None) is not None:
         raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
     earlier = json.loads(data or '{"pool": {}, "jobs": {}}')
     differs = {name: value for name, value in pool.items() if earlier["pool"].get(name, value) != value}
@@ -154,9 +155,9 @@ def check_output(config: Config, job: str, sets: Sets | None = None) -> dict[str
 
 def write_run(output: str, record: dict[str, Any]) -> None:
     """Writes ``run.json``, by which a later run knows the folder, and removes what a killed run left half written."""
-    storage.remove_partial(output)
+    filesystem.remove_partial(output)
     text = json.dumps(record, indent=1, sort_keys=True)
-    storage.write_atomic(storage.join(output, "run.json"), text.encode() + b"\n")
+    filesystem.write_atomic(filesystem.join(output, "run.json"), text.encode() + b"\n")
 
 
 def check_decisions(output: str, refs: list[FeatureRef]) -> None:
@@ -165,8 +166,8 @@ def check_decisions(output: str, refs: list[FeatureRef]) -> None:
     Raises:
       InputError: some have none.
     """
-    folder = storage.join(output, "decisions")
-    have = {info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet") for info in storage.children(folder)}
+    folder = filesystem.join(output, "decisions")
+    have = {info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet") for info in filesystem.children(folder)}
     cure = "run `winnow select` on this --output"
     problems = _lacking({ref.name for ref in refs}, have, "decisions", cure)
     if problems:
@@ -179,7 +180,7 @@ def check_unscored(output: str) -> None:
     Raises:
       InputError: it has, and a plain index would replace it.
     """
-    manifest = storage.read_if_exists(storage.join(output, "manifest.json"))
+    manifest = filesystem.read_if_exists(filesystem.join(output, "manifest.json"))
     models = json.loads(manifest or b"{}").get("score", {}).get("stamps", {}).get("models")
     if models:
         raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
@@ -194,25 +195,25 @@ def check_shards(output: str, refs: list[FeatureRef]) -> None:
     if any(ref.uri.endswith(".parquet") for ref in refs):
         raise InputError(
             f"--output {output}: this pool has no shards, only metadata; to copy what `winnow select` kept, name "
-            f"another --output, give --input with the tars, and --subset {storage.join(output, 'subset.npy')}"
+            f"another --output, give --input with the tars, and --subset {filesystem.join(output, 'subset.npy')}"
         )
 
 
 def pool_of(output: str) -> str:
     """Returns the input that an output folder was made from, as the user wrote it."""
-    record = json.loads(storage.read_bytes(storage.join(output, "run.json")))
+    record = json.loads(filesystem.read_bytes(filesystem.join(output, "run.json")))
     return " ".join(record["pool"].get("input", []))
 
 
 def outcome(output: str) -> tuple[str, dict[str, Any]]:
     """Returns the end of a run: a table of counts for people, and the same as values."""
-    books = json.loads(storage.read_bytes(storage.join(output, "books.json")))
-    sizes = storage.read_if_exists(storage.join(output, "shards", "sizes.json"))
-    places = {"report": storage.join(output, "report.html")}
+    books = json.loads(filesystem.read_bytes(filesystem.join(output, "books.json")))
+    sizes = filesystem.read_if_exists(filesystem.join(output, "shards", "sizes.json"))
+    places = {"report": filesystem.join(output, "report.html")}
     if sizes is not None:
-        places["shards"] = storage.join(output, "shards")
+        places["shards"] = filesystem.join(output, "shards")
     text = terminal_text.books_table(books, len(json.loads(sizes or b"{}")))
-    missing = storage.read_if_exists(storage.join(output, "missing.npy"))
+    missing = filesystem.read_if_exists(filesystem.join(output, "missing.npy"))
     if missing is not None:
         lacking = len(uids.read_subset(io.BytesIO(missing)))
         text += f"\n{'uids listed and not kept':<34}{lacking:>14,}  missing.npy"

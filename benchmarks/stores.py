@@ -61,10 +61,10 @@ def pipeline(shards: int) -> None:
     import apache_beam as beam
 
     from beam_pipelines.beamflags import pipeline_options
-    from transforms import storage
+    from transforms.storage import filesystem
 
     def copy(name: str) -> None:
-        storage.write_atomic(f"gs://demo/piped/{name}", storage.read_bytes(f"gs://demo/pool/{name}"))
+        filesystem.write_atomic(f"gs://demo/piped/{name}", filesystem.read_bytes(f"gs://demo/pool/{name}"))
 
     with beam.Pipeline(options=pipeline_options([])) as piped:
         names = piped | beam.Create([f"{shard:05d}.tar" for shard in range(shards)]) | beam.Reshuffle()

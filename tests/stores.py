@@ -12,8 +12,8 @@ from pathlib import Path
 
 from beam_pipelines import beamflags, cli
 from tests import proxy
-from transforms import gcs as gcs_store
 from transforms.lib import stamps
+from transforms.storage import gcs as gcs_store
 
 ROOT = Path(__file__).parents[1]
 FLAGS = ["--keep_fraction", "0.4", "--max_reject_fraction", "0.2", "--samples_per_shard", "7"]

@@ -10,10 +10,10 @@ from beam_pipelines import beamflags
 from tests import proxy
 from tests.beam_pipelines.files import digests
 from tests.stores import FLAGS, curate, fill, hashed, one_line, rights_enforced, run, run_with, user
-from transforms import storage
 from transforms.lib import uids
 from transforms.lib.errors import StoreError
 from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, read_samples, write_member
+from transforms.storage import filesystem
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_what_may_not_be_deleted_is_one_line(s3, monkeypatch):
     beamflags.tell_stores(writer.flags)
     try:
         with rights_enforced(s3), pytest.raises(StoreError) as caught:
-            storage.delete([s3.uri("kept/x")])
+            filesystem.delete([s3.uri("kept/x")])
     finally:
         beamflags.tell_stores([])
     (line,) = caught.value.problems

@@ -9,10 +9,10 @@ import pytest
 
 from tests import proxy
 from tests.stores import asking, curate, fill, hashed, run
-from transforms import gcs as gcs_store
-from transforms import s3 as s3_store
-from transforms import storage
 from transforms.lib.errors import StoreError
+from transforms.storage import filesystem
+from transforms.storage import gcs as gcs_store
+from transforms.storage import s3 as s3_store
 from transforms.store import Store
 
 SCHEMA = pa.schema([("uid", pa.string()), ("status", pa.string())])
@@ -81,13 +81,13 @@ def test_an_upload_that_breaks_is_done_again(bucket, here, way, size):
         return left.pop() if left and request.method in ("PUT", "POST") and suits(way, request) and left else None
 
     with here(lambda request: plan(request) and way) as between:
-        storage.write_atomic(bucket.uri(name), data)
-        assert storage.read_bytes(bucket.uri(name)) == data
+        filesystem.write_atomic(bucket.uri(name), data)
+        assert filesystem.read_bytes(bucket.uri(name)) == data
     assert between.faults() == [way] or size == 0
 
 
 def half_written(uri):
-    with storage.create_atomic(uri) as file:
+    with filesystem.create_atomic(uri) as file:
         file.write(b"half")
         raise ZeroDivisionError
 
@@ -134,7 +134,7 @@ def test_a_store_that_never_answers_is_one_line(bucket, here, monkeypatch):
     s3_store._client_of.cache_clear()
     plan = (lambda request: 503) if bucket.scheme == "s3" else lambda request: 400
     with here(plan), pytest.raises(StoreError) as caught:
-        storage.read_bytes(bucket.uri("x"))
+        filesystem.read_bytes(bucket.uri("x"))
     s3_store._client_of.cache_clear()
     said = {"s3": "does not answer, even after retries", "gs": "refuses the request"}[bucket.scheme]
     assert said in str(caught.value)

@@ -11,11 +11,11 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.annotators.annotator import Annotate, Annotator
 from transforms.lib.columnstore import columns
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.storage import filesystem
 from transforms.store import BlockReader, Store
 
 
@@ -71,7 +71,7 @@ class _Loaded:
         """Returns the function of an annotator."""
         with self._lock:
             if name not in self._work:
-                self._work[name] = self._annotators[name].load(storage.fetch)
+                self._work[name] = self._annotators[name].load(filesystem.fetch)
             return self._work[name]
 
 

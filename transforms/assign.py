@@ -16,13 +16,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms import storage
 from transforms.clusterdata import ClusterSettings, load_nearest
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files as centroids
 from transforms.lib.clusters.kmeans import usable
 from transforms.lib.columnstore import columns
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.storage import filesystem
 from transforms.store import Store
 
 VERSION = 2  # raise when the same embeddings and centroids would give other columns
@@ -150,10 +150,10 @@ class TargetPart(NamedTuple):
     def rows(self) -> NDArray[np.float16]:
         """Returns the usable embeddings, float16 ``[m, dim]``."""
         if self.column:
-            with storage.open_read(self.uri) as file:
+            with filesystem.open_read(self.uri) as file:
                 rows = columns.embeddings(pq.read_table(io.BytesIO(file.read()), columns=[self.column])[self.column])
         else:
-            found = centroids.read_vectors(storage.fetch(self.uri), self.uri, "--target")
+            found = centroids.read_vectors(filesystem.fetch(self.uri), self.uri, "--target")
             rows = found[self.start : self.stop].astype(np.float16)
         return rows[usable(rows, unit=False)]
 

@@ -14,13 +14,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsIter, AsSingleton
 from numpy.typing import NDArray
 
-from transforms import storage
 from transforms.clusterdata import ClusterSettings, load_nearest
 from transforms.lib import stamps
 from transforms.lib.clusters import kmeans, seeding, vector_files
 from transforms.lib.errors import CapacityError, InputError
 from transforms.lib.stats import quantiles, ties
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.storage import filesystem
 
 _BLOCK = 4096  # clusters whose sums travel under one key
 
@@ -288,8 +288,8 @@ def publish_given(settings: ClusterSettings) -> FileRow:
       InputError: the file changed since it was looked at.
     """
     uri, digest = settings.given
-    data = storage.read_bytes(storage.fetch(uri))
+    data = filesystem.read_bytes(filesystem.fetch(uri))
     if stamps.sha256(data) != digest:
         raise InputError(f"--centroids {uri} changed while the job ran; run it again")
-    vectors = kmeans.on_grid(vector_files.read_vectors(storage.fetch(uri), uri, "--centroids"))
+    vectors = kmeans.on_grid(vector_files.read_vectors(filesystem.fetch(uri), uri, "--centroids"))
     return settings.write(vector_files.to_file(vectors, settings.made_by()), "centroids.safetensors")

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms import storage
 from transforms.lib import stamps, uids
 from transforms.lib.clusters import kmeans, vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.rows import FeatureRef, FileRow
+from transforms.storage import filesystem
 from transforms.store import BlockReader, Store
 
 VERSION = 1  # raise when the same embeddings would give other clusters
@@ -60,11 +60,11 @@ class ClusterSettings:
 
     def uri(self, *parts: str) -> str:
         """Returns the address of ``path``."""
-        return storage.join(self.root, self.path(*parts))
+        return filesystem.join(self.root, self.path(*parts))
 
     def write(self, data: bytes, *parts: str) -> FileRow:
         """Writes a file of this clustering, whole or not at all."""
-        storage.write_atomic(self.uri(*parts), data)
+        filesystem.write_atomic(self.uri(*parts), data)
         return FileRow(self.path(*parts), len(data), stamps.sha256(data))
 
     def made_by(self) -> dict[str, Any]:
@@ -95,8 +95,8 @@ class ClusterSettings:
     def sample_of(self, ref: FeatureRef) -> NDArray[np.float16]:
         """Opens the part of the sample that was set aside of a shard, float16 ``[m, dim]``; mapped where local."""
         uri = self.uri("fit", f"{ref.name}.npy")
-        local = storage.is_local(uri)
-        file = uri if local else io.BytesIO(storage.read_bytes(uri))
+        local = filesystem.is_local(uri)
+        file = uri if local else io.BytesIO(filesystem.read_bytes(uri))
         found: NDArray[np.float16] = np.load(file, "r" if local else None, allow_pickle=False)
         return found
 
@@ -139,10 +139,10 @@ class _Loaded:
 
 
 def _read(row: FileRow, root: str) -> NDArray[Any]:
-    uri = storage.join(root, row.path)
-    path = storage.fetch(uri)
+    uri = filesystem.join(root, row.path)
+    path = filesystem.fetch(uri)
     found = vector_files.read_vectors(path, uri, "centroids")
-    if stamps.sha256(storage.read_bytes(path)) != row.sha256:
+    if stamps.sha256(filesystem.read_bytes(path)) != row.sha256:
         raise InputError(f"centroids {uri} changed while the job ran; run it again")
     return found
 

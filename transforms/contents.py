@@ -11,7 +11,6 @@ import numpy as np
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from transforms import storage
 from transforms.faceboxes import FaceBoxes
 from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
@@ -21,6 +20,7 @@ from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.writer import members_of
+from transforms.storage import filesystem
 from transforms.store import Store
 
 Int = NDArray[np.int64]
@@ -136,7 +136,7 @@ class ShardContents:
         Local tars are read directly. Others, where every read is a request or only a forward pass is possible, are
         first gathered in a temporary file, input shard by input shard.
         """
-        if all(storage.is_local(uri) and uri.endswith(".tar") for _, uri in listing.sources):
+        if all(filesystem.is_local(uri) and uri.endswith(".tar") for _, uri in listing.sources):
             return self._direct(listing)
         return self._gathered(listing)
 
@@ -155,8 +155,8 @@ class ShardContents:
         with tempfile.TemporaryFile() as gathered:
             for number, (_, uri) in enumerate(listing.sources):
                 rows = np.flatnonzero(listing.source == number)
-                local = byte_ranges.COALESCE_LOCAL if storage.is_local(uri) else byte_ranges.COALESCE_REMOTE
-                with storage.open_ranges(uri) as file:
+                local = byte_ranges.COALESCE_LOCAL if filesystem.is_local(uri) else byte_ranges.COALESCE_REMOTE
+                with filesystem.open_ranges(uri) as file:
                     copied = byte_ranges.copy_ranges(
                         open_tar(file, uri),
                         listing.offset[rows],

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from transforms import storage
 from transforms.lib.errors import InputError
 from transforms.lib.stats import crawl_summary
+from transforms.storage import filesystem
 
 NAME = "crawl.json"
 LATEST = "latest.json"
@@ -56,11 +56,11 @@ def split(output: str) -> tuple[str, str]:
 
 def folder(root: str, crawl: str) -> str:
     """Returns the folder of a crawl."""
-    return storage.join(root, "crawls", crawl)
+    return filesystem.join(root, "crawls", crawl)
 
 
 def _read(uri: str) -> Document:
-    data = storage.read_if_exists(uri)
+    data = filesystem.read_if_exists(uri)
     try:
         found = {} if data is None else json.loads(data)
     except ValueError:
@@ -72,17 +72,17 @@ def _read(uri: str) -> Document:
 
 def _write(uri: str, document: Mapping[str, Any]) -> None:
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
-    storage.write_atomic(uri, text.encode() + b"\n")
+    filesystem.write_atomic(uri, text.encode() + b"\n")
 
 
 def read(output: str) -> Document:
     """Returns what is known of the crawl in a folder; empty when it is none yet."""
-    return _read(storage.join(output, NAME))
+    return _read(filesystem.join(output, NAME))
 
 
 def write(output: str, document: Mapping[str, Any]) -> None:
     """Writes down what is known of a crawl."""
-    _write(storage.join(output, NAME), document)
+    _write(filesystem.join(output, NAME), document)
 
 
 def latest(root: str) -> Document:
@@ -91,7 +91,7 @@ def latest(root: str) -> Document:
     Raises:
       InputError: it does not name a crawl, and the one before it.
     """
-    uri = storage.join(root, LATEST)
+    uri = filesystem.join(root, LATEST)
     found = _read(uri)
     if found and not (found.get("crawl_id") and all(isinstance(found.get(n), str) for n in ("crawl_id", "previous"))):
         raise InputError(
@@ -118,7 +118,7 @@ def predecessor(output: str, compare_with: str = "") -> str:
         against = known["previous"]
     against = "" if compare_with == NONE else compare_with or against
     place = folder(root, against)
-    if against and not (read(place) and storage.exists(storage.join(place, SUBSET))):
+    if against and not (read(place) and filesystem.exists(filesystem.join(place, SUBSET))):
         raise InputError(
             f"{place} is gone, and crawl {crawl} is to be compared with it; put it back, or give --compare_with and "
             f"the id of another crawl, or --compare_with {NONE}"
@@ -128,7 +128,7 @@ def predecessor(output: str, compare_with: str = "") -> str:
 
 def move_latest(root: str, document: Mapping[str, Any]) -> None:
     """Lets ``latest.json`` name another crawl, in one put."""
-    _write(storage.join(root, LATEST), document)
+    _write(filesystem.join(root, LATEST), document)
 
 
 def published(root: str, before: str) -> dict[str, Document]:
@@ -136,7 +136,7 @@ def published(root: str, before: str) -> dict[str, Document]:
 
     Cost: the folders are listed and not what is in them, and one small file of each is read.
     """
-    ids = [crawl for crawl in storage.folders(storage.join(root, "crawls")) if crawl < before]
+    ids = [crawl for crawl in filesystem.folders(filesystem.join(root, "crawls")) if crawl < before]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         known = zip(ids, threads.map(read, (folder(root, crawl) for crawl in ids)), strict=True)
         return {crawl: one for crawl, one in known if one.get("complete") and one.get("gate", {}).get("passed")}
@@ -144,11 +144,11 @@ def published(root: str, before: str) -> dict[str, Document]:
 
 def summaries(output: str) -> list[str]:
     """Returns the addresses of a crawl's summaries, sorted."""
-    return [info.uri for info in storage.match([storage.join(output, SUMMARIES, "*.safetensors")])[0]]
+    return [info.uri for info in filesystem.match([filesystem.join(output, SUMMARIES, "*.safetensors")])[0]]
 
 
 @contextmanager
 def opened(uris: Sequence[str]) -> Iterator[list[crawl_summary.Stored]]:
     """Opens summaries for reading by ranges."""
     with ExitStack() as stack:
-        yield [crawl_summary.Stored(stack.enter_context(storage.open_ranges(uri))) for uri in uris]
+        yield [crawl_summary.Stored(stack.enter_context(filesystem.open_ranges(uri))) for uri in uris]

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import InputError
 from transforms.lib.importers import datacomp
 from transforms.rows import FileRow, Shard
+from transforms.storage import filesystem
 from transforms.store import Store
 
 VERSION = 1  # raise when the same files would give other columns
@@ -64,19 +64,19 @@ def find_files(patterns: Sequence[str]) -> list[MetaFile]:
     Raises:
       InputError: a pattern matches no Parquet file, or two files have one stem; all of it at once.
     """
-    found: dict[str, storage.FileInfo] = {}
+    found: dict[str, filesystem.FileInfo] = {}
     problems = []
     for pattern in patterns:
         try:
             named = pattern.endswith(".parquet") or _GLOB.search(pattern)
-            listed = storage.match([pattern])[0] if named else list(storage.children(pattern.rstrip("/")))
+            listed = filesystem.match([pattern])[0] if named else list(filesystem.children(pattern.rstrip("/")))
         except BeamIOError as error:
             raise InputError(f"--input {pattern} cannot be listed: {error}; check your access to it") from None
         tables = {info.uri: info for info in listed if info.uri.endswith(".parquet")}
         if not tables:
             problems.append(f"--input {pattern!r} has no .parquet file; name the folder of DataComp's metadata")
         found |= tables
-    by_stem: dict[str, list[storage.FileInfo]] = {}
+    by_stem: dict[str, list[filesystem.FileInfo]] = {}
     for info in found.values():
         by_stem.setdefault(_stem(info.uri), []).append(info)
     for stem, files in sorted(by_stem.items()):
@@ -93,14 +93,14 @@ def _stem(uri: str) -> str:
     return uri.rsplit("/", 1)[-1].removesuffix(".parquet")
 
 
-def _npz_beside(found: Iterable[str]) -> dict[str, storage.FileInfo]:
+def _npz_beside(found: Iterable[str]) -> dict[str, filesystem.FileInfo]:
     """Returns address without its ending -> npz file, of all folders that have metadata."""
     folders = sorted({uri.rpartition("/")[0] for uri in found})
-    listed = storage.match([storage.join(folder, "*.npz") if folder else "*.npz" for folder in folders])
+    listed = filesystem.match([filesystem.join(folder, "*.npz") if folder else "*.npz" for folder in folders])
     return {info.uri.removesuffix(".npz"): info for files in listed for info in files}
 
 
-def _meta_file(info: storage.FileInfo, npz: storage.FileInfo | None) -> MetaFile:
+def _meta_file(info: filesystem.FileInfo, npz: filesystem.FileInfo | None) -> MetaFile:
     beside = (npz.uri, stamps.stamp(**npz._asdict())) if npz else ("", "")
     return MetaFile(_stem(info.uri), info.uri, info.size, stamps.stamp(**info._asdict()), *beside)
 
@@ -128,7 +128,7 @@ def check_files(files: Sequence[MetaFile], sets: tuple[str, ...]) -> None:
 
 def _problems_of(file: MetaFile, sets: tuple[str, ...]) -> list[str]:
     try:
-        with storage.open_read(file.uri) as opened:
+        with filesystem.open_read(file.uri) as opened:
             footer = pq.ParquetFile(opened)
             schema, rows = footer.schema_arrow, footer.metadata.num_rows
     except (pa.ArrowInvalid, OSError, BeamIOError) as error:
@@ -136,7 +136,7 @@ def _problems_of(file: MetaFile, sets: tuple[str, ...]) -> list[str]:
     found = [f"{file.uri} {line}" for line in datacomp.schema_problems(schema)]
     if sets:
         try:
-            with storage.open_read(file.npz) as opened:
+            with filesystem.open_read(file.npz) as opened:
                 found += [f"{file.npz} {line}" for line in datacomp.npz_problems(opened, sets, rows)]
         except (OSError, BeamIOError) as error:
             found.append(f"{file.npz} cannot be read: {error}; check your access to it")
@@ -203,7 +203,7 @@ class ImportFile:
 
     def _table(self, file: MetaFile, name: str, stamp: str) -> FileRow:
         """Writes the index or the set ``datacomp``: a view, or the columns where they had to be mended."""
-        with storage.open_read(file.uri) as opened:
+        with filesystem.open_read(file.uri) as opened:
             stored = pq.ParquetFile(opened)
             source, samples = stored.schema_arrow, stored.metadata.num_rows
             plain = name != columns.INDEX or datacomp.is_plain(datacomp.read_uids(opened))
@@ -231,14 +231,14 @@ class ImportFile:
         """Returns the rows that a view of the metadata would show."""
         noted = pa.BufferReader(columns.to_parquet(schema.empty_table(), "", view=views.note(view)))
         with contextlib.ExitStack() as stack:
-            stored = views.Stored(pq.ParquetFile(noted), lambda uri: stack.enter_context(storage.open_read(uri)))
+            stored = views.Stored(pq.ParquetFile(noted), lambda uri: stack.enter_context(filesystem.open_read(uri)))
             return stored.read(schema.names)
 
     def _embeddings(self, file: MetaFile, name: str, stamp: str) -> FileRow:
-        with storage.open_read(file.uri) as opened:
+        with filesystem.open_read(file.uri) as opened:
             score = datacomp.score_column(opened, name)
         store = Store(self.settings.root)
-        with storage.open_read(file.npz) as opened:
+        with filesystem.open_read(file.npz) as opened:
             schema = columns.score_schema(datacomp.dim_of(opened, name))
             tables = datacomp.embedding_tables(opened, name, score)
             return store.write_pieces(name, file.name, schema, tables, stamp, job="import-datacomp", uri=file.uri)

@@ -14,12 +14,12 @@ from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
 from transforms import dedupshard as shard
-from transforms import storage
 from transforms.dedupshard import DedupSettings, Numbered, Sent
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, contamination, groups, semdedup
 from transforms.rows import FeatureRef, FileRow
+from transforms.storage import filesystem
 from transforms.store import Store
 
 
@@ -230,7 +230,7 @@ class _MatchFn(beam.DoFn):
         self._settings = settings
 
     def setup(self) -> None:
-        path = storage.fetch(self._settings.target)
+        path = filesystem.fetch(self._settings.target)
         self._targets = contamination.read_targets(path, self._settings.target, self._settings.sha256)
 
     def process(self, ref: FeatureRef) -> Iterator[_Matched]:
@@ -251,7 +251,7 @@ def write_matches(parts: Iterable[bytes], settings: MatchSettings) -> FileRow:
     table = contamination.gathered(parts)
     path = f"dedup/{settings.name}.parquet"
     sink = io.BytesIO(columns.to_parquet(table, stamps.stamp(target=settings.sha256, threshold=settings.threshold)))
-    storage.write_atomic(storage.join(settings.root, path), sink.getvalue())
+    filesystem.write_atomic(filesystem.join(settings.root, path), sink.getvalue())
     return FileRow(path, len(sink.getvalue()), stamps.sha256(sink.getvalue()))
 
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
 from transforms.lib.samples import faces
+from transforms.storage import filesystem
 
 JSON = "json"
 _COLUMNS = ("uid", "face_bboxes")
@@ -59,8 +59,8 @@ class FaceBoxes:
     def _read(pattern: str, uids: set[str]) -> dict[str, list[faces.Box]]:
         found = {}
         listed = pa.array(sorted(uids), pa.string())
-        for info in storage.match([pattern])[0]:
-            for batch in pq.ParquetFile(storage.fetch(info.uri)).iter_batches(columns=list(_COLUMNS)):
+        for info in filesystem.match([pattern])[0]:
+            for batch in pq.ParquetFile(filesystem.fetch(info.uri)).iter_batches(columns=list(_COLUMNS)):
                 padded = pc.utf8_lpad(pc.utf8_lower(batch["uid"].cast(pa.string())), 32, "0")
                 rows = pc.is_in(padded, value_set=listed)
                 for uid, boxes in zip(padded.filter(rows), batch["face_bboxes"].filter(rows), strict=True):
@@ -83,7 +83,7 @@ class FaceBoxes:
             return self
         patterns = sorted({self.source.replace("{shard}", name) for name in shards})
         problems = []
-        matched = storage.match(patterns)
+        matched = filesystem.match(patterns)
         for pattern, found in zip(patterns, matched, strict=True):
             if not found:
                 problems.append(f"--blur_faces: no file matches {pattern}; give json, or Parquet files with boxes")
@@ -96,7 +96,7 @@ class FaceBoxes:
     @staticmethod
     def _lacking(uri: str) -> list[str]:
         try:
-            with storage.open_read(uri) as file:
+            with filesystem.open_read(uri) as file:
                 names = pq.read_schema(file).names
         except pa.ArrowInvalid:
             return [f"--blur_faces: {uri} is no Parquet file"]

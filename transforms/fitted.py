@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from transforms import storage
 from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import parse
 from transforms.lib.recipes import state_json as solved
 from transforms.rows import FileRow
+from transforms.storage import filesystem
 
 NAME = "fitted.json"
 
@@ -25,7 +25,7 @@ def write(states: tuple[Any, ...], settings: SelectSettings) -> FileRow:
         "states": [solved.to_json(state) for state in states],
     }
     data = json.dumps(document, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-    storage.write_atomic(storage.join(settings.root, NAME), data)
+    filesystem.write_atomic(filesystem.join(settings.root, NAME), data)
     return FileRow(NAME, len(data), stamps.sha256(data))
 
 
@@ -35,7 +35,7 @@ def read(root: str) -> tuple[SelectSettings, tuple[Any, ...]]:
     Raises:
       InputError: nothing was selected yet, or by another version of Winnow.
     """
-    data = storage.read_if_exists(storage.join(root, NAME))
+    data = filesystem.read_if_exists(filesystem.join(root, NAME))
     if data is None:
         raise InputError(f"--output {root} holds no selection; run `winnow select` on it first")
     document = json.loads(data)

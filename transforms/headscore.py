@@ -13,13 +13,13 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.storage import filesystem
 from transforms.store import Store
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
         from transforms.lib.devices.devices import cpu_count
 
         torch.set_num_threads(self._settings.threads or cpu_count())
-        folder = Path(storage.fetch(self._settings.head))
+        folder = Path(filesystem.fetch(self._settings.head))
         digest = locate.sha256_of(str(folder / scoring_head.WEIGHTS))
         if digest != self._settings.weights_sha256:
             raise InputError(

@@ -12,12 +12,12 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
 from transforms.lib.importers import score_table
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.storage import filesystem
 from transforms.store import Store
 
 IMPORT_VERSION = 1  # raise when the same table would give other columns
@@ -65,7 +65,7 @@ def _values(ref: FeatureRef, settings: ImportSettings) -> tuple[dict[str, Any], 
     names = index[settings.by].to_pylist()
     if settings.by == "uid":
         names = [name or "0" for name in names]
-    rows = np.load(storage.fetch(settings.lookup), mmap_mode="r", allow_pickle=False)
+    rows = np.load(filesystem.fetch(settings.lookup), mmap_mode="r", allow_pickle=False)
     values = score_table.look_up(rows, score_table.pairs_of(settings.by, names), settings.columns)
     read = index["status"].to_numpy() == columns.OK
     whole = read & np.all([np.isfinite(column) for column in values.values()], axis=0)

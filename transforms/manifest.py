@@ -10,8 +10,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from transforms import storage
 from transforms.rows import FileRow
+from transforms.storage import filesystem
 
 NAME = "manifest.json"
 
@@ -40,7 +40,7 @@ class Section:
 
 def read(root: str) -> dict[str, Any]:
     """Returns the manifest below ``root``, empty when there is none."""
-    data = storage.read_if_exists(storage.join(root, NAME))
+    data = filesystem.read_if_exists(filesystem.join(root, NAME))
     return {} if data is None else dict(json.loads(data))
 
 
@@ -79,7 +79,7 @@ def write(sections: Sequence[Section], root: str) -> None:
     document = read(root)
     document |= {section.job: merged(document.get(section.job, {}), section.as_dict()) for section in sections}
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
-    storage.write_atomic(storage.join(root, NAME), text.encode() + b"\n")
+    filesystem.write_atomic(filesystem.join(root, NAME), text.encode() + b"\n")
 
 
 def section(files: Sequence[FileRow], counts: dict[str, Any] | None, job: str, facts: dict[str, Any]) -> Section:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_sample
 from transforms.rows import Shard, Shards
+from transforms.storage import filesystem
 
 _GROUP = 256  # images of a shard
 
@@ -40,7 +40,7 @@ def find_images(folder: str, to: str) -> tuple[ImageGroup, ...]:
     Raises:
       InputError: there is none.
     """
-    found = sorted(info for info in storage.children(folder) if _extension(info.uri) in images.IMAGE_EXTENSIONS)
+    found = sorted(info for info in filesystem.children(folder) if _extension(info.uri) in images.IMAGE_EXTENSIONS)
     if not found:
         known = ", ".join(images.IMAGE_EXTENSIONS)
         raise InputError(f"--target {folder} holds no image ({known}), no shard and no scored pool; check the address")
@@ -49,7 +49,7 @@ def find_images(folder: str, to: str) -> tuple[ImageGroup, ...]:
         some = found[at : at + _GROUP]
         name = f"{number:05d}"
         stamp = stamps.stamp(images=[info._asdict() for info in some])
-        shard = Shard(name, storage.join(to, f"{name}.tar"), sum(info.size for info in some), stamp)
+        shard = Shard(name, filesystem.join(to, f"{name}.tar"), sum(info.size for info in some), stamp)
         groups.append(ImageGroup(shard, tuple(info.uri for info in some)))
     return tuple(groups)
 
@@ -61,10 +61,10 @@ def _extension(uri: str) -> str:
 def pack(group: ImageGroup) -> Shard:
     """Writes a shard of images without captions; returns the shard."""
     tar = b"".join(
-        write_sample(f"{number:06d}", [(_extension(uri), storage.read_bytes(uri))])
+        write_sample(f"{number:06d}", [(_extension(uri), filesystem.read_bytes(uri))])
         for number, uri in enumerate(group.files)
     )
-    storage.write_atomic(group.shard.uri, tar + END_OF_ARCHIVE)
+    filesystem.write_atomic(group.shard.uri, tar + END_OF_ARCHIVE)
     return group.shard
 
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms import storage
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import open_tar, read_samples
 from transforms.rows import FeatureRef
+from transforms.storage import filesystem
 from transforms.store import Store
 
 
@@ -158,7 +158,7 @@ class PoolBatches:
         return Rows(found, self._images(ref, valid) if self.with_images else [])
 
     def _images(self, ref: FeatureRef, valid: NDArray[np.bool_]) -> list[bytes]:
-        with storage.open_read(ref.uri) as file:
+        with filesystem.open_read(ref.uri) as file:
             samples = read_samples(open_tar(file, ref.uri))
             found = [images.image_of(sample.members)[1] for sample, good in zip(samples, valid, strict=False) if good]
         if len(found) != valid.sum():

@@ -11,13 +11,14 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms import crawls, storage
+from transforms import crawls
 from transforms.lib import uids
 from transforms.lib.errors import AccountsError, GateError
 from transforms.lib.stats import sorted_keys
 from transforms.lib.stats.crawl_summary import Part
 from transforms.lib.subsets import subset_files, uid_lists
 from transforms.rows import FileRow
+from transforms.storage import filesystem
 from transforms.uidlists import write as write_uids
 
 _WAYS = ("added", "removed", "unchanged")
@@ -99,16 +100,16 @@ def diff(root: str, other: str) -> tuple[dict[str, int], list[FileRow]]:
     Returns:
       (how many of each, the files).
     """
-    after = subset_files.open_subset(storage.fetch(storage.join(root, crawls.SUBSET)))
+    after = subset_files.open_subset(filesystem.fetch(filesystem.join(root, crawls.SUBSET)))
     before = np.zeros(0, uids.SUBSET_DTYPE)
     if other:
-        before = subset_files.open_subset(storage.fetch(storage.join(other, crawls.SUBSET)))
+        before = subset_files.open_subset(filesystem.fetch(filesystem.join(other, crawls.SUBSET)))
     counts, files = {}, []
     for way in _WAYS:
         path = f"diff/{way}.npy"
-        uri = storage.join(root, path)
+        uri = filesystem.join(root, path)
         counts[way] = write_uids(changes(before, after, way), uri)["written"]
-        files.append(FileRow(path, *storage.digest(uri)))
+        files.append(FileRow(path, *filesystem.digest(uri)))
     return counts, files
 
 
@@ -138,7 +139,7 @@ def _checked(root: str) -> dict[str, Any]:
     Raises:
       AccountsError: they did not close, or something else is not finished.
     """
-    books: dict[str, Any] = json.loads(storage.read_if_exists(storage.join(root, "books.json")) or b"{}")
+    books: dict[str, Any] = json.loads(filesystem.read_if_exists(filesystem.join(root, "books.json")) or b"{}")
     failure = books.get("failure", "books.json is not there")
     if failure:
         raise AccountsError(f"{root} cannot be published: {failure}")

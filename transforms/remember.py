@@ -12,7 +12,7 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms import crawls, storage
+from transforms import crawls
 from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
@@ -21,6 +21,7 @@ from transforms.lib.recipes.steps.drop_kept import LISTS, images_of
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.sortuids import Run, SortUids, write_run
+from transforms.storage import filesystem
 from transforms.store import Store
 
 SHARDS = 256  # shards whose summaries share a file
@@ -85,7 +86,7 @@ def write(part: tuple[int, Iterable[bytes]], settings: RememberSettings) -> File
             made |= crawl_summary.prefixed(f"{name}/", step.join(gathered(f"{name}/")))
     data = crawl_summary.to_bytes(made)
     path = f"{crawls.SUMMARIES}/{number:05d}.safetensors"
-    storage.write_atomic(storage.join(settings.select.root, path), data)
+    filesystem.write_atomic(filesystem.join(settings.select.root, path), data)
     return FileRow(path, len(data), stamps.sha256(data))
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.recipes import accounts
 from transforms.lib.report import cluster_page, gallery, html_page
 from transforms.rows import FileRow
+from transforms.storage import filesystem
 from transforms.thumbnails import thumbnails
 
 
@@ -45,7 +45,7 @@ class ReportFacts:
 def clusters_of(drawn: gallery.Gallery, root: str) -> cluster_page.Clusters:
     """Returns a gallery ready to be shown, with its pictures, and how k-means went where it was run below ``root``."""
     exhibits = [exhibit for number in drawn.shown for exhibit in drawn.exhibits.get(number, ())]
-    fit = storage.read_if_exists(storage.join(root, "clusters", drawn.name, "fit.json"))
+    fit = filesystem.read_if_exists(filesystem.join(root, "clusters", drawn.name, "fit.json"))
     return cluster_page.lay_out(drawn, thumbnails(exhibits, root), gallery.course(fit))
 
 
@@ -89,7 +89,7 @@ def write_report(
         stamps=tuple(sorted(facts.stamps.items())),
     )
     page = html_page.render(data).encode()
-    storage.write_atomic(storage.join(facts.root, "report.html"), page)
+    filesystem.write_atomic(filesystem.join(facts.root, "report.html"), page)
     return FileRow("report.html", len(page), stamps.sha256(page))
 
 

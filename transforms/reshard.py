@@ -10,12 +10,12 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.storage import filesystem
 from transforms.store import Store
 from transforms.writeshard import ReshardSettings, WriteShard, WrittenShard
 
@@ -91,15 +91,15 @@ def finish(
     files = [file for row in ordered for file in (row.file, row.stats)]
     for name, document in (("sizes.json", sizes), ("meta.json", meta)):
         data = stamps.canonical(document).encode()
-        storage.write_atomic(storage.join(settings.root, "shards", name), data)
+        filesystem.write_atomic(filesystem.join(settings.root, "shards", name), data)
         files.append(FileRow(f"shards/{name}", len(data), stamps.sha256(data)))
     return [*files, _copy_subset(subset, settings.root)]
 
 
 def _copy_subset(subset: FileRow | None, root: str) -> FileRow:
     path = "shards/sample_ids.npy"
-    source, target = storage.join(root, "subset.npy"), storage.join(root, path)
-    with storage.open_read(source) as file, storage.create_atomic(target) as copy:
+    source, target = filesystem.join(root, "subset.npy"), filesystem.join(root, path)
+    with filesystem.open_read(source) as file, filesystem.create_atomic(target) as copy:
         while piece := file.read(1 << 24):
             copy.write(piece)
     if subset is not None and subset.sha256 != copy.sha256:
@@ -109,12 +109,12 @@ def _copy_subset(subset: FileRow | None, root: str) -> FileRow:
 
 def _remove_others(settings: ReshardSettings, count: int) -> None:
     """Deletes shards of an earlier output, larger or of another form: a loader that globs must see this one only."""
-    folder = storage.join(settings.root, "shards")
-    kept = {storage.join(settings.root, settings.path(n, s)) for n in range(count) for s in ("", "_stats.json")}
+    folder = filesystem.join(settings.root, "shards")
+    kept = {filesystem.join(settings.root, settings.path(n, s)) for n in range(count) for s in ("", "_stats.json")}
     suffixes = [shard_formats.format_of(name).suffix for name in shard_formats.NAMES]
     patterns = [f"{folder}/*{suffix}" for suffix in (*suffixes, "_stats.json")]
-    found = [info.uri for matched in storage.match(patterns) for info in matched]
-    storage.delete([uri for uri in found if uri not in kept])
+    found = [info.uri for matched in filesystem.match(patterns) for info in matched]
+    filesystem.delete([uri for uri in found if uri not in kept])
 
 
 class Reshard(NamedTuple):

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from apache_beam.metrics import Metrics
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
@@ -21,6 +20,7 @@ from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.rows import FeatureRef, FileRow, Shard
+from transforms.storage import filesystem
 from transforms.store import Store
 
 INDEX_VERSION = 5  # raise when the same tar would give another index
@@ -113,7 +113,7 @@ class Scorer:
                         device=self._settings.device,
                         precision=self._settings.precision,
                         batch_size=self._settings.batch_size,
-                        fetch=storage.fetch,
+                        fetch=filesystem.fetch,
                         workers=self._workers,
                     )
             return {spec.name: self._models[spec.name] for spec in self._settings.models if spec.name in names}
@@ -133,7 +133,7 @@ class Scorer:
     def _scored(self, shard: Shard, missing: list[str]) -> scoring.ScoredShard:
         start = time.monotonic()
         models = self.models(missing)
-        with storage.open_read(shard.uri) as file:
+        with filesystem.open_read(shard.uri) as file:
             samples = read_samples(open_tar(file, shard.uri), max_sample_bytes=self._settings.rules.max_sample_bytes)
             scored = scoring.score_samples(
                 samples,

@@ -10,7 +10,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms import fitted, storage
+from transforms import fitted
 from transforms.books import MergeBooksFn, close_books
 from transforms.decideshard import DecideShard, SelectSettings
 from transforms.lib import uids
@@ -20,13 +20,14 @@ from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
 from transforms.rows import FeatureRefs, FileRow
 from transforms.sortuids import SortUids
+from transforms.storage import filesystem
 
 
 def write_missing(subset: FileRow, settings: SelectSettings, listed: Sequence[str]) -> FileRow:
     """Writes ``missing.npy``: the uids that the recipe's subset files list and that were not kept."""
-    kept = subset_files.open_subset(storage.fetch(storage.join(settings.root, subset.path)))
-    lacking = [subset_files.missing(subset_files.open_subset(storage.fetch(uri)), kept) for uri in listed]
-    with storage.create_atomic(storage.join(settings.root, "missing.npy")) as file:
+    kept = subset_files.open_subset(filesystem.fetch(filesystem.join(settings.root, subset.path)))
+    lacking = [subset_files.missing(subset_files.open_subset(filesystem.fetch(uri)), kept) for uri in listed]
+    with filesystem.create_atomic(filesystem.join(settings.root, "missing.npy")) as file:
         uids.write_subset(file, np.unique(np.concatenate(lacking)))
     return FileRow("missing.npy", file.size, file.sha256)
 

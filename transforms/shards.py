@@ -10,13 +10,13 @@ import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
 from braceexpand import braceexpand
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.rows import Shard, Shards
+from transforms.storage import filesystem
 
 SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.zst")
 _GLOB = re.compile(r"[*?\[]")
@@ -47,7 +47,7 @@ def expand_patterns(patterns: Sequence[str], flag: str = "--input") -> list[str]
 
 def _manifest(uri: str, flag: str) -> str:
     try:
-        return storage.read_bytes(uri).decode()
+        return filesystem.read_bytes(uri).decode()
     except (OSError, BeamIOError, UnicodeDecodeError) as error:
         raise InputError(f"{flag} @{uri}: the manifest cannot be read ({error}); it is one address a line") from None
 
@@ -68,7 +68,7 @@ def find_shards(patterns: Sequence[str], flag: str = "--input") -> list[Shard]:
     """
     globs = expand_patterns(patterns, flag)
     try:
-        matched = storage.match(globs)
+        matched = filesystem.match(globs)
     except BeamIOError as error:
         raise InputError(f"{flag} cannot be listed: {_cause(error)}; check the address and your access to it") from None
     problems = [
@@ -104,7 +104,7 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
     """
     for shard in shards[:limit]:
         try:
-            with storage.open_read(shard.uri) as file:
+            with filesystem.open_read(shard.uri) as file:
                 if any(_has_image(sample.members) for sample in read_samples(open_tar(file, shard.uri))):
                     return
         except (OSError, BeamIOError) as error:

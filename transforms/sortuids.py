@@ -13,10 +13,10 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms import storage
 from transforms.lib import uids
 from transforms.lib.subsets import merge_sort
 from transforms.rows import FileRow
+from transforms.storage import filesystem
 
 _FOLDER = ".runs"
 
@@ -34,7 +34,7 @@ def write_run(root: str, name: str, pairs: NDArray[np.uint64], folder: str = _FO
 
 
 def _write(root: str, path: str, count: int, blocks: Iterable[NDArray[np.void]], header: bytes) -> tuple[Run, FileRow]:
-    with storage.create_atomic(storage.join(root, path)) as file:
+    with filesystem.create_atomic(filesystem.join(root, path)) as file:
         file.write(header)
         for block in blocks:
             file.write(merge_sort.encode(block))
@@ -45,7 +45,7 @@ def _write(root: str, path: str, count: int, blocks: Iterable[NDArray[np.void]],
 def _merged(root: str, parts: Sequence[Run], held: int) -> Iterator[Iterator[NDArray[np.void]]]:
     rows = max(1, held // max(1, len(parts)))
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(storage.open_ranges(storage.join(root, part.path))) for part in parts]
+        files = [stack.enter_context(filesystem.open_ranges(filesystem.join(root, part.path))) for part in parts]
         yield merge_sort.merge(
             [merge_sort.blocks(file, part.rows, rows) for file, part in zip(files, parts, strict=True)]
         )
@@ -72,7 +72,7 @@ def group_of(run: Run, level: int, groups: int) -> str:
 
 
 def _discard(group: tuple[str, Iterable[Run]], done: FileRow, root: str) -> None:
-    storage.discard([storage.join(root, run.path) for run in group[1]])
+    filesystem.discard([filesystem.join(root, run.path) for run in group[1]])
 
 
 @dataclasses.dataclass(eq=False)

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import MissingError
 from transforms.lib.recipes.step import Block
 from transforms.rows import FeatureRef, FileRow
+from transforms.storage import filesystem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Store:
 
     def uri(self, column_set: str, shard: str) -> str:
         """Returns the address of a column set's file of one shard."""
-        return storage.join(self.root, self.path(column_set, shard))
+        return filesystem.join(self.root, self.path(column_set, shard))
 
     def facts(self, column_set: str, shard: str) -> dict[str, str]:
         """Returns a file's stamp and facts; empty when there is no such file, or it is no Parquet file."""
@@ -64,8 +64,8 @@ class Store:
         Returns:
           the fact ``job`` of the first file that can be read; "" where it has none, so that nobody knows.
         """
-        folder = storage.join(self.root, f"columns/{column_set}")
-        for info in storage.children(folder):
+        folder = filesystem.join(self.root, f"columns/{column_set}")
+        for info in filesystem.children(folder):
             shard = info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet")
             try:
                 return columns.facts_of(self.schema(column_set, shard)).get("job", "")
@@ -77,7 +77,7 @@ class Store:
         """Writes one file, whole or not at all; ``facts`` name the ``job``, so that no other job replaces the set."""
         self._forget(column_set, shard)
         data = columns.to_parquet(table, stamp, **facts)
-        storage.write_atomic(self.uri(column_set, shard), data)
+        filesystem.write_atomic(self.uri(column_set, shard), data)
         return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
 
     def write_pieces(
@@ -86,7 +86,7 @@ class Store:
         """Writes one file, whole or not at all, a row group for each of ``tables``, of which one is held at a time."""
         self._forget(column_set, shard)
         with (
-            storage.create_atomic(self.uri(column_set, shard)) as file,
+            filesystem.create_atomic(self.uri(column_set, shard)) as file,
             columns.parquet_writer(file.write, schema, stamp, **facts) as writer,
         ):
             for table in tables:
@@ -98,12 +98,12 @@ class Store:
 
     def row_of(self, column_set: str, shard: str) -> FileRow:
         """Returns the row of a file that is already there."""
-        size, digest = storage.digest(self.uri(column_set, shard))
+        size, digest = filesystem.digest(self.uri(column_set, shard))
         return FileRow(self.path(column_set, shard), size, digest)
 
     def schema(self, column_set: str, shard: str) -> pa.Schema:
         """Returns the schema of one file, reading the footer only."""
-        with storage.open_read(self.uri(column_set, shard)) as file:
+        with filesystem.open_read(self.uri(column_set, shard)) as file:
             return pq.read_schema(file)
 
     def read(self, column_set: str, shard: str, names: Sequence[str] | None = None) -> pa.Table:
@@ -119,8 +119,8 @@ class Store:
     def _stored(self, column_set: str, shard: str) -> Iterator[views.Stored]:
         """Opens the file of a column set, and that which it is a view of once a column of that is asked for."""
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(storage.open_read(self.uri(column_set, shard)))
-            yield views.Stored(pq.ParquetFile(file), lambda uri: stack.enter_context(storage.open_read(uri)))
+            file = stack.enter_context(filesystem.open_read(self.uri(column_set, shard)))
+            yield views.Stored(pq.ParquetFile(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
 
     def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
         """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""
@@ -244,5 +244,5 @@ class BlockReader:
         for values in arrays.values():
             if values.dtype.kind == "f":
                 valid = valid & (np.isfinite(values) if values.ndim == 1 else columns.embedded(values))
-        files = {name: storage.fetch(uri) for name, uri in self.files.items()}
+        files = {name: filesystem.fetch(uri) for name, uri in self.files.items()}
         return Block(ref.name, arrays, valid, valid.astype(np.uint16), files, indexed)

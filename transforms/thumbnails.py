@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from transforms import storage
 from transforms.lib.byte_ranges import read_ranges
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
@@ -14,6 +13,7 @@ from transforms.lib.report import html_page
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
+from transforms.storage import filesystem
 from transforms.store import Store
 
 
@@ -29,8 +29,8 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[html_pa
         rows = [exhibits[number].row for number in numbers]
         facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length"], rows)
         captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
-        if any(fact["length"] for fact in facts) and storage.exists(uri):
-            with storage.open_ranges(uri) as file:
+        if any(fact["length"] for fact in facts) and filesystem.exists(uri):
+            with filesystem.open_ranges(uri) as file:
                 spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
                 blocks = read_ranges(open_tar(file, uri), *spans)
             jpegs.update(zip(numbers, map(_thumbnail, blocks), strict=True))

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow.compute as pc
 
-from transforms import storage
 from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.subsets import uid_lists
 from transforms.lib.subsets.uid_lists import Rows, UidList
 from transforms.rows import FeatureRef
+from transforms.storage import filesystem
 from transforms.store import Store
 
 _PIECE = 1 << 24
@@ -28,7 +28,7 @@ def write(parts: Iterable[Rows], uri: str) -> dict[str, int]:
             body.write(np.ascontiguousarray(rows).data)
             count, unique = count + len(rows), unique + uid_lists.distinct(rows)
         body.seek(0)
-        with storage.create_atomic(uri) as file:
+        with filesystem.create_atomic(uri) as file:
             file.write(uids.subset_header(count))
             while piece := body.read(_PIECE):
                 file.write(piece)

@@ -15,7 +15,6 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 
-from transforms import storage
 from transforms.contents import Listing, ShardContents
 from transforms.lib import uids
 from transforms.lib.columnstore import columns
@@ -23,6 +22,7 @@ from transforms.lib.errors import AccountsError
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.lib.subsets import subset_files
 from transforms.rows import FeatureRef, FileRow
+from transforms.storage import filesystem
 from transforms.store import Store
 
 MAX_LISTED = 1000  # problems that verify.json names
@@ -46,11 +46,11 @@ class Checked(NamedTuple):
 
 def check_file(row: FileRow, root: str) -> Checked:
     """Compares a file with its entry in the manifest."""
-    uri = storage.join(root, row.path)
+    uri = filesystem.join(root, row.path)
     problems: list[str] = []
-    if not storage.exists(uri):
+    if not filesystem.exists(uri):
         problems.append(f"{row.path} is missing")
-    elif (found := storage.digest(uri)) != (row.size, row.sha256):
+    elif (found := filesystem.digest(uri)) != (row.size, row.sha256):
         problems.append(f"{row.path} is not what was written: {found[0]} bytes, expected {row.size}, or other bytes")
     return Checked("file", 0, tuple(problems))
 
@@ -98,7 +98,7 @@ class CheckOutput:
         found: list[str] = []
         problems: list[str] = []
         try:
-            with storage.open_read(storage.join(self.root, name)) as file:
+            with filesystem.open_read(filesystem.join(self.root, name)) as file:
                 found += [key for key, _ in shard_formats.format_of(self.format).read(file)]
         except (OSError, ValueError, BeamIOError) as error:
             problems.append(f"{name} cannot be read: {error}")
@@ -113,7 +113,7 @@ class CheckOutput:
 
     def _differences(self, name: str, listing: Listing) -> list[str]:
         """Reads a shard beside its inputs and returns the samples whose members differ."""
-        with storage.open_read(storage.join(self.root, name)) as file:
+        with filesystem.open_read(filesystem.join(self.root, name)) as file:
             written = shard_formats.format_of(self.format).read(file)
             return [
                 f"{name}: the members of {key} are not those of its input shard"
@@ -137,14 +137,14 @@ def conclude(
       AccountsError: something does not hold; ``verify.json`` names everything that does not.
     """
     problems = sorted(line for check in checks for line in check.problems)
-    books = json.loads(storage.read_bytes(storage.join(root, "books.json")))
+    books = json.loads(filesystem.read_bytes(filesystem.join(root, "books.json")))
     total = sum(ways, Counter[str]())
     counted = {"samples": total["samples"], "copies": total["copies"], "kept": total[""]}
     expected = {name: books[name] for name in counted} | books["dropped"]
     counted |= {label: total[label] for label in books["dropped"]}
     if counted != expected or total["rejected"] != sum(books["rejected"].values()):
         problems.append(f"books.json says {expected}, the decisions add up to {counted}")
-    listed = subset_files.digest(subset_files.open_subset(storage.fetch(storage.join(root, "subset.npy"))))
+    listed = subset_files.digest(subset_files.open_subset(filesystem.fetch(filesystem.join(root, "subset.npy"))))
     decided = sum((check.uids for check in checks if check.what == "shard"), uids.Digest())
     written = sum((check.uids for check in checks if check.what == "output"), uids.Digest())
     for digest, whose in ((decided, "decisions"), (written, "shards")):
@@ -158,7 +158,7 @@ def conclude(
         "problems": problems[:MAX_LISTED],
     }
     text = json.dumps(counts, indent=1, sort_keys=True)
-    storage.write_atomic(storage.join(root, "verify.json"), text.encode() + b"\n")
+    filesystem.write_atomic(filesystem.join(root, "verify.json"), text.encode() + b"\n")
     if problems:
         raise AccountsError(f"{len(problems)} checks failed, first: {problems[0]}; verify.json lists them")
     return counts

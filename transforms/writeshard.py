@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from apache_beam.metrics import Metrics
 
-from transforms import storage
 from transforms.contents import ShardContents
 from transforms.faceboxes import FaceBoxes
 from transforms.lib import stamps
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.rows import FileRow
+from transforms.storage import filesystem
 
 RESHARD_VERSION = 2  # raise when the same plan would give other bytes
 
@@ -101,20 +101,20 @@ class WriteShard:
             Metrics.counter("reshard", "shards_skipped").inc()
             return done
         path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
-        stats_uri = storage.join(settings.root, stats_path)
-        if storage.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
-            storage.delete([stats_uri])
-        with storage.create_atomic(storage.join(settings.root, path)) as file:
+        stats_uri = filesystem.join(settings.root, stats_path)
+        if filesystem.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
+            filesystem.delete([stats_uri])
+        with filesystem.create_atomic(filesystem.join(settings.root, path)) as file:
             blurred = self._write(output, file)
         stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
         text = stamps.canonical(stats | {"blurred": blurred}).encode()
-        storage.write_atomic(stats_uri, text)  # last: it says the shard is finished
+        filesystem.write_atomic(stats_uri, text)  # last: it says the shard is finished
         Metrics.counter("reshard", "out").inc(output.num_samples)
         Metrics.counter("reshard", "out_bytes").inc(file.size)
         row, stats_row = FileRow(path, file.size, file.sha256), FileRow(stats_path, len(text), stamps.sha256(text))
         return WrittenShard(output.number, output.num_samples, blurred, row, stats_row)
 
-    def _write(self, output: shard_layout.OutputShard, file: storage.NewFile) -> int:
+    def _write(self, output: shard_layout.OutputShard, file: filesystem.NewFile) -> int:
         """Writes the samples; returns how many of them had faces blurred."""
         contents = self.settings.contents
         blurred = 0
@@ -130,11 +130,11 @@ class WriteShard:
 
     def _done(self, number: int, stamp: str) -> WrittenShard | None:
         path, stats_path = self.settings.path(number), self.settings.path(number, "_stats.json")
-        text = storage.read_if_exists(storage.join(self.settings.root, stats_path))
+        text = filesystem.read_if_exists(filesystem.join(self.settings.root, stats_path))
         if text is None:
             return None
         stats = json.loads(text)
-        found = storage.match([storage.join(self.settings.root, path)])[0]
+        found = filesystem.match([filesystem.join(self.settings.root, path)])[0]
         if stats.get("stamp") != stamp or [info.size for info in found] != [stats["bytes"]]:
             return None
         row, stats_row = (

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 
 from beam_pipelines import workspace
-from transforms import storage
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.rows import Shard
+from transforms.storage import filesystem
 
 
 def unit(rows):
@@ -45,7 +45,7 @@ def write_scored(out, shards, scores=None, model="net", first_uid=0, numbers=Non
         ):
             stamp = stamps.stamp(shard=name, digest=stamps.sha256(rows.tobytes()))
             data = columns.to_parquet(written, stamp, job="score")
-            storage.write_atomic(f"{out}/columns/{owner}/{name}.parquet", data)
+            filesystem.write_atomic(f"{out}/columns/{owner}/{name}.parquet", data)
         made.append(Shard(name, f"pool/{name}.tar", 1000, stamps.stamp(name=name)))
     workspace.write_pool(str(out), made)
     workspace.write_run(str(out), {"pool": {"input": ["pool/*.tar"]}, "jobs": {}})

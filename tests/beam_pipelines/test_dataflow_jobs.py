@@ -100,7 +100,9 @@ def submitted(job, argv):
 
 @pytest.mark.parametrize("job", template_jobs())
 def test_a_cpu_job_asks_for_what_it_was_told(job, scored, tiny_network, tmp_path, monkeypatch):
-    monkeypatch.setattr("transforms.storage.children", lambda folder: iter(())) if job == "train-filter" else None
+    monkeypatch.setattr(
+        "transforms.storage.filesystem.children", lambda folder: iter(())
+    ) if job == "train-filter" else None
     more = [*CLOUD, "--preset", "cpu", "--flexrs_goal=COST_OPTIMIZED"]
     environment, _ = submitted(job, [*flags_of(job, scored, tiny_network, tmp_path), *more])
     (pool,) = environment.worker_pools

@@ -242,18 +242,18 @@ def test_ten_kills_at_random_points_end_in_the_same_bytes(winnow, tmp_path):
 
 
 def test_a_kill_between_a_shard_and_its_statistics_is_not_taken_for_an_older_run(winnow, copied, monkeypatch):
-    from transforms import storage
+    from transforms.storage import filesystem
 
     out, _ = copied("out", "--shuffle_seed", "1")
     expected = digests(out)
-    write = storage.write_atomic
+    write = filesystem.write_atomic
 
     def killed(uri, data):
         if uri.endswith("_stats.json"):
             raise RuntimeError("killed")
         write(uri, data)
 
-    monkeypatch.setattr(storage, "write_atomic", killed)
+    monkeypatch.setattr(filesystem, "write_atomic", killed)
     with pytest.raises(RuntimeError, match="killed"):
         winnow("reshard", "--output", out, "--shuffle_seed", "2")
     monkeypatch.undo()

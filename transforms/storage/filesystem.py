@@ -12,9 +12,9 @@ from typing import BinaryIO, NamedTuple, cast
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.addresses import store_of
 from transforms.lib.errors import InputError, MissingError, NoBucketError
-from transforms.storeerrors import told
+from transforms.storage.clients import store_of
+from transforms.storage.errors import told
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"

@@ -4,7 +4,7 @@ import pytest
 from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib.errors import MissingError, StoreError
-from transforms.storeerrors import told
+from transforms.storage.errors import told
 
 
 def boto(status, code):

@@ -21,7 +21,7 @@ from apache_beam.io.filesystem import FileSystem
 from apache_beam.io.filesystemio import Downloader
 from apache_beam.io.filesystems import FileSystems
 
-from transforms import objectread
+from transforms.storage import readers
 
 if TYPE_CHECKING:
     from apache_beam.io.gcp.gcsio import GcsIO
@@ -58,12 +58,12 @@ def read_bytes(uri: str) -> bytes:
 
 def open_read(uri: str) -> BinaryIO:
     """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
-    return objectread.through(_Object(uri))
+    return readers.through(_Object(uri))
 
 
 def open_ranges(uri: str) -> BinaryIO:
     """Opens an object for reads that ask for what they are asked for and no more."""
-    return objectread.ranges(_Object(uri))
+    return readers.ranges(_Object(uri))
 
 
 def put(uri: str, file: BinaryIO) -> None:

@@ -20,7 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, S3Options
 from apache_beam.utils import retry
 
-from transforms import objectread
+from transforms.storage import readers
 
 _ONE_PUT_BYTES = 1 << 30  # S3 takes 5 GiB in one request; above this, parts are put, and completed when all are there
 _PART_BYTES = 1 << 26
@@ -88,12 +88,12 @@ def read_bytes(uri: str) -> bytes:
 
 def open_read(uri: str) -> BinaryIO:
     """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
-    return objectread.through(_Object(uri))
+    return readers.through(_Object(uri))
 
 
 def open_ranges(uri: str) -> BinaryIO:
     """Opens an object for reads that ask for what they are asked for and no more."""
-    return objectread.ranges(_Object(uri))
+    return readers.ranges(_Object(uri))
 
 
 def put(uri: str, file: BinaryIO) -> None:

@@ -8,8 +8,8 @@ from types import ModuleType
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from transforms import gcs, s3
 from transforms.lib.errors import StoreError
+from transforms.storage import gcs, s3
 
 _STORES = {"gs": gcs, "s3": s3}
 _BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/|$)|s3://[^/]")

@@ -2,15 +2,15 @@ import os
 
 import pytest
 
-from transforms import storage
 from transforms.lib.errors import StoreError
+from transforms.storage import filesystem
 from transforms.store import Store
 
 
 def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
     target = tmp_path / "deep/er/file"
-    storage.write_atomic(str(target), b"one")
-    storage.write_atomic(str(target), memoryview(b"two"))
+    filesystem.write_atomic(str(target), b"one")
+    filesystem.write_atomic(str(target), memoryview(b"two"))
     assert target.read_bytes() == b"two"
 
     def broken(handle):
@@ -18,21 +18,21 @@ def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OSError, match="disk full"):
-        storage.write_atomic(str(target), b"three")
+        filesystem.write_atomic(str(target), b"three")
     assert target.read_bytes() == b"two"
     assert [path.name for path in target.parent.iterdir()] == ["file"]
 
 
 def test_a_partial_file_of_a_killed_run_is_never_listed(tmp_path):
     (tmp_path / ".0.tar.x.partial").write_bytes(b"half")
-    storage.write_atomic(str(tmp_path / "0.tar"), b"whole")
-    assert [info.uri for info in storage.match([f"{tmp_path}/*.tar"])[0]] == [str(tmp_path / "0.tar")]
+    filesystem.write_atomic(str(tmp_path / "0.tar"), b"whole")
+    assert [info.uri for info in filesystem.match([f"{tmp_path}/*.tar"])[0]] == [str(tmp_path / "0.tar")]
 
 
 def test_files_have_the_rights_that_the_user_wants(tmp_path):
     old = os.umask(0o027)
     try:
-        storage.write_atomic(str(tmp_path / "x"), b"")
+        filesystem.write_atomic(str(tmp_path / "x"), b"")
     finally:
         os.umask(old)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
@@ -40,15 +40,15 @@ def test_files_have_the_rights_that_the_user_wants(tmp_path):
 
 def test_children_are_found_however_deep(tmp_path):
     for name in ("a", "b/c", "b/d/e"):
-        storage.write_atomic(str(tmp_path / name), b"x")
-    assert sorted(info.uri for info in storage.children(str(tmp_path))) == [
+        filesystem.write_atomic(str(tmp_path / name), b"x")
+    assert sorted(info.uri for info in filesystem.children(str(tmp_path))) == [
         str(tmp_path / name) for name in ("a", "b/c", "b/d/e")
     ]
-    assert list(storage.children(str(tmp_path / "none"))) == []
+    assert list(filesystem.children(str(tmp_path / "none"))) == []
 
 
 def test_a_local_file_is_fetched_where_it_lies(tmp_path):
-    assert storage.fetch(str(tmp_path / "w.pt")) == str(tmp_path / "w.pt")
+    assert filesystem.fetch(str(tmp_path / "w.pt")) == str(tmp_path / "w.pt")
 
 
 def test_a_column_file_cut_short_counts_as_absent(tmp_path):
@@ -70,9 +70,14 @@ def test_a_column_file_cut_short_counts_as_absent(tmp_path):
      ("gs://-/x", "names no bucket"), ("s3:///x", "names no bucket; write s3://BUCKET/PATH")],
 )  # fmt: skip
 def test_an_address_of_no_store_is_one_line_whatever_is_asked_of_it(uri, said):
-    uses = (storage.read_if_exists, storage.exists, storage.fetch, lambda uri: storage.match([f"{uri}/*.tar"]))
-    uses += (lambda uri: storage.write_atomic(uri, b""), lambda uri: storage.delete([uri]), storage.digest)
-    for use in (*uses, lambda uri: list(storage.children(uri))):
+    uses = (
+        filesystem.read_if_exists,
+        filesystem.exists,
+        filesystem.fetch,
+        lambda uri: filesystem.match([f"{uri}/*.tar"]),
+    )
+    uses += (lambda uri: filesystem.write_atomic(uri, b""), lambda uri: filesystem.delete([uri]), filesystem.digest)
+    for use in (*uses, lambda uri: list(filesystem.children(uri))):
         with pytest.raises(StoreError) as caught:
             use(uri)
         (line,) = caught.value.problems
