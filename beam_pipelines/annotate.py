@@ -14,7 +14,7 @@ import apache_beam as beam
 from beam_pipelines import annotating, driver, planning, workspace
 from beam_pipelines.config import AnnotateConfig
 from transforms.annotate import AnnotateShards
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
 
 

@@ -15,9 +15,9 @@ from transforms.lib.annotators import caption_counts, clipscore, language, negcl
 from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
-from transforms.store import Store
 
 Maker = Callable[[AnnotateConfig, str], Annotator]
 

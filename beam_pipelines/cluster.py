@@ -16,7 +16,7 @@ from beam_pipelines import clustering, driver, planning, targeting, workspace
 from beam_pipelines.config import ClusterConfig
 from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.packimages import PackImages
 from transforms.rows import FeatureRef, FileRow
 from transforms.score import ScoreShards

@@ -17,9 +17,9 @@ from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import locate
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
-from transforms.store import Store
 
 _PER_CLUSTER = 256  # samples fitted on, as faiss draws them
 _AT_LEAST = 20_000

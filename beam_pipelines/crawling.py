@@ -8,14 +8,15 @@ from typing import Any
 
 from beam_pipelines.config import SelectConfig
 from beam_pipelines.crawlconfig import AGAINST, GateConfig
-from transforms import crawls, fitted, manifest
-from transforms.crawls import Basis, Document
+from transforms import fitted
 from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import pooling
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.drop_kept import DropKept
+from transforms.outputs import crawls, manifest
+from transforms.outputs.crawls import Basis, Document
 from transforms.publish import Gate, PublishSettings
 from transforms.remember import RememberSettings
 from transforms.storage import filesystem

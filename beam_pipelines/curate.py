@@ -14,8 +14,8 @@ import apache_beam as beam
 
 from beam_pipelines import crawling, driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
 from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
-from transforms import crawls
 from transforms.lib.inference import timing
+from transforms.outputs import crawls
 
 
 def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | None:

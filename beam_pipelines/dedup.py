@@ -13,10 +13,10 @@ import apache_beam as beam
 
 from beam_pipelines import deduping, driver, planning, workspace
 from beam_pipelines.config import DedupConfig
-from transforms import manifest
 from transforms.dedup import Deduplicate, MatchTargets
 from transforms.dedupshard import DedupSettings
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs import manifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from beam_pipelines import workspace
 from beam_pipelines.dedupconfig import DedupConfig
 from beam_pipelines.planning import Problems, version
-from transforms import manifest
 from transforms.dedup import MatchSettings
 from transforms.dedupshard import DedupSettings, Numbered, count_identities
 from transforms.lib.annotators.target_scores import read_target
@@ -17,9 +16,10 @@ from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models.locate import sha256_of
+from transforms.outputs import manifest
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
-from transforms.store import Store
 
 MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
 _OPEN = 16  # shards that are looked at at once

@@ -14,11 +14,11 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.dataconfig import DATACOMP_SETS, MetadataConfig
-from transforms import manifest
 from transforms.datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs import manifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 
 JOB = "import-datacomp"
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from beam_pipelines import driver, importing, planning, workspace
 from beam_pipelines.config import ImportConfig
-from transforms import manifest
 from transforms.imports import ImportScores, ImportSettings
 from transforms.lib.importers import score_table
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs import manifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
 

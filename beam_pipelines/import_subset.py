@@ -13,9 +13,9 @@ from typing import Any
 
 from beam_pipelines import driver, planning
 from beam_pipelines.config import ImportSubsetConfig
-from transforms import uidlists
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
+from transforms.outputs import uid_lists as uidlists
 from transforms.storage import filesystem
 
 JOINS = ("union", "intersect", "subtract")

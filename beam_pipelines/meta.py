@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from beam_pipelines import labelling, options, planning, workspace
 from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
-from transforms import manifest
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
@@ -25,10 +24,11 @@ from transforms.lib.errors import ConfigError
 from transforms.lib.flyt import embedded_tasks, reference_model, task_batches, training_loop
 from transforms.lib.models import clip, resolve
 from transforms.lib.training import curves
+from transforms.outputs import manifest
+from transforms.outputs.store import Store
 from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
-from transforms.store import Store
 
 VERSION = 3  # raise when the same run would give other weights
 _PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # the stamp has what lies there

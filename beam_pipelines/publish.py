@@ -11,7 +11,7 @@ from typing import Any
 
 from beam_pipelines import crawling, driver, planning, whole, workspace
 from beam_pipelines.config import PublishConfig
-from transforms import crawls
+from transforms.outputs import crawls
 from transforms.publish import sentence
 
 

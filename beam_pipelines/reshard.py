@@ -13,7 +13,7 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
 from beam_pipelines.config import ReshardJobConfig
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import FeatureRef
 

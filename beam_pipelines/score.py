@@ -15,7 +15,7 @@ from beam_pipelines import driver, planning, scoreplan, workspace
 from beam_pipelines.config import ScoreConfig
 from transforms.lib.inference import timing
 from transforms.lib.report import rejections
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
 

@@ -16,14 +16,14 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ScoreFlytConfig
-from transforms import manifest
 from transforms.headscore import HeadSettings, ScoreByHead, is_done
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs import manifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
-from transforms.store import Store
 
 
 def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: HeadSettings, facts: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from beam_pipelines import deduping, driver, planning, selectplan, workspace
 from beam_pipelines.config import SelectConfig
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.remember import Remember
 from transforms.report import ReportFacts, WriteReport
 from transforms.rows import FeatureRef

@@ -14,8 +14,6 @@ from beam_pipelines.config import ReshardJobConfig, SelectConfig
 from beam_pipelines.library import load_recipe
 from beam_pipelines.planning import Problems, version
 from beam_pipelines.scoreplan import ScorePlan, model_schemas
-from transforms import manifest
-from transforms.crawls import ALONE, Basis
 from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
@@ -23,9 +21,11 @@ from transforms.lib.models import locate
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.step import Step
 from transforms.lib.subsets.subset_files import Subset
+from transforms.outputs import manifest
+from transforms.outputs.crawls import ALONE, Basis
+from transforms.outputs.store import Store
 from transforms.report import ReportFacts
 from transforms.storage import filesystem
-from transforms.store import Store
 
 
 @dataclasses.dataclass(frozen=True)

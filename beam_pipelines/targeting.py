@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from beam_pipelines import workspace
-from transforms import manifest, packimages
+from transforms import packimages
 from transforms import shards as pools
 from transforms.assign import TargetPart
 from transforms.clusterdata import ClusterSettings
@@ -14,10 +14,11 @@ from transforms.lib.clusters import vector_files
 from transforms.lib.errors import InputError
 from transforms.lib.models.resolve import ModelSpec
 from transforms.lib.samples.index_row import ImageRules
+from transforms.outputs import manifest
+from transforms.outputs.store import Store
 from transforms.rows import Shard
 from transforms.scoreshard import ScoreSettings, missing_sets
 from transforms.storage import filesystem
-from transforms.store import Store
 
 _ROWS = 65_536  # of a file, assigned at once
 

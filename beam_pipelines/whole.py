@@ -8,7 +8,7 @@ import apache_beam as beam
 
 from beam_pipelines import reshardplan, scoreplan, selectplan
 from transforms.fit import FitRecipe
-from transforms.manifest import MakeSection, WriteManifest
+from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
 from transforms.remember import Remember
 from transforms.report import ReportFacts, WriteReport

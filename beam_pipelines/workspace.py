@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipelines.config import Config, ImportConfig
-from transforms import crawls, publish
+from transforms import publish
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.report import terminal_text
+from transforms.outputs import crawls
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, Shard
 from transforms.storage import filesystem
-from transforms.store import Store
 
 _POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # what makes two pools two
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.timing import spent
 from transforms.lib import uids
-from transforms.store import Store
+from transforms.outputs.store import Store
 
 L14 = "clip_l14_similarity_score"
 CAPTIONS = [

@@ -10,10 +10,10 @@ import pytest
 from tests import proxy
 from tests.stores import asking, curate, fill, hashed, run
 from transforms.lib.errors import StoreError
+from transforms.outputs.store import Store
 from transforms.storage import filesystem
 from transforms.storage import gcs as gcs_store
 from transforms.storage import s3 as s3_store
-from transforms.store import Store
 
 SCHEMA = pa.schema([("uid", pa.string()), ("status", pa.string())])
 KINDS = (429, 503, "reset", "lost", "truncate", "cut")

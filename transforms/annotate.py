@@ -14,9 +14,9 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from transforms.lib import stamps
 from transforms.lib.annotators.annotator import Annotate, Annotator
 from transforms.lib.columnstore import columns
+from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
-from transforms.store import BlockReader, Store
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,9 +21,9 @@ from transforms.lib import stamps
 from transforms.lib.clusters import vector_files as centroids
 from transforms.lib.clusters.kmeans import usable
 from transforms.lib.columnstore import columns
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
-from transforms.store import Store
 
 VERSION = 2  # raise when the same embeddings and centroids would give other columns
 NONE = -1  # the cluster of a sample that has none

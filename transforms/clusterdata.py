@@ -15,9 +15,9 @@ from transforms.lib.clusters import kmeans, vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
-from transforms.store import BlockReader, Store
 
 VERSION = 1  # raise when the same embeddings would give other clusters
 

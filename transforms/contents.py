@@ -20,8 +20,8 @@ from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.writer import members_of
+from transforms.outputs.store import Store
 from transforms.storage import filesystem
-from transforms.store import Store
 
 Int = NDArray[np.int64]
 

@@ -19,9 +19,9 @@ from transforms.lib import stamps
 from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import InputError
 from transforms.lib.importers import datacomp
+from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard
 from transforms.storage import filesystem
-from transforms.store import Store
 
 VERSION = 1  # raise when the same files would give other columns
 

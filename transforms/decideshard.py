@@ -21,9 +21,9 @@ from transforms.lib.recipes import state_json as solved
 from transforms.lib.recipes.step import Block
 from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files as subsets
+from transforms.outputs.sort_uids import Run, write_run
+from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FeatureRef, FileRow
-from transforms.sortuids import Run, write_run
-from transforms.store import BlockReader, Store
 
 _EXHIBIT_SEED = 12  # of the thumbnails that the report draws
 

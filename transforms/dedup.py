@@ -18,9 +18,9 @@ from transforms.dedupshard import DedupSettings, Numbered, Sent
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, contamination, groups, semdedup
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
-from transforms.store import Store
 
 
 class Deduplicated(NamedTuple):

@@ -15,8 +15,8 @@ from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, groups, hamming, semdedup
 from transforms.lib.recipes.step import Bool
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
-from transforms.store import Store
 
 VERSION = 2  # raise when the same columns would give other duplicates
 

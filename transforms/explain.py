@@ -15,8 +15,8 @@ from transforms.decideshard import DecideShard, SelectSettings
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
-from transforms.store import Store
 
 _TOGETHER = 2  # shards that are searched at once; each holds a row group of uids, or the uids of a metadata file's
 

@@ -9,12 +9,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from transforms.crawls import ALONE, Basis, opened
 from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes.step import Step
 from transforms.lib.stats.crawl_summary import Part
+from transforms.outputs.crawls import ALONE, Basis, opened
+from transforms.outputs.store import BlockReader
 from transforms.rows import FeatureRef, FeatureRefs
-from transforms.store import BlockReader
 
 States = tuple[Any, ...]
 

@@ -13,7 +13,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.recipes.accounts import Exhibit
 from transforms.lib.report import gallery
 from transforms.lib.reshard.shard_layout import Source
-from transforms.store import Store
+from transforms.outputs.store import Store
 
 _SEED = 13  # of the samples that are drawn
 

@@ -18,9 +18,9 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
-from transforms.store import Store
 
 if TYPE_CHECKING:
     from transforms.lib.flyt.adamw import Params

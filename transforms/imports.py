@@ -16,9 +16,9 @@ from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
 from transforms.lib.importers import score_table
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
-from transforms.store import Store
 
 IMPORT_VERSION = 1  # raise when the same table would give other columns
 

@@ -16,9 +16,9 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import open_tar, read_samples
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
-from transforms.store import Store
 
 
 class Rows(NamedTuple):

@@ -11,15 +11,15 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms import crawls
 from transforms.lib import uids
 from transforms.lib.errors import AccountsError, GateError
 from transforms.lib.stats import sorted_keys
 from transforms.lib.stats.crawl_summary import Part
 from transforms.lib.subsets import subset_files, uid_lists
+from transforms.outputs import crawls
+from transforms.outputs.uid_lists import write as write_uids
 from transforms.rows import FileRow
 from transforms.storage import filesystem
-from transforms.uidlists import write as write_uids
 
 _WAYS = ("added", "removed", "unchanged")
 

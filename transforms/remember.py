@@ -12,17 +12,17 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms import crawls
 from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes import recipe
 from transforms.lib.recipes.steps.drop_kept import LISTS, images_of
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
+from transforms.outputs import crawls
+from transforms.outputs.sort_uids import Run, SortUids, write_run
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
-from transforms.sortuids import Run, SortUids, write_run
 from transforms.storage import filesystem
-from transforms.store import Store
 
 SHARDS = 256  # shards whose summaries share a file
 IMAGES = LISTS["images"]

@@ -14,9 +14,9 @@ from transforms.lib import stamps
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import shard_formats, shard_layout
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
-from transforms.store import Store
 from transforms.writeshard import ReshardSettings, WriteShard, WrittenShard
 
 

@@ -19,9 +19,9 @@ from transforms.lib.models import clip, resolve
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow, Shard
 from transforms.storage import filesystem
-from transforms.store import Store
 
 INDEX_VERSION = 5  # raise when the same tar would give another index
 SCORE_VERSION = 3  # raise when the same pixels and text would give another score

@@ -11,15 +11,15 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms import fitted
-from transforms.books import MergeBooksFn, close_books
 from transforms.decideshard import DecideShard, SelectSettings
 from transforms.lib import uids
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
 from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
+from transforms.outputs.books import MergeBooksFn, close_books
+from transforms.outputs.sort_uids import SortUids
 from transforms.rows import FeatureRefs, FileRow
-from transforms.sortuids import SortUids
 from transforms.storage import filesystem
 
 

@@ -13,8 +13,8 @@ from transforms.lib.report import html_page
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
+from transforms.outputs.store import Store
 from transforms.storage import filesystem
-from transforms.store import Store
 
 
 def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[html_page.Thumbnail, ...]:

@@ -21,9 +21,9 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.lib.subsets import subset_files
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
-from transforms.store import Store
 
 MAX_LISTED = 1000  # problems that verify.json names
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.transforms.lib.wordnets import write_wordnet
-from transforms.store import Store
+from transforms.outputs.store import Store
 
 POOL = Path(__file__).parents[1] / "data/pool"
 needs_language = pytest.mark.skipif(

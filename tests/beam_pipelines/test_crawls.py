@@ -21,8 +21,8 @@ from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
 from tests.metadata import SCHEMA
 from tests.stores import asking
-from transforms import crawls as known_crawls
 from transforms.lib import uids
+from transforms.outputs import crawls as known_crawls
 
 B32, L14 = "clip_b32_similarity_score", "clip_l14_similarity_score"
 FLOOR = 0.12

@@ -205,7 +205,7 @@ def test_an_index_for_copying_only_is_refused(winnow, pool, tmp_path):
 
 def reindexed(out, shard, **changed):
     """Writes the index of a shard again with other values in some columns."""
-    from transforms.store import Store
+    from transforms.outputs.store import Store
 
     store = Store(str(out))
     table = store.read("index", shard)
@@ -278,8 +278,8 @@ def test_the_planted_copies_of_the_demo_pool_are_found_and_no_others(winnow, tmp
 def embedded(out, shards, clusters, first_uid=0, centroids="c"):
     """Writes an output folder as `score` and `cluster` leave it: embeddings of our own, and no image."""
     from beam_pipelines import workspace
+    from transforms.outputs.store import Store
     from transforms.rows import Shard
-    from transforms.store import Store
 
     store, rows = Store(str(out)), []
     for at, (vectors, cluster) in enumerate(zip(shards, clusters, strict=True)):

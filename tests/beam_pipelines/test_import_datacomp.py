@@ -13,7 +13,7 @@ import yaml
 from tests.beam_pipelines.files import digests
 from tests.metadata import make_metadata, unit, write_npz
 from transforms.lib.columnstore import columns
-from transforms.store import Store
+from transforms.outputs.store import Store
 
 WORKERS = ("--direct_num_workers", "2", "--direct_running_mode", "multi_processing")
 L14 = "clip_l14_similarity_score"

@@ -14,8 +14,8 @@ from transforms.fit import FitRecipe, MergeSummariesFn
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes import recipe
 from transforms.lib.recipes.steps.top_fraction import TopFraction, TopState
+from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FeatureRef
-from transforms.store import BlockReader, Store
 
 WHERE = {"score": ("net", "score"), "uid": ("index", "uid")}
 

@@ -6,9 +6,9 @@ import pytest
 
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.outputs.store import Store
 from transforms.poolbatches import PoolBatches
 from transforms.rows import FeatureRef
-from transforms.store import Store
 
 SIZES = (10, 7, 0, 13, 9)
 

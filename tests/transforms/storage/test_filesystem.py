@@ -3,8 +3,8 @@ import os
 import pytest
 
 from transforms.lib.errors import StoreError
+from transforms.outputs.store import Store
 from transforms.storage import filesystem
-from transforms.store import Store
 
 
 def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):

@@ -13,9 +13,9 @@ from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.subsets import uid_lists
 from transforms.lib.subsets.uid_lists import Rows, UidList
+from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
-from transforms.store import Store
 
 _PIECE = 1 << 24
 

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from transforms import sortuids
 from transforms.lib import uids
+from transforms.outputs import sort_uids
 
 
 @pytest.mark.parametrize(("fan_in", "held", "workers"), [(64, 1 << 22, 1), (2, 16, 1), (3, 1, 2)])
 def test_any_number_of_passes_gives_the_same_file(tmp_path, fan_in, held, workers):
     pairs = np.random.default_rng(0).integers(0, 50, (700, 2)).astype(np.uint64)
     parts = np.split(pairs, np.arange(0, 700, 50))  # the first one is empty
-    rows = [sortuids.write_run(str(tmp_path), f"a/{number:02d}", part) for number, part in enumerate(parts)]
+    rows = [sort_uids.write_run(str(tmp_path), f"a/{number:02d}", part) for number, part in enumerate(parts)]
     options = PipelineOptions(["--direct_num_workers", str(workers)])
     with beam.Pipeline("FnApiRunner", options=options) as pipeline:
-        sort = sortuids.SortUids(str(tmp_path), "subset.npy", len(rows), fan_in, held)
+        sort = sort_uids.SortUids(str(tmp_path), "subset.npy", len(rows), fan_in, held)
         _ = pipeline | beam.Create(rows) | sort
     with (tmp_path / "subset.npy").open("rb") as file:
         assert (uids.read_subset(file) == uids.subset(pairs)).all()
@@ -25,6 +25,6 @@ def test_any_number_of_passes_gives_the_same_file(tmp_path, fan_in, held, worker
 
 def test_no_shard_is_an_empty_subset(tmp_path):
     with beam.Pipeline("FnApiRunner") as pipeline:
-        none = pipeline | beam.Create([]).with_output_types(sortuids.Run)
-        _ = none | sortuids.SortUids(str(tmp_path), "subset.npy", 0)
+        none = pipeline | beam.Create([]).with_output_types(sort_uids.Run)
+        _ = none | sort_uids.SortUids(str(tmp_path), "subset.npy", 0)
     assert len(np.load(tmp_path / "subset.npy")) == 0
