@@ -11,7 +11,6 @@ import pyarrow as pa
 from beam_pipelines.config import ClusterConfig
 from beam_pipelines.planning import Problems, device_for, version
 from beam_pipelines.targeting import TargetPlan, find_target
-from transforms.clusterdata import ClusterSettings
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
@@ -20,6 +19,7 @@ from transforms.lib.models import locate
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
+from transforms.workers.cluster_data import ClusterSettings
 
 _PER_CLUSTER = 256  # samples fitted on, as faiss draws them
 _AT_LEAST = 20_000

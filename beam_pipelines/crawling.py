@@ -8,8 +8,6 @@ from typing import Any
 
 from beam_pipelines.config import SelectConfig
 from beam_pipelines.crawlconfig import AGAINST, GateConfig
-from transforms import fitted
-from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import pooling
@@ -20,6 +18,8 @@ from transforms.outputs.crawls import Basis, Document
 from transforms.publish import Gate, PublishSettings
 from transforms.remember import RememberSettings
 from transforms.storage import filesystem
+from transforms.workers import fitted
+from transforms.workers.decide_shard import SelectSettings
 
 KEPT = "kept_before"  # label of the step that --dedup_against puts first
 

@@ -14,10 +14,10 @@ import apache_beam as beam
 from beam_pipelines import deduping, driver, planning, workspace
 from beam_pipelines.config import DedupConfig
 from transforms.dedup import Deduplicate, MatchTargets
-from transforms.dedupshard import DedupSettings
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
+from transforms.workers.dedup_shard import DedupSettings
 
 
 def build(pipeline: beam.Pipeline, plan: deduping.DedupPlan) -> None:

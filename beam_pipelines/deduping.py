@@ -10,7 +10,6 @@ from beam_pipelines import workspace
 from beam_pipelines.dedupconfig import DedupConfig
 from beam_pipelines.planning import Problems, version
 from transforms.dedup import MatchSettings
-from transforms.dedupshard import DedupSettings, Numbered, count_identities
 from transforms.lib.annotators.target_scores import read_target
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
@@ -20,6 +19,7 @@ from transforms.outputs import manifest
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
+from transforms.workers.dedup_shard import DedupSettings, Numbered, count_identities
 
 MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
 _OPEN = 16  # shards that are looked at at once

@@ -11,9 +11,9 @@ from typing import Any
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ExplainConfig
-from transforms import fitted
 from transforms.explain import ExplainShard, find
 from transforms.lib.recipes import explain
+from transforms.workers import fitted
 
 
 def plan(config: ExplainConfig, problems: planning.Problems) -> driver.Work | None:

@@ -12,10 +12,10 @@ from typing import Any
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ExportConfig
-from transforms import fitted
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
 from transforms.outputs import uid_lists as uidlists
+from transforms.workers import fitted
 
 
 def check_where(config: ExportConfig) -> None:

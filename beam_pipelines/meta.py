@@ -26,9 +26,9 @@ from transforms.lib.models import clip, resolve
 from transforms.lib.training import curves
 from transforms.outputs import manifest
 from transforms.outputs.store import Store
-from transforms.poolbatches import PoolBatches, Rows, Survey
 from transforms.rows import FeatureRef
 from transforms.storage import filesystem
+from transforms.workers.pool_batches import PoolBatches, Rows, Survey
 
 VERSION = 3  # raise when the same run would give other weights
 _PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # the stamp has what lies there

@@ -8,9 +8,9 @@ from typing import Any
 
 from beam_pipelines.config import ReshardConfig
 from beam_pipelines.planning import Problems, narrow, version
-from transforms.faceboxes import FaceBoxes
 from transforms.rows import FeatureRef, Shard
-from transforms.writeshard import ReshardSettings
+from transforms.workers.face_boxes import FaceBoxes
+from transforms.workers.write_shard import ReshardSettings
 
 
 @dataclasses.dataclass(frozen=True)

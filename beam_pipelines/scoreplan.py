@@ -18,8 +18,8 @@ from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.rows import FeatureRef, Shard
-from transforms.scoreshard import ScoreSettings, missing_sets
 from transforms.storage import filesystem
+from transforms.workers.score_shard import ScoreSettings, missing_sets
 
 
 @dataclasses.dataclass(frozen=True)

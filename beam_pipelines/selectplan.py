@@ -14,7 +14,6 @@ from beam_pipelines.config import ReshardJobConfig, SelectConfig
 from beam_pipelines.library import load_recipe
 from beam_pipelines.planning import Problems, version
 from beam_pipelines.scoreplan import ScorePlan, model_schemas
-from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.models import locate
@@ -26,6 +25,7 @@ from transforms.outputs.crawls import ALONE, Basis
 from transforms.outputs.store import Store
 from transforms.report import ReportFacts
 from transforms.storage import filesystem
+from transforms.workers.decide_shard import SelectSettings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,6 @@ from beam_pipelines import workspace
 from transforms import packimages
 from transforms import shards as pools
 from transforms.assign import TargetPart
-from transforms.clusterdata import ClusterSettings
 from transforms.lib.clusters import vector_files
 from transforms.lib.errors import InputError
 from transforms.lib.models.resolve import ModelSpec
@@ -17,8 +16,9 @@ from transforms.lib.samples.index_row import ImageRules
 from transforms.outputs import manifest
 from transforms.outputs.store import Store
 from transforms.rows import Shard
-from transforms.scoreshard import ScoreSettings, missing_sets
 from transforms.storage import filesystem
+from transforms.workers.cluster_data import ClusterSettings
+from transforms.workers.score_shard import ScoreSettings, missing_sets
 
 _ROWS = 65_536  # of a file, assigned at once
 

@@ -22,8 +22,8 @@ from beam_pipelines.planning import Problems
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve
-from transforms.poolbatches import Rows, Survey
 from transforms.storage import filesystem
+from transforms.workers.pool_batches import Rows, Survey
 
 if TYPE_CHECKING:
     from transforms.lib.flyt.adamw import Params

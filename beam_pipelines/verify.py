@@ -18,7 +18,7 @@ from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
 from transforms.verify import CheckOutput, VerifyOutputs
-from transforms.writeshard import ReshardSettings
+from transforms.workers.write_shard import ReshardSettings
 
 
 def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:

@@ -35,7 +35,7 @@ def index_of(folder: str) -> None:
     from beam_pipelines import workspace
     from beam_pipelines.config import ScoreConfig
     from transforms import shards as pools
-    from transforms.scoreshard import Scorer, ScoreSettings
+    from transforms.workers.score_shard import Scorer, ScoreSettings
 
     shards = pools.find_shards([f"{POOL}/*.tar"])
     config = ScoreConfig(output=folder, input=(f"{POOL}/*.tar",))

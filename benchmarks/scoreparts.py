@@ -54,8 +54,8 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
     """
     from transforms.lib.models import clip
     from transforms.lib.samples.index_row import ReadRules
-    from transforms.scoreshard import Scorer, ScoreSettings
     from transforms.shards import find_shards
+    from transforms.workers.score_shard import Scorer, ScoreSettings
 
     spec = resolve.resolve(resolve.parse_model(f"m={model}"), variant=variant)
     ours, limit = [], []

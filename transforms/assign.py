@@ -16,7 +16,6 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms.clusterdata import ClusterSettings, load_nearest
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files as centroids
 from transforms.lib.clusters.kmeans import usable
@@ -24,6 +23,7 @@ from transforms.lib.columnstore import columns
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
+from transforms.workers.cluster_data import ClusterSettings, load_nearest
 
 VERSION = 2  # raise when the same embeddings and centroids would give other columns
 NONE = -1  # the cluster of a sample that has none

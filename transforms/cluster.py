@@ -14,13 +14,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsIter, AsSingleton
 from numpy.typing import NDArray
 
-from transforms.clusterdata import ClusterSettings, load_nearest
 from transforms.lib import stamps
 from transforms.lib.clusters import kmeans, seeding, vector_files
 from transforms.lib.errors import CapacityError, InputError
 from transforms.lib.stats import quantiles, ties
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
+from transforms.workers.cluster_data import ClusterSettings, load_nearest
 
 _BLOCK = 4096  # clusters whose sums travel under one key
 

@@ -13,14 +13,14 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms import dedupshard as shard
-from transforms.dedupshard import DedupSettings, Numbered, Sent
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, contamination, groups, semdedup
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
+from transforms.workers import dedup_shard as shard
+from transforms.workers.dedup_shard import DedupSettings, Numbered, Sent
 
 
 class Deduplicated(NamedTuple):

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.decideshard import DecideShard, SelectSettings
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
+from transforms.workers.decide_shard import DecideShard, SelectSettings
 
 _TOGETHER = 2  # shards that are searched at once; each holds a row group of uids, or the uids of a metadata file's
 

@@ -12,7 +12,6 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes import recipe
@@ -23,6 +22,7 @@ from transforms.outputs.sort_uids import Run, SortUids, write_run
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
+from transforms.workers.decide_shard import SelectSettings
 
 SHARDS = 256  # shards whose summaries share a file
 IMAGES = LISTS["images"]

@@ -14,7 +14,7 @@ from transforms.lib.recipes import accounts
 from transforms.lib.report import cluster_page, gallery, html_page
 from transforms.rows import FileRow
 from transforms.storage import filesystem
-from transforms.thumbnails import thumbnails
+from transforms.workers.thumbnails import thumbnails
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
-from transforms.writeshard import ReshardSettings, WriteShard, WrittenShard
+from transforms.workers.write_shard import ReshardSettings, WriteShard, WrittenShard
 
 
 def read_source(ref: FeatureRef, root: str) -> shard_layout.Source:

@@ -7,7 +7,7 @@ import dataclasses
 import apache_beam as beam
 
 from transforms.rows import Shard, Shards
-from transforms.scoreshard import Scored, Scorer, ScoreSettings
+from transforms.workers.score_shard import Scored, Scorer, ScoreSettings
 
 
 class _Index(beam.DoFn):
@@ -50,6 +50,6 @@ class ScoreShards(beam.PTransform):
             return beam.ParDo(_Index(self.settings))
         from apache_beam.ml.inference.base import RunInference  # imports torch
 
-        from transforms.handler import OpenClipShardHandler
+        from transforms.workers.model_handler import OpenClipShardHandler
 
         return RunInference(OpenClipShardHandler(self.settings))

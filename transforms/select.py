@@ -10,8 +10,6 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms import fitted
-from transforms.decideshard import DecideShard, SelectSettings
 from transforms.lib import uids
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
@@ -21,6 +19,8 @@ from transforms.outputs.books import MergeBooksFn, close_books
 from transforms.outputs.sort_uids import SortUids
 from transforms.rows import FeatureRefs, FileRow
 from transforms.storage import filesystem
+from transforms.workers import fitted
+from transforms.workers.decide_shard import DecideShard, SelectSettings
 
 
 def write_missing(subset: FileRow, settings: SelectSettings, listed: Sequence[str]) -> FileRow:

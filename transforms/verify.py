@@ -15,7 +15,6 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsSingleton
 
-from transforms.contents import Listing, ShardContents
 from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
@@ -24,6 +23,7 @@ from transforms.lib.subsets import subset_files
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
+from transforms.workers.shard_contents import Listing, ShardContents
 
 MAX_LISTED = 1000  # problems that verify.json names
 

@@ -42,7 +42,7 @@ def index_only(pool, out):
     from beam_pipelines import workspace
     from beam_pipelines.config import ScoreConfig
     from transforms import shards as pools
-    from transforms.scoreshard import Scorer, ScoreSettings
+    from transforms.workers.score_shard import Scorer, ScoreSettings
 
     shards = pools.find_shards([f"{pool}/*.tar"])
     config = ScoreConfig(output=str(out), input=(f"{pool}/*.tar",))

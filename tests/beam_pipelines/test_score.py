@@ -107,10 +107,10 @@ def test_a_torchvision_without_nvjpeg_is_one_line_before_the_start(
 def test_a_worker_that_cannot_decode_on_its_gpu_says_so_before_its_first_shard(tiny_network, tmp_path):
     import torch
 
-    from transforms.handler import OpenClipShardHandler
     from transforms.lib.errors import InputError
     from transforms.lib.models import resolve
-    from transforms.scoreshard import ScoreSettings
+    from transforms.workers.model_handler import OpenClipShardHandler
+    from transforms.workers.score_shard import ScoreSettings
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

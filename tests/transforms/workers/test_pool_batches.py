@@ -7,8 +7,8 @@ import pytest
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.outputs.store import Store
-from transforms.poolbatches import PoolBatches
 from transforms.rows import FeatureRef
+from transforms.workers.pool_batches import PoolBatches
 
 SIZES = (10, 7, 0, 13, 9)
 

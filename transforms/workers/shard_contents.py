@@ -11,7 +11,6 @@ import numpy as np
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from transforms.faceboxes import FaceBoxes
 from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.reshard import shard_layout
@@ -22,6 +21,7 @@ from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.writer import members_of
 from transforms.outputs.store import Store
 from transforms.storage import filesystem
+from transforms.workers.face_boxes import FaceBoxes
 
 Int = NDArray[np.int64]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from transforms.decideshard import SelectSettings
 from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import parse
 from transforms.lib.recipes import state_json as solved
 from transforms.rows import FileRow
 from transforms.storage import filesystem
+from transforms.workers.decide_shard import SelectSettings
 
 NAME = "fitted.json"
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from apache_beam.metrics import Metrics
 
-from transforms.contents import ShardContents
-from transforms.faceboxes import FaceBoxes
 from transforms.lib import stamps
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.rows import FileRow
 from transforms.storage import filesystem
+from transforms.workers.face_boxes import FaceBoxes
+from transforms.workers.shard_contents import ShardContents
 
 RESHARD_VERSION = 2  # raise when the same plan would give other bytes
 

@@ -11,7 +11,7 @@ from typing import Any
 from apache_beam.ml.inference.base import ModelHandler
 
 from transforms.rows import Shard
-from transforms.scoreshard import Scored, Scorer, ScoreSettings
+from transforms.workers.score_shard import Scored, Scorer, ScoreSettings
 
 
 class OpenClipShardHandler(ModelHandler[Shard, Scored, Scorer]):
