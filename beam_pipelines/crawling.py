@@ -16,8 +16,8 @@ from transforms.lib.recipes.steps.drop_kept import DropKept
 from transforms.outputs import crawls, manifest
 from transforms.outputs.crawls import Basis, Document
 from transforms.publish import Gate, PublishSettings
-from transforms.remember import RememberSettings
 from transforms.storage import filesystem
+from transforms.summarise_crawl import RememberSettings
 from transforms.workers import fitted
 from transforms.workers.decide_shard import SelectSettings
 

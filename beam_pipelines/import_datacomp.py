@@ -14,7 +14,7 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.dataconfig import DATACOMP_SETS, MetadataConfig
-from transforms.datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
+from transforms.import_datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
 from transforms.outputs import manifest

@@ -15,7 +15,7 @@ import numpy as np
 
 from beam_pipelines import driver, importing, planning, workspace
 from beam_pipelines.config import ImportConfig
-from transforms.imports import ImportScores, ImportSettings
+from transforms.import_scores import ImportScores, ImportSettings
 from transforms.lib.importers import score_table
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest

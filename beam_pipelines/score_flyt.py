@@ -16,13 +16,13 @@ import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
 from beam_pipelines.config import ScoreFlytConfig
-from transforms.headscore import HeadSettings, ScoreByHead, is_done
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef
+from transforms.score_flyt import HeadSettings, ScoreByHead, is_done
 from transforms.storage import filesystem
 
 

@@ -15,10 +15,10 @@ from beam_pipelines.config import SelectConfig
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.remember import Remember
 from transforms.report import ReportFacts, WriteReport
 from transforms.rows import FeatureRef
 from transforms.select import WriteDecisions
+from transforms.summarise_crawl import Remember
 
 
 def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: selectplan.SelectPlan, facts: ReportFacts) -> None:

@@ -10,13 +10,13 @@ from beam_pipelines import reshardplan, scoreplan, selectplan
 from transforms.fit import FitRecipe
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
-from transforms.remember import Remember
 from transforms.report import ReportFacts, WriteReport
 from transforms.reshard import ReshardCopies
 from transforms.rows import FeatureRef
 from transforms.score import ScoreShards
 from transforms.select import WriteDecisions
 from transforms.shards import ListShards
+from transforms.summarise_crawl import Remember
 
 
 class WholePlan(NamedTuple):
