@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines import annotating, driver, planning, workspace
-from beam_pipelines.config import AnnotateConfig
+from beam_pipelines.config.jobs import AnnotateConfig
 from transforms.annotate import AnnotateShards
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines.config import JOBS
+from beam_pipelines.config.jobs import JOBS
 
 OTHERS = {
     "launch": "start a job from its Dataflow template",

@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines import clustering, driver, planning, targeting, workspace
-from beam_pipelines.config import ClusterConfig
+from beam_pipelines.config.jobs import ClusterConfig
 from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
 from transforms.outputs.manifest import MakeSection, WriteManifest

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines.config import ClusterConfig
+from beam_pipelines.config.jobs import ClusterConfig
 from beam_pipelines.planning import Problems, device_for, version
 from beam_pipelines.targeting import TargetPlan, find_target
 from transforms.lib import stamps

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from beam_pipelines import crawling, driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
-from beam_pipelines.config import CurateConfig, ScoreConfig, SelectConfig
+from beam_pipelines.config.jobs import CurateConfig, ScoreConfig, SelectConfig
 from transforms.lib.inference import timing
 from transforms.outputs import crawls
 

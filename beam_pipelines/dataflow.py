@@ -8,7 +8,7 @@ from typing import Any
 
 from beam_pipelines import runners
 from beam_pipelines.cloudconfig import PATTERNS
-from beam_pipelines.config import Flags
+from beam_pipelines.config.jobs import Flags
 from beam_pipelines.presets import PRESETS
 
 RUNNER = "DataflowRunner"

@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines import deduping, driver, planning, workspace
-from beam_pipelines.config import DedupConfig
+from beam_pipelines.config.jobs import DedupConfig
 from transforms.dedup import Deduplicate, MatchTargets
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest

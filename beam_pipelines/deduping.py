@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from beam_pipelines import workspace
-from beam_pipelines.dedupconfig import DedupConfig
+from beam_pipelines.config.dedup import DedupConfig
 from beam_pipelines.planning import Problems, version
 from transforms.dedup import MatchSettings
 from transforms.lib.annotators.target_scores import read_target

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines import beamflags, options, runners
-from beam_pipelines.config import Flags
+from beam_pipelines.config.jobs import Flags
 from transforms.lib.errors import ConfigError, CurationError, GateError
 
 if TYPE_CHECKING:

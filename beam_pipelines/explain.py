@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines import driver, planning, workspace
-from beam_pipelines.config import ExplainConfig
+from beam_pipelines.config.jobs import ExplainConfig
 from transforms.explain import ExplainShard, find
 from transforms.lib.recipes import explain
 from transforms.workers import fitted

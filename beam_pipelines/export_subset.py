@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines import driver, planning, workspace
-from beam_pipelines.config import ExportConfig
+from beam_pipelines.config.jobs import ExportConfig
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
 from transforms.outputs import uid_lists as uidlists

@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
-from beam_pipelines.dataconfig import DATACOMP_SETS, MetadataConfig
+from beam_pipelines.config.annotate import DATACOMP_SETS, MetadataConfig
 from transforms.import_datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
 from transforms.lib import stamps
 from transforms.lib.errors import InputError

@@ -14,7 +14,7 @@ import apache_beam as beam
 import numpy as np
 
 from beam_pipelines import driver, importing, planning, workspace
-from beam_pipelines.config import ImportConfig
+from beam_pipelines.config.jobs import ImportConfig
 from transforms.import_scores import ImportScores, ImportSettings
 from transforms.lib.importers import score_table
 from transforms.outputs import manifest

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines import driver, planning
-from beam_pipelines.config import ImportSubsetConfig
+from beam_pipelines.config.jobs import ImportSubsetConfig
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
 from transforms.outputs import uid_lists as uidlists

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from beam_pipelines.config import ImportConfig
+from beam_pipelines.config.jobs import ImportConfig
 from transforms.import_scores import ImportSettings
 from transforms.lib.errors import InputError
 from transforms.lib.importers import score_table

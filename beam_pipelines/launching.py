@@ -8,7 +8,7 @@ from typing import Any
 
 from beam_pipelines import presets
 from beam_pipelines.cloudconfig import LaunchConfig
-from beam_pipelines.config import JOBS, Flags
+from beam_pipelines.config.jobs import JOBS, Flags
 from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, refused
 from beam_pipelines.presets import PRESETS
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_pipelines import labelling, options, planning, workspace
-from beam_pipelines.config import MetaConfig, TrainFlytConfig, TrainMixConfig
+from beam_pipelines.config.jobs import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import Problems
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns

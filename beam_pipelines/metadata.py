@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines import presets
-from beam_pipelines.config import JOBS, LOCAL_JOBS, Flags
+from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS, Flags
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
 JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from beam_pipelines import beamflags, dataflow, presets, runners
-from beam_pipelines.config import JOBS, PIPELINE_JOBS, Flags
+from beam_pipelines.config.jobs import JOBS, PIPELINE_JOBS, Flags
 
 EXAMPLES = {
     "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines import crawling, driver, planning, whole, workspace
-from beam_pipelines.config import PublishConfig
+from beam_pipelines.config.jobs import PublishConfig
 from transforms.outputs import crawls
 from transforms.publish import sentence
 

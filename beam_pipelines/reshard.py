@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from beam_pipelines import driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
-from beam_pipelines.config import ReshardJobConfig
+from beam_pipelines.config.jobs import ReshardJobConfig
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import FeatureRef

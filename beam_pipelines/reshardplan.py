@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config import ReshardConfig
+from beam_pipelines.config.jobs import ReshardConfig
 from beam_pipelines.planning import Problems, narrow, version
 from transforms.rows import FeatureRef, Shard
 from transforms.workers.face_boxes import FaceBoxes

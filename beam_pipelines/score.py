@@ -12,7 +12,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines import driver, planning, scoreplan, workspace
-from beam_pipelines.config import ScoreConfig
+from beam_pipelines.config.jobs import ScoreConfig
 from transforms.lib.inference import timing
 from transforms.lib.report import rejections
 from transforms.outputs.manifest import MakeSection, WriteManifest

@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines import driver, planning, workspace
-from beam_pipelines.config import ScoreFlytConfig
+from beam_pipelines.config.jobs import ScoreFlytConfig
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.outputs import manifest

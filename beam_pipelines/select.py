@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from beam_pipelines import deduping, driver, planning, selectplan, workspace
-from beam_pipelines.config import SelectConfig
+from beam_pipelines.config.jobs import SelectConfig
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, WriteManifest

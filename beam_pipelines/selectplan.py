@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines import crawling, workspace
-from beam_pipelines.config import ReshardJobConfig, SelectConfig
+from beam_pipelines.config.jobs import ReshardJobConfig, SelectConfig
 from beam_pipelines.library import load_recipe
 from beam_pipelines.planning import Problems, version
 from beam_pipelines.scoreplan import ScorePlan, model_schemas

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from beam_pipelines import options
-from beam_pipelines.config import JOBS
+from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, template_jobs
 
 _LOG = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines import beamflags, driver, options
-from beam_pipelines.config import TrainConfig
+from beam_pipelines.config.jobs import TrainConfig
 from transforms.lib.errors import ConfigError
 
 if TYPE_CHECKING:

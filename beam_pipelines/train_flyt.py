@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines import meta
-from beam_pipelines.config import TrainFlytConfig
+from beam_pipelines.config.jobs import TrainFlytConfig
 from beam_pipelines.planning import Problems
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head

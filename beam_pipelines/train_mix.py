@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines import meta
-from beam_pipelines.config import TrainMixConfig
+from beam_pipelines.config.jobs import TrainMixConfig
 from beam_pipelines.planning import Problems
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines import driver, planning, reshardplan, workspace
-from beam_pipelines.config import ReshardConfig, VerifyConfig
+from beam_pipelines.config.jobs import ReshardConfig, VerifyConfig
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
 from transforms.reshard import cut, read_source, renumber

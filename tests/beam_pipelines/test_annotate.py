@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_pipelines import annotating
-from beam_pipelines.dataconfig import COLUMN_SETS
+from beam_pipelines.config.annotate import COLUMN_SETS
 from tests.conftest import make_pool
 from transforms.lib.columnstore import hints
 

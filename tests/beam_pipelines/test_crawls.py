@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from beam_pipelines import options
-from beam_pipelines.crawlconfig import PublishConfig
+from beam_pipelines.config.crawl import PublishConfig
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
 from tests.metadata import SCHEMA

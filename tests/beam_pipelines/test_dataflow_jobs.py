@@ -15,7 +15,7 @@ from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.runners.portability.fn_api_runner import translations
 
 from beam_pipelines import beamflags, options, planning, presets
-from beam_pipelines.config import JOBS
+from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.metadata import has_device, required, template_jobs
 from tests.beam_pipelines.test_score_flyt import write_head
 from tests.conftest import make_pool

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines import discovery, metadata, template
-from beam_pipelines.config import JOBS, LOCAL_JOBS
+from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS
 from beam_pipelines.options import parser_of
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import sys
 import apache_beam as beam
 
 from beam_pipelines import beamflags, options, train_filter
-from beam_pipelines.config import TrainConfig
+from beam_pipelines.config.jobs import TrainConfig
 from beam_pipelines.planning import Problems
 
 

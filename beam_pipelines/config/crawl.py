@@ -7,7 +7,7 @@ import datetime
 import re
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines.configbase import Config, flag
+from beam_pipelines.config.base import Config, flag
 
 if TYPE_CHECKING:
     from typing_extensions import Self

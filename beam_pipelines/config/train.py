@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-from beam_pipelines.configbase import Config, flag
-from beam_pipelines.crawlconfig import PoolConfig
+from beam_pipelines.config.base import Config, flag
+from beam_pipelines.config.crawl import PoolConfig
 
 DEFAULT_MODEL = "tinyclip"
 

@@ -6,8 +6,8 @@ import dataclasses
 import difflib
 import re
 
-from beam_pipelines.configbase import flag
-from beam_pipelines.crawlconfig import PoolConfig
+from beam_pipelines.config.base import flag
+from beam_pipelines.config.crawl import PoolConfig
 
 COLUMN_SETS = {
     "language": "language of the caption by fastText: label, probability",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from beam_pipelines.configbase import flag
-from beam_pipelines.crawlconfig import PoolConfig
+from beam_pipelines.config.base import flag
+from beam_pipelines.config.crawl import PoolConfig
 
 _CLUSTERS = 500
 DEVICES = ("auto", "cpu", "cuda")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.configbase import Flags, flag
-from beam_pipelines.crawlconfig import PoolConfig
+from beam_pipelines.config.base import Flags, flag
+from beam_pipelines.config.crawl import PoolConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
