@@ -11,14 +11,15 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import annotating, driver, planning, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import AnnotateConfig
+from beam_pipelines.planning import annotate, plan_facts, workspace
 from transforms.annotate import AnnotateShards
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: annotating.AnnotatePlan) -> None:
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: annotate.AnnotatePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
     files = shards | "Annotate" >> AnnotateShards(plan.settings) | "Files" >> beam.FlatMap(lambda row: row.files)
@@ -32,11 +33,11 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: annotating.Anno
     sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
-def plan(config: AnnotateConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: AnnotateConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out which columns there are and what the annotators need."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
-    annotation = annotating.plan_annotate(config, problems, sets or {}, refs or [])
+    annotation = annotate.plan_annotate(config, problems, sets or {}, refs or [])
     writes = workspace.Sets("annotate", config.wanted(), "--columns", "leave it out, or delete it to have it made here")
     record = problems.collect(workspace.check_output, config, "annotate", writes) if refs else None
     if problems or annotation is None or refs is None or record is None:
@@ -47,7 +48,7 @@ def plan(config: AnnotateConfig, problems: planning.Problems) -> driver.Work | N
         return f"{len(refs)} shards are annotated; columns: {', '.join(made)}", {"shards": len(refs), "columns": made}
 
     return driver.Work(
-        annotating.summary(annotation, refs),
+        annotate.summary(annotation, refs),
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, refs, annotation),
         finish,

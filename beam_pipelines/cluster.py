@@ -12,8 +12,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import clustering, driver, planning, targeting, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ClusterConfig
+from beam_pipelines.planning import cluster, plan_facts, target_files, workspace
 from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
 from transforms.outputs.manifest import MakeSection, WriteManifest
@@ -24,7 +25,7 @@ from transforms.shards import ListShards
 from transforms.storage import filesystem
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: clustering.ClusterPlan) -> None:
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: cluster.ClusterPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     settings = plan.settings
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
@@ -44,21 +45,21 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: clustering.Clus
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
-def targets(pipeline: beam.Pipeline, plan: targeting.TargetPlan) -> beam.PCollection[TargetPart]:
+def targets(pipeline: beam.Pipeline, plan: target_files.TargetPlan) -> beam.PCollection[TargetPart]:
     """Adds what makes the embeddings of target images, where they are not there yet."""
     if plan.scoring is None:
         return pipeline | "Target" >> beam.Create(plan.parts) | "SpreadTarget" >> beam.Reshuffle()
     shards = [pipeline | "ListTarget" >> ListShards(plan.shards), pipeline | "Pack" >> PackImages(plan.images)]
     scored = shards | "TargetShards" >> beam.Flatten() | "EmbedTarget" >> ScoreShards(plan.scoring)
     scoring = plan.scoring
-    return scored | "TargetParts" >> beam.Map(lambda row: targeting.part_of(row.ref.name, scoring))
+    return scored | "TargetParts" >> beam.Map(lambda row: target_files.part_of(row.ref.name, scoring))
 
 
-def plan(config: ClusterConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ClusterConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out which embeddings there are, and what is done already."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
-    found = clustering.plan_cluster(config, problems, sets, refs) if sets and refs else None
+    found = cluster.plan_cluster(config, problems, sets, refs) if sets and refs else None
     name = config.column_set()
     writes = workspace.Sets("cluster", [name])
     record = problems.collect(workspace.check_output, config, f"cluster {name}", writes) if refs else None

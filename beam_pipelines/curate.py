@@ -12,27 +12,28 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import crawling, driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
+from beam_pipelines import driver, whole
 from beam_pipelines.config.jobs import CurateConfig, ScoreConfig, SelectConfig
+from beam_pipelines.planning import crawl, plan_facts, reshard, score, select, workspace
 from transforms.lib.inference import timing
 from transforms.outputs import crawls
 
 
-def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out what there is to do."""
-    scoring = scoreplan.plan_score(planning.narrow(config, ScoreConfig), problems)
-    sets = scoreplan.model_sets(scoring) if scoring else {}
+    scoring = score.plan_score(plan_facts.narrow(config, ScoreConfig), problems)
+    sets = score.model_sets(scoring) if scoring else {}
     shards = len(scoring.shards) if scoring else 0
-    selecting = selectplan.plan_select(planning.narrow(config, SelectConfig), problems, sets, shards, scoring)
-    resharding = reshardplan.plan_reshard(config, scoring.shards if scoring else [], problems)
-    writes = scoreplan.sets_of(scoring)
+    selecting = select.plan_select(plan_facts.narrow(config, SelectConfig), problems, sets, shards, scoring)
+    resharding = reshard.plan_reshard(config, scoring.shards if scoring else [], problems)
+    writes = score.sets_of(scoring)
     record = problems.collect(workspace.check_output, config, "curate", writes) if config.output else None
     if config.crawl_id and record is not None:
         problems.collect(crawls.predecessor, config.output, config.compare_with)
     if problems or scoring is None or selecting is None or record is None:
         return None
     report = selecting.report(" ".join(sorted(config.input)))
-    publish = crawling.publishing(config) if config.crawl_id else None
+    publish = crawl.publishing(config) if config.crawl_id else None
     stages = whole.WholePlan(scoring, selecting, resharding, report, publish)
     done = selecting.crawl is not None and selecting.crawl.done(config.output)
 
@@ -50,7 +51,7 @@ def plan(config: CurateConfig, problems: planning.Problems) -> driver.Work | Non
 
     steps = [step.sentence() for step in selecting.settings.recipe.steps]
     return driver.Work(
-        {**scoreplan.score_summary(scoring), "steps": steps},
+        {**score.score_summary(scoring), "steps": steps},
         prepare,
         build,
         lambda: workspace.outcome(config.output),

@@ -11,8 +11,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import deduping, driver, planning, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import DedupConfig
+from beam_pipelines.planning import dedup, plan_facts, workspace
 from transforms.dedup import Deduplicate, MatchTargets
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
@@ -20,7 +21,7 @@ from transforms.rows import FeatureRef
 from transforms.workers.dedup_shard import DedupSettings
 
 
-def build(pipeline: beam.Pipeline, plan: deduping.DedupPlan) -> None:
+def build(pipeline: beam.Pipeline, plan: dedup.DedupPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     settings = plan.settings
     if isinstance(settings, DedupSettings):
@@ -33,11 +34,11 @@ def build(pipeline: beam.Pipeline, plan: deduping.DedupPlan) -> None:
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
-def plan(config: DedupConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: DedupConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out which columns there are, and whether anything is to be done."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
-    found = deduping.plan_dedup(config, problems, sets, refs) if sets and refs else None
+    found = dedup.plan_dedup(config, problems, sets, refs) if sets and refs else None
     section = f"dedup {config.column_set()}"
     writes = workspace.Sets("dedup", [config.column_set()])
     record = problems.collect(workspace.check_output, config, section, writes) if refs else None

@@ -17,7 +17,7 @@ from transforms.lib.errors import ConfigError, CurationError, GateError
 if TYPE_CHECKING:
     import apache_beam as beam
 
-    from beam_pipelines.planning import Problems
+    from beam_pipelines.planning.plan_facts import Problems
 
 _OURS = re.compile(
     r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError|"
@@ -68,7 +68,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     """
     parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    from beam_pipelines.planning import Problems
+    from beam_pipelines.planning.plan_facts import Problems
 
     problems = Problems(parsed.problems, elsewhere=beamflags.runs_elsewhere(parsed.beam_args))
     beamflags.tell_stores(parsed.beam_args)

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ExplainConfig
+from beam_pipelines.planning import plan_facts, workspace
 from transforms.explain import ExplainShard, find
 from transforms.lib.recipes import explain
 from transforms.workers import fitted
 
 
-def plan(config: ExplainConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out how the pool was decided."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:

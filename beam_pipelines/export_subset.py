@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ExportConfig
+from beam_pipelines.planning import plan_facts, workspace
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
 from transforms.outputs import uid_lists as uidlists
@@ -30,7 +31,7 @@ def check_where(config: ExportConfig) -> None:
         raise InputError(f"--where must be one of {', '.join(allowed)}, got {config.where!r}")
 
 
-def plan(config: ExportConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ExportConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out what was decided."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:

@@ -12,8 +12,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.annotate import DATACOMP_SETS, MetadataConfig
+from beam_pipelines.planning import plan_facts, workspace
 from transforms.import_datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
@@ -50,7 +51,7 @@ def build(
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
-def plan(config: MetadataConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: MetadataConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the metadata, and checks every file's footer and headers."""
     files = problems.collect(find_files, config.input) if config.input else None
     sets = problems.collect(sets_of, config, files) if files else None
@@ -63,7 +64,7 @@ def plan(config: MetadataConfig, problems: planning.Problems) -> driver.Work | N
     settings = MetadataSettings(config.output, sets, config.copy)
     shards = [file.shard for file in files]
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
-    facts = {"configuration": config.recorded(), "stamps": {"pool": pool}, "version": planning.version()}
+    facts = {"configuration": config.recorded(), "stamps": {"pool": pool}, "version": plan_facts.version()}
 
     def prepare() -> None:
         workspace.write_run(config.output, record)

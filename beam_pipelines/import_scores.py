@@ -13,8 +13,9 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from beam_pipelines import driver, importing, planning, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ImportConfig
+from beam_pipelines.planning import import_scores, plan_facts, workspace
 from transforms.import_scores import ImportScores, ImportSettings
 from transforms.lib.importers import score_table
 from transforms.outputs import manifest
@@ -31,19 +32,19 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: ImportSetti
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
-def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out what the tables hold; sorts them unless every shard is done."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.stored_sets, config.output, refs)
-    paths = problems.collect(importing.find_tables, config.input) if config.input else None
-    schemas = problems.collect(importing.schemas_of, paths) if paths and not problems else None
-    settings = problems.collect(importing.settings_of, config, paths, schemas) if schemas else None
+    paths = problems.collect(import_scores.find_tables, config.input) if config.input else None
+    schemas = problems.collect(import_scores.schemas_of, paths) if paths and not problems else None
+    settings = problems.collect(import_scores.settings_of, config, paths, schemas) if schemas else None
     writes = workspace.Sets("import-scores", [config.name])
     record = problems.collect(workspace.check_output, config, f"import-scores {config.name}", writes) if refs else None
     if problems or refs is None or settings is None or record is None:
         return None
-    left_out = importing.left_out(schemas or [], settings)
+    left_out = import_scores.left_out(schemas or [], settings)
     todo = sum(settings.finished(ref) is None for ref in refs)
     rows = problems.collect(score_table.read_table, paths, config.by, settings.columns) if todo else None
     if problems:
@@ -64,7 +65,11 @@ def plan(config: ImportConfig, problems: planning.Problems) -> driver.Work | Non
         unnamed = f"; left out: {', '.join(name or 'a column without a name' for name in left_out)}" if left_out else ""
         return f"{config.name}: {', '.join(settings.columns)}; {lacking}{unnamed}", counts
 
-    facts = {"configuration": config.recorded(), "stamps": {"tables": settings.sources}, "version": planning.version()}
+    facts = {
+        "configuration": config.recorded(),
+        "stamps": {"tables": settings.sources},
+        "version": plan_facts.version(),
+    }
     summary = {"shards": len(refs), "to_import": todo, "columns": list(settings.columns), "left_out": left_out}
     return driver.Work(summary, prepare, lambda pipeline: build(pipeline, refs, settings, facts), finish)
 

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver, planning
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ImportSubsetConfig
+from beam_pipelines.planning import plan_facts
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
 from transforms.outputs import uid_lists as uidlists
@@ -33,7 +34,7 @@ def find(flag: str, uri: str) -> str:
     return path
 
 
-def plan(config: ImportSubsetConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ImportSubsetConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the lists."""
     named = [("input", config.input), *((flag, uri) for flag in JOINS for uri in getattr(config, flag))]
     paths = {(flag, uri): problems.collect(find, flag, uri) for flag, uri in named if uri}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines.library import load_recipe, recipe_names
+from beam_pipelines.planning.recipes import load_recipe, recipe_names
 
 
 def models() -> str:

@@ -9,22 +9,23 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import crawling, driver, planning, whole, workspace
+from beam_pipelines import driver, whole
 from beam_pipelines.config.jobs import PublishConfig
+from beam_pipelines.planning import crawl, plan_facts, workspace
 from transforms.outputs import crawls
 from transforms.publish import sentence
 
 
-def plan(config: PublishConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: PublishConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out whether the crawl is finished."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         copied = not any(ref.uri.endswith(".parquet") for ref in refs)
-        problems.collect(crawling.check_publishable, config.output, copied)
+        problems.collect(crawl.check_publishable, config.output, copied)
         problems.collect(crawls.predecessor, config.output, config.compare_with)
     if problems or refs is None:
         return None
-    settings = crawling.publishing(config)
+    settings = crawl.publishing(config)
 
     def finish() -> tuple[str, dict[str, Any]]:
         found = crawls.read(config.output)

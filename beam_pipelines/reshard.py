@@ -11,14 +11,15 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import driver, planning, reshardplan, scoreplan, selectplan, whole, workspace
+from beam_pipelines import driver, whole
 from beam_pipelines.config.jobs import ReshardJobConfig
+from beam_pipelines.planning import plan_facts, reshard, score, select, workspace
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import FeatureRef
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: reshardplan.ReshardPlan) -> None:
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: reshard.ReshardPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
     sources = shards | "Sources" >> ReadSources(plan.settings.root)
@@ -27,7 +28,7 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: reshardplan.Res
     section | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
-def plan(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out what is to be copied: what ``select`` decided, or what a subset file lists."""
     if config.subset or config.input:
         return plan_subset(config, problems)
@@ -36,7 +37,7 @@ def plan(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work |
         problems.collect(workspace.check_shards, config.output, refs)
         problems.collect(workspace.check_decisions, config.output, refs)
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
-    resharding = reshardplan.plan_reshard(config, refs or [], problems)
+    resharding = reshard.plan_reshard(config, refs or [], problems)
     if problems or refs is None or record is None:
         return None
     return driver.Work(
@@ -47,18 +48,18 @@ def plan(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work |
     )
 
 
-def plan_subset(config: ReshardJobConfig, problems: planning.Problems) -> driver.Work | None:
+def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out what a subset file lists, of a scored pool or of shards that Winnow never saw."""
-    index = scoreplan.plan_index(config, problems) if config.input else None
+    index = score.plan_index(config, problems) if config.input else None
     refs = problems.collect(workspace.read_pool, config.output) if config.output and not config.input else None
     if refs:
         problems.collect(workspace.check_shards, config.output, refs)
-    selecting = selectplan.plan_subset(config, problems) if config.subset else None
+    selecting = select.plan_subset(config, problems) if config.subset else None
     record = problems.collect(workspace.check_output, config, "reshard") if config.output else None
     if index and record:
         problems.collect(workspace.check_unscored, config.output)
     shards = index.shards if index else refs or []
-    resharding = reshardplan.plan_reshard(config, shards, problems)
+    resharding = reshard.plan_reshard(config, shards, problems)
     source = index or refs
     if problems or source is None or selecting is None or record is None:
         return None

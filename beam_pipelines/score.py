@@ -11,8 +11,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver, planning, scoreplan, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ScoreConfig
+from beam_pipelines.planning import plan_facts, score, workspace
 from transforms.lib.inference import timing
 from transforms.lib.report import rejections
 from transforms.outputs.manifest import MakeSection, WriteManifest
@@ -20,7 +21,7 @@ from transforms.score import ScoreShards
 from transforms.shards import ListShards
 
 
-def build(pipeline: beam.Pipeline, plan: scoreplan.ScorePlan) -> None:
+def build(pipeline: beam.Pipeline, plan: score.ScorePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     scored = pipeline | "List" >> ListShards(plan.shards) | "Score" >> ScoreShards(plan.settings)
     files = scored | "Files" >> beam.FlatMap(lambda row: row.files)
@@ -28,10 +29,10 @@ def build(pipeline: beam.Pipeline, plan: scoreplan.ScorePlan) -> None:
     section | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
-def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ScoreConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out what there is to score."""
-    scoring = scoreplan.plan_score(config, problems)
-    writes = scoreplan.sets_of(scoring)
+    scoring = score.plan_score(config, problems)
+    writes = score.sets_of(scoring)
     record = problems.collect(workspace.check_output, config, "score", writes) if config.output else None
     if problems or scoring is None or record is None:
         return None
@@ -47,7 +48,7 @@ def plan(config: ScoreConfig, problems: planning.Problems) -> driver.Work | None
     def remark(counters: Mapping[str, int]) -> str:
         return "\n".join(filter(None, (rejections.sentence(counters), timing.sentence(counters))))
 
-    summary = scoreplan.score_summary(scoring)
+    summary = score.score_summary(scoring)
     return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, remark)
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver, planning, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ScoreFlytConfig
+from beam_pipelines.planning import plan_facts, workspace
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.outputs import manifest
@@ -35,7 +36,7 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: HeadSetting
 
 
 def find_head(
-    config: ScoreFlytConfig, problems: planning.Problems, sets: dict[str, list[str]], shard: str
+    config: ScoreFlytConfig, problems: plan_facts.Problems, sets: dict[str, list[str]], shard: str
 ) -> HeadSettings | None:
     """Returns what to do, after checking that the head and the embeddings (of one shard) belong together."""
     store = Store(config.output)
@@ -67,7 +68,7 @@ def find_head(
     return HeadSettings(config.output, config.head, digest, source, config.name, config.threads)
 
 
-def plan(config: ScoreFlytConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: ScoreFlytConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out which shards there are and whether the head fits them."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
@@ -77,7 +78,7 @@ def plan(config: ScoreFlytConfig, problems: planning.Problems) -> driver.Work | 
     if problems or refs is None or settings is None or record is None:
         return None
     head = {"weights_sha256": settings.weights_sha256, "source": settings.source}
-    facts = {"configuration": config.recorded(), "head": head, "version": planning.version()}
+    facts = {"configuration": config.recorded(), "head": head, "version": plan_facts.version()}
     todo = sum(not is_done(settings, ref.name) for ref in refs)
     return driver.Work(
         {"shards": len(refs), "to_score": todo, "done": len(refs) - todo, "column": f"{settings.name}.score"},

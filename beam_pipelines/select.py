@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import deduping, driver, planning, selectplan, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import SelectConfig
+from beam_pipelines.planning import dedup, plan_facts, select, workspace
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, WriteManifest
@@ -21,7 +22,7 @@ from transforms.select import WriteDecisions
 from transforms.summarise_crawl import Remember
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: selectplan.SelectPlan, facts: ReportFacts) -> None:
+def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: select.SelectPlan, facts: ReportFacts) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
     states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader, plan.basis)
@@ -36,13 +37,13 @@ def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: selectplan.Sele
     _ = sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
-def plan(config: SelectConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: SelectConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out which columns there are and what the recipe reads."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     if refs and sets and config.dedup_against == "kept_images":
-        problems.collect(deduping.check_images, config.output, "--output", refs, "exact")
-    selecting = selectplan.plan_select(config, problems, sets or {}, len(refs or ()))
+        problems.collect(dedup.check_images, config.output, "--output", refs, "exact")
+    selecting = select.plan_select(config, problems, sets or {}, len(refs or ()))
     record = problems.collect(workspace.check_output, config, "select") if refs else None
     if problems or selecting is None or refs is None or record is None:
         return None

@@ -22,7 +22,7 @@ from transforms.lib.errors import ConfigError
 if TYPE_CHECKING:
     import apache_beam as beam
 
-    from beam_pipelines.planning import Problems
+    from beam_pipelines.planning.plan_facts import Problems
 
 
 def check(config: TrainConfig, problems: list[str]) -> list[Any]:

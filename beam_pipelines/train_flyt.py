@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_pipelines import meta
 from beam_pipelines.config.jobs import TrainFlytConfig
-from beam_pipelines.planning import Problems
+from beam_pipelines.planning import training
+from beam_pipelines.planning.plan_facts import Problems
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 COLUMN_SET = "flyt_towers"  # what trained towers' embeddings are called
 
 
-def plan(config: TrainFlytConfig, problems: Problems) -> meta.Found | None:
+def plan(config: TrainFlytConfig, problems: Problems) -> training.Found | None:
     """Finds out what there is to learn from."""
-    return meta.check(config, problems)
+    return training.check(config, problems)
 
 
 def _see(rows: Rows, survey: Survey) -> list[NDArray[Any]]:
     return [np.concatenate([rows.arrays["image"], rows.arrays["text"]], 1).astype(np.float32)]
 
 
-def work(config: TrainFlytConfig, found: meta.Found) -> dict[str, Any]:
+def work(config: TrainFlytConfig, found: training.Found) -> dict[str, Any]:
     """Trains the head, or the head and its towers, and writes them; returns the run's figures."""
     import torch
 
@@ -51,13 +51,13 @@ def work(config: TrainFlytConfig, found: meta.Found) -> dict[str, Any]:
     start = scoring_head.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
     if config.train_towers:
         return _with_towers(config, found, head, start)
-    trained = meta.train(config, found, meta.Scorer(start, scoring_head.apply, _see))
+    trained = training.train(config, found, training.Scorer(start, scoring_head.apply, _see))
     scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     return trained.figures
 
 
 def _with_towers(
-    config: TrainFlytConfig, found: meta.Found, head: scoring_head.HeadConfig, start: Params
+    config: TrainFlytConfig, found: training.Found, head: scoring_head.HeadConfig, start: Params
 ) -> dict[str, Any]:
     """Trains and writes the towers too; the head then reads the embeddings that they make."""
     from transforms.lib.flyt import trained_towers
@@ -73,7 +73,9 @@ def _with_towers(
         def see(rows: Rows, survey: Survey) -> Sequence[NDArray[Any]]:
             return towers.see(rows.images, rows.arrays["caption"].tolist())
 
-        trained = meta.train(config, found, meta.Scorer(towers.start(start), towers.apply, see, with_images=True))
+        trained = training.train(
+            config, found, training.Scorer(towers.start(start), towers.apply, see, with_images=True)
+        )
     folder = Path(config.output) / trained_towers.FOLDER
     towers.save(folder, trained.params, opened, files)
     made = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
@@ -85,7 +87,7 @@ def _with_towers(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    return meta.main("train-flyt", argv, plan, work)
+    return training.main("train-flyt", argv, plan, work)
 
 
 if __name__ == "__main__":

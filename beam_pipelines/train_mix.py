@@ -10,26 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines import meta
 from beam_pipelines.config.jobs import TrainMixConfig
-from beam_pipelines.planning import Problems
+from beam_pipelines.planning import training
+from beam_pipelines.planning.plan_facts import Problems
 
 
-def plan(config: TrainMixConfig, problems: Problems) -> meta.Found | None:
+def plan(config: TrainMixConfig, problems: Problems) -> training.Found | None:
     """Finds out what there is to learn from."""
-    return meta.check(config, problems, sorted(config.score))
+    return training.check(config, problems, sorted(config.score))
 
 
-def work(config: TrainMixConfig, found: meta.Found) -> dict[str, Any]:
+def work(config: TrainMixConfig, found: training.Found) -> dict[str, Any]:
     """Trains the mix and writes it; returns the weights and the run's figures."""
     from transforms.lib.flyt import mix_weights
 
-    scorer = meta.Scorer(
+    scorer = training.Scorer(
         mix_weights.start(len(found.scores)),
         mix_weights.apply,
         lambda rows, survey: [mix_weights.standardised(rows.arrays, survey.mean, survey.std)],
     )
-    trained = meta.train(config, found, scorer)
+    trained = training.train(config, found, scorer)
     survey = trained.survey
     weights = mix_weights.save(Path(config.output), found.scores, trained.params, survey.mean, survey.std)
     return {**trained.figures, "weights": {name: round(value, 6) for name, value in weights.items()}}
@@ -37,7 +37,7 @@ def work(config: TrainMixConfig, found: meta.Found) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    return meta.main("train-mix", argv, plan, work)
+    return training.main("train-mix", argv, plan, work)
 
 
 if __name__ == "__main__":

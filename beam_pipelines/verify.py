@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver, planning, reshardplan, workspace
+from beam_pipelines import driver
 from beam_pipelines.config.jobs import ReshardConfig, VerifyConfig
+from beam_pipelines.planning import plan_facts, reshard, workspace
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
 from transforms.reshard import cut, read_source, renumber
@@ -35,7 +36,7 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
     files = [FileRow(path, found["bytes"], found["sha256"]) for path, found in sorted(outputs.items())]
     if "reshard" not in sections:
         return files, None
-    return files, reshardplan.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
+    return files, reshard.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
 
 
 def planned(refs: Sequence[FeatureRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
@@ -45,7 +46,7 @@ def planned(refs: Sequence[FeatureRef], root: str, settings: ReshardSettings) ->
     return [(settings.path(output.number), output) for output in outputs]
 
 
-def plan(config: VerifyConfig, problems: planning.Problems) -> driver.Work | None:
+def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds out what there is to check."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     found = problems.collect(read_outputs, config.output) if refs else None

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import apache_beam as beam
 
-from beam_pipelines import reshardplan, scoreplan, selectplan
+from beam_pipelines.planning import reshard as reshardplan
+from beam_pipelines.planning import score as scoreplan
+from beam_pipelines.planning import select as selectplan
 from transforms.fit import FitRecipe
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings

@@ -32,8 +32,8 @@ DIM = 512
 
 def index_of(folder: str) -> None:
     """Makes the index of the demo pool, without a model."""
-    from beam_pipelines import workspace
     from beam_pipelines.config.jobs import ScoreConfig
+    from beam_pipelines.planning import workspace
     from transforms import shards as pools
     from transforms.workers.score_shard import Scorer, ScoreSettings
 

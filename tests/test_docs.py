@@ -58,7 +58,7 @@ def test_links_lead_somewhere():
 
 
 def test_every_recipe_cites_its_source():
-    from beam_pipelines.library import load_recipe, recipe_names
+    from beam_pipelines.planning.recipes import load_recipe, recipe_names
 
     for name in recipe_names():
         recipe = load_recipe(name)

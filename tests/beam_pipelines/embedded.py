@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from beam_pipelines import workspace
+from beam_pipelines.planning import workspace
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.rows import Shard

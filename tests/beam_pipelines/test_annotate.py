@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pipelines import annotating
 from beam_pipelines.config.annotate import COLUMN_SETS
+from beam_pipelines.planning import annotate
 from tests.conftest import make_pool
 from transforms.lib.columnstore import hints
 
@@ -36,7 +36,7 @@ def digests(folder):
 
 
 def test_the_column_sets_that_can_be_added_are_known_everywhere():
-    assert list(annotating.MAKERS) == list(COLUMN_SETS) == list(hints.ANNOTATED)
+    assert list(annotate.MAKERS) == list(COLUMN_SETS) == list(hints.ANNOTATED)
 
 
 def test_counts_are_row_aligned_and_recorded(winnow, scored):

@@ -14,9 +14,10 @@ import pytest
 from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.runners.portability.fn_api_runner import translations
 
-from beam_pipelines import beamflags, options, planning, presets
+from beam_pipelines import beamflags, options, presets
 from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.metadata import has_device, required, template_jobs
+from beam_pipelines.planning import plan_facts
 from tests.beam_pipelines.test_score_flyt import write_head
 from tests.conftest import make_pool
 from tests.dataflow import serve
@@ -54,7 +55,7 @@ def work_of(job, argv):
     """
     parsed = options.parse(job, argv)
     others = [line for line in parsed.problems if "is on this machine, and Dataflow's workers" not in line]
-    problems = planning.Problems(others, elsewhere=beamflags.runs_elsewhere(parsed.beam_args))
+    problems = plan_facts.Problems(others, elsewhere=beamflags.runs_elsewhere(parsed.beam_args))
     work = importlib.import_module(f"beam_pipelines.{job.replace('-', '_')}").plan(parsed.config, problems)
     assert work is not None, problems
     return work, parsed.beam_args

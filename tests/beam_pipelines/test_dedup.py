@@ -39,8 +39,8 @@ def pool(tmp_path):
 
 def index_only(pool, out):
     """Makes an index with hashes and no scores: `score` without a model."""
-    from beam_pipelines import workspace
     from beam_pipelines.config.jobs import ScoreConfig
+    from beam_pipelines.planning import workspace
     from transforms import shards as pools
     from transforms.workers.score_shard import Scorer, ScoreSettings
 
@@ -277,7 +277,7 @@ def test_the_planted_copies_of_the_demo_pool_are_found_and_no_others(winnow, tmp
 
 def embedded(out, shards, clusters, first_uid=0, centroids="c"):
     """Writes an output folder as `score` and `cluster` leave it: embeddings of our own, and no image."""
-    from beam_pipelines import workspace
+    from beam_pipelines.planning import workspace
     from transforms.outputs.store import Store
     from transforms.rows import Shard
 

@@ -6,7 +6,7 @@ import apache_beam as beam
 
 from beam_pipelines import beamflags, options, train_filter
 from beam_pipelines.config.jobs import TrainConfig
-from beam_pipelines.planning import Problems
+from beam_pipelines.planning.plan_facts import Problems
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beam_pipelines.library import load_recipe, recipe_names
+from beam_pipelines.planning.recipes import load_recipe, recipe_names
 from transforms.lib.recipes import parse, state_json
 from transforms.lib.recipes.sampling.draw_rules import Rules
 from transforms.lib.recipes.sampling.draw_step import Draw

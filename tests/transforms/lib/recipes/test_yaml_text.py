@@ -1,6 +1,6 @@
 import pytest
 
-from beam_pipelines.library import load_recipe
+from beam_pipelines.planning.recipes import load_recipe
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes import yaml_text
 

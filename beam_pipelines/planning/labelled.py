@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from beam_pipelines.config.jobs import MetaConfig
-from beam_pipelines.planning import Problems
+from beam_pipelines.planning.plan_facts import Problems
 from transforms import shards as pools
 from transforms.lib.errors import ConfigError, InputError, Reason, ShardError
 from transforms.lib.flyt import labelled, task_batches

@@ -6,9 +6,9 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from beam_pipelines import workspace
 from beam_pipelines.config.dedup import DedupConfig
-from beam_pipelines.planning import Problems, version
+from beam_pipelines.planning import workspace
+from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.dedup import MatchSettings
 from transforms.lib.annotators.target_scores import read_target
 from transforms.lib.columnstore import columns

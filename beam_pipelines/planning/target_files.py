@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from beam_pipelines import workspace
+from beam_pipelines.planning import workspace
 from transforms import packimages
 from transforms import shards as pools
 from transforms.assign import TargetPart

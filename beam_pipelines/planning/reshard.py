@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines.config.jobs import ReshardConfig
-from beam_pipelines.planning import Problems, narrow, version
+from beam_pipelines.planning.plan_facts import Problems, narrow, version
 from transforms.rows import FeatureRef, Shard
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.write_shard import ReshardSettings

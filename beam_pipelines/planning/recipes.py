@@ -12,7 +12,7 @@ from transforms.lib.errors import ConfigError
 if TYPE_CHECKING:
     from transforms.lib.recipes.recipe import Recipe
 
-FOLDER = Path(__file__).parent / "recipes"
+FOLDER = Path(__file__).parents[1] / "recipes"
 
 
 def recipe_names() -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config.jobs import ClusterConfig
-from beam_pipelines.planning import Problems, device_for, version
-from beam_pipelines.targeting import TargetPlan, find_target
+from beam_pipelines.planning.plan_facts import Problems, device_for, version
+from beam_pipelines.planning.target_files import TargetPlan, find_target
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_pipelines import labelling, options, planning, workspace
+from beam_pipelines import options
 from beam_pipelines.config.jobs import MetaConfig, TrainFlytConfig, TrainMixConfig
-from beam_pipelines.planning import Problems
+from beam_pipelines.planning import labelled, plan_facts, workspace
+from beam_pipelines.planning.plan_facts import Problems
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
@@ -49,7 +50,7 @@ class Found(NamedTuple):
     where: dict[str, tuple[str, str]]
     scores: list[str]
     spec: resolve.ModelSpec
-    tasks: list[labelling.Source]
+    tasks: list[labelled.Source]
 
 
 class Scorer(NamedTuple):
@@ -87,7 +88,7 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
         _check_scores(config, problems, where, sets, refs[0].name)
     source = _embeddings(config, problems, sets) if sets else ""
     spec = _spec(config, problems, source) if source else None
-    tasks = labelling.find(config, problems)
+    tasks = labelled.find(config, problems)
     if config.device == "cuda":
         problems.collect(devices.device_of, config.device)
     if problems or refs is None or where is None or spec is None:
@@ -158,14 +159,14 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
         scorer.with_images or config.reference == "towers",
     )  # fmt: skip
     survey = pool.survey(found.scores)
-    tasks = [labelling.read(source) for source in found.tasks]
+    tasks = [labelled.read(source) for source in found.tasks]
     stamp = _stamp(config, found, survey, tasks)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = training_loop.stamp_of(folder)
     if earlier not in (None, stamp):
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
-    told, read = labelling.told(tasks)
+    told, read = labelled.told(tasks)
     print(f"{sum(survey.counts.values())} samples of the pool, {told}", file=sys.stderr)
     feed = _feed(config, found, tasks)
 
@@ -218,7 +219,7 @@ def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> t
         reference = reference_model.Towers(model.network, config.part_size)
         threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
         return task_batches.Whole(reference, model, tasks, draws, threads, config.device)
-    shelf = labelling.CacheFolder(config.cache or filesystem.join(config.pool, "labelled"))
+    shelf = labelled.CacheFolder(config.cache or filesystem.join(config.pool, "labelled"))
     embedder = embedded_tasks.Embedder(found.spec, config.device, load, shelf)
     seed = config.seed if config.reference_start == "random" else None
     projections = reference_model.Projections(found.spec.dim, embedder.logit_scale(), seed)
@@ -294,5 +295,5 @@ def main(
         print(f"winnow {job}: {line}", file=sys.stderr)
     if parsed.dry_run and found is not None and not problems:
         shown = {"configuration": config.recorded(), "shards": len(found.refs), "model": dataclasses.asdict(found.spec)}
-        print(json.dumps({**shown, "version": planning.version()}, indent=1))
+        print(json.dumps({**shown, "version": plan_facts.version()}, indent=1))
     return ConfigError.exit_code if problems else 0

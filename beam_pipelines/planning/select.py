@@ -9,11 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines import crawling, workspace
 from beam_pipelines.config.jobs import ReshardJobConfig, SelectConfig
-from beam_pipelines.library import load_recipe
-from beam_pipelines.planning import Problems, version
-from beam_pipelines.scoreplan import ScorePlan, model_schemas
+from beam_pipelines.planning import crawl as crawling
+from beam_pipelines.planning import workspace
+from beam_pipelines.planning.plan_facts import Problems, version
+from beam_pipelines.planning.recipes import load_recipe
+from beam_pipelines.planning.score import ScorePlan, model_schemas
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.models import locate

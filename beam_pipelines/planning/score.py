@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines import workspace
 from beam_pipelines.config.jobs import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
-from beam_pipelines.planning import Problems, device_for, version
+from beam_pipelines.planning import workspace
+from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from transforms import shards as pools
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
