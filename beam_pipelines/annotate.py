@@ -11,9 +11,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver
 from beam_pipelines.config.jobs import AnnotateConfig
 from beam_pipelines.planning import annotate, plan_facts, workspace
+from beam_pipelines.running import driver
 from transforms.annotate import AnnotateShards
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import FeatureRef

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if args else 2
     job, rest = args[0], args[1:]
     if job in JOBS and ({"-h", "--help"} & set(rest)):
-        from beam_pipelines.options import parser_of
+        from beam_pipelines.running.options import parser_of
 
         print(parser_of(job).format_help())
         return 0

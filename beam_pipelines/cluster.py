@@ -12,9 +12,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver
 from beam_pipelines.config.jobs import ClusterConfig
 from beam_pipelines.planning import cluster, plan_facts, target_files, workspace
+from beam_pipelines.running import driver
 from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
 from transforms.outputs.manifest import MakeSection, WriteManifest

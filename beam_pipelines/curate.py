@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import driver, whole
 from beam_pipelines.config.jobs import CurateConfig, ScoreConfig, SelectConfig
 from beam_pipelines.planning import crawl, plan_facts, reshard, score, select, workspace
+from beam_pipelines.running import driver, wiring
 from transforms.lib.inference import timing
 from transforms.outputs import crawls
 
@@ -34,7 +34,7 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
         return None
     report = selecting.report(" ".join(sorted(config.input)))
     publish = crawl.publishing(config) if config.crawl_id else None
-    stages = whole.WholePlan(scoring, selecting, resharding, report, publish)
+    stages = wiring.WholePlan(scoring, selecting, resharding, report, publish)
     done = selecting.crawl is not None and selecting.crawl.done(config.output)
 
     def prepare() -> None:
@@ -45,9 +45,9 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
 
     def build(pipeline: beam.Pipeline) -> None:
         if done and publish:
-            whole.publish_alone(pipeline, publish)
+            wiring.publish_alone(pipeline, publish)
         else:
-            whole.build(pipeline, stages)
+            wiring.build(pipeline, stages)
 
     steps = [step.sentence() for step in selecting.settings.recipe.steps]
     return driver.Work(

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver
 from beam_pipelines.config.jobs import ExportConfig
 from beam_pipelines.planning import plan_facts, workspace
+from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
 from transforms.outputs import uid_lists as uidlists

@@ -12,9 +12,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver
 from beam_pipelines.config.annotate import DATACOMP_SETS, MetadataConfig
 from beam_pipelines.planning import plan_facts, workspace
+from beam_pipelines.running import driver
 from transforms.import_datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
 from transforms.lib import stamps
 from transforms.lib.errors import InputError

@@ -14,9 +14,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import discovery, launching, options, presets
+from beam_pipelines import discovery, launching, presets
 from beam_pipelines.cloudconfig import LaunchConfig
 from beam_pipelines.metadata import has_device, template_jobs
+from beam_pipelines.running import options
 from transforms.lib.errors import ConfigError, InputError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -11,8 +11,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines import costs, options
+from beam_pipelines import costs
 from beam_pipelines.cloudconfig import CostConfig
+from beam_pipelines.running import options
 from transforms.lib.errors import ConfigError
 
 EXAMPLE = "winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6"

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver, whole
 from beam_pipelines.config.jobs import PublishConfig
 from beam_pipelines.planning import crawl, plan_facts, workspace
+from beam_pipelines.running import driver, wiring
 from transforms.outputs import crawls
 from transforms.publish import sentence
 
@@ -34,7 +34,7 @@ def plan(config: PublishConfig, problems: plan_facts.Problems) -> driver.Work | 
     return driver.Work(
         {"shards": len(refs), "latest": crawls.latest(crawls.split(config.output)[0]).get("crawl_id", "")},
         lambda: None,
-        lambda pipeline: whole.publish_alone(pipeline, settings),
+        lambda pipeline: wiring.publish_alone(pipeline, settings),
         finish,
     )
 

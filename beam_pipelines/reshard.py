@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import driver, whole
 from beam_pipelines.config.jobs import ReshardJobConfig
 from beam_pipelines.planning import plan_facts, reshard, score, select, workspace
+from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import FeatureRef
@@ -64,7 +64,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
     if problems or source is None or selecting is None or record is None:
         return None
     facts = selecting.report(" ".join(sorted(config.input)) or workspace.pool_of(config.output))
-    stages = whole.WholePlan(source, selecting, resharding, facts)
+    stages = wiring.WholePlan(source, selecting, resharding, facts)
 
     def prepare() -> None:
         workspace.write_run(config.output, record)
@@ -74,7 +74,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
     return driver.Work(
         {"shards": len(shards)},
         prepare,
-        lambda pipeline: whole.build(pipeline, stages),
+        lambda pipeline: wiring.build(pipeline, stages),
         lambda: workspace.outcome(config.output),
     )
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver
 from beam_pipelines.config.jobs import ScoreConfig
 from beam_pipelines.planning import plan_facts, score, workspace
+from beam_pipelines.running import driver
 from transforms.lib.inference import timing
 from transforms.lib.report import rejections
 from transforms.outputs.manifest import MakeSection, WriteManifest

@@ -14,9 +14,9 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines import driver
 from beam_pipelines.config.jobs import ScoreFlytConfig
 from beam_pipelines.planning import plan_facts, workspace
+from beam_pipelines.running import driver
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import locate
 from transforms.outputs import manifest

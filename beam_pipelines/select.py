@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines import driver
 from beam_pipelines.config.jobs import SelectConfig
 from beam_pipelines.planning import dedup, plan_facts, select, workspace
+from beam_pipelines.running import driver
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, WriteManifest

@@ -10,9 +10,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines import options
 from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, template_jobs
+from beam_pipelines.running import options
 
 _LOG = logging.getLogger(__name__)
 

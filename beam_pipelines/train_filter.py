@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines import beamflags, driver, options
 from beam_pipelines.config.jobs import TrainConfig
+from beam_pipelines.running import beam_options, driver, options
 from transforms.lib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def plan(config: TrainConfig, problems: Problems) -> driver.Work | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
     parsed = options.parse("train-filter", sys.argv[1:] if argv is None else argv)
-    if beamflags.runs_elsewhere(parsed.beam_args):
+    if beam_options.runs_elsewhere(parsed.beam_args):
         return driver.main("train-filter", plan, argv)
     config, problems = parsed.config, [*parsed.problems, *(f"{text} is unknown" for text in parsed.beam_args)]
     assert isinstance(config, TrainConfig)

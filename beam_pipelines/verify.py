@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import driver
 from beam_pipelines.config.jobs import ReshardConfig, VerifyConfig
 from beam_pipelines.planning import plan_facts, reshard, workspace
+from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
 from transforms.reshard import cut, read_source, renumber

@@ -60,7 +60,7 @@ def pipeline(shards: int) -> None:
     """The same by Winnow's storage, a shard an element."""
     import apache_beam as beam
 
-    from beam_pipelines.beamflags import pipeline_options
+    from beam_pipelines.running.beam_options import pipeline_options
     from transforms.storage import filesystem
 
     def copy(name: str) -> None:

@@ -10,7 +10,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from beam_pipelines import beamflags, cli
+from beam_pipelines import cli
+from beam_pipelines.running import beam_options
 from tests import proxy
 from transforms.lib import stamps
 from transforms.storage import gcs as gcs_store
@@ -85,12 +86,12 @@ def asking(bucket, monkeypatch, plan=lambda request: None):
             if os.environ.get(name) != value:
                 monkeypatch.setenv(name, value)
         gcs_store._io.cache_clear()
-        beamflags.tell_stores(seen.flags)
+        beam_options.tell_stores(seen.flags)
         try:
             yield between
         finally:
             gcs_store._io.cache_clear()
-            beamflags.tell_stores([])
+            beam_options.tell_stores([])
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 from beam_pipelines import launch, plan
 from beam_pipelines.cli import OTHERS
 from beam_pipelines.config.jobs import JOBS
-from beam_pipelines.options import EXAMPLES, parser_of
+from beam_pipelines.running.options import EXAMPLES, parser_of
 from transforms.lib.errors import Reason
 
 ROOT = Path(__file__).parents[1]

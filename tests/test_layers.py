@@ -115,7 +115,7 @@ def test_an_upward_import_is_found(tmp_path, path, line):
 
 
 @pytest.mark.parametrize(
-    "module", ["beam_pipelines.cli", "beam_pipelines.options", "transforms", "transforms.lib.models.clip"]
+    "module", ["beam_pipelines.cli", "beam_pipelines.running.options", "transforms", "transforms.lib.models.clip"]
 )
 def test_importing_it_loads_neither_beam_nor_torch(module):
     code = f"import sys, {module}; print(sorted({{'torch', 'apache_beam', 'open_clip'}} & set(sys.modules)))"

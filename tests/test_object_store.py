@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from beam_pipelines import beamflags
+from beam_pipelines.running import beam_options
 from tests import proxy
 from tests.beam_pipelines.files import digests
 from tests.stores import FLAGS, curate, fill, hashed, one_line, rights_enforced, run, run_with, user
@@ -124,12 +124,12 @@ def test_a_pool_is_looked_for_in_no_bucket_that_is_not_there(bucket, job):
 def test_what_may_not_be_deleted_is_one_line(s3, monkeypatch):
     writer = user(s3, "s3:PutObject", "s3:GetObject", "s3:ListBucket")
     s3.upload("kept/x", b"1")
-    beamflags.tell_stores(writer.flags)
+    beam_options.tell_stores(writer.flags)
     try:
         with rights_enforced(s3), pytest.raises(StoreError) as caught:
             filesystem.delete([s3.uri("kept/x")])
     finally:
-        beamflags.tell_stores([])
+        beam_options.tell_stores([])
     (line,) = caught.value.problems
     assert line.startswith(f"{s3.uri('kept/x')}: access denied")
     assert s3.sizes("kept/") == {"kept/x": 1}

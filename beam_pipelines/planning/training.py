@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_pipelines import options
 from beam_pipelines.config.jobs import MetaConfig, TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import labelled, plan_facts, workspace
 from beam_pipelines.planning.plan_facts import Problems
+from beam_pipelines.running import options
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices

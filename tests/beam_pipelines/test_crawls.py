@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from beam_pipelines import options
 from beam_pipelines.config.crawl import PublishConfig
+from beam_pipelines.running import options
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
 from tests.metadata import SCHEMA

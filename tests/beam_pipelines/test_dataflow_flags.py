@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from beam_pipelines import beamflags, options, presets
+from beam_pipelines import presets
 from beam_pipelines.metadata import template_jobs
+from beam_pipelines.running import beam_options, options
 from tests.stores import run_with
 
 PLACES = ["--input", "gs://b/pool/*.tar", "--output", "gs://b/out", "--model", "tinyclip"]
@@ -89,9 +90,9 @@ def test_nothing_is_written_and_nobody_is_asked(small_pool, tmp_path):
 @pytest.mark.parametrize("name", ["dataflowrunner", "DATAFLOWRUNNER"])
 @pytest.mark.parametrize("form", ["{0} {1}", "{0}={1}"])
 def test_the_gpu_of_workers_is_not_looked_for_here(name, form):
-    assert beamflags.runs_elsewhere(form.format("--runner", name).split())
-    assert not beamflags.runs_elsewhere(form.format("--runner", "DirectRunner").split())
-    assert not beamflags.runs_elsewhere([])
+    assert beam_options.runs_elsewhere(form.format("--runner", name).split())
+    assert not beam_options.runs_elsewhere(form.format("--runner", "DirectRunner").split())
+    assert not beam_options.runs_elsewhere([])
 
 
 def test_a_gpu_is_worked_by_a_fixed_number_of_workers_however_it_is_asked_for():

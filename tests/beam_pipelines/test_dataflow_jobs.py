@@ -14,10 +14,11 @@ import pytest
 from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.runners.portability.fn_api_runner import translations
 
-from beam_pipelines import beamflags, options, presets
+from beam_pipelines import presets
 from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.metadata import has_device, required, template_jobs
 from beam_pipelines.planning import plan_facts
+from beam_pipelines.running import beam_options, options
 from tests.beam_pipelines.test_score_flyt import write_head
 from tests.conftest import make_pool
 from tests.dataflow import serve
@@ -55,7 +56,7 @@ def work_of(job, argv):
     """
     parsed = options.parse(job, argv)
     others = [line for line in parsed.problems if "is on this machine, and Dataflow's workers" not in line]
-    problems = plan_facts.Problems(others, elsewhere=beamflags.runs_elsewhere(parsed.beam_args))
+    problems = plan_facts.Problems(others, elsewhere=beam_options.runs_elsewhere(parsed.beam_args))
     work = importlib.import_module(f"beam_pipelines.{job.replace('-', '_')}").plan(parsed.config, problems)
     assert work is not None, problems
     return work, parsed.beam_args
@@ -91,7 +92,7 @@ def flags_of(job, scored, network, tmp_path):
 def submitted(job, argv):
     """Returns (the environment of the submitted job, its pipeline)."""
     work, beam_args = work_of(job, [text for text in argv if text != "--dry_run=True"])
-    chosen = beamflags.pipeline_options([*beam_args, "--dry_run=True"])
+    chosen = beam_options.pipeline_options([*beam_args, "--dry_run=True"])
     pipeline = beam.Pipeline(options=chosen)
     work.build(pipeline)
     proto = pipeline.run().job.proto_pipeline
@@ -218,7 +219,7 @@ def traffic(pool, out, network):
     """Returns the bytes in all collections of a whole curate, as Beam itself samples them."""
     flags = ["--input", f"{pool}/*.tar", "--output", str(out), "--model", f"tiny={network}", "--recipe", "no_filter"]
     work, beam_args = work_of("curate", flags)
-    pipeline = beam.Pipeline(options=beamflags.pipeline_options(beam_args))
+    pipeline = beam.Pipeline(options=beam_options.pipeline_options(beam_args))
     work.prepare()
     work.build(pipeline)
     result = pipeline.run()

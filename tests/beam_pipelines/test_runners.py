@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines import beamflags, options, runners
+from beam_pipelines.running import beam_options, options, runners
 from tests.beam_pipelines.files import digests
 from tests.stores import one_line, run_with
 from tests.test_docs import commands
@@ -56,7 +56,7 @@ def test_the_local_runner_is_never_one_that_has_to_be_downloaded(given):
     from apache_beam.options.pipeline_options import StandardOptions
 
     flags = [] if given is None else ["--runner", given]
-    assert beamflags.pipeline_options(flags).view_as(StandardOptions).runner == "FnApiRunner"
+    assert beam_options.pipeline_options(flags).view_as(StandardOptions).runner == "FnApiRunner"
 
 
 def test_the_page_of_runners_is_about_those_that_are_taken(tmp_path, monkeypatch):

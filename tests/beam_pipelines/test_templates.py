@@ -9,7 +9,7 @@ import pytest
 
 from beam_pipelines import discovery, metadata, template
 from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS
-from beam_pipelines.options import parser_of
+from beam_pipelines.running.options import parser_of
 
 ROOT = Path(__file__).parents[2]
 RUN_FLAGS = {"help", "preset", "layout", "dry_run"}  # about a run on this machine, not about the job

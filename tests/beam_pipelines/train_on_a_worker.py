@@ -4,9 +4,10 @@ import sys
 
 import apache_beam as beam
 
-from beam_pipelines import beamflags, options, train_filter
+from beam_pipelines import train_filter
 from beam_pipelines.config.jobs import TrainConfig
 from beam_pipelines.planning.plan_facts import Problems
+from beam_pipelines.running import beam_options, options
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
     work = train_filter.plan(config, Problems())
     assert work is not None
     assert work.build is not None
-    with beam.Pipeline(options=beamflags.pipeline_options([])) as pipeline:
+    with beam.Pipeline(options=beam_options.pipeline_options([])) as pipeline:
         work.build(pipeline)
     problems = Problems()
     assert train_filter.plan(config, problems) is None

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import runners
 from beam_pipelines.cloudconfig import PATTERNS
 from beam_pipelines.config.jobs import Flags
 from beam_pipelines.presets import PRESETS
+from beam_pipelines.running import runners
 
 RUNNER = "DataflowRunner"
 _REQUIRED = ("project", "region")

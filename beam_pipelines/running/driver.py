@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines import beamflags, options, runners
 from beam_pipelines.config.jobs import Flags
+from beam_pipelines.running import beam_options, options, runners
 from transforms.lib.errors import ConfigError, CurationError, GateError
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     from beam_pipelines.planning.plan_facts import Problems
 
-    problems = Problems(parsed.problems, elsewhere=beamflags.runs_elsewhere(parsed.beam_args))
-    beamflags.tell_stores(parsed.beam_args)
+    problems = Problems(parsed.problems, elsewhere=beam_options.runs_elsewhere(parsed.beam_args))
+    beam_options.tell_stores(parsed.beam_args)
     work = problems.collect(plan, parsed.config, problems)
     if problems or work is None:
         for line in problems:
@@ -116,7 +116,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
 def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
     """Does the work of a job that needs no pipeline, all of it in ``finish``."""
     try:
-        if others := beamflags.not_for_stores(parsed.beam_args):
+        if others := beam_options.not_for_stores(parsed.beam_args):
             raise ConfigError(f"{' '.join(others)} is for a pipeline, and {job} runs none; leave it out")
         work.prepare()
         text, values = work.finish()
@@ -153,7 +153,7 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], sprea
     import apache_beam as beam
     from apache_beam.options.pipeline_options import GoogleCloudOptions
 
-    pipeline = beam.Pipeline(options=beamflags.pipeline_options(beam_args, spread))
+    pipeline = beam.Pipeline(options=beam_options.pipeline_options(beam_args, spread))
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors reach the user once, through the exception
     build(pipeline)
     result = pipeline.run()

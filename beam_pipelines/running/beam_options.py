@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from beam_pipelines import dataflow, runners
+from beam_pipelines.running import dataflow, runners
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions

@@ -11,8 +11,9 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from beam_pipelines import beamflags, dataflow, presets, runners
+from beam_pipelines import presets
 from beam_pipelines.config.jobs import JOBS, PIPELINE_JOBS, Flags
+from beam_pipelines.running import beam_options, dataflow, runners
 
 EXAMPLES = {
     "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
@@ -160,7 +161,7 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
     config, known, rest, problems = parse_config(job, argv)
     chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
     beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
-    problems += [*chosen, *unknown_flags(rest), *runners.problems(rest), *beamflags.store_problems(rest)]
+    problems += [*chosen, *unknown_flags(rest), *runners.problems(rest), *beam_options.store_problems(rest)]
     problems += dataflow.problems(config, beam_args, known.preset) if job in PIPELINE_JOBS else []
     return Parsed(config, known.dry_run, beam_args, problems)
 
