@@ -84,8 +84,8 @@ lock: $(READY)
 
 # What the Flex Templates say about their parameters, from the flags of the jobs; and the page of costs.
 templates: $(READY)
-	$(RUN) beam_pipelines.metadata --output templates
-	$(RUN) beam_pipelines.costpage --output docs/cost.md
+	$(RUN) beam_pipelines.cloud.template_metadata --output templates
+	$(RUN) beam_pipelines.cloud.costpage --output docs/cost.md
 
 # What can be proved of terraform/ without a cloud; needs terraform and npm, and 150 MB of packages, once.
 terraform-test: $(READY)

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines import discovery, launching, presets
-from beam_pipelines.cloudconfig import LaunchConfig
-from beam_pipelines.metadata import has_device, template_jobs
+from beam_pipelines.cloud import discovery, launch_request, presets
+from beam_pipelines.cloud.config import LaunchConfig
+from beam_pipelines.cloud.template_metadata import has_device, template_jobs
 from beam_pipelines.running import options
 from transforms.lib.errors import ConfigError, InputError
 
@@ -62,8 +62,8 @@ def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
     problems += presets.check(launch.preset, launch.layout, device)
     if launch.preset not in presets.PRESETS:
         return launch, {}, problems
-    said, unsayable = launching.parameters(job, config, launch.preset)
-    body = launching.request(launch, job, said)
+    said, unsayable = launch_request.parameters(job, config, launch.preset)
+    body = launch_request.request(launch, job, said)
     return launch, body, [*problems, *unsayable, *discovery.problems(body, "LaunchFlexTemplateRequest")]
 
 
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if problems:
             raise ConfigError(problems)
         if launch.print:
-            print(json.dumps(body, indent=2) if launch.print == "json" else launching.gcloud(launch, body))
+            print(json.dumps(body, indent=2) if launch.print == "json" else launch_request.gcloud(launch, body))
             return 0
         job = post(launch, body).get("job", {})
     except ConfigError as error:

@@ -11,8 +11,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines import costs
-from beam_pipelines.cloudconfig import CostConfig
+from beam_pipelines.cloud import costs
+from beam_pipelines.cloud.config import CostConfig
 from beam_pipelines.running import options
 from transforms.lib.errors import ConfigError
 

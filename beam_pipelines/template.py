@@ -10,8 +10,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from beam_pipelines.cloud.template_metadata import JOB_PARAMETER, SEPARATOR, template_jobs
 from beam_pipelines.config.jobs import JOBS
-from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, template_jobs
 from beam_pipelines.running import options
 
 _LOG = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from beam_pipelines import discovery
+from beam_pipelines.cloud import discovery
 
 LAUNCH = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/flexTemplates:launch")
 JOBS = re.compile(r"/v1b3/projects/([^/]+)/locations/([^/]+)/jobs")

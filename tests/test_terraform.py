@@ -10,7 +10,8 @@ import hcl2
 import pytest
 import yaml
 
-from beam_pipelines import launch, metadata, presets
+from beam_pipelines import launch
+from beam_pipelines.cloud import presets, template_metadata
 
 ROOT = Path(__file__).parents[1]
 MODULE = ROOT / "terraform"
@@ -78,10 +79,10 @@ def test_presets_and_jobs_are_those_of_the_package():
     for path in (MODULE / "variables.tf",):
         for names in re.findall(r"contains\(\[([^]]+)\], \w+\.preset\)", path.read_text()):
             assert names.replace('"', "").split(", ") == list(presets.PRESETS)
-    assert set(VARIABLES["slim_jobs"]["default"]) <= set(metadata.template_jobs())
+    assert set(VARIABLES["slim_jobs"]["default"]) <= set(template_metadata.template_jobs())
 
 
-@pytest.mark.parametrize("job", metadata.template_jobs())
+@pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_the_command_that_is_printed_for_a_job_has_the_flags_that_it_needs(job, capsys):
     """`make terraform-test` runs the printed commands whole; this their flags after --, without terraform."""
     (flags,) = [one["example_flags"] for one in read(MODULE / "outputs.tf")["locals"]]

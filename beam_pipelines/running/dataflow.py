@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.cloudconfig import PATTERNS
+from beam_pipelines.cloud.config import PATTERNS
+from beam_pipelines.cloud.presets import PRESETS
 from beam_pipelines.config.jobs import Flags
-from beam_pipelines.presets import PRESETS
 from beam_pipelines.running import runners
 
 RUNNER = "DataflowRunner"

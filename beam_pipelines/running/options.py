@@ -11,7 +11,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from beam_pipelines import presets
+from beam_pipelines.cloud import presets
 from beam_pipelines.config.jobs import JOBS, PIPELINE_JOBS, Flags
 from beam_pipelines.running import beam_options, dataflow, runners
 

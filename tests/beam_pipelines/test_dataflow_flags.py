@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from beam_pipelines import presets
-from beam_pipelines.metadata import template_jobs
+from beam_pipelines.cloud import presets
+from beam_pipelines.cloud.template_metadata import template_jobs
 from beam_pipelines.running import beam_options, options
 from tests.stores import run_with
 

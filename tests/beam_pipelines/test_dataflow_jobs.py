@@ -14,9 +14,9 @@ import pytest
 from apache_beam.runners.dataflow.internal import apiclient
 from apache_beam.runners.portability.fn_api_runner import translations
 
-from beam_pipelines import presets
+from beam_pipelines.cloud import presets
+from beam_pipelines.cloud.template_metadata import has_device, required, template_jobs
 from beam_pipelines.config.jobs import JOBS
-from beam_pipelines.metadata import has_device, required, template_jobs
 from beam_pipelines.planning import plan_facts
 from beam_pipelines.running import beam_options, options
 from tests.beam_pipelines.test_score_flyt import write_head

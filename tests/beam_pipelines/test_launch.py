@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from beam_pipelines import discovery, launch, presets
+from beam_pipelines import launch
+from beam_pipelines.cloud import discovery, presets
 from tests.dataflow import serve
 
 BASE = ["--project", "my-project", "--region", "us-central1", "--template", "gs://my-bucket/templates/score.json"]

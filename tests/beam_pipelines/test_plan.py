@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines import costpage, costs
-from beam_pipelines.presets import PRESETS
+from beam_pipelines.cloud import costpage, costs
+from beam_pipelines.cloud.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +65,7 @@ def test_every_preset_is_in_the_table(winnow, form):
 
 def test_every_input_is_used():
     """Doubling an input changes some figure; an input that changes none says nothing."""
-    from beam_pipelines.cloudconfig import CostConfig
+    from beam_pipelines.cloud.config import CostConfig
 
     # Large networks wait for the GPU and small ones for decoding, so both are looked at.
     configs = [CostConfig(), CostConfig(gflop_per_pair=1000.0)]

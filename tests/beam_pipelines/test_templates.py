@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines import discovery, metadata, template
+from beam_pipelines import template
+from beam_pipelines.cloud import discovery, template_metadata
 from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS
 from beam_pipelines.running.options import parser_of
 
@@ -15,13 +16,15 @@ ROOT = Path(__file__).parents[2]
 RUN_FLAGS = {"help", "preset", "layout", "dry_run"}  # about a run on this machine, not about the job
 
 
-@pytest.mark.parametrize("job", metadata.template_jobs())
+@pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_the_committed_file_is_what_the_flags_give(job):
-    assert (ROOT / "templates" / job / "metadata.json").read_text() == metadata.as_text(job), "run `make templates`"
+    assert (ROOT / "templates" / job / "metadata.json").read_text() == template_metadata.as_text(job), (
+        "run `make templates`"
+    )
 
 
 def test_terraform_reads_the_presets_that_launch_uses():
-    assert (ROOT / "templates/presets.json").read_text() == metadata.presets_text(), "run `make templates`"
+    assert (ROOT / "templates/presets.json").read_text() == template_metadata.presets_text(), "run `make templates`"
 
 
 def test_there_is_a_template_of_every_job_that_runs_on_dataflow_and_of_no_other():
@@ -29,7 +32,7 @@ def test_there_is_a_template_of_every_job_that_runs_on_dataflow_and_of_no_other(
     assert folders == set(JOBS) - set(LOCAL_JOBS)
 
 
-@pytest.mark.parametrize("job", metadata.template_jobs())
+@pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_parameters_flags_fields_and_page_are_one_set(job):
     document = json.loads((ROOT / "templates" / job / "metadata.json").read_text())
     names = [made["name"] for made in document["parameters"]]
@@ -41,15 +44,17 @@ def test_parameters_flags_fields_and_page_are_one_set(job):
     assert set(names) - {"job"} == flags == fields == page
 
 
-@pytest.mark.parametrize("job", metadata.template_jobs())
+@pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_dataflow_allows_it(job):
-    assert discovery.problems(metadata.metadata(job), "TemplateMetadata") == []
+    assert discovery.problems(template_metadata.metadata(job), "TemplateMetadata") == []
 
 
-@pytest.mark.parametrize("job", metadata.template_jobs())
+@pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_what_is_required_is_what_the_job_misses(job):
     config = JOBS[job][0]
-    required = {made["name"] for made in metadata.metadata(job)["parameters"] if not made["isOptional"]} - {"job"}
+    required = {made["name"] for made in template_metadata.metadata(job)["parameters"] if not made["isOptional"]} - {
+        "job"
+    }
     said = {name: {"columns": "caption"}.get(name, "x") for name in required}
     given = {name: (text,) if isinstance(getattr(config(), name), tuple) else text for name, text in said.items()}
     assert config(**given).problems() == []
@@ -57,9 +62,9 @@ def test_what_is_required_is_what_the_job_misses(job):
         assert config(**{k: v for k, v in given.items() if k != name}).problems()
 
 
-@pytest.mark.parametrize("job", metadata.template_jobs())
+@pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_a_regex_allows_the_default_and_refuses_nonsense(job):
-    for made in metadata.metadata(job)["parameters"]:
+    for made in template_metadata.metadata(job)["parameters"]:
         (regex,) = made["regexes"]
         if "defaultValue" in made:
             assert re.search(regex, made["defaultValue"]), made["name"]
@@ -68,9 +73,9 @@ def test_a_regex_allows_the_default_and_refuses_nonsense(job):
         assert not re.search(regex, "")
 
 
-@pytest.mark.parametrize("job", metadata.template_jobs())
+@pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_an_output_is_offered_where_it_may_be(job):
-    (made,) = [made for made in metadata.metadata(job)["parameters"] if made["name"] == "output"]
+    (made,) = [made for made in template_metadata.metadata(job)["parameters"] if made["name"] == "output"]
     for scheme in ("gs", "s3"):
         allowed = re.search(made["regexes"][0], f"{scheme}://my-bucket/out") is not None
         assert allowed == (f"{scheme}://" in made["helpText"])
@@ -78,7 +83,7 @@ def test_an_output_is_offered_where_it_may_be(job):
 
 
 def test_a_missing_required_field_and_an_unknown_one_are_found():
-    broken = metadata.metadata("score")
+    broken = template_metadata.metadata("score")
     del broken["parameters"][1]["helpText"]
     broken["parameters"][2]["paramType"] = "FOLDER"
     broken["colour"] = "red"
@@ -102,7 +107,7 @@ def test_parameters_become_flags():
 
 def test_a_template_runs_its_job(small_pool, tiny_network, tmp_path, capsys):
     out = tmp_path / "out"
-    inputs = metadata.SEPARATOR.join(str(path) for path in sorted(small_pool.glob("*.tar")))
+    inputs = template_metadata.SEPARATOR.join(str(path) for path in sorted(small_pool.glob("*.tar")))
     args = [f"--input={inputs}", f"--output={out}", f"--model=tiny={tiny_network}", "--runner=DirectRunner"]
     assert template.main(["--job=score", *args]) == 0
     assert len(list((out / "columns/tiny").glob("*.parquet"))) == 3

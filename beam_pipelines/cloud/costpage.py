@@ -1,6 +1,6 @@
 """docs/cost.md, written from the formula.
 
-python -m beam_pipelines.costpage --output docs/cost.md      (`make templates`)
+python -m beam_pipelines.cloud.costpage --output docs/cost.md      (`make templates`)
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from beam_pipelines import costs
-from beam_pipelines.cloudconfig import CostConfig
+from beam_pipelines.cloud import costs
+from beam_pipelines.cloud.config import CostConfig
 
 NETWORKS = {"ViT-B-32": (14.8, 512), "ViT-B-16": (41.1, 512), "ViT-L-14": (175.3, 768)}
 

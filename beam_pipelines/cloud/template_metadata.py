@@ -1,6 +1,6 @@
 """What a Flex Template says about its parameters, made from the job's flags: ``templates/JOB/metadata.json``.
 
-python -m beam_pipelines.metadata --output templates      (`make templates`)
+python -m beam_pipelines.cloud.template_metadata --output templates      (`make templates`)
 
 The form is Dataflow's ``TemplateMetadata`` (v1b3 discovery document).
 """
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines import presets
+from beam_pipelines.cloud import presets
 from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS, Flags
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text

@@ -10,8 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from beam_pipelines.cloudconfig import CostConfig
-from beam_pipelines.presets import PRESETS, Preset
+from beam_pipelines.cloud.config import CostConfig
+from beam_pipelines.cloud.presets import PRESETS, Preset
 
 AS_OF = "2026-11-21"
 

@@ -6,11 +6,11 @@ import dataclasses
 import shlex
 from typing import Any
 
-from beam_pipelines import presets
-from beam_pipelines.cloudconfig import LaunchConfig
+from beam_pipelines.cloud import presets
+from beam_pipelines.cloud.config import LaunchConfig
+from beam_pipelines.cloud.presets import PRESETS
+from beam_pipelines.cloud.template_metadata import JOB_PARAMETER, SEPARATOR, refused
 from beam_pipelines.config.jobs import JOBS, Flags
-from beam_pipelines.metadata import JOB_PARAMETER, SEPARATOR, refused
-from beam_pipelines.presets import PRESETS
 
 
 def parameters(job: str, config: Flags, preset: str) -> tuple[dict[str, str], list[str]]:
