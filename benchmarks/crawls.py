@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from transforms.lib import uids
-from transforms.lib.recipes.step import Block
+from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes.steps.drop_kept import images_of
 from transforms.lib.recipes.steps.top_fraction import TopFraction
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys

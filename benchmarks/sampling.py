@@ -15,8 +15,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes import recipe
-from transforms.lib.recipes.step import Block, Step
+from transforms.lib.recipes.step import Step
 from transforms.lib.recipes.steps.mix import Mix
 from transforms.lib.recipes.steps.sample import HardCapSample, Sample, SoftCapSample
 

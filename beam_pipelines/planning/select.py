@@ -20,7 +20,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.models import locate
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.step import Step
-from transforms.lib.subsets.subset_files import Subset
+from transforms.lib.recipes.steps.subset import Subset
 from transforms.outputs import manifest
 from transforms.outputs.crawls import ALONE, Basis
 from transforms.outputs.store import Store

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns, views
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import MissingError
-from transforms.lib.recipes.step import Block
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
 

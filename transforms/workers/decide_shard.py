@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import Reason
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes import state_json as solved
-from transforms.lib.recipes.step import Block
+from transforms.lib.recipes.steps import subset
 from transforms.lib.reshard import shard_layout
-from transforms.lib.subsets import subset_files as subsets
 from transforms.outputs.sort_uids import Run, write_run
 from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FeatureRef, FileRow
@@ -51,7 +51,7 @@ class SelectSettings:
     @property
     def subsets(self) -> set[str]:
         """Labels of the steps that select by a subset file."""
-        return {step.label for step in self.recipe.flat() if isinstance(step, subsets.Subset)}
+        return {step.label for step in self.recipe.flat() if isinstance(step, subset.Subset)}
 
     @property
     def reader(self) -> BlockReader:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
+from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import components, groups, hamming, semdedup
-from transforms.lib.recipes.step import Bool
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transforms.lib.wordnets import write_wordnet
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import parse
-from transforms.lib.recipes.step import Block
 from transforms.lib.recipes.steps.caption_length import CaptionLength
 from transforms.lib.recipes.steps.image_size import ImageSize
 from transforms.lib.recipes.steps.keep_language import KeepLanguage

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes import parse, recipe
-from transforms.lib.recipes.step import Block
 
 NUMBERS = [-1, 0, 10**26, 1 << 64, 1e39, -1e300, float("inf"), float("-inf"), float("nan"), 1e38, (1 << 63) - 1]
 NEEDED = {

@@ -9,8 +9,8 @@ from safetensors.numpy import save_file
 
 from transforms.lib import uids
 from transforms.lib.annotators import clipscore, negclip, target_scores
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.recipes.step import Block
 
 
 def unit(seed, rows, dim=8, dtype=np.float16):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from transforms.lib.recipes.step import Block
+from transforms.lib.columnstore.block import Block
 
 Annotate = Callable[[Block], pa.Table]
 Fetch = Callable[[str], str]

@@ -11,21 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
-from transforms.lib.recipes.step import Block
+from transforms.lib.columnstore.block import Block
+from transforms.lib.columnstore.text import SPACE, as_text
 
-SPACE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What ``str.split`` splits at, as the inside of a regular expression's brackets."""
 
 _FASTTEXT_SPACE = "\x00\t-\r "
-
-
-def as_text(captions: NDArray[Any] | pa.Array) -> pa.Array:
-    """Returns captions as an Arrow array of text.
-
-    Args:
-      captions: object array of str ``[n]``, or an Arrow array already.
-    """
-    return captions if isinstance(captions, pa.Array) else pa.array(captions, pa.string())
 
 
 def count_words(captions: NDArray[Any] | pa.Array) -> NDArray[np.int32]:

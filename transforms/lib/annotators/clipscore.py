@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
-from transforms.lib.recipes.step import Block
+from transforms.lib.columnstore.block import Block
 
 WEIGHT = 2.5
 

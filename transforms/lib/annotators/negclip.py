@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
-from transforms.lib.recipes.step import Block
+from transforms.lib.columnstore.block import Block
 
 _ROWS = 1024  # rows of the matrix of cosines held at once
 MIN_TEMPERATURE = 0.005  # below it, exp(cosine / temperature) leaves float64

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models.locate import sha256_of
-from transforms.lib.recipes.step import Block
 
 _ROWS = 4096  # rows of either side held as float32 at once
 _CHECKED = 4096  # target rows whose norm is looked at

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.annotators.target_scores import read_target
+from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import groups, semdedup
 from transforms.lib.errors import InputError
 from transforms.lib.models.locate import sha256_of
-from transforms.lib.recipes.step import Bool
 
 FLAG = "--against_embeddings"
 

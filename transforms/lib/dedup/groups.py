@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import hamming
-from transforms.lib.recipes.step import Bool
 from transforms.lib.stats.quantiles import ordered_bits
 
 U64 = NDArray[np.uint64]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import components, groups
-from transforms.lib.recipes.step import Bool
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

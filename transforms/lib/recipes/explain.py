@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes import recipe as recipes
-from transforms.lib.recipes.step import Block, Step
+from transforms.lib.recipes.step import Step
 
 Fact = float | int | str
 

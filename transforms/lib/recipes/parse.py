@@ -11,11 +11,12 @@ from typing import Any
 
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes.recipe import Recipe
-from transforms.lib.recipes.step import Step, Threshold
+from transforms.lib.recipes.step import Step
 from transforms.lib.recipes.steps.all_any_not import COMPOSED, Composed
+from transforms.lib.recipes.steps.balance import Balance
 from transforms.lib.recipes.steps.band import Band
 from transforms.lib.recipes.steps.caption_length import CaptionLength
-from transforms.lib.recipes.steps.density_prune import Balance, DensityPrune
+from transforms.lib.recipes.steps.density_prune import DensityPrune
 from transforms.lib.recipes.steps.drop_duplicates import DropDuplicates
 from transforms.lib.recipes.steps.drop_kept import DropKept
 from transforms.lib.recipes.steps.image_based import ImageBased
@@ -24,9 +25,10 @@ from transforms.lib.recipes.steps.keep_language import KeepLanguage
 from transforms.lib.recipes.steps.metaclip import MetaClip
 from transforms.lib.recipes.steps.mix import Mix
 from transforms.lib.recipes.steps.sample import HardCapSample, RandomFraction, Sample, SoftCapSample
+from transforms.lib.recipes.steps.subset import Subset
 from transforms.lib.recipes.steps.text_match import TextMatch
+from transforms.lib.recipes.steps.threshold import Threshold
 from transforms.lib.recipes.steps.top_fraction import TopFraction
-from transforms.lib.subsets.subset_files import Subset
 
 _KINDS = (
     Balance, Band, CaptionLength, DensityPrune, DropDuplicates, DropKept, HardCapSample, ImageBased, ImageSize,

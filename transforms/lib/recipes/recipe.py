@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
-from transforms.lib.recipes.step import EMBEDDING, NUMBER, TEXT, UID, Block, Step, Verdict
+from transforms.lib.recipes.step import EMBEDDING, NUMBER, TEXT, UID, Step, Verdict
 
 KEPT = -1
 REJECTED = -2

@@ -22,44 +22,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.columnstore.block import Block, Bool
 from transforms.lib.stats.crawl_summary import Arrays, Memory
 
-Bool = NDArray[np.bool_]
 NUMBER, TEXT, EMBEDDING, UID = "a number", "text", "an embedding", "a uid"  # what a step reads of a sample
 LARGEST = float(np.finfo(np.float32).max)
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """The rows of one shard as a step sees them.
-
-    Attributes:
-      shard: name of the shard; rows are numbered in tar order from 0.
-      columns: the columns that the step asked for, each ``[n]``, text as an object array of str; ``uid`` is
-        uint64 ``[n, 2]``. Those that earlier steps make stand beside those of the store.
-      valid: bool ``[n]``; False for a rejected sample, which no step may keep.
-      copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).
-      files: ``label.parameter`` -> local path, of the files that the recipe's steps name.
-      indexed: bool ``[n]``; False for a sample that was rejected when it was indexed. The others are ``valid`` unless
-        a float column that the recipe reads has no finite value for them. None where all of them have.
-    """
-
-    shard: str
-    columns: Mapping[str, NDArray[Any]]
-    valid: Bool
-    copies: NDArray[np.uint16]
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    indexed: Bool | None = None
-
-    @property
-    def whole(self) -> Bool:
-        """bool ``[n]``: the samples of the pool, whether their columns are finite or not."""
-        return self.valid if self.indexed is None else self.indexed
-
-    @property
-    def alive(self) -> Bool:
-        """bool ``[n]``: valid and not dropped by an earlier step."""
-        return self.valid & (self.copies > 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,33 +210,3 @@ class Step(abc.ABC):
     def facts(self, state: Any) -> dict[str, float | int | str]:
         """Returns what was fitted, for the manifest and the report."""
         return {}
-
-
-@dataclasses.dataclass(frozen=True)
-class Threshold(Step):
-    """Keeps samples whose column is at least a given value.
-
-    Source: DataComp's ``clip_score --threshold`` (Gadre et al. 2023, section 4.1), for example 0.28 for LAION-2B.
-
-    Attributes:
-      column: a float column.
-      at_least: lowest kept value, in the column's unit, inclusive.
-    """
-
-    kind = "threshold"
-
-    column: str = "score"
-    at_least: float = 0.0
-
-    def inputs(self) -> tuple[str, ...]:
-        return (self.column,)
-
-    def apply(self, block: Block, state: Any) -> Verdict:
-        margin = block.columns[self.column].astype(np.float32) - np.float32(self.at_least)
-        return Verdict.of(block, margin >= 0, margin)
-
-    def sentence(self) -> str:
-        return f"Keep samples whose {self.column} is at least {self.at_least:g}."
-
-    def facts(self, state: Any) -> dict[str, float | int | str]:
-        return {"threshold": float(np.float32(self.at_least))}

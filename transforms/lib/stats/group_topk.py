@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.columnstore.block import Bool
 from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import Bool
 from transforms.lib.stats import ties
 
 ROUNDS = 7

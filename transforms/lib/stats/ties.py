@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.recipes.step import Bool
+from transforms.lib.columnstore.block import Bool
 
 FIELDS: list[tuple[str, str]] = [("hash", "<u8"), ("shard", "<u8"), ("row", "<i8")]
 DTYPE = np.dtype(FIELDS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.lib.annotators import caption_counts
-from transforms.lib.recipes.step import Block
+from transforms.lib.columnstore.block import Block
 
 SPACES = [chr(code) for code in range(sys.maxunicode) if chr(code).isspace()]
 

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from tests.transforms.lib.oracles import fit
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import InputError
 from transforms.lib.recipes import parse, pooling, recipe
-from transforms.lib.recipes.step import Block, Threshold
 from transforms.lib.recipes.steps.all_any_not import AnyOf
 from transforms.lib.recipes.steps.band import Band
 from transforms.lib.recipes.steps.drop_kept import DropKept, images_of
 from transforms.lib.recipes.steps.metaclip import MetaClip
 from transforms.lib.recipes.steps.mix import Mix
 from transforms.lib.recipes.steps.sample import RandomFraction
+from transforms.lib.recipes.steps.threshold import Threshold
 from transforms.lib.recipes.steps.top_fraction import TopFraction
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import InputError
-from transforms.lib.recipes.step import Block
+from transforms.lib.recipes.steps import subset
 from transforms.lib.subsets import subset_files
 
 UIDS = st.lists(st.integers(0, 40).map(lambda n: f"{n * 2**61:032x}" if n % 2 else f"{n:032x}"), max_size=60)
@@ -38,7 +39,7 @@ def test_copies_are_as_many_as_the_file_lists(tmp_path, raw):
     valid = np.array([True, True, True, False])
     columns = {"uid": uids.pairs([a, b, c, a])}
     block = Block("s", columns, valid, valid.astype(np.uint16), {"subset.file": path})
-    verdict = subset_files.Subset("subset", file="x").apply(block, None)
+    verdict = subset.Subset("subset", file="x").apply(block, None)
     assert verdict.copies.tolist() == [1, 0, 3, 0]
     assert verdict.margin.tolist()[:3] == [0.0, -1.0, 2.0]
 

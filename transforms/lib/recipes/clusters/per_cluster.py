@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import NUMBER, UID, Block, Step, Verdict
+from transforms.lib.recipes.step import NUMBER, UID, Step, Verdict
 from transforms.lib.stats import group_topk, quantiles, ties
 from transforms.lib.stats.group_topk import Cuts, Entrants
 
@@ -182,3 +183,24 @@ class PerCluster(Step):
             "largest quota": int(quota.max()),
             "clusters kept whole": int(((size > 0) & (quota == size)).sum()),
         }
+
+
+def keep_problems(label: str, keep: float, of: str) -> list[str]:
+    """Returns what is wrong with a step's ``keep`` and ``of``, one line each with its cure."""
+    found = []
+    if not 0 < keep <= 1:
+        found.append(f"{label}.keep must be in (0, 1], got {keep}; 0.25 keeps a quarter")
+    if of not in ("pool", "remaining"):
+        found.append(f"{label}.of must be pool or remaining, got {of!r}")
+    return found
+
+
+def population(of: str) -> str:
+    """Returns in words what a share is taken of: ``of`` is ``pool`` or ``remaining``."""
+    return "all samples" if of == "pool" else "the samples that are left"
+
+
+def survivors(prefer: str) -> str:
+    """Returns in words which samples of a cluster are kept: ``prefer`` is one of ``PREFERS``."""
+    ways = {"hard": "those least like the centroid", "easy": "those most like the centroid", "random": "any of them"}
+    return ways[prefer]

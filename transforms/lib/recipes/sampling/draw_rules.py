@@ -8,10 +8,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.columnstore.block import MAX_COPIES
 from transforms.lib.recipes.state_json import record
 from transforms.lib.stats import quantiles, ties
 from transforms.lib.stats.exponential import Float64
-from transforms.lib.subsets.subset_files import MAX_COPIES
 
 UNCAPPED = MAX_COPIES + 1  # one more than a decision can hold: reaching it is an error, never a cap
 

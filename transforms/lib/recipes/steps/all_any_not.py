@@ -9,8 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.columnstore.block import Block, Bool
 from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import Block, Bool, Step, Verdict
+from transforms.lib.recipes.step import Step, Verdict
 from transforms.lib.stats.crawl_summary import Arrays, Memory, Part, prefixed
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from transforms.lib.recipes.step import Block, Step, Verdict
+from transforms.lib.columnstore.block import Block
+from transforms.lib.recipes.step import Step, Verdict
 
 
 @dataclasses.dataclass(frozen=True)

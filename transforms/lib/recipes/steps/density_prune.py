@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from transforms.lib.clusters.vector_files import read_vectors
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import CapacityError
 from transforms.lib.recipes.clusters import quotas
-from transforms.lib.recipes.clusters.per_cluster import GRID, Census, PerCluster
+from transforms.lib.recipes.clusters.per_cluster import GRID, Census, PerCluster, keep_problems, population, survivors
 from transforms.lib.recipes.clusters.quotas import Float64, Int64
-from transforms.lib.recipes.step import Block
 from transforms.lib.stats import quantiles
 
 
@@ -57,7 +57,7 @@ class DensityPrune(PerCluster):
     centroids: str = ""
 
     def faults(self) -> list[str]:
-        found = super().faults() + _keep_problems(self.label, self.keep, self.of)
+        found = super().faults() + keep_problems(self.label, self.keep, self.of)
         if not self.tau >= 1e-3:
             found.append(f"{self.label}.tau must be at least 0.001, got {self.tau}; the paper has 0.1")
         if self.neighbours < 1:
@@ -103,68 +103,6 @@ class DensityPrune(PerCluster):
 
     def sentence(self) -> str:
         return (
-            f"Keep {100 * self.keep:.4g} % of {_whom(self.of)} by density: more of complex clusters of {self.clusters} "
-            f"(tau {self.tau:g}, {self.neighbours} neighbours), {_which(self.prefer)} of each, seed {self.seed}."
+            f"Keep {100 * self.keep:.4g} % of {population(self.of)} by density: more of complex clusters of "
+            f"{self.clusters} (tau {self.tau:g}, {self.neighbours} neighbours), {survivors(self.prefer)} of each, seed {self.seed}."
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Balance(PerCluster):
-    """Keeps at most ``cap`` samples of each cluster, or a share of all with the clusters as even as they can be.
-
-    With ``keep``, every cluster keeps the same number, but for small ones, which are kept whole: that number is found
-    so that exactly ``floor(keep * N + 1/2)`` samples are kept, or all that are left where those are fewer. It is the
-    sampling that is uniform over clusters, without copies; prefer ``random`` for that.
-
-    Attributes:
-      clusters, prefer, seed: as in ``PerCluster``.
-      cap: samples of a cluster at most; 0 for none.
-      keep: share to keep, in (0, 1]; 0 for none. Exactly one of ``cap`` and ``keep`` is given.
-      of: as in ``DensityPrune``.
-    """
-
-    kind = "balance"
-
-    prefer: str = "random"
-    cap: int = 0
-    keep: float = 0.0
-    of: str = "remaining"
-
-    def faults(self) -> list[str]:
-        found = super().faults()
-        if (self.cap == 0) == (self.keep == 0):
-            found.append(f"{self.label} needs either cap, samples of a cluster at most, or keep, a share of all")
-        if self.cap < 0:
-            found.append(f"{self.label}.cap must be at least 0, got {self.cap}")
-        return found + (_keep_problems(self.label, self.keep, self.of) if self.keep else [])
-
-    def _quotas(self, census: Census) -> tuple[int, Int64]:
-        sizes = census.sizes
-        of = int(sizes.sum()) if self.of == "remaining" else census.valid
-        if self.cap:
-            return of, np.minimum(sizes, self.cap)
-        total = min(quantiles.number_kept(self.keep, of), int(sizes.sum()))
-        return of, quotas.quotas(np.zeros(len(sizes)), total, np.zeros_like(sizes), sizes)
-
-    def sentence(self) -> str:
-        what = f"at most {self.cap} samples" if self.cap else "the same number of samples"
-        share = "" if self.cap else f", {100 * self.keep:.4g} % of {_whom(self.of)} together"
-        return f"Keep {what} of each cluster of {self.clusters}{share}: {_which(self.prefer)}, seed {self.seed}."
-
-
-def _keep_problems(label: str, keep: float, of: str) -> list[str]:
-    found = []
-    if not 0 < keep <= 1:
-        found.append(f"{label}.keep must be in (0, 1], got {keep}; 0.25 keeps a quarter")
-    if of not in ("pool", "remaining"):
-        found.append(f"{label}.of must be pool or remaining, got {of!r}")
-    return found
-
-
-def _whom(of: str) -> str:
-    return "all samples" if of == "pool" else "the samples that are left"
-
-
-def _which(prefer: str) -> str:
-    ways = {"hard": "those least like the centroid", "easy": "those most like the centroid", "random": "any of them"}
-    return ways[prefer]

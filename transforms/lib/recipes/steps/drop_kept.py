@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.recipes.step import TEXT, UID, Block, Step, Verdict
+from transforms.lib.columnstore.block import Block
+from transforms.lib.recipes.step import TEXT, UID, Step, Verdict
 from transforms.lib.subsets.subset_files import check_sorted, multiplicity, open_subset
 
 LISTS = {"images": "kept_images.npy", "uids": "subset.npy"}

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from transforms.lib.clusters import vector_files as files_of
 from transforms.lib.clusters.kmeans import usable
 from transforms.lib.clusters.nearest import Nearest
+from transforms.lib.columnstore.block import Block, Bool
 from transforms.lib.errors import InputError
-from transforms.lib.recipes.step import EMBEDDING, NUMBER, Block, Bool, Step, Verdict
+from transforms.lib.recipes.step import EMBEDDING, NUMBER, Step, Verdict
 
 
 @functools.lru_cache(maxsize=2)

@@ -18,13 +18,13 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from transforms.lib.columnstore.block import MAX_COPIES
 from transforms.lib.recipes.sampling import draw_rules
 from transforms.lib.recipes.sampling.draw_rules import UNCAPPED, Rules
 from transforms.lib.recipes.sampling.draw_step import Draw, Drawing
 from transforms.lib.recipes.sampling.race import Race
 from transforms.lib.recipes.sampling.sequential import Batches
 from transforms.lib.stats import quantiles
-from transforms.lib.subsets.subset_files import MAX_COPIES
 
 ENGINES = ("auto", "race", "sequential")
 FEWEST_BATCHES = 100  # with fewer the race does not stand for batches

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.lib.annotators.caption_counts import SPACE, as_text
-from transforms.lib.recipes.step import TEXT, Block, Step, Verdict
+from transforms.lib.columnstore.block import Block
+from transforms.lib.columnstore.text import SPACE, as_text
+from transforms.lib.recipes.step import TEXT, Step, Verdict
 from transforms.lib.recipes.text import wordnet as wordnets
 
 

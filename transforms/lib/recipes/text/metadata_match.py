@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms.lib.annotators.caption_counts import as_text
+from transforms.lib.columnstore.text import as_text
 from transforms.lib.errors import InputError
 
 CURE = "pip install 'winnow-beam[metaclip]'"

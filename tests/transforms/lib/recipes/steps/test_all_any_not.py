@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes import parse, recipe
-from transforms.lib.recipes.step import Block
 
 
 def blocks_of(draw_or_seed, shards=3, rows=30):

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes import recipe
-from transforms.lib.recipes.step import Block, Threshold
 from transforms.lib.recipes.steps.band import Band
+from transforms.lib.recipes.steps.threshold import Threshold
 
 
 def block(name, scores, ids):

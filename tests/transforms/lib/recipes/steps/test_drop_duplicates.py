@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes import parse, recipe
-from transforms.lib.recipes.step import Block
 
 
 def decided(**parameters):

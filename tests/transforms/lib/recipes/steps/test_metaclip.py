@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import parse, recipe
-from transforms.lib.recipes.step import Block
 from transforms.lib.recipes.steps.metaclip import BalanceState, MetaClip, chances
 from transforms.lib.recipes.text import metadata_match
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, EmptyPoolError
 from transforms.lib.recipes import parse, recipe
-from transforms.lib.recipes.step import Block
 from transforms.lib.recipes.steps.mix import Mix
 from transforms.lib.stats import exact_sums
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import CapacityError, ConfigError, EmptyPoolError
 from transforms.lib.recipes import parse, recipe
 from transforms.lib.recipes.sampling import sequential
 from transforms.lib.recipes.sampling.race import Race
-from transforms.lib.recipes.step import Block, Threshold
 from transforms.lib.recipes.steps.sample import HardCapSample, RandomFraction, Sample, SoftCapSample
+from transforms.lib.recipes.steps.threshold import Threshold
 from transforms.lib.stats import quantiles
 
 

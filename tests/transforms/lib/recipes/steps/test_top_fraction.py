@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 
 from tests.transforms.lib import oracles
 from transforms.lib import uids
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.recipes import recipe
-from transforms.lib.recipes.step import Block, Threshold
 from transforms.lib.recipes.steps.mix import Mix
+from transforms.lib.recipes.steps.threshold import Threshold
 from transforms.lib.recipes.steps.top_fraction import TopFraction
 
 
