@@ -17,8 +17,8 @@ import apache_beam as beam
 from beam_pipelines.config.jobs import ScoreFlytConfig
 from beam_pipelines.planning import plan_facts, workspace
 from beam_pipelines.running import driver
+from transforms.lib import stamps
 from transforms.lib.flyt import scoring_head
-from transforms.lib.models import locate
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.outputs.store import Store
@@ -64,7 +64,7 @@ def find_head(
     width = store.schema(source, shard).field("image").type.list_size
     if width != head.dim:
         problems.append(f"--head {config.head} reads embeddings of {head.dim} dimensions, {source} has {width}")
-    digest = locate.sha256_of(os.path.join(folder, scoring_head.WEIGHTS))
+    digest = stamps.sha256_of(os.path.join(folder, scoring_head.WEIGHTS))
     return HeadSettings(config.output, config.head, digest, source, config.name, config.threads)
 
 

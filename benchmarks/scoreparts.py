@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from transforms.lib import stamps
 from transforms.lib.models import locate, preprocessing, resolve
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample, read_samples
@@ -173,7 +174,7 @@ def weights(path: str, arch: str) -> str:
 
     torch.manual_seed(0)
     torch.save(open_clip.create_model(arch).state_dict(), path)
-    return locate.sha256_of(str(Path(path)))
+    return stamps.sha256_of(str(Path(path)))
 
 
 PARTS = {"steady": steady, "bare": bare, "direct": direct, "decoding": decoding, "weights": weights}

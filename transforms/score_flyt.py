@@ -17,7 +17,6 @@ from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.flyt import scoring_head
-from transforms.lib.models import locate
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FeatureRefs, FileRow
 from transforms.storage import filesystem
@@ -82,7 +81,7 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
 
         torch.set_num_threads(self._settings.threads or cpu_count())
         folder = Path(filesystem.fetch(self._settings.head))
-        digest = locate.sha256_of(str(folder / scoring_head.WEIGHTS))
+        digest = stamps.sha256_of(str(folder / scoring_head.WEIGHTS))
         if digest != self._settings.weights_sha256:
             raise InputError(
                 f"--head: the weights have sha256 {digest} here, {self._settings.weights_sha256} at the start"

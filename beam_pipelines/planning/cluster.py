@@ -15,7 +15,6 @@ from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.models import locate
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef, FileRow
 from transforms.storage import filesystem
@@ -87,7 +86,7 @@ def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:
         Nearest(found, "inner")
     except InputError as error:
         raise InputError(f"--centroids {uri}: {error}") from None
-    return locate.sha256_of(path), len(found)
+    return stamps.sha256_of(path), len(found)
 
 
 def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:

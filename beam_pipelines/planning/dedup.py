@@ -14,7 +14,7 @@ from transforms.lib.annotators.target_scores import read_target
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.models.locate import sha256_of
+from transforms.lib.stamps import sha256_of
 from transforms.outputs import manifest
 from transforms.outputs.store import Store
 from transforms.rows import FeatureRef

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from beam_pipelines.config.jobs import ImportConfig
 from transforms.import_scores import ImportSettings
+from transforms.lib import stamps
 from transforms.lib.errors import InputError
 from transforms.lib.importers import score_table
-from transforms.lib.models import locate
 from transforms.storage import filesystem
 
 
@@ -51,7 +51,7 @@ def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa
     found = [score_table.score_columns(schema, config.by, config.columns) for schema in schemas]
     if len({tuple(sorted(names)) for names in found}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
-    sources = tuple(sorted(locate.sha256_of(path) for path in paths))
+    sources = tuple(sorted(stamps.sha256_of(path) for path in paths))
     lookup = filesystem.join(config.output, "imports", f"{config.name}.npy")
     made = tuple(sorted(found[0]))
     return ImportSettings(config.output, config.name, config.by, made, sources, lookup, config.min_coverage)

@@ -15,7 +15,7 @@ from transforms import shards as pools
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.inference import gpu_decode
-from transforms.lib.models import resolve
+from transforms.lib.models import resolve, spec
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.rows import FeatureRef, Shard
 from transforms.storage import filesystem
@@ -40,7 +40,7 @@ class ScorePlan:
         return [shard.name for shard in self.shards if missing_sets(self.settings, shard)]
 
 
-def _resolved(text: str, variant: str) -> resolve.ModelSpec:
+def _resolved(text: str, variant: str) -> spec.ModelSpec:
     return resolve.resolve(resolve.parse_model(text), fetch=filesystem.fetch, variant=variant)
 
 

@@ -17,7 +17,6 @@ from beam_pipelines.planning.recipes import load_recipe
 from beam_pipelines.planning.score import ScorePlan, model_schemas
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
-from transforms.lib.models import locate
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.step import Step
 from transforms.lib.recipes.steps.subset import Subset
@@ -159,4 +158,4 @@ def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str
             problems.append(f"{name}: {uri} does not exist; check the address")
     if not problems:
         problems.collect(step.check_files, local)
-    return {} if problems else {n: (uri, locate.sha256_of(local[n])) for n, uri in addresses.items()}
+    return {} if problems else {n: (uri, stamps.sha256_of(local[n])) for n, uri in addresses.items()}

@@ -11,7 +11,7 @@ from transforms import shards as pools
 from transforms.assign import TargetPart
 from transforms.lib.clusters import vector_files
 from transforms.lib.errors import InputError
-from transforms.lib.models.resolve import ModelSpec
+from transforms.lib.models.spec import ModelSpec
 from transforms.lib.samples.index_row import ImageRules
 from transforms.outputs import manifest
 from transforms.outputs.store import Store

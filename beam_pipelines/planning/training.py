@@ -23,7 +23,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
 from transforms.lib.errors import ConfigError
 from transforms.lib.flyt import embedded_tasks, reference_model, task_batches, training_loop
-from transforms.lib.models import clip, resolve
+from transforms.lib.models import clip, spec
 from transforms.lib.training import curves
 from transforms.outputs import manifest
 from transforms.outputs.store import Store
@@ -49,7 +49,7 @@ class Found(NamedTuple):
     refs: list[FeatureRef]
     where: dict[str, tuple[str, str]]
     scores: list[str]
-    spec: resolve.ModelSpec
+    spec: spec.ModelSpec
     tasks: list[labelled.Source]
 
 
@@ -133,10 +133,10 @@ def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str
     return ""
 
 
-def _spec(config: MetaConfig, problems: Problems, source: str) -> resolve.ModelSpec | None:
+def _spec(config: MetaConfig, problems: Problems, source: str) -> spec.ModelSpec | None:
     made_by = manifest.read(config.pool).get("score", {}).get("stamps", {}).get("models", {}).get(source)
     if made_by is not None:
-        return resolve.ModelSpec(**made_by)
+        return spec.ModelSpec(**made_by)
     problems.append(
         f"--column_set {source}: the manifest of --pool {config.pool} does not say which model made it; run "
         "`winnow score` there again with every --model in one command (what is done is skipped)"

@@ -20,3 +20,9 @@ def stamp(**parts: Any) -> str:
 def sha256(data: bytes | memoryview) -> str:
     """Returns the 64 hex digits of the sha256 of ``data``."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of(path: str) -> str:
+    """Returns the 64 hex digits of a local file's sha256."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

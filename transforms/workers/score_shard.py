@@ -15,7 +15,7 @@ from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
-from transforms.lib.models import clip, resolve
+from transforms.lib.models import clip, spec
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
@@ -43,7 +43,7 @@ class ScoreSettings:
     """
 
     root: str
-    models: tuple[resolve.ModelSpec, ...]
+    models: tuple[spec.ModelSpec, ...]
     rules: ReadRules = dataclasses.field(default_factory=ReadRules)
     batch_size: int = 8
     device: str = "cpu"
@@ -56,7 +56,7 @@ class ScoreSettings:
         rules = dataclasses.asdict(self.rules) | {"others": bool(self.rules.others)}
         return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **rules)
 
-    def score_stamp(self, shard: Shard, model: resolve.ModelSpec) -> str:
+    def score_stamp(self, shard: Shard, model: spec.ModelSpec) -> str:
         """Returns the stamp of a model's column set of a shard."""
         made_by = dataclasses.asdict(model) | {"batch": self.batch_size, "precision": self.precision}
         return stamps.stamp(index=self.index_stamp(shard), version=SCORE_VERSION, device=self.device, **made_by)

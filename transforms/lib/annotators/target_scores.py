@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.models.locate import sha256_of
+from transforms.lib.stamps import sha256_of
 
 _ROWS = 4096  # rows of either side held as float32 at once
 _CHECKED = 4096  # target rows whose norm is looked at

@@ -14,7 +14,7 @@ from transforms.lib.annotators.target_scores import read_target
 from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import groups, semdedup
 from transforms.lib.errors import InputError
-from transforms.lib.models.locate import sha256_of
+from transforms.lib.stamps import sha256_of
 
 FLAG = "--against_embeddings"
 

@@ -20,7 +20,7 @@ from transforms.lib.samples import images
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.models.resolve import ModelSpec
+    from transforms.lib.models.spec import ModelSpec
 
 VERSION = 1  # raise when the same pictures would give other embeddings
 _PART = 256  # labelled pictures that are embedded between two decodes

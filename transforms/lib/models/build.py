@@ -13,7 +13,7 @@ from transforms.lib.models import timm_model, tinyclip, weight_files
 if TYPE_CHECKING:
     import torch
 
-    from transforms.lib.models.resolve import ModelSpec
+    from transforms.lib.models.spec import ModelSpec
 
 PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
 """``--precision`` -> open_clip's name of it."""

@@ -16,9 +16,10 @@ from transforms.lib.devices.staging import DEPTH, Batch, Pixels, Ring, Room, bat
 from transforms.lib.errors import InputError
 from transforms.lib.models import build, dynamic_padding, tinyclip
 from transforms.lib.models.clip_text import CaptionTower
-from transforms.lib.models.locate import PREPROCESS, Fetch, local_only, locate, sha256_of
+from transforms.lib.models.locate import PREPROCESS, Fetch, local_only, locate
 from transforms.lib.models.preprocessing import View, view
-from transforms.lib.models.resolve import ModelSpec
+from transforms.lib.models.spec import ModelSpec
+from transforms.lib.stamps import sha256_of
 
 if TYPE_CHECKING:
     import torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib.util
 import json
 import os
@@ -15,7 +14,7 @@ from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import timm_model, tinyclip
 
 if TYPE_CHECKING:
-    from transforms.lib.models.resolve import ModelSpec, ParsedModel
+    from transforms.lib.models.spec import ModelSpec, ParsedModel
 
 Fetch = Callable[[str], str]
 
@@ -151,9 +150,3 @@ def _from_tag(spec: ParsedModel | ModelSpec) -> tuple[dict[str, Any], str]:
         raise _unreachable(spec, f"{spec.source}/{spec.weights}", error) from None
     seen = {name: tag[name] for name in PREPROCESS if tag.get(name) is not None}
     return {"model_cfg": builtin(spec.source), "preprocess_cfg": seen}, str(weights)
-
-
-def sha256_of(path: str) -> str:
-    """Returns the 64 hex digits of a local file's sha256."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,60 +9,9 @@ import re
 
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import tinyclip, weight_files
-from transforms.lib.models.locate import PREPROCESS, Fetch, architectures, local_only, locate, sha256_of
-from transforms.lib.stamps import stamp
-
-PARTS = ("image", "text")
-
-
-@dataclasses.dataclass(frozen=True)
-class ParsedModel:
-    """``--model`` taken apart.
-
-    Attributes:
-      name: of the column set.
-      kind: ``tinyclip``, ``tag``, ``hub``, ``folder``, ``file`` or ``timm``.
-      source: architecture (tag, file, timm), hub id or folder; empty for tinyclip.
-      weights: pretrained tag, or address of the weights file.
-      sha256: that the user pinned; empty when not.
-      part: ``image`` or ``text`` for that tower alone; empty for both.
-    """
-
-    name: str
-    kind: str
-    source: str = ""
-    weights: str = ""
-    sha256: str = ""
-    part: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSpec:
-    """A network, found and pinned: what a worker needs to load exactly the same one.
-
-    Attributes:
-      name: of the column set.
-      kind: as in ``ParsedModel``.
-      source: as in ``ParsedModel``.
-      weights: as in ``ParsedModel``.
-      weights_sha256: of the weights; workers refuse any other.
-      preprocess: fingerprint of the image preprocessing, its variant included.
-      dim: of the embeddings.
-      image_size: pixels of the square input.
-      variant: of the preprocessing, one of ``pixelviews.VARIANTS``.
-      part: as in ``ParsedModel``.
-    """
-
-    name: str
-    kind: str
-    source: str
-    weights: str
-    weights_sha256: str
-    preprocess: str
-    dim: int
-    image_size: int
-    variant: str = "exact"
-    part: str = ""
+from transforms.lib.models.locate import PREPROCESS, Fetch, architectures, local_only, locate
+from transforms.lib.models.spec import PARTS, ModelSpec, ParsedModel
+from transforms.lib.stamps import sha256_of, stamp
 
 
 def parse_model(text: str) -> ParsedModel:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transforms.lib.errors import ConfigError
-from transforms.lib.models import clip, locate, resolve, tinyclip
+from transforms.lib.models import clip, locate, resolve, spec, tinyclip
 from transforms.lib.training import curves
 
 HELD_OUT = ("pairs", "recall_at_1", "recall_at_10", "auc")
@@ -58,7 +58,7 @@ def open_network(text: str, *, batch_size: int = 8, fetch: locate.Fetch = locate
     return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, files, False)
 
 
-def text_files(spec: resolve.ParsedModel | resolve.ModelSpec, config: dict[str, Any]) -> tuple[Path, ...]:
+def text_files(spec: spec.ParsedModel | spec.ModelSpec, config: dict[str, Any]) -> tuple[Path, ...]:
     """Returns the files of a model's text tower that a folder of it must carry.
 
     Raises:

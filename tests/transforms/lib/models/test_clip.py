@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from transforms.lib import stamps
 from transforms.lib.errors import InputError, SampleError
-from transforms.lib.models import clip, locate, resolve, tinyclip
+from transforms.lib.models import clip, resolve, tinyclip
 
 MODES = ("RGB", "L", "P", "LA", "RGBA", "CMYK", "1", "I;16", "I", "F", "YCbCr")
 
@@ -108,7 +109,7 @@ def test_a_pinned_weights_file_loads_and_gives_what_its_folder_gives(tmp_path):
     network = open_clip.create_model("ViT-S-32-alt")
     weights = tmp_path / "weights.safetensors"
     save_file(network.state_dict(), weights)
-    text = f"ViT-S-32-alt@{weights}#sha256={locate.sha256_of(str(weights))}"
+    text = f"ViT-S-32-alt@{weights}#sha256={stamps.sha256_of(str(weights))}"
     spec = resolve.resolve(resolve.parse_model(text))
     assert (spec.kind, spec.dim, spec.image_size) == ("file", 256, 224)
     model = clip.load(spec)
@@ -128,7 +129,7 @@ def test_a_pickled_program_in_a_weights_file_does_not_run(tmp_path):
     sink = io.BytesIO()
     torch.save({"state_dict": Program()}, sink, pickle_module=pickle)
     weights.write_bytes(sink.getvalue())
-    text = f"ViT-S-32-alt@{weights}#sha256={locate.sha256_of(str(weights))}"
+    text = f"ViT-S-32-alt@{weights}#sha256={stamps.sha256_of(str(weights))}"
     with pytest.raises(InputError, match=r"cannot be loaded \(Weights only load failed"):
         clip.load(resolve.resolve(resolve.parse_model(text)))
     assert not (tmp_path / "ran").exists()

@@ -2,7 +2,7 @@ import pytest
 
 from transforms.lib.errors import ConfigError
 from transforms.lib.models import resolve
-from transforms.lib.models.resolve import ParsedModel
+from transforms.lib.models.spec import ParsedModel
 
 PIN = "a" * 64
 

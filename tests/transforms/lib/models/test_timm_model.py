@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from tests.transforms.lib.models.test_clip import image_of
+from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.models import clip, locate, resolve, timm_model
+from transforms.lib.models import clip, resolve, timm_model
 
 PIN = "a" * 64
 
@@ -27,7 +28,7 @@ def weights(tmp_path_factory):
 
 def spec_of(weights, source):
     path = weights / f"{source.split('/')[0]}.pth"
-    return resolve.resolve(resolve.parse_model(f"timm:{source}@{path}#sha256={locate.sha256_of(str(path))}"))
+    return resolve.resolve(resolve.parse_model(f"timm:{source}@{path}#sha256={stamps.sha256_of(str(path))}"))
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_vit4", "test_efficientnet"])
@@ -102,7 +103,7 @@ def test_it_writes_a_column_set_beside_a_clip_model(winnow, tiny_network, small_
     from transforms.lib.columnstore import columns
     from transforms.lib.samples import images
 
-    digest = locate.sha256_of(str(weights / "test_vit.pth"))
+    digest = stamps.sha256_of(str(weights / "test_vit.pth"))
     models = [f"--model=net={tiny_network}", f"--model=dino=timm:test_vit@{weights}/test_vit.pth#sha256={digest}"]
     code, _, err = winnow("score", "--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", *models)
     assert code == 0, err
