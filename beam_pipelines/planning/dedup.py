@@ -10,7 +10,7 @@ from beam_pipelines.config.dedup import DedupConfig
 from beam_pipelines.planning import workspace
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.dedup import MatchSettings
-from transforms.lib.annotators.target_scores import read_target
+from transforms.lib.clusters.vector_files import read_target
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
 from transforms.lib.errors import ConfigError, InputError

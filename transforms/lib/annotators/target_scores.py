@@ -3,63 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
+from transforms.lib.clusters.vector_files import Embeddings, read_target
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.stamps import sha256_of
 
 _ROWS = 4096  # rows of either side held as float32 at once
-_CHECKED = 4096  # target rows whose norm is looked at
-
-Embeddings = NDArray[Any]  # float [n, dim], unit rows
-
-
-def read_target(path: str, uri: str, flag: str = "--target") -> Embeddings:
-    """Opens target embeddings; ``.npy`` is mapped into memory, not read.
-
-    Args:
-      path: local file, ``.npy``, or ``.safetensors`` with one tensor.
-      uri: what messages call it.
-      flag: by which it was named.
-
-    Returns:
-      float16, float32 or float64 ``[m, dim]``, ``m >= 1``, unit rows.
-
-    Raises:
-      InputError: there is no such file, or it holds something else.
-    """
-    if not os.path.isfile(path):
-        raise InputError(f"{flag} {uri} does not exist; check the address")
-    try:
-        target = _safetensors(path) if uri.endswith(".safetensors") else np.load(path, "r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SafetensorError) as error:
-        raise InputError(f"{flag} {uri} is neither .npy nor .safetensors with one tensor: {error}") from None
-    if not isinstance(target, np.ndarray) or target.ndim != 2 or target.dtype.kind != "f" or not len(target):
-        found = f"{target.dtype} {list(target.shape)}" if isinstance(target, np.ndarray) else "an archive"
-        raise InputError(f"{flag} {uri} holds {found}; it must be float [images, dimensions]")
-    norms = np.linalg.norm(target[:_CHECKED].astype(np.float32), axis=1)
-    if not (np.abs(norms - 1) < 0.01).all():
-        row = int(np.argmax(~(np.abs(norms - 1) < 0.01)))
-        raise InputError(f"{flag} {uri}: row {row} has norm {norms[row]:.4g}, not 1; divide each row by its norm")
-    return target
-
-
-def _safetensors(path: str) -> Embeddings:
-    from safetensors.numpy import load_file
-
-    found: list[Embeddings] = list(load_file(path).values())
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} tensors")
-    return found[0]
 
 
 def second_moment(target: Embeddings) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.clusters.candidates import F32, F64, Int, Ranked
 from transforms.lib.clusters.kmeans import MAX_NORM, Rows, Vectors, on_grid, squared_norms
 from transforms.lib.errors import InputError
 
@@ -19,26 +20,6 @@ _ROWS = 1024  # rows compared at once
 _TILE = 2_048  # centroids compared at once
 _WIDEN = 256  # rows converted at once
 _PRODUCTS = 64  # rows multiplied exactly at once; what they take stays in a core's cache
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-Int = NDArray[np.int64]
-
-
-class Ranked(NamedTuple):
-    """The best centroids of each row as far as float32 can tell.
-
-    Attributes:
-      which: int64 ``[m, n]``, the best ``m``, best first.
-      scores: float32 ``[m + 1, n]``, their scores and that of the next; -inf where there is none.
-    """
-
-    which: Int
-    scores: F32
-
-    def part(self, rows: slice) -> Ranked:
-        """Returns what is known of some rows."""
-        return Ranked(self.which[:, rows], self.scores[:, rows])
 
 
 class Assigned(NamedTuple):

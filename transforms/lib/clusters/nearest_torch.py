@@ -12,8 +12,8 @@ from transforms.lib.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from transforms.lib.clusters.candidates import Ranked
     from transforms.lib.clusters.kmeans import Rows
-    from transforms.lib.clusters.nearest import Ranked
 
 _ROWS = 16_384  # sent to the device at once
 _TILE = 8_192  # centroids compared at once: with as many rows, 512 MiB
@@ -45,7 +45,7 @@ class TorchRanks:
         self._half = torch.from_numpy(half).to(self._device)
 
     def __call__(self, rows: Rows, number: int) -> Ranked:
-        from transforms.lib.clusters.nearest import Ranked
+        from transforms.lib.clusters.candidates import Ranked
 
         which, scores = np.zeros((number, len(rows)), np.int64), np.empty((number + 1, len(rows)), np.float32)
         for at in range(0, len(rows), _ROWS):

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.annotators.target_scores import read_target
+from transforms.lib.clusters.vector_files import read_target
 from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import groups, semdedup
 from transforms.lib.errors import InputError

@@ -104,5 +104,6 @@ class DensityPrune(PerCluster):
     def sentence(self) -> str:
         return (
             f"Keep {100 * self.keep:.4g} % of {population(self.of)} by density: more of complex clusters of "
-            f"{self.clusters} (tau {self.tau:g}, {self.neighbours} neighbours), {survivors(self.prefer)} of each, seed {self.seed}."
+            f"{self.clusters} (tau {self.tau:g}, {self.neighbours} neighbours), {survivors(self.prefer)} "
+            f"of each, seed {self.seed}."
         )

@@ -1,0 +1,28 @@
+"""The best centroids of each row before they are told apart exactly: what both engines return."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+class Ranked(NamedTuple):
+    """The best centroids of each row as far as float32 can tell.
+
+    Attributes:
+      which: int64 ``[m, n]``, the best ``m``, best first.
+      scores: float32 ``[m + 1, n]``, their scores and that of the next; -inf where there is none.
+    """
+
+    which: Int
+    scores: F32
+
+    def part(self, rows: slice) -> Ranked:
+        """Returns what is known of some rows."""
+        return Ranked(self.which[:, rows], self.scores[:, rows])
