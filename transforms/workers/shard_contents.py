@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.reshard import shard_layout
-from transforms.lib.reshard.shard_formats import Members
+from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
-from transforms.lib.reshard import shard_formats, shard_layout
+from transforms.lib.reshard import shard_format, shard_formats, shard_layout
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
@@ -119,7 +119,7 @@ class WriteShard:
         contents = self.settings.contents
         blurred = 0
 
-        def samples() -> Iterator[tuple[str, shard_formats.Members]]:
+        def samples() -> Iterator[tuple[str, shard_format.Members]]:
             nonlocal blurred
             for sample in contents.samples(contents.listing(output)):
                 blurred += sample.blurred

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.lib.errors import SampleError
-from transforms.lib.reshard.shard_formats import Members, ShardFormat, Sink
+from transforms.lib.reshard.shard_format import Members, ShardFormat, Sink
 from transforms.lib.samples import captions, images
 
 _ROW_GROUP_BYTES = 1 << 26  # of members; a row group is held in memory

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from transforms.lib.reshard.shard_formats import Members, ShardFormat, Sink
+from transforms.lib.reshard.shard_format import Members, ShardFormat, Sink
 
 KEY = "__key__"  # no member can have this extension: webdataset keeps it for itself
 

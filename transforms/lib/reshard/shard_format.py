@@ -1,0 +1,45 @@
+"""The contract of an output shard's form: how samples are written, and read again to be verified."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, ClassVar, Protocol
+
+Members = list[tuple[str, bytes]]
+
+
+class Sink(Protocol):
+    """What a writer writes to."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Appends bytes; returns how many."""
+
+
+class ShardFormat(abc.ABC):
+    """Writes samples one after another, and reads them back.
+
+    The bytes are a function of the samples alone; memory does not grow with their number.
+
+    Attributes:
+      suffix: of the file's name.
+    """
+
+    suffix: ClassVar[str]
+
+    @abc.abstractmethod
+    def write(self, samples: Iterable[tuple[str, Members]], sink: Sink) -> None:
+        """Writes a whole file.
+
+        Args:
+          samples: (key, members); members are (lower-case extension, data). Keys are ``uid-copy``.
+          sink: where the bytes go.
+        """
+
+    @abc.abstractmethod
+    def read(self, stream: BinaryIO) -> Iterator[tuple[str, Members]]:
+        """Yields what ``write`` was given; members may come in another order.
+
+        Raises:
+          ValueError: the file is damaged or of another form.
+        """
