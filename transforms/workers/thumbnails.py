@@ -9,7 +9,7 @@ from transforms.lib.byte_ranges import read_ranges
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
 from transforms.lib.recipes import accounts
-from transforms.lib.report import html_page
+from transforms.lib.report import thumbnail
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
@@ -17,7 +17,7 @@ from transforms.outputs.store import Store
 from transforms.storage import filesystem
 
 
-def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[html_page.Thumbnail, ...]:
+def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[thumbnail.Thumbnail, ...]:
     """Looks exhibits up in the index below ``root``, and reads and shrinks their images.
 
     One that cannot be shown, whose tar is gone or never was, has an empty image.
@@ -35,7 +35,7 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[html_pa
                 blocks = read_ranges(open_tar(file, uri), *spans)
             jpegs.update(zip(numbers, map(_thumbnail, blocks), strict=True))
     return tuple(
-        html_page.Thumbnail(
+        thumbnail.Thumbnail(
             uid=exhibit.uid,
             caption=captions[number],
             score=exhibit.score,

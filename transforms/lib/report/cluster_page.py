@@ -11,7 +11,7 @@ import numpy as np
 from transforms.lib.report.gallery import Course, Gallery, tightness
 
 if TYPE_CHECKING:
-    from transforms.lib.report.html_page import Thumbnail
+    from transforms.lib.report.thumbnail import Thumbnail
 
 WIDTH, HEIGHT = 860, 150  # of the chart of sizes, in its own units
 ROUNDS_WIDTH, ROUNDS_HEIGHT = 860, 90

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import math
 import unicodedata
@@ -15,28 +14,11 @@ from numpy.typing import NDArray
 
 from transforms.lib.report import cluster_page
 from transforms.lib.report.terminal_text import si_bytes
+from transforms.lib.report.thumbnail import Thumbnail
 
 CAPTION_SHOWN = 110
 CAPTION_TITLE = 500
 WIDTH, HEIGHT = 860, 240  # of the histogram, in its own units
-
-
-@dataclasses.dataclass(frozen=True)
-class Thumbnail:
-    """One sample as the report shows it; ``jpeg`` is empty where the image cannot be shown."""
-
-    uid: str
-    caption: str
-    score: float
-    margin: float
-    kept: bool
-    step: str
-    jpeg: bytes
-
-    @property
-    def source(self) -> str:
-        """The image as a data address, or nothing."""
-        return f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode()}" if self.jpeg else ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from transforms.lib.report import html_page
-from transforms.lib.report.html_page import ReportData, Thumbnail
+from transforms.lib.report.html_page import ReportData
+from transforms.lib.report.thumbnail import Thumbnail
 from transforms.lib.samples import images
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
