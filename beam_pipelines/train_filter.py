@@ -65,7 +65,7 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
 
     from transforms.lib.devices import devices
     from transforms.lib.tar import shard_samples
-    from transforms.lib.training import network_folder, projection_training, projections, training_run
+    from transforms.lib.training import network_folder, projections, towers, training_pairs, training_run
     from transforms.storage import filesystem
 
     torch.set_num_threads(config.threads or devices.cpu_count())
@@ -73,14 +73,14 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
     torch.manual_seed(config.seed)  # a bare architecture starts from random weights
     network = network_folder.open_network(config.model, fetch=filesystem.fetch)
 
-    def pairs_of(shard: Any) -> list[projection_training.Pair]:
+    def pairs_of(shard: Any) -> list[training_pairs.Pair]:
         with filesystem.open_read(shard.uri) as file:
             samples = shard_samples.read_samples(shard_samples.open_tar(file, shard.uri))
-            return list(projection_training.read_pairs(samples, config.caption_field))
+            return list(training_pairs.read_pairs(samples, config.caption_field))
 
     pairs = list(itertools.chain.from_iterable(map(pairs_of, shards)))
     print(f"{len(pairs)} pairs in {len(shards)} shards", file=sys.stderr)
-    kind = projection_training.TowerSettings if config.train == "towers" else projections.FitSettings
+    kind = towers.TowerSettings if config.train == "towers" else projections.FitSettings
     settings = kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
     result = training_run.run(network, pairs, config.holdout_fraction, settings)
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.samples import images
-from transforms.lib.training import projection_training, projections, retrieval
+from transforms.lib.training import projections, retrieval, towers, training_pairs
 from transforms.lib.training.network_folder import Network
 
 
@@ -31,9 +31,9 @@ class Run(NamedTuple):
 
 def run(
     network: Network,
-    pairs: Sequence[projection_training.Pair],
+    pairs: Sequence[training_pairs.Pair],
     holdout_fraction: float,
-    settings: projections.FitSettings | projection_training.TowerSettings,
+    settings: projections.FitSettings | towers.TowerSettings,
 ) -> Run:
     """Trains a network in place on pairs.
 
@@ -47,9 +47,9 @@ def run(
       ConfigError: too few pairs, or no projections to train.
     """
     captions = [pair.caption for pair in pairs]
-    held = projection_training.held_out(captions, holdout_fraction, settings.seed)
+    held = training_pairs.held_out(captions, holdout_fraction, settings.seed)
     groups = retrieval.caption_groups(captions)
-    if isinstance(settings, projection_training.TowerSettings):
+    if isinstance(settings, towers.TowerSettings):
         return _towers(network, pairs, groups, held, settings)
     return _projections(network, pairs, groups, held, settings)
 
@@ -64,7 +64,7 @@ def _random(like: NDArray[np.float32], generator: np.random.Generator) -> NDArra
 
 def _projections(
     network: Network,
-    pairs: Sequence[projection_training.Pair],
+    pairs: Sequence[training_pairs.Pair],
     groups: NDArray[np.int64],
     held: NDArray[np.bool_],
     settings: projections.FitSettings,
@@ -72,7 +72,7 @@ def _projections(
     model = network.model
     paths = projections.find(model.network)
     before = [projections.take_out(model.network, path) for path in paths]
-    found = projection_training.features(
+    found = training_pairs.features(
         pairs, lambda data: _pixels(network, data), model.features_of, model.text_features_of
     )
     generator = np.random.default_rng(settings.seed)
@@ -92,10 +92,10 @@ def _projections(
 
 def _towers(
     network: Network,
-    pairs: Sequence[projection_training.Pair],
+    pairs: Sequence[training_pairs.Pair],
     groups: NDArray[np.int64],
     held: NDArray[np.bool_],
-    settings: projection_training.TowerSettings,
+    settings: towers.TowerSettings,
 ) -> Run:
     model = network.model
     pixels = np.stack([_pixels(network, pair.image) for pair in pairs])
@@ -104,7 +104,5 @@ def _towers(
     text = model.embed_texts([caption for caption, out in zip(captions, held, strict=True) if out])
     before = retrieval.evaluate(image, text, groups[held], settings.seed)["auc"]
     tokens = model.tokenize(captions)
-    history, best = projection_training.fit_towers(
-        model.network, pixels, tokens, groups, held, model.normalise, settings
-    )
+    history, best = towers.fit_towers(model.network, pixels, tokens, groups, held, model.normalise, settings)
     return Run(history, best, int(held.sum()), before)

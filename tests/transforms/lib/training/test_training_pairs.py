@@ -9,7 +9,7 @@ from transforms.lib.errors import ConfigError
 from transforms.lib.samples import captions
 from transforms.lib.tar import shard_samples
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member
-from transforms.lib.training import curves, projection_training, projections, retrieval
+from transforms.lib.training import curves, projections, retrieval, training_pairs
 
 
 def concepts(n=400, seed=0):
@@ -95,16 +95,16 @@ def test_taking_a_projection_out_and_putting_it_back_changes_nothing(arch):
 
 def test_no_caption_is_on_both_sides_of_the_split():
     found = [f"Caption {n % 50}" if n % 2 else f"caption  {n % 50} " for n in range(200)]
-    held = projection_training.held_out(found, 0.3, 0)
+    held = training_pairs.held_out(found, 0.3, 0)
     groups = retrieval.caption_groups(found)
     assert not set(groups[held]) & set(groups[~held])
     assert 0.1 < held.mean() < 0.5
-    np.testing.assert_array_equal(projection_training.held_out([*found, "new"], 0.3, 0)[:-1], held)
+    np.testing.assert_array_equal(training_pairs.held_out([*found, "new"], 0.3, 0)[:-1], held)
 
 
 def test_a_split_with_nothing_on_a_side_is_refused():
     with pytest.raises(ConfigError, match="too few captions on a side"):
-        projection_training.held_out(["one", "two"], 0.1, 0)
+        training_pairs.held_out(["one", "two"], 0.1, 0)
 
 
 def test_auc_counts_pairs():
@@ -127,13 +127,13 @@ def test_pairs_that_cannot_be_used_are_left_out():
     Image.new("RGB", (8, 8), "red").save(sink, "PNG")
     good = write_member("a.png", sink.getvalue()) + write_member("a.txt", b"red")
     bad = write_member("b.png", b"no") + write_member("b.txt", b"x") + write_member("c.png", sink.getvalue())
-    pairs = list(projection_training.read_pairs(shard_samples.read_samples(io.BytesIO(good + bad + END_OF_ARCHIVE))))
+    pairs = list(training_pairs.read_pairs(shard_samples.read_samples(io.BytesIO(good + bad + END_OF_ARCHIVE))))
     assert [pair.caption for pair in pairs] == ["red"]
 
 
 @pytest.mark.parametrize(("caption", "clause"), [("A hen, bird, farm", "A hen"), ("hen", "hen"), (", odd", ", odd")])
 def test_the_first_clause_is_what_the_picture_is_called(caption, clause):
-    assert projection_training.first_clause(caption) == clause
+    assert training_pairs.first_clause(caption) == clause
 
 
 def test_curves_are_drawn_for_every_epoch():
