@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import CurateConfig, ScoreConfig, SelectConfig
+from beam_pipelines.config.jobs import CurateConfig
+from beam_pipelines.config.score import ScoreConfig
+from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import crawl, plan_facts, reshard, score, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.lib.inference import timing

@@ -12,7 +12,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines.config.annotate import DATACOMP_SETS, MetadataConfig
+from beam_pipelines.config.imports import DATACOMP_SETS, MetadataConfig
 from beam_pipelines.planning import plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.import_datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import ReshardJobConfig
+from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.planning import plan_facts, reshard, score, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import MakeSection, WriteManifest

@@ -11,7 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import ScoreConfig
+from beam_pipelines.config.score import ScoreConfig
 from beam_pipelines.planning import plan_facts, score, workspace
 from beam_pipelines.running import driver
 from transforms.lib.inference import timing

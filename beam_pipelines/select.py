@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import SelectConfig
+from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import dedup, plan_facts, select, workspace
 from beam_pipelines.running import driver
 from transforms.fit import FitRecipe

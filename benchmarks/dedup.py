@@ -32,7 +32,7 @@ DIM = 512
 
 def index_of(folder: str) -> None:
     """Makes the index of the demo pool, without a model."""
-    from beam_pipelines.config.jobs import ScoreConfig
+    from beam_pipelines.config.score import ScoreConfig
     from beam_pipelines.planning import workspace
     from transforms import shards as pools
     from transforms.workers.score_shard import Scorer, ScoreSettings

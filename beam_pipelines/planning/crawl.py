@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_pipelines.config.crawl import AGAINST, GateConfig
-from beam_pipelines.config.jobs import SelectConfig
+from beam_pipelines.config.select import SelectConfig
 from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import pooling

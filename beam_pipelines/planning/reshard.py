@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config.jobs import ReshardConfig
+from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning.plan_facts import Problems, narrow, version
 from transforms.rows import FeatureRef, Shard
 from transforms.workers.face_boxes import FaceBoxes

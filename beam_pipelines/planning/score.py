@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines.config.jobs import BATCH_SIZES, PRECISION_OF, ReshardJobConfig, ScoreConfig
+from beam_pipelines.config.reshard import ReshardJobConfig
+from beam_pipelines.config.score import BATCH_SIZES, PRECISION_OF, ScoreConfig
 from beam_pipelines.planning import workspace
 from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from transforms import shards as pools

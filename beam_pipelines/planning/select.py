@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines.config.jobs import ReshardJobConfig, SelectConfig
+from beam_pipelines.config.reshard import ReshardJobConfig
+from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import crawl as crawling
 from beam_pipelines.planning import workspace
 from beam_pipelines.planning.plan_facts import Problems, version

@@ -39,7 +39,7 @@ def pool(tmp_path):
 
 def index_only(pool, out):
     """Makes an index with hashes and no scores: `score` without a model."""
-    from beam_pipelines.config.jobs import ScoreConfig
+    from beam_pipelines.config.score import ScoreConfig
     from beam_pipelines.planning import workspace
     from transforms import shards as pools
     from transforms.workers.score_shard import Scorer, ScoreSettings
