@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes import recipe
-from transforms.lib.recipes.step import Step
+from transforms.lib.recipes.contract.step import Step
 from transforms.lib.recipes.steps.mix import Mix
 from transforms.lib.recipes.steps.sample import HardCapSample, Sample, SoftCapSample
 

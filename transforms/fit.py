@@ -10,7 +10,7 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from transforms.lib.recipes import recipe as recipes
-from transforms.lib.recipes.step import Step
+from transforms.lib.recipes.contract.step import Step
 from transforms.lib.stats.crawl_summary import Part
 from transforms.outputs.crawls import ALONE, Basis, opened
 from transforms.outputs.store import BlockReader

@@ -18,8 +18,8 @@ from beam_pipelines.planning.recipes import load_recipe
 from beam_pipelines.planning.score import ScorePlan, model_schemas
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
+from transforms.lib.recipes.contract.step import Step
 from transforms.lib.recipes.recipe import Recipe
-from transforms.lib.recipes.step import Step
 from transforms.lib.recipes.steps.subset import Subset
 from transforms.outputs import manifest
 from transforms.outputs.crawls import ALONE, Basis

@@ -18,7 +18,7 @@ from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import Reason
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
-from transforms.lib.recipes import state_json as solved
+from transforms.lib.recipes.contract import state_json as solved
 from transforms.lib.recipes.steps import subset
 from transforms.lib.reshard import shard_layout
 from transforms.outputs.sort_uids import Run, write_run

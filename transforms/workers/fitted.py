@@ -8,7 +8,7 @@ from typing import Any
 from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import parse
-from transforms.lib.recipes import state_json as solved
+from transforms.lib.recipes.contract import state_json as solved
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings

@@ -10,7 +10,7 @@ import numpy as np
 
 from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes import recipe as recipes
-from transforms.lib.recipes.step import Step
+from transforms.lib.recipes.contract.step import Step
 
 Fact = float | int | str
 

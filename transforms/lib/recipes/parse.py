@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from transforms.lib.errors import ConfigError
+from transforms.lib.recipes.contract.step import Step
 from transforms.lib.recipes.recipe import Recipe
-from transforms.lib.recipes.step import Step
 from transforms.lib.recipes.steps.all_any_not import COMPOSED, Composed
 from transforms.lib.recipes.steps.balance import Balance
 from transforms.lib.recipes.steps.band import Band

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transforms.lib import stamps
-from transforms.lib.recipes.step import Step
+from transforms.lib.recipes.contract.step import Step
 from transforms.lib.stats import crawl_summary
 
 

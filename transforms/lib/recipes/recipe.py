@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
-from transforms.lib.recipes.step import EMBEDDING, NUMBER, TEXT, UID, Step, Verdict
+from transforms.lib.recipes.contract.step import EMBEDDING, NUMBER, TEXT, UID, Step, Verdict
 
 KEPT = -1
 REJECTED = -2

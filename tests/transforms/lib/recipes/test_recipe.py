@@ -9,7 +9,7 @@ from tests.transforms.lib import oracles
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes import parse, recipe
-from transforms.lib.recipes.step import Step, Verdict
+from transforms.lib.recipes.contract.step import Step, Verdict
 from transforms.lib.recipes.steps.threshold import Threshold
 from transforms.lib.recipes.steps.top_fraction import TopFraction
 

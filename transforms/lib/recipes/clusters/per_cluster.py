@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from transforms.lib import uids
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import NUMBER, UID, Step, Verdict
-from transforms.lib.stats import group_topk, quantiles, ties
-from transforms.lib.stats.group_topk import Cuts, Entrants
+from transforms.lib.recipes.clusters import group_topk
+from transforms.lib.recipes.clusters.group_topk import Cuts, Entrants
+from transforms.lib.recipes.contract.state_json import record
+from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
+from transforms.lib.stats import quantiles, ties
 
 PREFERS = ("hard", "easy", "random")
 GRID = 2.0**30  # similarities are added up as multiples of 1 / GRID, so that no order matters

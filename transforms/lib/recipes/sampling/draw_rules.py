@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.columnstore.block import MAX_COPIES
-from transforms.lib.recipes.state_json import record
+from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.stats import quantiles, ties
 from transforms.lib.stats.exponential import Float64
 

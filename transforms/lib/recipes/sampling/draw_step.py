@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from transforms.lib import uids
 from transforms.lib.columnstore.block import MAX_COPIES, Block
 from transforms.lib.errors import CapacityError, EmptyPoolError
+from transforms.lib.recipes.contract.state_json import record
+from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
 from transforms.lib.recipes.sampling import draw_rules, race
 from transforms.lib.recipes.sampling.draw_rules import Entrants, Rules
 from transforms.lib.recipes.sampling.race import Race
 from transforms.lib.recipes.sampling.sequential import Batches
-from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import NUMBER, UID, Step, Verdict
 
 
 @record("draw/1", formerly="drawing.Draw")

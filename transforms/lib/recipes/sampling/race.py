@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.errors import CapacityError
+from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.sampling import draw_rules
 from transforms.lib.recipes.sampling.draw_rules import Entrants, Rules
-from transforms.lib.recipes.state_json import record
 from transforms.lib.stats import exponential, quantiles, ties
 from transforms.lib.stats.exponential import Float64
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.errors import CapacityError
+from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.sampling.draw_rules import Entrants, Rules
-from transforms.lib.recipes.state_json import record
 from transforms.lib.stats import exponential, ties
 from transforms.lib.stats.exponential import Float64
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.columnstore.block import Block, Bool
-from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import Step, Verdict
+from transforms.lib.recipes.contract.state_json import record
+from transforms.lib.recipes.contract.step import Step, Verdict
 from transforms.lib.stats.crawl_summary import Arrays, Memory, Part, prefixed
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transforms.lib.columnstore.block import Block
-from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import NUMBER, UID, Step, Verdict
+from transforms.lib.recipes.contract.state_json import record
+from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
 from transforms.lib.recipes.steps.top_fraction import TopFraction, TopState
 from transforms.lib.stats.crawl_summary import Arrays, Memory
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.columnstore.block import Block
-from transforms.lib.recipes.step import TEXT, UID, Step, Verdict
+from transforms.lib.recipes.contract.step import TEXT, UID, Step, Verdict
 from transforms.lib.subsets.subset_files import check_sorted, multiplicity, open_subset
 
 LISTS = {"images": "kept_images.npy", "uids": "subset.npy"}

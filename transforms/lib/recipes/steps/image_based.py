@@ -15,7 +15,7 @@ from transforms.lib.clusters.kmeans import usable
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.columnstore.block import Block, Bool
 from transforms.lib.errors import InputError
-from transforms.lib.recipes.step import EMBEDDING, NUMBER, Step, Verdict
+from transforms.lib.recipes.contract.step import EMBEDDING, NUMBER, Step, Verdict
 
 
 @functools.lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from transforms.lib.columnstore.block import Block
-from transforms.lib.recipes.step import Step, Verdict
+from transforms.lib.recipes.contract.step import Step, Verdict
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from transforms.lib import uids
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import TEXT, UID, Step, Verdict
+from transforms.lib.recipes.contract.state_json import record
+from transforms.lib.recipes.contract.step import TEXT, UID, Step, Verdict
 from transforms.lib.recipes.text import metadata_match
 from transforms.lib.stats.crawl_summary import Arrays, Memory
 

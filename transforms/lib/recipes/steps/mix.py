@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import LARGEST, Step, Verdict
+from transforms.lib.recipes.contract.state_json import record
+from transforms.lib.recipes.contract.step import LARGEST, Step, Verdict
 from transforms.lib.stats import exact_sums
 from transforms.lib.stats.crawl_summary import Arrays, Memory
 

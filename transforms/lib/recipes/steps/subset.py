@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transforms.lib.columnstore.block import MAX_COPIES, Block
-from transforms.lib.recipes.step import UID, Step, Verdict
+from transforms.lib.recipes.contract.step import UID, Step, Verdict
 from transforms.lib.subsets.subset_files import check_sorted, multiplicity, open_subset
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from transforms.lib.columnstore.block import Block
 from transforms.lib.columnstore.text import SPACE, as_text
-from transforms.lib.recipes.step import TEXT, Step, Verdict
+from transforms.lib.recipes.contract.step import TEXT, Step, Verdict
 from transforms.lib.recipes.text import wordnet as wordnets
 
 

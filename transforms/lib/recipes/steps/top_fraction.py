@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from transforms.lib import uids
 from transforms.lib.columnstore.block import Block, Bool
 from transforms.lib.errors import EmptyPoolError
-from transforms.lib.recipes.state_json import record
-from transforms.lib.recipes.step import NUMBER, UID, Step, Verdict
+from transforms.lib.recipes.contract.state_json import record
+from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
 from transforms.lib.stats import quantiles, sorted_keys, ties
 from transforms.lib.stats.crawl_summary import Arrays, Memory
 

@@ -12,8 +12,9 @@ from tests.transforms.lib import oracles
 from transforms.lib import uids
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import CapacityError, EmptyPoolError, InputError
-from transforms.lib.recipes import recipe, state_json
+from transforms.lib.recipes import recipe
 from transforms.lib.recipes.clusters import quotas
+from transforms.lib.recipes.contract import state_json
 from transforms.lib.recipes.steps.balance import Balance
 from transforms.lib.recipes.steps.density_prune import DensityPrune
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from beam_pipelines.planning.recipes import load_recipe, recipe_names
-from transforms.lib.recipes import parse, state_json
+from transforms.lib.recipes import parse
+from transforms.lib.recipes.contract import state_json
 from transforms.lib.recipes.sampling.draw_rules import Rules
 from transforms.lib.recipes.sampling.draw_step import Draw
 from transforms.lib.recipes.sampling.race import Race
@@ -63,7 +64,7 @@ def test_nothing_but_records_of_the_library_is_made(name):
         state_json.of_json({"records": name})
 
 
-WRITTEN = json.loads((Path(__file__).parents[3] / "data/states-0.1.json").read_text())  # by Winnow 0.1 itself
+WRITTEN = json.loads((Path(__file__).parents[4] / "data/states-0.1.json").read_text())  # by Winnow 0.1 itself
 
 
 def records(value):

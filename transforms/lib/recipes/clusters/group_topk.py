@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.columnstore.block import Bool
-from transforms.lib.recipes.state_json import record
+from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.stats import ties
 
 ROUNDS = 7
