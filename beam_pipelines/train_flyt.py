@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from beam_pipelines.config.jobs import TrainFlytConfig
 from beam_pipelines.planning import training
 from beam_pipelines.planning.plan_facts import Problems
+from beam_pipelines.running import local
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve
@@ -87,7 +88,7 @@ def _with_towers(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    return training.main("train-flyt", argv, plan, work)
+    return local.main("train-flyt", argv, plan, work)
 
 
 if __name__ == "__main__":

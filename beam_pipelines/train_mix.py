@@ -13,6 +13,7 @@ from typing import Any
 from beam_pipelines.config.jobs import TrainMixConfig
 from beam_pipelines.planning import training
 from beam_pipelines.planning.plan_facts import Problems
+from beam_pipelines.running import local
 
 
 def plan(config: TrainMixConfig, problems: Problems) -> training.Found | None:
@@ -37,7 +38,7 @@ def work(config: TrainMixConfig, found: training.Found) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    return training.main("train-mix", argv, plan, work)
+    return local.main("train-mix", argv, plan, work)
 
 
 if __name__ == "__main__":

@@ -45,8 +45,6 @@ class VerifyConfig(PoolConfig):
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
 
 
-"""Upper bounds: pixels of more images at 224 px than fit beside a network on a GPU, more threads than machines have."""
-
 JOBS: dict[str, tuple[type[Flags], str]] = {
     "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
     "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),

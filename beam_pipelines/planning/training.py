@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_pipelines.config.jobs import MetaConfig, TrainFlytConfig, TrainMixConfig
-from beam_pipelines.planning import labelled, plan_facts, workspace
+from beam_pipelines.config.jobs import MetaConfig
+from beam_pipelines.planning import labelled, workspace
 from beam_pipelines.planning.plan_facts import Problems
-from beam_pipelines.running import options
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
@@ -263,37 +261,3 @@ def _finish(folder: Path, steps: int) -> dict[str, Any]:
     figures = {name: round(value, 6) for name, value in (last[0] if last else {}).items() if name != "step"}
     skipped = sum(row["skipped"] for row in history)
     return {**figures, "steps": steps, "skipped": skipped}
-
-
-def main(
-    job: str,
-    argv: Sequence[str] | None,
-    plan: Callable[[Any, Problems], Found | None],
-    work: Callable[[Any, Found], dict[str, Any]],
-) -> int:
-    """Runs a training job from argv to exit code.
-
-    Args:
-      job: its name.
-      argv: the flags; those of the process when None.
-      plan: finds out what there is to do, or notes problems and returns None.
-      work: does it, and returns what to print.
-
-    Returns:
-      0 done, 2 the request is wrong.
-    """
-    parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
-    problems = Problems([*parsed.problems, *(f"{text} is unknown" for text in parsed.beam_args)])
-    config = parsed.config
-    assert isinstance(config, TrainMixConfig | TrainFlytConfig)
-    found = problems.collect(plan, config, problems)
-    if not problems and found is not None and not parsed.dry_run:
-        result = problems.collect(work, config, found)
-        if result is not None:
-            print(json.dumps({"job": job, "output": config.output, **result}, sort_keys=True))
-    for line in problems:
-        print(f"winnow {job}: {line}", file=sys.stderr)
-    if parsed.dry_run and found is not None and not problems:
-        shown = {"configuration": config.recorded(), "shards": len(found.refs), "model": dataclasses.asdict(found.spec)}
-        print(json.dumps({**shown, "version": plan_facts.version()}, indent=1))
-    return ConfigError.exit_code if problems else 0
