@@ -1,117 +1,178 @@
-"""Imports point down: lib knows no Beam, stages do not know one another, jobs do not know jobs."""
+"""The house as its folders tell it: each package says what it may import, and imports nothing else.
+
+A package's docstring has a sentence ``Imports: ``a``, ``b``.`` and one ``Start reading at ``module``.`` Nothing here
+lists packages by name: a new one is held to its own words.
+"""
 
 import ast
+import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAYER1 = {
-    f"transforms.{name}"
-    for name in (
-        "lib",
-        "outputs",
-        "workers",
-        "rows",
-        "storage",
-        "addresses",
-        "objectread",
-        "gcs",
-        "s3",
-        "storeerrors",
-        "store",
-        "books",
-        "faceboxes",
-        "contents",
-        "scoreshard",
-        "handler",
-        "clusterdata",
-        "decideshard",
-        "sortuids",
-        "writeshard",
-        "fitted",
-        "crawls",
-        "uidlists",
-        "dedupshard",
-        "thumbnails",
-    )
-}
-JOBS = {
-    "curate",
-    "score",
-    "annotate",
-    "dedup",
-    "select",
-    "reshard",
-    "verify",
-    "publish",
-    "train_filter",
-    "import_scores",
-    "cluster",
-    "train_mix",
-    "train_flyt",
-    "score_flyt",
-    "import_datacomp",
-    "explain",
-    "export_subset",
-    "import_subset",
-    "listing",
-}
+TOPS = ("transforms", "beam_pipelines")
+MOST_MODULES = 24
+SHARED = {"transforms.rows"}  # the element types, which every stage speaks
 
 
-def imports(path):
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
+def modules(root):
+    """Returns dotted name -> path of every module; packages by the name of their folder."""
+    paths = [path for top in TOPS for path in sorted((root / top).rglob("*.py"))]
+    names = {path: ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for path in paths}
+    return {name: path for path, name in names.items()}
+
+
+def imports(path, known):
+    """Yields the dotted names that a file imports: modules of ours whole, of others as written."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in known else node.module
+
+
+def is_package(path):
+    return path.name == "__init__.py"
+
+
+def package_of(name, known):
+    return name if is_package(known[name]) else name.rpartition(".")[0]
+
+
+def declared(text):
+    """Returns what a package's docstring says that it imports; None where it says nothing."""
+    found = re.search(r"^Imports: (.*?)\.\s+Start\s+reading\s+at\s+``(\w+)``", text, re.DOTALL | re.MULTILINE)
+    return found and (set(re.findall(r"``([\w.]+)``", found[1].split(";")[0])), found[2])
+
+
+def allowed(package, name):
+    """Returns whether ``package`` may import the package or module ``name`` of ours, by the words of its docstring."""
+    words, _ = declared(ast.get_docstring(ast.parse((package / "__init__.py").read_text())))
+    top, *rest = name.split(".")
+    if "lib" in package.parts:
+        below = rest[1:]
+        return top == "transforms" and rest[:1] == ["lib"] and (not below or ".".join(below) in words)
+    own = package.parts[-2]
+    return (top != own and top in words) or (top == own and bool(rest) and rest[0] in words)
 
 
 def violations(root):
-    for path in sorted([*root.glob("transforms/**/*.py"), *root.glob("beam_pipelines/**/*.py")]):
-        parts = path.relative_to(root).parts
-        for name in imports(path):
-            ours = name.split(".")
-            if parts[:2] == ("transforms", "lib"):
-                bad = ours[0] in ("apache_beam", "beam_pipelines", "tests")
-                bad |= ours[0] == "transforms" and len(ours) > 1 and ours[1] != "lib"
-            elif parts[0] == "transforms":
-                stage = f"transforms.{path.stem}"
-                bad = ours[0] in ("beam_pipelines", "tests")
-                if ours[0] == "transforms" and len(ours) > 1:
-                    below = ".".join(ours[:2])
-                    bad |= below not in LAYER1 and below != stage
-            else:
-                bad = ours[0] == "tests"
-                bad |= path.stem in JOBS and ours[0] == "beam_pipelines" and len(ours) > 1 and ours[1] in JOBS
-            if bad:
-                yield f"{path.relative_to(root)} imports {name}"
+    known = modules(root)
+    for name, path in known.items():
+        package = package_of(name, known)
+        for target in imports(path, known):
+            top = target.split(".")[0]
+            if top == "tests" or (top == "apache_beam" and name.startswith("transforms.lib")):
+                yield f"{name} imports {target}"
+            if top not in TOPS:
+                continue
+            assert target in known, f"{name} imports {target}, which is not there"
+            other = package_of(target, known)
+            if package in (*TOPS, "transforms.lib"):
+                upward = TOPS.index(top) > TOPS.index(package.split(".")[0])
+                inside_lib = package == "transforms.lib" and not target.startswith("transforms.lib")
+                sibling = other == package != "transforms.lib" and target not in (*SHARED, package, name)
+                if upward or inside_lib or sibling:
+                    yield f"{name} imports {target}"
+            elif other != package:
+                shared = target if target in SHARED else other
+                if not allowed(root / Path(*package.split(".")), shared):
+                    yield f"{name} imports {target}, which its package does not say"
 
 
-def test_imports_point_down():
+def packages():
+    return [path for top in TOPS for path in sorted((ROOT / top).rglob("__init__.py"))]
+
+
+def test_every_package_imports_what_it_says():
     assert list(violations(ROOT)) == []
+
+
+@pytest.mark.parametrize("path", packages(), ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_a_package_is_one_paragraph_and_says_where_to_start_reading(path):
+    tree = ast.parse(path.read_text())
+    assert len(tree.body) == 1, "an __init__ holds no code"
+    text = ast.get_docstring(tree)
+    if path.parent.name in (*TOPS, "lib"):
+        start = re.search(r"Start\s+reading\s+at\s+``(\w+)``", text)[1]
+    else:
+        _, start = declared(text)
+    assert (path.parent / f"{start}.py").exists() or (path.parent / start / "__init__.py").exists()
+
+
+def test_no_folder_is_a_heap():
+    folders = defaultdict(list)
+    for name, path in modules(ROOT).items():
+        if not is_package(path):
+            folders[path.parent].append(name)
+    assert {str(folder): len(names) for folder, names in folders.items() if len(names) > MOST_MODULES} == {}
+
+
+def circles(graph):
+    """Returns the nodes that reach themselves."""
+
+    def reached(node):
+        seen, todo = set(), [node]
+        while todo:
+            for other in graph.get(todo.pop(), ()):
+                if other not in seen:
+                    seen.add(other)
+                    todo.append(other)
+        return seen
+
+    return sorted(node for node in graph if node in reached(node))
+
+
+def test_no_module_and_no_package_is_in_a_circle():
+    known = modules(ROOT)
+    by_module, by_package = defaultdict(set), defaultdict(set)
+    for name, path in known.items():
+        for target in imports(path, known):
+            if target in known:
+                by_module[name].add(target)
+                ours, other = package_of(name, known), package_of(target, known)
+                roots = {*TOPS, "transforms.lib"}  # stages and jobs are single modules, seen above
+                if ours != other and not roots & {ours, other}:
+                    by_package[ours].add(other)
+    assert circles(by_module) == []
+    assert circles(by_package) == []
+
+
+SAID = '"""X.\n\nImports: ``rows``, ``tar``. Start reading at ``a``.\n"""\n'
 
 
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("transforms/lib/x.py", "import apache_beam"),
-        ("transforms/lib/x.py", "from transforms import storage"),
-        ("transforms/x.py", "from transforms import score"),
-        ("transforms/x.py", "from beam_pipelines import config"),
-        ("beam_pipelines/score.py", "from beam_pipelines import curate"),
+        ("transforms/lib/a.py", "import apache_beam"),
+        ("transforms/lib/tar/a.py", "import apache_beam"),
+        ("transforms/lib/tar/a.py", "from transforms import other"),
+        ("transforms/lib/tar/a.py", "from transforms.lib.samples import other"),
+        ("transforms/workers/a.py", "from transforms import other"),
+        ("transforms/a.py", "from transforms import other"),
+        ("transforms/a.py", "from beam_pipelines import other"),
+        ("beam_pipelines/a.py", "from beam_pipelines import other"),
+        ("beam_pipelines/config/a.py", "from transforms import other"),
+        ("beam_pipelines/a.py", "from tests import other"),
     ],
 )
-def test_an_upward_import_is_found(tmp_path, path, line):
-    file = tmp_path / path
-    file.parent.mkdir(parents=True)
-    file.write_text(line + "\n")
-    assert list(violations(tmp_path))
+def test_an_import_that_was_not_said_is_found(tmp_path, path, line):
+    for folder in (*TOPS, "transforms/lib", "transforms/lib/tar", "transforms/lib/samples", "transforms/workers"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "__init__.py").write_text(SAID)
+        (tmp_path / folder / "other.py").write_text("")
+    (tmp_path / "beam_pipelines/config").mkdir()
+    (tmp_path / "beam_pipelines/config/__init__.py").write_text(SAID)
+    assert list(violations(tmp_path)) == []
+    (tmp_path / path).write_text(line + "\n")
+    assert len(list(violations(tmp_path))) == 1
 
 
 @pytest.mark.parametrize(

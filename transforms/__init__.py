@@ -1,1 +1,5 @@
-"""Beam transforms over WebDataset shards; import the stage you need, nothing is imported here."""
+"""Beam PTransforms over WebDataset shards, one stage per module; below, storage, outputs and work on one shard.
+
+No stage imports another one; all speak the element types of ``rows``. Nothing is imported here. Start reading at
+``score``.
+"""

@@ -1,4 +1,4 @@
 """Google Cloud: launch requests, template metadata, worker presets, and costs.
 
-Imports: ``config``, ``running``. Start reading at ``launch_request``.
+Imports: ``config``, ``transforms``. Start reading at ``launch_request``.
 """

@@ -1,4 +1,4 @@
 """Files on disks and in buckets: listed, read by ranges, and written whole or not at all.
 
-Imports: Beam's file systems and ``lib``. Start reading at ``filesystem``; ``clients`` picks the store of an address.
+Imports: ``lib``. Start reading at ``filesystem``; ``clients`` picks the store of an address.
 """

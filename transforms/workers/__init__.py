@@ -1,4 +1,4 @@
 """Work on one shard, as a worker does it: score, decide, deduplicate, write.
 
-Imports: ``outputs``, ``storage``, ``rows`` and ``lib``; never a stage. Start reading at ``score_shard``.
+Imports: ``lib``, ``outputs``, ``rows``, ``storage``. Start reading at ``score_shard``.
 """

@@ -1,4 +1,4 @@
 """k-means with centroids that are the same bytes everywhere, exact nearest centroids, and files of vectors.
 
-Imports: ``stats`` and the root of ``lib``; torch only in ``nearest_torch``. Start reading at ``kmeans``.
+Imports: ``stats``; torch only in ``nearest_torch``. Start reading at ``kmeans``.
 """

@@ -1,4 +1,4 @@
 """The column store: the schema of each column set, row-aligned Parquet files, and files that point to another one.
 
-Imports: the root of ``lib``. Start reading at ``columns``.
+Imports: nothing. Start reading at ``columns``.
 """

@@ -1,4 +1,4 @@
 """What a machine offers: processors, memory, a GPU, its streams, and copies of batches onto it.
 
-Imports: the root of ``lib``; torch inside functions only. Start reading at ``devices``.
+Imports: nothing; torch inside functions only. Start reading at ``devices``.
 """

@@ -1,5 +1,5 @@
 """FLYT and M-FLYT: labelled tasks, reference models, the meta-gradient, the scoring head, the mix, and the loop.
 
-Imports: ``models``, ``training``, ``samples``, ``tar`` and the root of ``lib``; torch inside functions only. Start
-reading at ``training_loop``, then ``meta_gradient``.
+Imports: ``devices``, ``models``, ``samples``, ``tar``, ``training``; torch inside functions only. Start reading at
+``training_loop``, then ``meta_gradient``.
 """

@@ -1,4 +1,4 @@
 """Tables that other tools wrote: DataComp's metadata, and scores by uid or key.
 
-Imports: ``columnstore`` and the root of ``lib``. Start reading at ``score_table``.
+Imports: ``columnstore``, ``subsets``. Start reading at ``score_table``.
 """

@@ -1,5 +1,5 @@
 """Networks: what ``--model`` names, where its files are, how it is built, and how it embeds.
 
-Imports: ``samples``, ``devices`` and the root of ``lib``; torch and open_clip inside functions only. Start reading at
-``resolve``, which turns a name into a specification with pinned weights, then ``clip``, which embeds.
+Imports: ``devices``; torch inside functions only. Start reading at ``resolve``, which turns a name into a
+specification with pinned weights, then ``clip``, which embeds.
 """

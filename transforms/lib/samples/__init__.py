@@ -1,4 +1,4 @@
 """One sample: its caption, its image and pixels, its perceptual hash, and the row that the index keeps of it.
 
-Imports: ``tar``, ``columnstore`` and the root of ``lib``. Start reading at ``index_row``.
+Imports: ``columnstore``, ``tar``. Start reading at ``index_row``.
 """

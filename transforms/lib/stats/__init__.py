@@ -1,4 +1,4 @@
 """Exact statistics that merge: order statistics, sums, ties, draws, and the summary that a crawl leaves behind.
 
-Imports: the root of ``lib``. Start reading at ``quantiles``.
+Imports: ``columnstore``. Start reading at ``quantiles``.
 """

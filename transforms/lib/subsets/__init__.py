@@ -1,4 +1,4 @@
 """Lists of uids: DataComp's subset files, lists in other forms, and a sort whose memory does not grow.
 
-Imports: the root of ``lib``. Start reading at ``subset_files``.
+Imports: ``columnstore``. Start reading at ``subset_files``.
 """

@@ -1,5 +1,5 @@
 """The steps of recipes, one per module; ``recipes.step`` is their contract.
 
-Imports: the parts of ``lib`` that recipes may import. Start reading at ``threshold``, the smallest, then
-``top_fraction``.
+Imports: ``clusters``, ``columnstore``, ``recipes.clusters``, ``recipes.contract``, ``recipes.sampling``,
+``recipes.text``, ``stats``, ``subsets``. Start reading at ``threshold``, the smallest, then ``top_fraction``.
 """
