@@ -16,12 +16,12 @@ from beam_pipelines.planning import annotate, plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.annotate import AnnotateShards
 from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: annotate.AnnotatePlan) -> None:
+def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: annotate.AnnotatePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
     files = shards | "Annotate" >> AnnotateShards(plan.settings) | "Files" >> beam.FlatMap(lambda row: row.files)
     sections = [
         files
@@ -38,7 +38,9 @@ def plan(config: AnnotateConfig, problems: plan_facts.Problems) -> driver.Work |
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     annotation = annotate.plan_annotate(config, problems, sets or {}, refs or [])
-    writes = workspace.Sets("annotate", config.wanted(), "--columns", "leave it out, or delete it to have it made here")
+    writes = workspace.OwnedSets(
+        "annotate", config.wanted(), "--columns", "leave it out, or delete it to have it made here"
+    )
     record = problems.collect(workspace.check_output, config, "annotate", writes) if refs else None
     if problems or annotation is None or refs is None or record is None:
         return None

@@ -19,16 +19,16 @@ from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.packimages import PackImages
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
 from transforms.storage import filesystem
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: cluster.ClusterPlan) -> None:
+def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: cluster.ClusterPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     settings = plan.settings
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
     if plan.found:
         fitted = pipeline | "Found" >> beam.Create(plan.found).with_output_types(FileRow)
     elif settings.given[0]:
@@ -61,7 +61,7 @@ def plan(config: ClusterConfig, problems: plan_facts.Problems) -> driver.Work | 
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     found = cluster.plan_cluster(config, problems, sets, refs) if sets and refs else None
     name = config.column_set()
-    writes = workspace.Sets("cluster", [name])
+    writes = workspace.OwnedSets("cluster", [name])
     record = problems.collect(workspace.check_output, config, f"cluster {name}", writes) if refs else None
     if problems or found is None or refs is None or record is None:
         return None

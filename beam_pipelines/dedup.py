@@ -17,7 +17,7 @@ from beam_pipelines.running import driver
 from transforms.dedup import Deduplicate, MatchTargets
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.workers.dedup_shard import DedupSettings
 
 
@@ -28,7 +28,7 @@ def build(pipeline: beam.Pipeline, plan: dedup.DedupPlan) -> None:
         numbered = pipeline | "Shards" >> beam.Create(plan.shards) | "Spread" >> beam.Reshuffle()
         done = numbered | "Deduplicate" >> Deduplicate(settings, plan.dim)
     else:
-        refs = pipeline | "Shards" >> beam.Create(plan.own).with_output_types(FeatureRef) | beam.Reshuffle()
+        refs = pipeline | "Shards" >> beam.Create(plan.own).with_output_types(ShardRef) | beam.Reshuffle()
         done = refs | "Match" >> MatchTargets(settings)
     section = done.files | "Manifest" >> MakeSection(f"dedup {settings.name}", plan.facts, done.counts)
     section | "WriteManifest" >> WriteManifest(settings.root)
@@ -40,7 +40,7 @@ def plan(config: DedupConfig, problems: plan_facts.Problems) -> driver.Work | No
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     found = dedup.plan_dedup(config, problems, sets, refs) if sets and refs else None
     section = f"dedup {config.column_set()}"
-    writes = workspace.Sets("dedup", [config.column_set()])
+    writes = workspace.OwnedSets("dedup", [config.column_set()])
     record = problems.collect(workspace.check_output, config, section, writes) if refs else None
     if problems or found is None or record is None:
         return None

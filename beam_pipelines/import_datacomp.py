@@ -57,7 +57,9 @@ def plan(config: MetadataConfig, problems: plan_facts.Problems) -> driver.Work |
     sets = problems.collect(sets_of, config, files) if files else None
     if files and sets is not None and not problems:
         problems.collect(check_files, files, sets)
-    writes = workspace.Sets(JOB, ["datacomp", *(sets or ())], "--embeddings", "delete it, or name another --output")
+    writes = workspace.OwnedSets(
+        JOB, ["datacomp", *(sets or ())], "--embeddings", "delete it, or name another --output"
+    )
     record = problems.collect(workspace.check_output, config, JOB, writes) if config.output else None
     if problems or files is None or sets is None or record is None:
         return None

@@ -20,13 +20,13 @@ from transforms.import_scores import ImportScores, ImportSettings
 from transforms.lib.importers import score_table
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.storage import filesystem
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: ImportSettings, facts: dict[str, Any]) -> None:
+def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: ImportSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
     files, coverage = shards | "Import" >> ImportScores(settings)
     section = files | "Manifest" >> MakeSection(f"import-scores {settings.name}", facts, coverage)
     section | "WriteManifest" >> WriteManifest(settings.root)
@@ -40,7 +40,7 @@ def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | N
     paths = problems.collect(import_scores.find_tables, config.input) if config.input else None
     schemas = problems.collect(import_scores.schemas_of, paths) if paths and not problems else None
     settings = problems.collect(import_scores.settings_of, config, paths, schemas) if schemas else None
-    writes = workspace.Sets("import-scores", [config.name])
+    writes = workspace.OwnedSets("import-scores", [config.name])
     record = problems.collect(workspace.check_output, config, f"import-scores {config.name}", writes) if refs else None
     if problems or refs is None or settings is None or record is None:
         return None

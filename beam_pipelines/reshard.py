@@ -16,12 +16,12 @@ from beam_pipelines.planning import plan_facts, reshard, score, select, workspac
 from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: reshard.ReshardPlan) -> None:
+def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
     sources = shards | "Sources" >> ReadSources(plan.settings.root)
     resharded = sources | "Reshard" >> ReshardCopies(plan.settings)
     section = resharded.files | "Manifest" >> MakeSection("reshard", plan.facts)

@@ -22,14 +22,14 @@ from transforms.lib.flyt import scoring_head
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.score_flyt import HeadSettings, ScoreByHead, is_done
 from transforms.storage import filesystem
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], settings: HeadSettings, facts: dict[str, Any]) -> None:
+def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: HeadSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
     files = shards | "Score" >> ScoreByHead(settings) | "Files" >> beam.Map(lambda row: row.file)
     section = files | "Manifest" >> MakeSection(f"score-flyt.{settings.name}", facts)
     section | "WriteManifest" >> WriteManifest(settings.root)
@@ -73,7 +73,7 @@ def plan(config: ScoreFlytConfig, problems: plan_facts.Problems) -> driver.Work 
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     settings = find_head(config, problems, sets, refs[0].name) if config.head and sets and refs else None
-    writes = workspace.Sets("score-flyt", [config.name])
+    writes = workspace.OwnedSets("score-flyt", [config.name])
     record = problems.collect(workspace.check_output, config, "score-flyt", writes) if refs else None
     if problems or refs is None or settings is None or record is None:
         return None

@@ -17,14 +17,14 @@ from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.report import ReportFacts, WriteReport
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.select import WriteDecisions
 from transforms.summarise_crawl import Remember
 
 
-def build(pipeline: beam.Pipeline, refs: list[FeatureRef], plan: select.SelectPlan, facts: ReportFacts) -> None:
+def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: select.SelectPlan, facts: ReportFacts) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(FeatureRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
     states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader, plan.basis)
     selection = shards | "Decide" >> WriteDecisions(plan.settings, states, len(refs))
     shown = selection.sources | "Gallery" >> DrawGallery(plan.settings.root, plan.clusters) if plan.clusters else None

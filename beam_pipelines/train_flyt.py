@@ -24,7 +24,7 @@ from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve
 from transforms.storage import filesystem
-from transforms.workers.pool_batches import Rows, Survey
+from transforms.workers.pool_batches import PoolBatch, Survey
 
 if TYPE_CHECKING:
     from transforms.lib.flyt.adamw import Params
@@ -37,7 +37,7 @@ def plan(config: TrainFlytConfig, problems: Problems) -> training.Found | None:
     return training.check(config, problems)
 
 
-def _see(rows: Rows, survey: Survey) -> list[NDArray[Any]]:
+def _see(rows: PoolBatch, survey: Survey) -> list[NDArray[Any]]:
     return [np.concatenate([rows.arrays["image"], rows.arrays["text"]], 1).astype(np.float32)]
 
 
@@ -52,7 +52,7 @@ def work(config: TrainFlytConfig, found: training.Found) -> dict[str, Any]:
     start = scoring_head.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
     if config.train_towers:
         return _with_towers(config, found, head, start)
-    trained = training.train(config, found, training.Scorer(start, scoring_head.apply, _see))
+    trained = training.train(config, found, training.TrainedScorer(start, scoring_head.apply, _see))
     scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     return trained.figures
 
@@ -71,11 +71,11 @@ def _with_towers(
     with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
         towers = trained_towers.TowerScorer(model, config.part_size, pool)
 
-        def see(rows: Rows, survey: Survey) -> Sequence[NDArray[Any]]:
+        def see(rows: PoolBatch, survey: Survey) -> Sequence[NDArray[Any]]:
             return towers.see(rows.images, rows.arrays["caption"].tolist())
 
         trained = training.train(
-            config, found, training.Scorer(towers.start(start), towers.apply, see, with_images=True)
+            config, found, training.TrainedScorer(towers.start(start), towers.apply, see, with_images=True)
         )
     folder = Path(config.output) / trained_towers.FOLDER
     towers.save(folder, trained.params, opened, files)

@@ -25,7 +25,7 @@ def work(config: TrainMixConfig, found: training.Found) -> dict[str, Any]:
     """Trains the mix and writes it; returns the weights and the run's figures."""
     from transforms.lib.flyt import mix_weights
 
-    scorer = training.Scorer(
+    scorer = training.TrainedScorer(
         mix_weights.start(len(found.scores)),
         mix_weights.apply,
         lambda rows, survey: [mix_weights.standardised(rows.arrays, survey.mean, survey.std)],

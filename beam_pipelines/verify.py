@@ -17,7 +17,7 @@ from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
 from transforms.reshard import cut, read_source, renumber
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.verify import CheckOutput, VerifyOutputs
 from transforms.workers.write_shard import ReshardSettings
@@ -40,7 +40,7 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
     return files, reshard.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
 
 
-def planned(refs: Sequence[FeatureRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
+def planned(refs: Sequence[ShardRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
     """Plans the output shards anew from the decisions: their paths, and what each must hold."""
     sources = [read_source(ref, root) for ref in refs]
     outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))

@@ -118,7 +118,7 @@ def one_process(shards: list[np.ndarray], centroids: np.ndarray) -> None:
         total[sums.ids] += sums.vectors
         counts[sums.ids] += sums.counts
     kmeans.update(
-        "spherical", kmeans.Sums(np.flatnonzero(counts), total[counts > 0], counts[counts > 0]), centroids, True
+        "spherical", kmeans.ClusterSums(np.flatnonzero(counts), total[counts > 0], counts[counts > 0]), centroids, True
     )
 
 

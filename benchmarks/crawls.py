@@ -40,7 +40,7 @@ def block(number: int) -> Block:
     return Block(str(number), columns, ok, ok.astype(np.uint16))
 
 
-class Counted(crawl_summary.Stored):
+class Counted(crawl_summary.SummaryFile):
     """A memory that counts the bytes it reads."""
 
     read = 0

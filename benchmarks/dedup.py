@@ -35,12 +35,12 @@ def index_of(folder: str) -> None:
     from beam_pipelines.config.score import ScoreConfig
     from beam_pipelines.planning import workspace
     from transforms import shards as pools
-    from transforms.workers.score_shard import Scorer, ScoreSettings
+    from transforms.workers.score_shard import ScoreSettings, ShardScorer
 
     shards = pools.find_shards([f"{POOL}/*.tar"])
     config = ScoreConfig(output=folder, input=(f"{POOL}/*.tar",))
     workspace.write_run(folder, workspace.check_output(config, "score"))
-    scorer = Scorer(ScoreSettings(folder, ()))
+    scorer = ShardScorer(ScoreSettings(folder, ()))
     for shard in shards:
         scorer.score(shard)
     workspace.write_pool(folder, shards)
@@ -130,7 +130,7 @@ def semantic(rows: int, cluster_rows: int, chains: str) -> tuple[float, float, f
             pictures = np.random.default_rng(1 + start // 20_000).normal(size=(10_000, DIM))[:size]  # half are copies
             near = pictures + 0.1 * chance.normal(size=(size, DIM))
             unit = near / np.linalg.norm(near, axis=1, keepdims=True)
-            file.write(semdedup.on_grid(unit.astype(np.float16)).data)
+            file.write(semdedup.normalised_on_grid(unit.astype(np.float16)).data)
         file.flush()
         vectors = np.memmap(file, np.float32, "r", shape=(rows, DIM))
         records = np.zeros(rows, np.dtype([("cluster", "<i4"), *groups.PLACE]))

@@ -56,14 +56,14 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
     from transforms.lib.models import clip
     from transforms.lib.samples.index_row import ReadRules
     from transforms.shards import find_shards
-    from transforms.workers.score_shard import Scorer, ScoreSettings
+    from transforms.workers.score_shard import ScoreSettings, ShardScorer
 
     spec = resolve.resolve(resolve.parse_model(f"m={model}"), variant=variant)
     ours, limit = [], []
     with tempfile.TemporaryDirectory() as folder:
         rules = ReadRules(variant=variant)
         settings = ScoreSettings(folder, (spec,), rules, precision=precision, threads=int(threads))
-        scorer = Scorer(settings)
+        scorer = ShardScorer(settings)
         towers = scorer.models(["m"])["m"]
         assert isinstance(towers, clip.ClipModel)
         for shard in find_shards([pattern]):

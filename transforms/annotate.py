@@ -15,7 +15,7 @@ from transforms.lib import stamps
 from transforms.lib.annotators.annotator import Annotate, Annotator
 from transforms.lib.columnstore import columns
 from transforms.outputs.store import BlockReader, Store
-from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 
 
@@ -75,7 +75,7 @@ class _Loaded:
             return self._work[name]
 
 
-class AnnotateHandler(ModelHandler[FeatureRef, Annotated, _Loaded]):
+class AnnotateHandler(ModelHandler[ShardRef, Annotated, _Loaded]):
     """Annotates whole shards; one whose column sets all carry the right stamp is passed on unread."""
 
     def __init__(self, settings: AnnotateSettings) -> None:
@@ -86,17 +86,17 @@ class AnnotateHandler(ModelHandler[FeatureRef, Annotated, _Loaded]):
         return _Loaded(self._settings.annotators)
 
     def run_inference(
-        self, batch: Sequence[FeatureRef], model: _Loaded, inference_args: Mapping[str, Any] | None = None
+        self, batch: Sequence[ShardRef], model: _Loaded, inference_args: Mapping[str, Any] | None = None
     ) -> list[Annotated]:
         return [self._annotate(ref, model) for ref in batch]
 
-    def get_num_bytes(self, batch: Sequence[FeatureRef]) -> int:
+    def get_num_bytes(self, batch: Sequence[ShardRef]) -> int:
         return sum(ref.size for ref in batch)
 
     def get_metrics_namespace(self) -> str:
         return "annotate"
 
-    def _annotate(self, ref: FeatureRef, loaded: _Loaded) -> Annotated:
+    def _annotate(self, ref: ShardRef, loaded: _Loaded) -> Annotated:
         store = Store(self._settings.root)
         missing = self._settings.missing(ref.name)
         files = []
@@ -118,7 +118,7 @@ class AnnotateHandler(ModelHandler[FeatureRef, Annotated, _Loaded]):
 
 @dataclasses.dataclass(eq=False)
 class AnnotateShards(beam.PTransform):
-    """Adds column sets to shards: ``FeatureRef`` rows in, one ``Annotated`` a shard out.
+    """Adds column sets to shards: ``ShardRef`` rows in, one ``Annotated`` a shard out.
 
     Cost: reads the columns that the annotators name, once; shuffles references only. Memory a thread: those columns
     of one shard; a process: the models and files of its annotators.
@@ -129,5 +129,5 @@ class AnnotateShards(beam.PTransform):
 
     settings: AnnotateSettings
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[Annotated]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[Annotated]:
         return refs | "Annotate" >> RunInference(AnnotateHandler(self.settings)) | "Checkpoint" >> beam.Reshuffle()

@@ -17,11 +17,12 @@ from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
 from transforms.lib import stamps
+from transforms.lib.arrays import Int64
 from transforms.lib.clusters import vector_files as centroids
-from transforms.lib.clusters.kmeans import usable
+from transforms.lib.clusters.kmeans import clusterable
 from transforms.lib.columnstore import columns
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings, load_nearest
 
@@ -37,28 +38,28 @@ SCHEMA = pa.schema(
 )
 
 
-class Assigned(NamedTuple):
+class AssignedShard(NamedTuple):
     """A shard's file, the samples in each cluster (int64 ``[k]``), and how many are in none."""
 
     file: FileRow
-    sizes: NDArray[np.int64]
+    sizes: Int64
     none: int
 
 
-def stamp_of(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> str:
+def stamp_of(ref: ShardRef, file: FileRow, settings: ClusterSettings) -> str:
     """Returns the stamp of a shard's clusters: what it is made from, the centroids, the rule."""
     made = {"centroids": file.sha256, "rule": settings.rule, "column": ".".join(settings.column)}
     return stamps.stamp(version=VERSION, inputs=settings.inputs(ref.name), **made)
 
 
-def assign(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> Assigned:
+def assign(ref: ShardRef, file: FileRow, settings: ClusterSettings) -> AssignedShard:
     """Writes the clusters of a shard's samples, unless they are there."""
     store = Store(settings.root)
     stamp = stamp_of(ref, file, settings)
     if store.facts(settings.name, ref.name).get("stamp") == stamp:
         Metrics.counter("cluster", "shards_skipped").inc()
         cluster = store.read(settings.name, ref.name, ["cluster"])["cluster"].to_numpy()
-        return Assigned(store.row_of(settings.name, ref.name), *_sizes(cluster, settings.k))
+        return AssignedShard(store.row_of(settings.name, ref.name), *_sizes(cluster, settings.k))
     rows = settings.rows(ref)
     found = load_nearest(file, settings.root, settings.rule, settings.device)(rows.embeddings)
     cluster = np.full(rows.total, NONE, np.int32)
@@ -70,10 +71,10 @@ def assign(ref: FeatureRef, file: FileRow, settings: ClusterSettings) -> Assigne
     Metrics.counter("cluster", "shards_assigned").inc()
     Metrics.counter("cluster", "assigned").inc(len(rows.numbers))
     written = store.write(settings.name, ref.name, table, stamp, job="cluster", uri=ref.uri)
-    return Assigned(written, *_sizes(cluster, settings.k))
+    return AssignedShard(written, *_sizes(cluster, settings.k))
 
 
-def _sizes(cluster: NDArray[np.int32], k: int) -> tuple[NDArray[np.int64], int]:
+def _sizes(cluster: NDArray[np.int32], k: int) -> tuple[Int64, int]:
     return np.bincount(cluster[cluster >= 0], minlength=k), int((cluster < 0).sum())
 
 
@@ -85,7 +86,7 @@ def add_sizes(parts: Iterable[tuple[Any, int]]) -> tuple[Any, int]:
     return sizes, none
 
 
-def summary(sizes: tuple[NDArray[np.int64], int]) -> dict[str, Any]:
+def summary(sizes: tuple[Int64, int]) -> dict[str, Any]:
     """Returns what the manifest says of the clusters."""
     inside, none = np.asarray(sizes[0]), sizes[1]
     return {
@@ -99,13 +100,13 @@ def summary(sizes: tuple[NDArray[np.int64], int]) -> dict[str, Any]:
     }
 
 
-def write_sizes(sizes: tuple[NDArray[np.int64], int], settings: ClusterSettings) -> FileRow:
+def write_sizes(sizes: tuple[Int64, int], settings: ClusterSettings) -> FileRow:
     """Writes ``sizes.json``: the summary, and the samples in each cluster."""
     document = {**summary(sizes), "sizes": np.asarray(sizes[0]).tolist()}
     return settings.write(json.dumps(document, sort_keys=True).encode() + b"\n", "sizes.json")
 
 
-class Clusters(NamedTuple):
+class AssignedPool(NamedTuple):
     """What ``AssignClusters`` gives: the files it wrote, and one mapping of counts."""
 
     files: tuple[beam.PCollection[FileRow], ...]
@@ -114,7 +115,7 @@ class Clusters(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class AssignClusters(beam.PTransform):
-    """Assigns every sample to a cluster: ``FeatureRef`` rows in, ``Clusters`` out.
+    """Assigns every sample to a cluster: ``ShardRef`` rows in, ``AssignedPool`` out.
 
     Cost: reads the embeddings once; ``2 k dim`` operations a sample; shuffles ``8 k`` bytes a shard, added up on the
     way. Memory of a worker: the centroids twice, a shard's embeddings and 8 MiB.
@@ -127,7 +128,7 @@ class AssignClusters(beam.PTransform):
     settings: ClusterSettings
     centroids: beam.PCollection[FileRow]
 
-    def expand(self, refs: FeatureRefs) -> Clusters:
+    def expand(self, refs: ShardRefs) -> AssignedPool:
         assigned = (
             refs
             | "Assign" >> beam.Map(assign, AsSingleton(self.centroids), self.settings)
@@ -136,7 +137,7 @@ class AssignClusters(beam.PTransform):
         sizes = assigned | "Sizes" >> beam.Map(lambda row: (row.sizes, row.none)) | beam.CombineGlobally(add_sizes)
         written = sizes | "WriteSizes" >> beam.Map(write_sizes, self.settings)
         files = assigned | "ColumnFiles" >> beam.Map(lambda row: row.file)
-        return Clusters((files, written), sizes | "Summary" >> beam.Map(summary))
+        return AssignedPool((files, written), sizes | "Summary" >> beam.Map(summary))
 
 
 class TargetPart(NamedTuple):
@@ -155,16 +156,16 @@ class TargetPart(NamedTuple):
         else:
             found = centroids.read_vectors(filesystem.fetch(self.uri), self.uri, "--target")
             rows = found[self.start : self.stop].astype(np.float16)
-        return rows[usable(rows, unit=False)]
+        return rows[clusterable(rows, unit=False)]
 
 
-def clusters_of(part: TargetPart, file: FileRow, settings: ClusterSettings) -> NDArray[np.int64]:
+def clusters_of(part: TargetPart, file: FileRow, settings: ClusterSettings) -> Int64:
     """Returns how many target images are in each cluster, int64 ``[k]``."""
     nearest = load_nearest(file, settings.root, settings.rule, settings.device)
     return np.bincount(nearest.clusters(part.rows()), minlength=settings.k)
 
 
-def write_targets(counts: NDArray[np.int64], settings: ClusterSettings) -> FileRow:
+def write_targets(counts: Int64, settings: ClusterSettings) -> FileRow:
     """Writes ``target_clusters.npy``: the clusters that hold a target image, int32, ascending."""
     sink = io.BytesIO()
     np.save(sink, np.flatnonzero(counts).astype(np.int32), allow_pickle=False)

@@ -15,10 +15,11 @@ from apache_beam.pvalue import AsIter, AsSingleton
 from numpy.typing import NDArray
 
 from transforms.lib import stamps
+from transforms.lib.arrays import Float32, Int64
 from transforms.lib.clusters import kmeans, seeding, vector_files
 from transforms.lib.errors import CapacityError, InputError
 from transforms.lib.stats import quantiles, ties
-from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings, load_nearest
 
@@ -41,13 +42,13 @@ class Cut(NamedTuple):
     left: tuple[int, int] = (0, 0)
 
 
-def count_high(ref: FeatureRef, settings: ClusterSettings) -> NDArray[np.int64]:
+def count_high(ref: ShardRef, settings: ClusterSettings) -> Int64:
     """Counts the upper 16 bits of the hashes of a shard's valid samples; int64 ``[65536]``."""
     valid, hashes = settings.hashes(ref)
     return quantiles.count_high(hashes[valid], bits=64)
 
 
-def solve_high(counts: NDArray[np.int64], settings: ClusterSettings) -> Cut:
+def solve_high(counts: Int64, settings: ClusterSettings) -> Cut:
     """Finds the upper 16 bits of both bounds.
 
     Raises:
@@ -61,14 +62,14 @@ def solve_high(counts: NDArray[np.int64], settings: ClusterSettings) -> Cut:
     return Cut(total, sample << 16, seeds << 16, (first, second))
 
 
-def count_low(ref: FeatureRef, cut: Cut, settings: ClusterSettings) -> NDArray[np.int64]:
+def count_low(ref: ShardRef, cut: Cut, settings: ClusterSettings) -> Int64:
     """Counts the next 16 bits of the hashes that share their upper ones with a bound; int64 ``[2, 65536]``."""
     valid, hashes = settings.hashes(ref)
     upper = (hashes[valid] >> np.uint64(32)).astype(np.uint32)
     return np.stack([quantiles.count_low(upper, bound >> 16) for bound in (cut.sample, cut.seeds)])
 
 
-def solve_low(counts: NDArray[np.int64], cut: Cut) -> Cut:
+def solve_low(counts: Int64, cut: Cut) -> Cut:
     """Finds both bounds to 32 bits."""
     low = [quantiles.bin_from_bottom(part, rank)[0] for part, rank in zip(counts, cut.left, strict=True)]
     return Cut(cut.of, cut.sample | low[0], cut.seeds | low[1])
@@ -84,13 +85,13 @@ class Drawn(NamedTuple):
       seeds: float16 ``[m, dim]``, their embeddings.
     """
 
-    ref: FeatureRef
+    ref: ShardRef
     samples: int
     order: NDArray[Any]
     seeds: NDArray[np.float16]
 
 
-def draw_sample(ref: FeatureRef, cut: Cut, settings: ClusterSettings) -> Drawn:
+def draw_sample(ref: ShardRef, cut: Cut, settings: ClusterSettings) -> Drawn:
     """Draws a shard's part of the sample, and sets it aside: to read Parquet would take longer than a round does."""
     found = settings.rows(ref)
     hashes = settings.hashes(ref)[1][found.numbers]
@@ -126,7 +127,7 @@ class Fit(NamedTuple):
     done: bool = False
 
 
-def _save(vectors: NDArray[np.float32], turn: int, settings: ClusterSettings) -> FileRow:
+def _save(vectors: Float32, turn: int, settings: ClusterSettings) -> FileRow:
     return settings.write(vector_files.to_file(vectors, {}), "fit", f"round-{turn:03d}.safetensors")
 
 
@@ -137,13 +138,13 @@ def start(parts: Iterable[Drawn], settings: ClusterSettings) -> Fit:
     rows = np.concatenate([part.seeds for part in found] or [np.zeros((0, 1), np.float16)])
     place = np.lexsort((order["row"], order["shard"], order["hash"]))
     chosen = place[seeding.draw(rows[place], order["hash"][place], settings.k)]
-    return Fit(0, _save(kmeans.on_grid(rows[chosen]), 0, settings))
+    return Fit(0, _save(kmeans.rounded_to_grid(rows[chosen]), 0, settings))
 
 
-Part = tuple[int, tuple[kmeans.Sums, int]]
+PartialSums = tuple[int, tuple[kmeans.ClusterSums, int]]
 
 
-def summarise(ref: FeatureRef, fit: Fit, settings: ClusterSettings) -> Iterator[Part]:
+def summarise(ref: ShardRef, fit: Fit, settings: ClusterSettings) -> Iterator[PartialSums]:
     """Assigns a shard's part of the sample, and yields block of clusters -> (sums, squared norms)."""
     if fit.done:
         return
@@ -154,7 +155,7 @@ def summarise(ref: FeatureRef, fit: Fit, settings: ClusterSettings) -> Iterator[
     squared = kmeans.squares(rows) if settings.metric == "euclidean" and fit.round == 0 else 0
     for block in np.unique(sums.ids // _BLOCK).tolist():
         inside = sums.ids // _BLOCK == block
-        yield block, (kmeans.Sums(*(values[inside] for values in sums)), squared)
+        yield block, (kmeans.ClusterSums(*(values[inside] for values in sums)), squared)
         squared = 0
 
 
@@ -171,7 +172,7 @@ class MergeSumsFn(beam.CombineFn):
     def create_accumulator(self) -> Any:
         return None
 
-    def add_input(self, accumulator: Any, part: tuple[kmeans.Sums, int]) -> Any:
+    def add_input(self, accumulator: Any, part: tuple[kmeans.ClusterSums, int]) -> Any:
         sums, squared = part
         if accumulator is None:
             width = sums.vectors.shape[1]
@@ -201,7 +202,7 @@ def solve(fit: Fit, parts: Iterable[tuple[int, Any]], settings: ClusterSettings)
         return fit
     found = sorted(parts, key=lambda part: part[0])
     rows = [np.flatnonzero(counts) for _, (_, counts, _) in found]
-    sums = kmeans.Sums(
+    sums = kmeans.ClusterSums(
         np.concatenate([block * _BLOCK + inside for (block, _), inside in zip(found, rows, strict=True)]),
         np.concatenate([part[0][inside] for (_, part), inside in zip(found, rows, strict=True)]),
         np.concatenate([part[1][inside] for (_, part), inside in zip(found, rows, strict=True)]),
@@ -232,7 +233,7 @@ def publish(fit: Fit, cut: Cut, samples: int, stamp: str, settings: ClusterSetti
 
 @dataclasses.dataclass(eq=False)
 class FitCentroids(beam.PTransform):
-    """Fits centroids: ``FeatureRef`` rows in, the rows of ``centroids.safetensors`` and ``fit.json`` out.
+    """Fits centroids: ``ShardRef`` rows in, the rows of ``centroids.safetensors`` and ``fit.json`` out.
 
     Cost: two passes over the uids and one over the embeddings draw the sample, which is set aside in one file a shard,
     ``2 dim`` bytes a sample, until the job ends. Each round reads it once and merges ``8 k dim`` bytes, in blocks of
@@ -247,7 +248,7 @@ class FitCentroids(beam.PTransform):
     settings: ClusterSettings
     stamp: str
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[FileRow]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[FileRow]:
         settings = self.settings
         cut = (
             refs
@@ -266,7 +267,7 @@ class FitCentroids(beam.PTransform):
         sampled = (
             drawn
             | "Sampled" >> beam.Filter(lambda row: row.samples > 0)
-            | "SampleRefs" >> beam.Map(lambda row: row.ref).with_output_types(FeatureRef)
+            | "SampleRefs" >> beam.Map(lambda row: row.ref).with_output_types(ShardRef)
             | "Checkpoint" >> beam.Reshuffle()
         )
         parts = drawn | "GatherSeeds" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
@@ -291,5 +292,5 @@ def publish_given(settings: ClusterSettings) -> FileRow:
     data = filesystem.read_bytes(filesystem.fetch(uri))
     if stamps.sha256(data) != digest:
         raise InputError(f"--centroids {uri} changed while the job ran; run it again")
-    vectors = kmeans.on_grid(vector_files.read_vectors(filesystem.fetch(uri), uri, "--centroids"))
+    vectors = kmeans.rounded_to_grid(vector_files.read_vectors(filesystem.fetch(uri), uri, "--centroids"))
     return settings.write(vector_files.to_file(vectors, settings.made_by()), "centroids.safetensors")

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
-from numpy.typing import NDArray
 
 from transforms.lib import stamps
+from transforms.lib.arrays import UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, contamination, groups, semdedup
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers import dedup_shard as shard
 from transforms.workers.dedup_shard import DedupSettings, Numbered, Sent
@@ -48,7 +48,7 @@ class JoinNearHashes(beam.PTransform):
 
     settings: DedupSettings
 
-    def expand(self, shards: beam.PCollection[Numbered]) -> beam.PCollection[NDArray[np.uint64]]:
+    def expand(self, shards: beam.PCollection[Numbered]) -> beam.PCollection[UInt64]:
         return (
             shards
             | "SendBands" >> beam.FlatMap(shard.send_bands, self.settings)
@@ -71,7 +71,7 @@ class GroupEqual(beam.PTransform):
     """
 
     settings: DedupSettings
-    trees: beam.PCollection[NDArray[np.uint64]]
+    trees: beam.PCollection[UInt64]
 
     def expand(self, shards: beam.PCollection[Numbered]) -> beam.PCollection[Sent]:
         trees = AsSingleton(self.trees)
@@ -98,7 +98,7 @@ def decide_clusters(sent: tuple[int, Iterable[bytes]], dim: int, settings: Dedup
         for blob in sent[1]:
             records = np.frombuffer(blob, kind)
             places.append(records[["cluster", *(field[0] for field in groups.PLACE)]].copy())
-            file.write(semdedup.on_grid(records["vector"]).data)
+            file.write(semdedup.normalised_on_grid(records["vector"]).data)
         file.flush()
         found = np.concatenate(places)
         vectors = np.memmap(file, np.float32, "r", shape=(len(found), dim))
@@ -175,13 +175,13 @@ class _AddFn(beam.CombineFn):
     """Adds mappings of counts."""
 
     def create_accumulator(self) -> dict[str, int]:
-        return groups.add([])
+        return groups.add_counts([])
 
     def add_input(self, accumulator: dict[str, int], counted: dict[str, int]) -> dict[str, int]:
-        return groups.add([accumulator, counted])
+        return groups.add_counts([accumulator, counted])
 
     def merge_accumulators(self, accumulators: Iterable[dict[str, int]]) -> dict[str, int]:
-        return groups.add(list(accumulators))
+        return groups.add_counts(list(accumulators))
 
     def extract_output(self, accumulator: dict[str, int]) -> dict[str, int]:
         return accumulator
@@ -207,7 +207,7 @@ class MatchSettings:
     embedding: tuple[str, str]
     threshold: float
 
-    def stamp(self, ref: FeatureRef) -> str:
+    def stamp(self, ref: ShardRef) -> str:
         """Returns the stamp of a shard's column set."""
         store = Store(self.root)
         inputs = [store.facts(name, ref.name)["stamp"] for name in (columns.INDEX, self.embedding[0])]
@@ -233,13 +233,13 @@ class _MatchFn(beam.DoFn):
         path = filesystem.fetch(self._settings.target)
         self._targets = contamination.read_targets(path, self._settings.target, self._settings.sha256)
 
-    def process(self, ref: FeatureRef) -> Iterator[_Matched]:
+    def process(self, ref: ShardRef) -> Iterator[_Matched]:
         settings = self._settings
         wanted = {name: (columns.INDEX, name) for name in ("status", "uid", "key")} | {"vector": settings.embedding}
         arrays = Store(settings.root).arrays(ref.name, wanted)
-        compared = (arrays["status"] == columns.OK) & semdedup.usable(arrays["vector"])
+        compared = (arrays["status"] == columns.OK) & semdedup.unit_rows(arrays["vector"])
         rows = np.flatnonzero(compared)
-        found = semdedup.nearest(semdedup.on_grid(arrays["vector"][rows]), self._targets, settings.threshold)
+        found = semdedup.nearest(semdedup.normalised_on_grid(arrays["vector"][rows]), self._targets, settings.threshold)
         table = contamination.table(compared, *found)
         matches = contamination.matches(ref.name, rows, arrays["uid"], arrays["key"], *found)
         file, counted = shard.put(ref, table, settings.root, settings.name, settings.stamp(ref))
@@ -257,7 +257,7 @@ def write_matches(parts: Iterable[bytes], settings: MatchSettings) -> FileRow:
 
 @dataclasses.dataclass(eq=False)
 class MatchTargets(beam.PTransform):
-    """Finds samples near the embeddings of an evaluation set: ``FeatureRef`` rows in, ``Deduplicated`` out.
+    """Finds samples near the embeddings of an evaluation set: ``ShardRef`` rows in, ``Deduplicated`` out.
 
     Cost: ``2 n m dim`` floating point operations; nothing is shuffled but the matches. A worker holds the evaluation
     set as float32.
@@ -268,7 +268,7 @@ class MatchTargets(beam.PTransform):
 
     settings: MatchSettings
 
-    def expand(self, refs: beam.PCollection[FeatureRef]) -> Deduplicated:
+    def expand(self, refs: beam.PCollection[ShardRef]) -> Deduplicated:
         matched = refs | "Match" >> beam.ParDo(_MatchFn(self.settings)) | "Checkpoint" >> beam.Reshuffle()
         listed = (
             matched

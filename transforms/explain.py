@@ -15,15 +15,15 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.workers.decide_shard import DecideShard, SelectSettings
 
 _TOGETHER = 2  # shards that are searched at once; each holds a row group of uids, or the uids of a metadata file's
 
-Places = dict[FeatureRef, list[tuple[int, str]]]
+Places = dict[ShardRef, list[tuple[int, str]]]
 
 
-def find(refs: Sequence[FeatureRef], root: str, wanted: Sequence[str]) -> Places:
+def find(refs: Sequence[ShardRef], root: str, wanted: Sequence[str]) -> Places:
     """Finds samples, reading uids alone, shard after shard, until each was found.
 
     Args:
@@ -58,7 +58,7 @@ def find(refs: Sequence[FeatureRef], root: str, wanted: Sequence[str]) -> Places
     )
 
 
-def _rows(ref: FeatureRef, root: str, values: pa.Array) -> list[tuple[int, str]]:
+def _rows(ref: ShardRef, root: str, values: pa.Array) -> list[tuple[int, str]]:
     rows: list[tuple[int, str]] = []
     start = 0
     for table in Store(root).groups(columns.INDEX, ref.name, ["uid"]):
@@ -80,7 +80,7 @@ class ExplainShard:
     settings: SelectSettings
     states: tuple[Any, ...]
 
-    def __call__(self, ref: FeatureRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+    def __call__(self, ref: ShardRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
         """Returns one explanation a place, as JSON values.
 
         Raises:
@@ -90,7 +90,7 @@ class ExplainShard:
         with Store(self.settings.root).held() as store:
             return self._explained(store, ref, places)
 
-    def _explained(self, store: Store, ref: FeatureRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+    def _explained(self, store: Store, ref: ShardRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
         decide = DecideShard(self.settings)
         stamps = {decide.stamp(store, ref, self.states, formerly=formerly) for formerly in (False, True)}
         if store.facts("decisions", ref.name).get("stamp") not in stamps:
@@ -118,7 +118,7 @@ class ExplainShard:
                     "outcome": outcome,
                     "detail": detail,
                     "copies": copies,
-                    "margin": explain.plain(decision["margin"]),
+                    "margin": explain.json_value(decision["margin"]),
                     "steps": [dataclasses.asdict(step) for step in steps] if block.valid[row] else [],
                 }
             )

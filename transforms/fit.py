@@ -11,10 +11,10 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes.contract.step import Step
-from transforms.lib.stats.crawl_summary import Part
+from transforms.lib.stats.crawl_summary import SummaryView
 from transforms.outputs.crawls import ALONE, Basis, opened
 from transforms.outputs.store import BlockReader
-from transforms.rows import FeatureRef, FeatureRefs
+from transforms.rows import ShardRef, ShardRefs
 
 States = tuple[Any, ...]
 
@@ -55,7 +55,7 @@ class _Round:
     reader: BlockReader
     name: str
 
-    def summarise(self, ref: FeatureRef | str, states: States) -> Any:
+    def summarise(self, ref: ShardRef | str, states: States) -> Any:
         """Returns the summary of a shard, or of what lies at the address of summaries of an earlier crawl."""
         step, state = self.steps[self.number], states[self.number]
         needs = step.needs(state)
@@ -63,7 +63,7 @@ class _Round:
             return None
         if isinstance(ref, str):
             with opened([ref]) as (memory,):
-                return step.recall(Part(memory, f"{self.name}/"), state)
+                return step.recall(SummaryView(memory, f"{self.name}/"), state)
         earlier = self.steps[: self.number]
         block = self.reader.block(ref, sorted(recipes.stored_inputs(earlier, needs)))
         return step.summarise(recipes.advance(earlier, block, states[: self.number]), state)
@@ -75,7 +75,7 @@ class _Round:
 
 @dataclasses.dataclass(eq=False)
 class FitStep(beam.PTransform):
-    """Unrolls the rounds of one step: ``FeatureRef`` rows in, the solved states of all steps so far out, one element.
+    """Unrolls the rounds of one step: ``ShardRef`` rows in, the solved states of all steps so far out, one element.
 
     Cost: each round reads the columns it names again and merges one bounded summary a shard; nothing per sample
     is shuffled or materialised between rounds. Of earlier crawls it reads some KiB a file and round, and one bin.
@@ -94,12 +94,12 @@ class FitStep(beam.PTransform):
     states: beam.PCollection[States]
     basis: Basis = ALONE
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[States]:
         step = self.steps[self.number]
         states = self.states | "Start" >> beam.Map(lambda solved, start: (*solved, start), step.start())
         name = self.basis.names[self.number] if self.basis.names else ""
         work = _Round(self.steps, self.number, self.reader, name)
-        places: beam.PCollection[FeatureRef | str] = refs
+        places: beam.PCollection[ShardRef | str] = refs
         if name and self.basis.memories:
             earlier = refs.pipeline | "Earlier" >> beam.Create(self.basis.memories)
             places = (refs, earlier) | "Both" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
@@ -115,7 +115,7 @@ class FitStep(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class FitRecipe(beam.PTransform):
-    """Fits every step of a recipe in order: ``FeatureRef`` rows in, one tuple of solved states out.
+    """Fits every step of a recipe in order: ``ShardRef`` rows in, one tuple of solved states out.
 
     Attributes:
       recipe: what to fit.
@@ -127,7 +127,7 @@ class FitRecipe(beam.PTransform):
     reader: BlockReader
     basis: Basis = ALONE
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[States]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[States]:
         if self.basis.states is not None:
             return refs.pipeline | "Frozen" >> beam.Create([self.basis.states])
         states = refs.pipeline | "NoStates" >> beam.Create([()])

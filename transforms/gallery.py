@@ -12,20 +12,20 @@ from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes.accounts import Exhibit
 from transforms.lib.report import gallery
-from transforms.lib.reshard.shard_layout import Source
+from transforms.lib.reshard.shard_layout import DecidedShard
 from transforms.outputs.store import Store
 
 _SEED = 13  # of the samples that are drawn
 
 
-def count(source: Source, root: str, name: str) -> gallery.Tally:
+def count(source: DecidedShard, root: str, name: str) -> gallery.Tally:
     """Counts the clusters of a shard."""
     wanted = {"cluster": (name, "cluster"), "similarity": (name, "similarity"), "copies": ("decisions", "copies")}
     found = Store(root).arrays(source.name, wanted)
     return gallery.tally(found["cluster"], found["similarity"], found["copies"] > 0)
 
 
-def draw(source: Source, counts: gallery.Tally, root: str, name: str) -> gallery.Exhibits:
+def draw(source: DecidedShard, counts: gallery.Tally, root: str, name: str) -> gallery.Exhibits:
     """Draws a shard's samples of the clusters to show, by the hashes of their uids."""
     store = Store(root)
     wanted = {"cluster": (name, "cluster"), "similarity": (name, "similarity"), "uid": (columns.INDEX, "uid")}
@@ -56,7 +56,7 @@ def draw(source: Source, counts: gallery.Tally, root: str, name: str) -> gallery
 
 @dataclasses.dataclass(eq=False)
 class DrawGallery(beam.PTransform):
-    """Chooses clusters and draws samples of them: ``plan.Source`` rows of decided shards in, one ``Gallery`` out.
+    """Chooses clusters and draws samples of them: ``plan.DecidedShard`` rows of decided shards in, one ``Gallery`` out.
 
     Cost: reads clusters, similarities and decisions once, and clusters and uids once more; merges 24 bytes a cluster
     and shard, and some 100 samples.
@@ -69,10 +69,12 @@ class DrawGallery(beam.PTransform):
     root: str
     name: str
 
-    def expand(self, sources: beam.PCollection[Source]) -> beam.PCollection[gallery.Gallery]:
+    def expand(self, sources: beam.PCollection[DecidedShard]) -> beam.PCollection[gallery.Gallery]:
         name = self.name
         counts = (
-            sources | "Count" >> beam.Map(count, self.root, name) | "AddCounts" >> beam.CombineGlobally(gallery.add)
+            sources
+            | "Count" >> beam.Map(count, self.root, name)
+            | "AddCounts" >> beam.CombineGlobally(gallery.add_tallies)
         )
         exhibits = (
             sources

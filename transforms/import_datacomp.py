@@ -213,7 +213,7 @@ class ImportFile:
         else:
             schema = datacomp.set_schema(source)
             made_of = {column: column for column in schema.names}
-        view = views.View(file.uri, file.size, samples, made_of)
+        view = views.ColumnView(file.uri, file.size, samples, made_of)
         store = Store(self.settings.root)
         facts = {"job": "import-datacomp", "uri": file.uri, "samples": str(samples), "rejected": "0"}
         if plain and not self.settings.copy:
@@ -227,11 +227,11 @@ class ImportFile:
         return store.write(name, file.name, table, stamp, **facts)
 
     @staticmethod
-    def _copied(view: views.View, schema: pa.Schema) -> pa.Table:
+    def _copied(view: views.ColumnView, schema: pa.Schema) -> pa.Table:
         """Returns the rows that a view of the metadata would show."""
         noted = pa.BufferReader(columns.to_parquet(schema.empty_table(), "", view=views.note(view)))
         with contextlib.ExitStack() as stack:
-            stored = views.Stored(pq.ParquetFile(noted), lambda uri: stack.enter_context(filesystem.open_read(uri)))
+            stored = views.ColumnFile(pq.ParquetFile(noted), lambda uri: stack.enter_context(filesystem.open_read(uri)))
             return stored.read(schema.names)
 
     def _embeddings(self, file: MetaFile, name: str, stamp: str) -> FileRow:
@@ -244,15 +244,15 @@ class ImportFile:
             return store.write_pieces(name, file.name, schema, tables, stamp, job="import-datacomp", uri=file.uri)
 
 
-Counts = tuple[int, int, int]
+MetadataCounts = tuple[int, int, int]
 
 
-def counts_of(row: Imported) -> Counts:
+def counts_of(row: Imported) -> MetadataCounts:
     """Returns a file's shards (one), samples and rejected samples."""
     return 1, row.samples, row.rejected
 
 
-def add(counts: Iterable[Counts]) -> Counts:
+def add_counts(counts: Iterable[MetadataCounts]) -> MetadataCounts:
     """Adds counts."""
     shards = samples = rejected = 0
     for one in counts:
@@ -260,7 +260,7 @@ def add(counts: Iterable[Counts]) -> Counts:
     return shards, samples, rejected
 
 
-def named(counts: Counts) -> dict[str, int]:
+def named(counts: MetadataCounts) -> dict[str, int]:
     """Returns counts by the names that the manifest has."""
     return dict(zip(("shards", "samples", "uid_invalid"), counts, strict=True))
 
@@ -283,6 +283,9 @@ class ImportMetadata(beam.PTransform):
     ) -> tuple[beam.PCollection[FileRow], beam.PCollection[dict[str, int]]]:
         imported = files | "Import" >> beam.Map(ImportFile(self.settings)) | "Checkpoint" >> beam.Reshuffle()
         counts = (
-            imported | "Counts" >> beam.Map(counts_of) | "Add" >> beam.CombineGlobally(add) | "Named" >> beam.Map(named)
+            imported
+            | "MetadataCounts" >> beam.Map(counts_of)
+            | "Add" >> beam.CombineGlobally(add_counts)
+            | "Named" >> beam.Map(named)
         )
         return imported | "Files" >> beam.FlatMap(lambda row: row.files), counts

@@ -17,12 +17,12 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError
 from transforms.lib.importers import score_table
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 
 IMPORT_VERSION = 1  # raise when the same table would give other columns
 
-Counts = tuple[int, int]  # samples that could be read, and of those the ones with a value in every column
+ImportCounts = tuple[int, int]  # samples that could be read, and of those the ones with a value in every column
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ImportSettings:
       by: ``uid`` or ``key``.
       columns: of the table and of the column set.
       sources: sha256 of each file of the table.
-      lookup: address of the sorted table, ``scoretable.Rows`` as ``.npy``; there while some shard is not done.
+      lookup: address of the sorted table, ``scoretable.ScoreRecords`` as ``.npy``; there while some shard is not done.
       min_coverage: the smallest share of samples with values that is not a failure.
     """
 
@@ -47,19 +47,19 @@ class ImportSettings:
     lookup: str
     min_coverage: float
 
-    def stamp(self, ref: FeatureRef) -> str:
+    def stamp(self, ref: ShardRef) -> str:
         """Returns the stamp of a shard's column set."""
         index = Store(self.root).facts(columns.INDEX, ref.name)["stamp"]
         made_from = {"sources": self.sources, "by": self.by, "columns": self.columns}
         return stamps.stamp(index=index, version=IMPORT_VERSION, **made_from)
 
-    def finished(self, ref: FeatureRef) -> dict[str, str] | None:
+    def finished(self, ref: ShardRef) -> dict[str, str] | None:
         """Returns the facts of a shard's column set; None when it is absent or was made from something else."""
         facts = Store(self.root).facts(self.name, ref.name)
         return facts if facts.get("stamp") == self.stamp(ref) else None
 
 
-def _values(ref: FeatureRef, settings: ImportSettings) -> tuple[dict[str, Any], Counts]:
+def _values(ref: ShardRef, settings: ImportSettings) -> tuple[dict[str, Any], ImportCounts]:
     """Returns column -> float32 ``[n]`` of a shard, and its counts."""
     index = Store(settings.root).read(columns.INDEX, ref.name, [settings.by, "status"])
     names = index[settings.by].to_pylist()
@@ -72,7 +72,7 @@ def _values(ref: FeatureRef, settings: ImportSettings) -> tuple[dict[str, Any], 
     return values, (int(read.sum()), int(whole.sum()))
 
 
-def count(ref: FeatureRef, settings: ImportSettings) -> Counts:
+def count(ref: ShardRef, settings: ImportSettings) -> ImportCounts:
     """Returns how many samples of a shard there are, and how many of them the table covers."""
     facts = settings.finished(ref)
     if facts is not None:
@@ -80,7 +80,7 @@ def count(ref: FeatureRef, settings: ImportSettings) -> Counts:
     return _values(ref, settings)[1]
 
 
-def add(counts: Iterable[Counts]) -> Counts:
+def add_counts(counts: Iterable[ImportCounts]) -> ImportCounts:
     """Adds counts."""
     samples = covered = 0
     for one in counts:
@@ -88,7 +88,7 @@ def add(counts: Iterable[Counts]) -> Counts:
     return samples, covered
 
 
-def check(counts: Counts, settings: ImportSettings) -> dict[str, int]:
+def check(counts: ImportCounts, settings: ImportSettings) -> dict[str, int]:
     """Checks the coverage of the whole pool, and returns what the manifest counts.
 
     Raises:
@@ -104,7 +104,7 @@ def check(counts: Counts, settings: ImportSettings) -> dict[str, int]:
     return {"samples": samples, "covered": covered, "missing": samples - covered}
 
 
-def write(ref: FeatureRef, coverage: dict[str, int], settings: ImportSettings) -> FileRow:
+def write(ref: ShardRef, coverage: dict[str, int], settings: ImportSettings) -> FileRow:
     """Writes a shard's column set, once the ``coverage`` of the pool is known to suffice."""
     store = Store(settings.root)
     if settings.finished(ref) is not None:
@@ -120,7 +120,7 @@ def write(ref: FeatureRef, coverage: dict[str, int], settings: ImportSettings) -
 
 @dataclasses.dataclass(eq=False)
 class ImportScores(beam.PTransform):
-    """Writes a column set from a table: ``FeatureRef`` rows in, (``FileRow`` rows, singleton of counts) out.
+    """Writes a column set from a table: ``ShardRef`` rows in, (``FileRow`` rows, singleton of counts) out.
 
     Cost: each worker machine fetches the sorted table once and maps it into memory; a shard reads some thirty rows
     a sample of it, twice, and its index. Two numbers a shard are shuffled.
@@ -131,11 +131,11 @@ class ImportScores(beam.PTransform):
 
     settings: ImportSettings
 
-    def expand(self, refs: FeatureRefs) -> tuple[beam.PCollection[FileRow], beam.PCollection[dict[str, int]]]:
+    def expand(self, refs: ShardRefs) -> tuple[beam.PCollection[FileRow], beam.PCollection[dict[str, int]]]:
         coverage = (
             refs
             | "Count" >> beam.Map(count, self.settings)
-            | "Add" >> beam.CombineGlobally(add)
+            | "Add" >> beam.CombineGlobally(add_counts)
             | "Check" >> beam.Map(check, self.settings)
         )
         return refs | "Write" >> beam.Map(write, AsSingleton(coverage), self.settings), coverage

@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsSingleton
 from transforms.lib import uids
 from transforms.lib.errors import AccountsError, GateError
 from transforms.lib.stats import sorted_keys
-from transforms.lib.stats.crawl_summary import Part
+from transforms.lib.stats.crawl_summary import SummaryView
 from transforms.lib.subsets import subset_files, uid_lists
 from transforms.outputs import crawls
 from transforms.outputs.uid_lists import write as write_uids
@@ -64,13 +64,13 @@ def drift(root: str, other: str) -> float | None:
     if crawls.read(root).get("score") != crawls.read(other).get("score"):
         return None
     with crawls.opened(crawls.summaries(root)) as own, crawls.opened(crawls.summaries(other)) as theirs:
-        sides = [[Part(one, crawls.SCORE) for one in side] for side in (own, theirs)]
+        sides = [[SummaryView(one, crawls.SCORE) for one in side] for side in (own, theirs)]
         if not all(any(len(one.whole("counts")) for one in side) for side in sides):
             return None
         return sorted_keys.distance(*sides)
 
 
-def ranges(rows: uid_lists.Rows) -> Iterator[uid_lists.Rows]:
+def ranges(rows: uid_lists.UidRecords) -> Iterator[uid_lists.UidRecords]:
     """Yields the distinct uids of a sorted subset, by their first two digits; those of one range are in memory."""
     digits = np.arange(1, uid_lists.PARTS, dtype=np.uint64) << np.uint64(56)
     bounds = np.stack([digits, np.zeros_like(digits)], 1)
@@ -79,7 +79,7 @@ def ranges(rows: uid_lists.Rows) -> Iterator[uid_lists.Rows]:
         yield np.unique(np.asarray(rows[start:stop]))
 
 
-def changes(before: uid_lists.Rows, after: uid_lists.Rows, way: str) -> Iterator[uid_lists.Rows]:
+def changes(before: uid_lists.UidRecords, after: uid_lists.UidRecords, way: str) -> Iterator[uid_lists.UidRecords]:
     """Yields the uids ``added``, ``removed`` or ``unchanged`` from one sorted subset to another, sorted."""
     for old, new in zip(ranges(before), ranges(after), strict=True):
         if way == "added":

@@ -42,7 +42,7 @@ class ReportFacts:
     stamps: Mapping[str, str]
 
 
-def clusters_of(drawn: gallery.Gallery, root: str) -> cluster_page.Clusters:
+def clusters_of(drawn: gallery.Gallery, root: str) -> cluster_page.ClusterSection:
     """Returns a gallery ready to be shown, with its pictures, and how k-means went where it was run below ``root``."""
     exhibits = [exhibit for number in drawn.shown for exhibit in drawn.exhibits.get(number, ())]
     fit = filesystem.read_if_exists(filesystem.join(root, "clusters", drawn.name, "fit.json"))

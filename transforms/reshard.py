@@ -15,17 +15,17 @@ from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.write_shard import ReshardSettings, WriteShard, WrittenShard
 
 
-def read_source(ref: FeatureRef, root: str) -> shard_layout.Source:
+def read_source(ref: ShardRef, root: str) -> shard_layout.DecidedShard:
     """Returns a shard as the plan sees it, from its decisions."""
     with Store(root).held() as store:
         copies = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy()
         stamp = store.facts("decisions", ref.name)["stamp"]
-    return shard_layout.Source(ref.name, ref.uri, stamp, shard_layout.counts_of(copies))
+    return shard_layout.DecidedShard(ref.name, ref.uri, stamp, shard_layout.counts_of(copies))
 
 
 def cut(output: shard_layout.OutputShard, settings: ReshardSettings) -> list[shard_layout.OutputShard]:
@@ -54,7 +54,7 @@ def renumber(parts: Iterable[shard_layout.OutputShard]) -> list[shard_layout.Out
 
 
 def plan_outputs(
-    sources: Sequence[shard_layout.Source], books: accounts.Books | None, settings: ReshardSettings
+    sources: Sequence[shard_layout.DecidedShard], books: accounts.Books | None, settings: ReshardSettings
 ) -> list[shard_layout.OutputShard]:
     """Returns the plan of all output shards; ``books`` are taken so that nothing is written before they close."""
     planned = list(settings.outputs(sources))
@@ -65,7 +65,7 @@ def plan_outputs(
 
 def finish(
     written: Sequence[WrittenShard],
-    sources: Sequence[shard_layout.Source],
+    sources: Sequence[shard_layout.DecidedShard],
     subset: FileRow | None,
     settings: ReshardSettings,
 ) -> list[FileRow]:
@@ -126,7 +126,7 @@ class Reshard(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class ReadSources(beam.PTransform):
-    """Reads the decisions of earlier runs: ``FeatureRef`` rows in, one ``plan.Source`` per shard out.
+    """Reads the decisions of earlier runs: ``ShardRef`` rows in, one ``plan.DecidedShard`` per shard out.
 
     Attributes:
       root: the output folder.
@@ -134,13 +134,13 @@ class ReadSources(beam.PTransform):
 
     root: str
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[shard_layout.Source]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[shard_layout.DecidedShard]:
         return refs | "Read" >> beam.Map(read_source, self.root)
 
 
 @dataclasses.dataclass(eq=False)
 class ReshardCopies(beam.PTransform):
-    """Writes all copies into equal output shards: one ``plan.Source`` per input shard in, a ``Reshard`` out.
+    """Writes all copies into equal output shards: one ``plan.DecidedShard`` per input shard in, a ``Reshard`` out.
 
     Cost: the plan is shuffled, about 100 bytes for each pair of input and output shard that share samples; each
     output shard reads its byte ranges of the inputs into a temporary file and writes another, so disk is bounded by
@@ -156,7 +156,7 @@ class ReshardCopies(beam.PTransform):
     books: beam.PCollection[accounts.Books] | None = None
     subset: beam.PCollection[FileRow] | None = None
 
-    def expand(self, sources: beam.PCollection[shard_layout.Source]) -> Reshard:
+    def expand(self, sources: beam.PCollection[shard_layout.DecidedShard]) -> Reshard:
         books = None if self.books is None else AsSingleton(self.books)
         subset = None if self.subset is None else AsSingleton(self.subset)
         to_list = beam.combiners.ToListCombineFn

@@ -25,7 +25,7 @@ class Shard(NamedTuple):
     stamp: str
 
 
-class FeatureRef(NamedTuple):
+class ShardRef(NamedTuple):
     """A shard whose columns are in the store: what every stage after scoring works on.
 
     Attributes:
@@ -47,9 +47,9 @@ class FileRow(NamedTuple):
     sha256: str
 
 
-for _row in (Shard, FeatureRef, FileRow):
+for _row in (Shard, ShardRef, FileRow):
     coders.registry.register_coder(_row, coders.RowCoder)
 
 Shards = beam.PCollection[Shard]
-FeatureRefs = beam.PCollection[FeatureRef]
+ShardRefs = beam.PCollection[ShardRef]
 FileRows = beam.PCollection[FileRow]

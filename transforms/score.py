@@ -7,7 +7,7 @@ import dataclasses
 import apache_beam as beam
 
 from transforms.rows import Shard, Shards
-from transforms.workers.score_shard import Scored, Scorer, ScoreSettings
+from transforms.workers.score_shard import Scored, ScoreSettings, ShardScorer
 
 
 class _Index(beam.DoFn):
@@ -18,7 +18,7 @@ class _Index(beam.DoFn):
         self._settings = settings
 
     def setup(self) -> None:
-        self._scorer = Scorer(self._settings)
+        self._scorer = ShardScorer(self._settings)
 
     def process(self, shard: Shard) -> list[Scored]:
         return [self._scorer.score(shard)]

@@ -18,7 +18,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.flyt import scoring_head
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ def is_done(settings: HeadSettings, shard: str) -> bool:
 class HeadScored(NamedTuple):
     """A shard whose scores are in the store."""
 
-    ref: FeatureRef
+    ref: ShardRef
     file: FileRow
 
 
-class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
+class HeadHandler(ModelHandler[ShardRef, HeadScored, "_Head"]):
     """Scores whole shards; elements are references, as in ``OpenClipShardHandler``."""
 
     def __init__(self, settings: HeadSettings) -> None:
@@ -89,14 +89,14 @@ class HeadHandler(ModelHandler[FeatureRef, HeadScored, "_Head"]):
         return _Head(scoring_head.load(folder, self._settings.head))
 
     def run_inference(
-        self, batch: Sequence[FeatureRef], model: _Head, inference_args: Mapping[str, Any] | None = None
+        self, batch: Sequence[ShardRef], model: _Head, inference_args: Mapping[str, Any] | None = None
     ) -> list[HeadScored]:
         return [self._score(ref, model) for ref in batch]
 
     def get_metrics_namespace(self) -> str:
         return "score"
 
-    def _score(self, ref: FeatureRef, head: _Head) -> HeadScored:
+    def _score(self, ref: ShardRef, head: _Head) -> HeadScored:
         store, settings = Store(self._settings.root), self._settings
         if is_done(settings, ref.name):
             Metrics.counter("score", "shards_skipped").inc()
@@ -122,7 +122,7 @@ class _Head:
 
 @dataclasses.dataclass(eq=False)
 class ScoreByHead(beam.PTransform):
-    """Scores the embeddings of shards; ``FeatureRef`` in, one ``HeadScored`` a shard out.
+    """Scores the embeddings of shards; ``ShardRef`` in, one ``HeadScored`` a shard out.
 
     Cost: the embeddings are read once, 4 bytes a dimension and sample; nothing but references is shuffled. Memory a
     thread: the embeddings of one shard.
@@ -133,5 +133,5 @@ class ScoreByHead(beam.PTransform):
 
     settings: HeadSettings
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[HeadScored]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[HeadScored]:
         return refs | "Infer" >> RunInference(HeadHandler(self.settings)) | "Checkpoint" >> beam.Reshuffle()

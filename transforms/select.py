@@ -17,7 +17,7 @@ from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
 from transforms.outputs.books import MergeBooksFn, close_books
 from transforms.outputs.sort_uids import SortUids
-from transforms.rows import FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers import fitted
 from transforms.workers.decide_shard import DecideShard, SelectSettings
@@ -36,7 +36,7 @@ class Selection(NamedTuple):
     """What ``WriteDecisions`` gives to what follows.
 
     Attributes:
-      sources: one ``plan.Source`` per shard.
+      sources: one ``plan.DecidedShard`` per shard.
       books: one ``accounts.Books`` of the pool, checked.
       summary: one mapping, the content of ``books.json``.
       files: the decisions, ``books.json``, ``fitted.json``, ``subset.npy`` and ``missing.npy``, each for itself: a
@@ -44,7 +44,7 @@ class Selection(NamedTuple):
       subset: the row of ``subset.npy`` alone, one element.
     """
 
-    sources: beam.PCollection[shard_layout.Source]
+    sources: beam.PCollection[shard_layout.DecidedShard]
     books: beam.PCollection[accounts.Books]
     summary: beam.PCollection[dict[str, Any]]
     files: tuple[beam.PCollection[FileRow], ...]
@@ -76,7 +76,7 @@ class WriteDecisions(beam.PTransform):
         files = sorted(self.settings.files.items())
         return [uri for name, (uri, _) in files if name.rpartition(".")[0] in self.settings.subsets]
 
-    def expand(self, refs: FeatureRefs) -> Selection:
+    def expand(self, refs: ShardRefs) -> Selection:
         states = AsSingleton(self.states)
         decided = refs | "Decide" >> beam.Map(DecideShard(self.settings), states)
         closed = (

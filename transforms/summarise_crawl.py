@@ -13,14 +13,15 @@ from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
 from transforms.lib import stamps
+from transforms.lib.arrays import Float32
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes import recipe
 from transforms.lib.recipes.steps.drop_kept import LISTS, images_of
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.outputs import crawls
-from transforms.outputs.sort_uids import Run, SortUids, write_run
+from transforms.outputs.sort_uids import SortedRun, SortUids, write_run
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FeatureRefs, FileRow
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings
 
@@ -47,17 +48,17 @@ class RememberSettings:
         return int(stamps.sha256(shard.encode())[:8], 16) % -(-self.shards // SHARDS)
 
 
-def score_of(settings: SelectSettings, ref: FeatureRef) -> NDArray[np.float32]:
+def score_of(settings: SelectSettings, ref: ShardRef) -> Float32:
     """Returns float32 ``[n]``: the finite scores of a shard's samples that were not rejected."""
     store = Store(settings.root)
     if settings.score is None:
         return np.zeros(0, np.float32)
     values = store.arrays(ref.name, {"score": settings.score})["score"].astype(np.float32)
-    found: NDArray[np.float32] = values[store.valid(ref.name) & np.isfinite(values)]
+    found: Float32 = values[store.valid(ref.name) & np.isfinite(values)]
     return found
 
 
-def summarise(ref: FeatureRef, states: tuple[Any, ...], _: Any, settings: RememberSettings) -> tuple[int, bytes]:
+def summarise(ref: ShardRef, states: tuple[Any, ...], _: Any, settings: RememberSettings) -> tuple[int, bytes]:
     """Returns the file that a shard's summaries go into, and the summaries as ``memory.to_bytes`` packs them."""
     select = settings.select
     made = crawl_summary.prefixed(crawls.SCORE, sorted_keys.arrays_of(quantiles.ordered_bits(score_of(select, ref))))
@@ -74,7 +75,7 @@ def summarise(ref: FeatureRef, states: tuple[Any, ...], _: Any, settings: Rememb
 def write(part: tuple[int, Iterable[bytes]], settings: RememberSettings) -> FileRow:
     """Joins the summaries of many shards and writes them into one file."""
     number, blobs = part
-    found = [crawl_summary.Stored(io.BytesIO(blob)) for blob in blobs]
+    found = [crawl_summary.SummaryFile(io.BytesIO(blob)) for blob in blobs]
 
     def gathered(prefix: str) -> list[dict[str, NDArray[Any]]]:
         names = [name for name in found[0].names() if name.startswith(prefix)]
@@ -90,7 +91,7 @@ def write(part: tuple[int, Iterable[bytes]], settings: RememberSettings) -> File
     return FileRow(path, len(data), stamps.sha256(data))
 
 
-def kept_images(ref: FeatureRef, _: Any, root: str) -> Run:
+def kept_images(ref: ShardRef, _: Any, root: str) -> SortedRun:
     """Writes the images that a shard keeps as a run, each once; none where no image was looked at."""
     store = Store(root)
     kept = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy() > 0
@@ -100,7 +101,7 @@ def kept_images(ref: FeatureRef, _: Any, root: str) -> Run:
 
 @dataclasses.dataclass(eq=False)
 class Remember(beam.PTransform):
-    """Leaves summaries behind: ``FeatureRef`` rows in, ``FileRow`` rows out.
+    """Leaves summaries behind: ``ShardRef`` rows in, ``FileRow`` rows out.
 
     Cost: reads the recipe's columns once more; shuffles 4 bytes a sample, and 12 more for a top fraction. A worker
     holds those of some 256 shards. The images kept, 16 bytes each, are sorted through files, see ``SortUids``.
@@ -115,7 +116,7 @@ class Remember(beam.PTransform):
     states: beam.PCollection[tuple[Any, ...]]
     after: beam.PCollection[Any]
 
-    def expand(self, refs: FeatureRefs) -> beam.PCollection[FileRow]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[FileRow]:
         settings, after = self.settings, AsSingleton(self.after)
         root = settings.select.root
         summaries = (

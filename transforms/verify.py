@@ -21,7 +21,7 @@ from transforms.lib.errors import AccountsError
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.lib.subsets import subset_files
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.shard_contents import Listing, ShardContents
 
@@ -55,13 +55,13 @@ def check_file(row: FileRow, root: str) -> Checked:
     return Checked("file", 0, tuple(problems))
 
 
-def check_decisions(ref: FeatureRef, root: str) -> tuple[Checked, Counter[str]]:
+def check_decisions(ref: ShardRef, root: str) -> tuple[Checked, Counter[str]]:
     """Compares a shard's decisions with its index; also returns how many samples went which way."""
     with Store(root).held() as store:
         return _check_decisions(store, ref)
 
 
-def _check_decisions(store: Store, ref: FeatureRef) -> tuple[Checked, Counter[str]]:
+def _check_decisions(store: Store, ref: ShardRef) -> tuple[Checked, Counter[str]]:
     index = store.facts(columns.INDEX, ref.name)["stamp"], len(store.read(columns.INDEX, ref.name, ["status"]))
     decisions = store.read("decisions", ref.name)
     problems = []
@@ -179,7 +179,7 @@ class VerifyOutputs(beam.PTransform):
     """
 
     root: str
-    refs: Sequence[FeatureRef]
+    refs: Sequence[ShardRef]
     files: Sequence[FileRow]
     outputs: Sequence[tuple[str, shard_layout.OutputShard]]
     check_output: CheckOutput | None

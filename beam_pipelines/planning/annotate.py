@@ -16,7 +16,7 @@ from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.storage import filesystem
 
 Maker = Callable[[AnnotateConfig, str], Annotator]
@@ -73,7 +73,7 @@ def scored_set(config: AnnotateConfig, sets: dict[str, list[str]]) -> str:
 
 
 def plan_annotate(
-    config: AnnotateConfig, problems: Problems, sets: dict[str, list[str]], refs: list[FeatureRef]
+    config: AnnotateConfig, problems: Problems, sets: dict[str, list[str]], refs: list[ShardRef]
 ) -> AnnotatePlan | None:
     """Finds the annotators and the columns they read among ``sets`` (column set -> columns); None when wrong."""
     wanted = [name for name in config.wanted() if name in MAKERS]
@@ -99,7 +99,7 @@ def _types(output: str, shard: str, where: Mapping[str, tuple[str, str]]) -> dic
     return {name: schemas[owner].field(column).type for name, (owner, column) in where.items()}
 
 
-def summary(plan: AnnotatePlan, refs: list[FeatureRef]) -> dict[str, Any]:
+def summary(plan: AnnotatePlan, refs: list[ShardRef]) -> dict[str, Any]:
     """Returns what ``--dry_run`` says of annotation."""
     todo = [ref.name for ref in refs if plan.settings.missing(ref.name)]
     return {

@@ -16,7 +16,7 @@ from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.errors import ConfigError, InputError
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings
 
@@ -43,7 +43,7 @@ class ClusterPlan:
     facts: dict[str, Any]
 
 
-def find_column(config: ClusterConfig, refs: list[FeatureRef], sets: dict[str, list[str]]) -> tuple[str, str]:
+def find_column(config: ClusterConfig, refs: list[ShardRef], sets: dict[str, list[str]]) -> tuple[str, str]:
     """Returns the embedding column to cluster, as (column set, column).
 
     Raises:
@@ -104,7 +104,7 @@ def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
 
 
 def plan_cluster(
-    config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: list[FeatureRef]
+    config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: list[ShardRef]
 ) -> ClusterPlan | None:
     """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
     device = device_for(config.device, problems)

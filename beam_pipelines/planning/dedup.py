@@ -17,13 +17,13 @@ from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.stamps import sha256_of
 from transforms.outputs import manifest
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.storage import filesystem
 from transforms.workers.dedup_shard import DedupSettings, Numbered, count_identities
 
 MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
 _OPEN = 16  # shards that are looked at at once
-Sets = dict[str, list[str]]
+ColumnSets = dict[str, list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DedupPlan:
     facts: dict[str, Any]
 
     @property
-    def own(self) -> list[FeatureRef]:
+    def own(self) -> list[ShardRef]:
         """The shards of the pool."""
         fresh = self.settings.fresh if isinstance(self.settings, DedupSettings) else len(self.shards)
         return [ref for _, ref in self.shards[:fresh]]
@@ -57,7 +57,7 @@ class DedupPlan:
         return [ref.name for ref in self.own if have[ref.name] != settings.stamp(ref)]
 
 
-def only_set(sets: Sets, named: str, flag: str, needs: tuple[str, ...], cure: str) -> str:
+def only_set(sets: ColumnSets, named: str, flag: str, needs: tuple[str, ...], cure: str) -> str:
     """Returns the column set that a flag names, or the only one that has the columns ``needs``.
 
     Raises:
@@ -72,12 +72,12 @@ def only_set(sets: Sets, named: str, flag: str, needs: tuple[str, ...], cure: st
     return named or found[0]
 
 
-def embeddings(config: DedupConfig, sets: Sets) -> tuple[str, str]:
+def embeddings(config: DedupConfig, sets: ColumnSets) -> tuple[str, str]:
     """Returns the embedding column; raises what ``only_set`` raises."""
     return only_set(sets, config.model, "--model", ("score", "image"), "`winnow score` adds one"), "image"
 
 
-def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[FeatureRef]:
+def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[ShardRef]:
     """Returns the shards of the earlier pool, after a look whether they can be compared.
 
     Raises:
@@ -106,7 +106,7 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[FeatureRe
     return refs
 
 
-def check_images(root: str, flag: str, refs: list[FeatureRef], by: str) -> None:
+def check_images(root: str, flag: str, refs: list[ShardRef], by: str) -> None:
     """Checks that some sample of a pool has what makes it a copy; shards are read until one does.
 
     Raises:
@@ -133,7 +133,7 @@ def centroids_of(root: str, clusters: str) -> str:
     return next((made["sha256"] for path, made in outputs.items() if path.endswith("centroids.safetensors")), "")
 
 
-def plan_matches(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> DedupPlan:
+def plan_matches(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan:
     """Finds the evaluation set.
 
     Raises:
@@ -155,7 +155,7 @@ def plan_matches(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> Ded
     return DedupPlan(settings, list(enumerate(refs)), dim, facts)
 
 
-def plan_groups(config: DedupConfig, sets: Sets, refs: list[FeatureRef]) -> DedupPlan:
+def plan_groups(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan:
     """Finds the columns that decide, and the earlier pool.
 
     Raises:
@@ -197,6 +197,6 @@ def _facts(config: DedupConfig) -> dict[str, Any]:
     return {"configuration": config.recorded(), "version": version()}
 
 
-def plan_dedup(config: DedupConfig, problems: Problems, sets: Sets, refs: list[FeatureRef]) -> DedupPlan | None:
+def plan_dedup(config: DedupConfig, problems: Problems, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan | None:
     """Returns what is to be done, or None after noting what is wrong."""
     return problems.collect(plan_matches if config.by == "contamination" else plan_groups, config, sets, refs)

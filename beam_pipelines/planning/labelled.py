@@ -23,7 +23,7 @@ from transforms.storage import filesystem
 TASK = re.compile(r"([a-z0-9_]+)=(.+)", re.S)
 
 
-class Source(NamedTuple):
+class LabelledSource(NamedTuple):
     """One task, before its pictures are read.
 
     Attributes:
@@ -71,25 +71,25 @@ def split(texts: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def find(config: MetaConfig, problems: Problems) -> list[Source]:
+def find(config: MetaConfig, problems: Problems) -> list[LabelledSource]:
     """Finds every task's pictures, class names and prompts, and notes what is wrong.
 
     What a flag says without a task holds for every task that it says nothing else about.
     """
-    told = split(config.downstream)
+    tasks = split(config.downstream)
     flags = {name: split(getattr(config, name)) for name in ("label_field", "class_names", "prompts")}
-    if len(told) > 1 and "" in told:
-        problems.append(f"--downstream {told[''][0]} belongs to no task, and others do; give every one as TASK=...")
+    if len(tasks) > 1 and "" in tasks:
+        problems.append(f"--downstream {tasks[''][0]} belongs to no task, and others do; give every one as TASK=...")
     for flag, values in flags.items():
         for task, given in values.items():
-            if task and task not in told:
-                problems.append(f"--{flag} {task}=...: no --downstream is of this task; there are {', '.join(told)}")
+            if task and task not in tasks:
+                problems.append(f"--{flag} {task}=...: no --downstream is of this task; there are {', '.join(tasks)}")
             if len(given) > 1:
                 problems.append(f"--{flag} is given {len(given)} times for one task; give it once")
-    return [_source(task, texts, flags, problems) for task, texts in sorted(told.items())]
+    return [_source(task, texts, flags, problems) for task, texts in sorted(tasks.items())]
 
 
-def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]], problems: Problems) -> Source:
+def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]], problems: Problems) -> LabelledSource:
     def of(flag: str) -> str:
         return flags[flag].get(task, flags[flag].get("", [""]))[0]
 
@@ -102,10 +102,10 @@ def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]],
         problems.append(f"--downstream {folders[0]} is a folder and others are shards; give one kind")
     elif not folders:
         shards = problems.collect(pools.find_shards, texts, "--downstream") or []
-    return Source(task, folders, shards, of("label_field"), names, templates or [])
+    return LabelledSource(task, folders, shards, of("label_field"), names, templates or [])
 
 
-def read(source: Source) -> task_batches.Task:
+def read(source: LabelledSource) -> task_batches.Task:
     """Reads a task's pictures.
 
     Raises:
@@ -134,7 +134,7 @@ def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
         raise InputError(f"--downstream {shard.uri} is damaged ({error}); copy or download it again") from None
 
 
-def told(tasks: Sequence[task_batches.Task]) -> tuple[str, dict[str, Any]]:
+def sources_of(tasks: Sequence[task_batches.Task]) -> tuple[str, dict[str, Any]]:
     """Returns what was read, in one line for people and as values."""
     pictures = sum(len(task.labelled.labels) for task in tasks)
     names = [name for task in tasks for name in task.labelled.names]

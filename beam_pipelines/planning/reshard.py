@@ -8,7 +8,7 @@ from typing import Any
 
 from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning.plan_facts import Problems, narrow, version
-from transforms.rows import FeatureRef, Shard
+from transforms.rows import Shard, ShardRef
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.write_shard import ReshardSettings
 
@@ -22,7 +22,7 @@ class ReshardPlan:
 
 
 def plan_reshard(
-    config: ReshardConfig, shards: Sequence[Shard] | Sequence[FeatureRef], problems: Problems
+    config: ReshardConfig, shards: Sequence[Shard] | Sequence[ShardRef], problems: Problems
 ) -> ReshardPlan:
     """Returns the settings, recorded alike whichever job reshards; looks for the face boxes of ``shards``."""
     config = narrow(config, ReshardConfig)

@@ -18,7 +18,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve, spec
 from transforms.lib.samples import index_row, tfio_formats
-from transforms.rows import FeatureRef, Shard
+from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.score_shard import ScoreSettings, missing_sets
 
@@ -32,9 +32,9 @@ class ScorePlan:
     facts: dict[str, Any]
 
     @property
-    def refs(self) -> list[FeatureRef]:
+    def refs(self) -> list[ShardRef]:
         """The shards as later stages see them."""
-        return [FeatureRef(shard.name, shard.uri, shard.size) for shard in self.shards]
+        return [ShardRef(shard.name, shard.uri, shard.size) for shard in self.shards]
 
     def todo(self) -> list[str]:
         """Returns the names of the shards that are not scored yet."""
@@ -111,10 +111,10 @@ def model_schemas(plan: ScorePlan) -> dict[str, pa.Schema]:
     return {columns.INDEX: columns.INDEX_SCHEMA, **made}
 
 
-def sets_of(plan: ScorePlan | None) -> workspace.Sets:
+def sets_of(plan: ScorePlan | None) -> workspace.OwnedSets:
     """Returns the column sets that the models are to write; none where there is no plan."""
     names = [model.name for model in plan.settings.models] if plan else []
-    return workspace.Sets("score", names, "--model", "write --model OTHER=SPEC")
+    return workspace.OwnedSets("score", names, "--model", "write --model OTHER=SPEC")
 
 
 def model_sets(plan: ScorePlan) -> dict[str, list[str]]:

@@ -25,9 +25,9 @@ from transforms.lib.models import clip, spec
 from transforms.lib.training import curves
 from transforms.outputs import manifest
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.storage import filesystem
-from transforms.workers.pool_batches import PoolBatches, Rows, Survey
+from transforms.workers.pool_batches import PoolBatch, PoolBatches, Survey
 
 VERSION = 3  # raise when the same run would give other weights
 _PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # the stamp has what lies there
@@ -44,14 +44,14 @@ class Found(NamedTuple):
       tasks: what the reference is to get right, one or more.
     """
 
-    refs: list[FeatureRef]
+    refs: list[ShardRef]
     where: dict[str, tuple[str, str]]
     scores: list[str]
     spec: spec.ModelSpec
-    tasks: list[labelled.Source]
+    tasks: list[labelled.LabelledSource]
 
 
-class Scorer(NamedTuple):
+class TrainedScorer(NamedTuple):
     """What is trained.
 
     Attributes:
@@ -63,7 +63,7 @@ class Scorer(NamedTuple):
 
     start: dict[str, Any]
     score: training_loop.Score
-    see: Callable[[Rows, Survey], Sequence[NDArray[Any]]]
+    see: Callable[[PoolBatch, Survey], Sequence[NDArray[Any]]]
     with_images: bool = False
 
 
@@ -142,7 +142,7 @@ def _spec(config: MetaConfig, problems: Problems, source: str) -> spec.ModelSpec
     return None
 
 
-def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
+def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
     """Trains, or continues, to the last step.
 
     Raises:
@@ -164,7 +164,7 @@ def train(config: MetaConfig, found: Found, scorer: Scorer) -> Trained:
     earlier = training_loop.stamp_of(folder)
     if earlier not in (None, stamp):
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
-    told, read = labelled.told(tasks)
+    told, read = labelled.sources_of(tasks)
     print(f"{sum(survey.counts.values())} samples of the pool, {told}", file=sys.stderr)
     feed = _feed(config, found, tasks)
 
@@ -192,7 +192,7 @@ def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[task_ba
     )  # fmt: skip
 
 
-def _continued(config: MetaConfig) -> training_loop.State:
+def _continued(config: MetaConfig) -> training_loop.TrainingState:
     folder = Path(config.output)
     state = training_loop.load(folder, config.device)
     lacking = state.step - len(training_loop.history(folder))
@@ -225,8 +225,8 @@ def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> t
 
 
 def _batches(
-    config: MetaConfig, pool: PoolBatches, survey: Survey, feed: task_batches.Feed, scorer: Scorer, first: int
-) -> Iterator[training_loop.Batch]:
+    config: MetaConfig, pool: PoolBatches, survey: Survey, feed: task_batches.Feed, scorer: TrainedScorer, first: int
+) -> Iterator[training_loop.TrainingBatch]:
     import torch
 
     for step, rows in enumerate(pool.batches(survey, first), first):
@@ -235,7 +235,7 @@ def _batches(
         found = scorer.see(rows, survey)
         parts = tuple(torch.from_numpy(part).to(config.device) for part in found)
         seen = parts if len(parts) > 1 else parts[0]
-        yield training_loop.Batch(seen, sides, feed.downstream(step))
+        yield training_loop.TrainingBatch(seen, sides, feed.downstream(step))
 
 
 def _tell(steps: int) -> Callable[[dict[str, Any]], None]:

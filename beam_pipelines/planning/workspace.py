@@ -18,7 +18,7 @@ from transforms.lib.errors import InputError
 from transforms.lib.report import terminal_text
 from transforms.outputs import crawls
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, Shard
+from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
 
 _POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # what makes two pools two
@@ -38,7 +38,7 @@ def _lacking(names: set[str], have: set[str], what: str, cure: str) -> list[str]
     return [f"{len(lacking)} of {len(names)} shards have no {what} ({lacking[0]} ...); {cure}"] if lacking else []
 
 
-def stored_sets(output: str, refs: list[FeatureRef]) -> dict[str, list[str]]:
+def stored_sets(output: str, refs: list[ShardRef]) -> dict[str, list[str]]:
     """Returns column set -> columns of the sets that every shard of the pool has.
 
     Args:
@@ -59,7 +59,7 @@ def stored_sets(output: str, refs: list[FeatureRef]) -> dict[str, list[str]]:
     return {owner: store.schema(owner, refs[0].name).names for owner in complete}
 
 
-class Sets(NamedTuple):
+class OwnedSets(NamedTuple):
     """Column sets that a job is to write.
 
     Attributes:
@@ -75,7 +75,7 @@ class Sets(NamedTuple):
     cure: str = "choose another --name"
 
 
-def check_sets(output: str, sets: Sets) -> None:
+def check_sets(output: str, sets: OwnedSets) -> None:
     """Checks that a job may write column sets: each is not there yet, or the same job wrote it.
 
     Raises:
@@ -99,7 +99,7 @@ def write_pool(output: str, shards: list[Shard]) -> None:
     filesystem.write_atomic(filesystem.join(output, "pool.parquet"), columns.to_parquet(table, stamp))
 
 
-def read_pool(output: str) -> list[FeatureRef]:
+def read_pool(output: str) -> list[ShardRef]:
     """Reads the shards that an output folder is about.
 
     Raises:
@@ -113,10 +113,10 @@ def read_pool(output: str) -> list[FeatureRef]:
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
-    return [FeatureRef(row["name"], row["uri"], row["size"]) for row in rows]
+    return [ShardRef(row["name"], row["uri"], row["size"]) for row in rows]
 
 
-def check_output(config: Config, job: str, sets: Sets | None = None) -> dict[str, Any]:
+def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dict[str, Any]:
     """Checks that an output folder may be worked in, and returns what it is to remember of this run.
 
     One folder holds one pool, read by one set of rules; ``curate`` moreover continues only its own configuration.
@@ -161,7 +161,7 @@ def write_run(output: str, record: dict[str, Any]) -> None:
     filesystem.write_atomic(filesystem.join(output, "run.json"), text.encode() + b"\n")
 
 
-def check_decisions(output: str, refs: list[FeatureRef]) -> None:
+def check_decisions(output: str, refs: list[ShardRef]) -> None:
     """Checks that every shard of the pool has decisions.
 
     Raises:
@@ -187,7 +187,7 @@ def check_unscored(output: str) -> None:
         raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
 
 
-def check_shards(output: str, refs: list[FeatureRef]) -> None:
+def check_shards(output: str, refs: list[ShardRef]) -> None:
     """Checks that a pool has shards to copy from, which one of metadata alone has not.
 
     Raises:

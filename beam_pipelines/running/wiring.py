@@ -14,7 +14,7 @@ from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
 from transforms.report import ReportFacts, WriteReport
 from transforms.reshard import ReshardCopies
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.score import ScoreShards
 from transforms.select import WriteDecisions
 from transforms.shards import ListShards
@@ -32,7 +32,7 @@ class WholePlan(NamedTuple):
       publish: how a crawl is published; None for a pool that is none.
     """
 
-    score: scoreplan.ScorePlan | list[FeatureRef]
+    score: scoreplan.ScorePlan | list[ShardRef]
     select: selectplan.SelectPlan
     reshard: reshardplan.ReshardPlan
     report: ReportFacts
@@ -49,7 +49,7 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
         files = scored | "ScoreFiles" >> beam.FlatMap(lambda row: row.files)
         sections.append(files | "ScoreSection" >> MakeSection("score", plan.score.facts))
     else:
-        refs = pipeline | "Shards" >> beam.Create(plan.score).with_output_types(FeatureRef) | beam.Reshuffle()
+        refs = pipeline | "Shards" >> beam.Create(plan.score).with_output_types(ShardRef) | beam.Reshuffle()
 
     # 2. Columns -> a few global numbers -> copies, and books that close.
     states = refs | "Fit" >> FitRecipe(plan.select.settings.recipe, plan.select.settings.reader, plan.select.basis)

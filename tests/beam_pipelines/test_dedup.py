@@ -42,12 +42,12 @@ def index_only(pool, out):
     from beam_pipelines.config.score import ScoreConfig
     from beam_pipelines.planning import workspace
     from transforms import shards as pools
-    from transforms.workers.score_shard import Scorer, ScoreSettings
+    from transforms.workers.score_shard import ScoreSettings, ShardScorer
 
     shards = pools.find_shards([f"{pool}/*.tar"])
     config = ScoreConfig(output=str(out), input=(f"{pool}/*.tar",))
     workspace.write_run(str(out), workspace.check_output(config, "score"))
-    scorer = Scorer(ScoreSettings(str(out), ()))
+    scorer = ShardScorer(ScoreSettings(str(out), ()))
     for shard in shards:
         scorer.score(shard)
     workspace.write_pool(str(out), shards)

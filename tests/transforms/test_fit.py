@@ -15,7 +15,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.recipes import recipe
 from transforms.lib.recipes.steps.top_fraction import TopFraction, TopState
 from transforms.outputs.store import BlockReader, Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 
 WHERE = {"score": ("net", "score"), "uid": ("index", "uid")}
 
@@ -34,7 +34,7 @@ def store_of(tmp_path, shards):
         store.write("index", name, pa.Table.from_pylist(rows, columns.INDEX_SCHEMA), "s")
         zeros = np.zeros((len(scores), 4), np.float32)
         store.write("net", name, columns.score_table(np.array(scores, np.float32), zeros, zeros), "s")
-        refs.append(FeatureRef(name, "x.tar", 1))
+        refs.append(ShardRef(name, "x.tar", 1))
     return store, refs
 
 

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
+
+from transforms.lib.arrays import Int64
 
 _PIECE_BYTES = 1 << 22  # one read, and one request on an object store, is at most this long
 COALESCE_LOCAL = 1 << 16  # measured: docs/resharding.md
 COALESCE_REMOTE = 1 << 22  # 50 ms before the first byte, at 80 MB/s
-
-Int = NDArray[np.int64]
 
 
 class Copied(NamedTuple):
@@ -32,12 +31,12 @@ class Copied(NamedTuple):
       requests: contiguous stretches that were read.
     """
 
-    starts: Int
+    starts: Int64
     read_bytes: int
     requests: int
 
 
-def coalesce(offsets: Int, lengths: Int, gap_bytes: int) -> Int:
+def coalesce(offsets: Int64, lengths: Int64, gap_bytes: int) -> Int64:
     """Groups ranges that are close to one another.
 
     Args:
@@ -53,7 +52,7 @@ def coalesce(offsets: Int, lengths: Int, gap_bytes: int) -> Int:
     return np.array([0, *apart, *ends], np.int64)
 
 
-def copy_ranges(file: BinaryIO, offsets: Int, lengths: Int, sink: BinaryIO, gap_bytes: int) -> Copied:
+def copy_ranges(file: BinaryIO, offsets: Int64, lengths: Int64, sink: BinaryIO, gap_bytes: int) -> Copied:
     """Copies byte ranges of a file to the end of another, in the order of the file.
 
     Memory: one piece of 4 MiB, however many and long the ranges.
@@ -144,7 +143,7 @@ class LocalFiles:
             self._open[path] = os.open(path, os.O_RDONLY)
         return self._open[path]
 
-    def announce(self, path: str, offsets: Int, lengths: Int, gap_bytes: int) -> Copied:
+    def announce(self, path: str, offsets: Int64, lengths: Int64, gap_bytes: int) -> Copied:
         """Tells the kernel which ranges are going to be read, so that it fetches them in the order of the file.
 
         Args:

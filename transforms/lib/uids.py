@@ -12,12 +12,12 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from transforms.lib.arrays import Float64, UInt64
 from transforms.lib.errors import InputError, Reason, SampleError
 
 SUBSET_DTYPE = np.dtype("u8,u8")
 """Rows of a subset file, as DataComp defines it: fields f0, f1, little-endian uint64."""
 
-U64Array = npt.NDArray[np.uint64]
 
 _HEX_UID = re.compile(r"[0-9a-fA-F]{1,32}")
 _NPY_MAGIC = b"\x93NUMPY"
@@ -25,7 +25,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
 
-class Sink(Protocol):
+class ByteWriter(Protocol):
     """What bytes can be written to."""
 
     def write(self, data: bytes | memoryview, /) -> int: ...
@@ -71,7 +71,7 @@ def is_uid(text: str) -> bool:
     return _HEX_UID.fullmatch(text) is not None
 
 
-def pairs(uids: Sequence[str]) -> U64Array:
+def pairs(uids: Sequence[str]) -> UInt64:
     """Converts uids to pairs of integers.
 
     Args:
@@ -88,18 +88,18 @@ def pairs(uids: Sequence[str]) -> U64Array:
     return pairs_of_digits("".join(uids))
 
 
-def pairs_of_digits(digits: str | memoryview) -> U64Array:
+def pairs_of_digits(digits: str | memoryview) -> UInt64:
     """Converts the digits of n uids, 32 each and nothing between them; as ``pairs``, raising what it raises."""
     return np.frombuffer(unhexlify(digits), ">u8").reshape(-1, 2).astype(np.uint64)
 
 
-def to_hex(pairs: U64Array) -> list[str]:
+def to_hex(pairs: UInt64) -> list[str]:
     """Converts pairs back to uids: uint64 ``[n, 2]`` to n strings of 32 lower-case hex digits."""
     digits = np.ascontiguousarray(pairs, ">u8").tobytes().hex()
     return [digits[start : start + 32] for start in range(0, len(digits), 32)]
 
 
-def subset(pairs: U64Array) -> npt.NDArray[np.void]:
+def subset(pairs: UInt64) -> npt.NDArray[np.void]:
     """Builds the rows of a subset file.
 
     Args:
@@ -116,7 +116,7 @@ def subset(pairs: U64Array) -> npt.NDArray[np.void]:
     return found
 
 
-def write_subset(file: Sink, rows: npt.NDArray[np.void]) -> None:
+def write_subset(file: ByteWriter, rows: npt.NDArray[np.void]) -> None:
     """Writes a subset file: ``.npy``, a header of 128 bytes and 16 bytes a row.
 
     Args:
@@ -208,7 +208,7 @@ def check_subset(rows: npt.NDArray[np.void], first_row: int = 0) -> None:
         raise InputError(f"subset: not sorted at row {first_row + int(np.argmax(falls)) + 1}; sort it by (f0, f1)")
 
 
-def keyed_hash(pairs: U64Array, seed: int) -> U64Array:
+def keyed_hash(pairs: UInt64, seed: int) -> UInt64:
     """Hashes uids under a seed, for sampling and for breaking ties; fixed for ever.
 
     With ``mix`` the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
@@ -254,18 +254,18 @@ class Digest(NamedTuple):
         )
 
 
-def digest(pairs: U64Array) -> Digest:
+def digest(pairs: UInt64) -> Digest:
     """Digests uids, uint64 ``[n, 2]`` in any order, duplicates counted."""
     sums = [int(keyed_hash(pairs, seed).sum(dtype=np.uint64)) for seed in (1, 2)]
     return Digest(len(pairs), sums[0], sums[1])
 
 
-def uniform(pairs: U64Array, seed: int) -> npt.NDArray[np.float64]:
+def uniform(pairs: UInt64, seed: int) -> Float64:
     """Maps uids to numbers in [0, 1), by the top 53 bits of ``keyed_hash``; float64 ``[n]``."""
     return (keyed_hash(pairs, seed) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def stream(hashes: U64Array, number: U64Array | int) -> U64Array:
+def stream(hashes: UInt64, number: UInt64 | int) -> UInt64:
     """Returns the ``number``-th of each uid's endless stream of random integers, by SplitMix64; fixed for ever.
 
     Args:
@@ -279,7 +279,7 @@ def stream(hashes: U64Array, number: U64Array | int) -> U64Array:
     return _mix(hashes + steps * np.uint64(_GOLDEN))
 
 
-def _mix(value: U64Array) -> U64Array:
+def _mix(value: UInt64) -> UInt64:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))

@@ -148,7 +148,7 @@ def summaries(output: str) -> list[str]:
 
 
 @contextmanager
-def opened(uris: Sequence[str]) -> Iterator[list[crawl_summary.Stored]]:
+def opened(uris: Sequence[str]) -> Iterator[list[crawl_summary.SummaryFile]]:
     """Opens summaries for reading by ranges."""
     with ExitStack() as stack:
-        yield [crawl_summary.Stored(stack.enter_context(filesystem.open_ranges(uri))) for uri in uris]
+        yield [crawl_summary.SummaryFile(stack.enter_context(filesystem.open_ranges(uri))) for uri in uris]

@@ -14,6 +14,7 @@ from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import UInt64
 from transforms.lib.subsets import merge_sort
 from transforms.rows import FileRow
 from transforms.storage import filesystem
@@ -21,28 +22,30 @@ from transforms.storage import filesystem
 _FOLDER = ".runs"
 
 
-class Run(NamedTuple):
+class SortedRun(NamedTuple):
     """A file of sorted uids below the output folder, and how many rows it has."""
 
     path: str
     rows: int
 
 
-def write_run(root: str, name: str, pairs: NDArray[np.uint64], folder: str = _FOLDER) -> Run:
+def write_run(root: str, name: str, pairs: UInt64, folder: str = _FOLDER) -> SortedRun:
     """Writes the uids of one shard, uint64 ``[n, 2]`` in any order, as a run named after it in a folder of its kind."""
     return _write(root, f"{folder}/0/{name}", len(pairs), iter([uids.subset(pairs)]), header=b"")[0]
 
 
-def _write(root: str, path: str, count: int, blocks: Iterable[NDArray[np.void]], header: bytes) -> tuple[Run, FileRow]:
+def _write(
+    root: str, path: str, count: int, blocks: Iterable[NDArray[np.void]], header: bytes
+) -> tuple[SortedRun, FileRow]:
     with filesystem.create_atomic(filesystem.join(root, path)) as file:
         file.write(header)
         for block in blocks:
             file.write(merge_sort.encode(block))
-    return Run(path, count), FileRow(path, file.size, file.sha256)
+    return SortedRun(path, count), FileRow(path, file.size, file.sha256)
 
 
 @contextlib.contextmanager
-def _merged(root: str, parts: Sequence[Run], held: int) -> Iterator[Iterator[NDArray[np.void]]]:
+def _merged(root: str, parts: Sequence[SortedRun], held: int) -> Iterator[Iterator[NDArray[np.void]]]:
     rows = max(1, held // max(1, len(parts)))
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(filesystem.open_ranges(filesystem.join(root, part.path))) for part in parts]
@@ -51,14 +54,14 @@ def _merged(root: str, parts: Sequence[Run], held: int) -> Iterator[Iterator[NDA
         )
 
 
-def merge_runs(group: tuple[str, Iterable[Run]], root: str, held: int) -> Run:
+def merge_runs(group: tuple[str, Iterable[SortedRun]], root: str, held: int) -> SortedRun:
     """Merges the runs of one group into a run named after it."""
     path, parts = group[0], sorted(group[1])
     with _merged(root, parts, held) as blocks:
         return _write(root, path, sum(part.rows for part in parts), blocks, header=b"")[0]
 
 
-def merge_subset(parts: Iterable[Run], root: str, name: str, held: int) -> FileRow:
+def merge_subset(parts: Iterable[SortedRun], root: str, name: str, held: int) -> FileRow:
     """Merges the last runs into a subset file."""
     parts = sorted(parts)
     count = sum(part.rows for part in parts)
@@ -66,18 +69,18 @@ def merge_subset(parts: Iterable[Run], root: str, name: str, held: int) -> FileR
         return _write(root, name, count, blocks, uids.subset_header(count))[1]
 
 
-def group_of(run: Run, level: int, groups: int) -> str:
+def group_of(run: SortedRun, level: int, groups: int) -> str:
     """Returns the path of the run that a run is merged into, in its own folder."""
     return f"{run.path.partition('/')[0]}/{level}/{zlib.crc32(run.path.encode()) % groups:06d}"
 
 
-def _discard(group: tuple[str, Iterable[Run]], done: FileRow, root: str) -> None:
+def _discard(group: tuple[str, Iterable[SortedRun]], done: FileRow, root: str) -> None:
     filesystem.discard([filesystem.join(root, run.path) for run in group[1]])
 
 
 @dataclasses.dataclass(eq=False)
 class SortUids(beam.PTransform):
-    """Merges the runs of all shards into a subset file: ``Run`` rows in, its one ``FileRow`` out.
+    """Merges the runs of all shards into a subset file: ``SortedRun`` rows in, its one ``FileRow`` out.
 
     A pool of a million shards takes four passes, all but the last of them spread over the workers. The runs are
     deleted once the file is there.
@@ -98,8 +101,8 @@ class SortUids(beam.PTransform):
     fan_in: int = 64
     held: int = 1 << 20
 
-    def expand(self, parts: beam.PCollection[Run]) -> beam.PCollection[FileRow]:
-        passes: list[beam.PCollection[tuple[str, Iterable[Run]]]] = []
+    def expand(self, parts: beam.PCollection[SortedRun]) -> beam.PCollection[FileRow]:
+        passes: list[beam.PCollection[tuple[str, Iterable[SortedRun]]]] = []
         left = self.shards
         while left > self.fan_in:
             left, level = -(-left // self.fan_in), len(passes) + 1

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import stamps
+from transforms.lib.arrays import Bool
 from transforms.lib.columnstore import columns, views
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import MissingError
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 
 
@@ -116,11 +117,11 @@ class Store:
             return stored.read(stored.schema.names if names is None else names)
 
     @contextlib.contextmanager
-    def _stored(self, column_set: str, shard: str) -> Iterator[views.Stored]:
+    def _stored(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
         """Opens the file of a column set, and that which it is a view of once a column of that is asked for."""
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(filesystem.open_read(self.uri(column_set, shard)))
-            yield views.Stored(pq.ParquetFile(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
+            yield views.ColumnFile(pq.ParquetFile(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
 
     def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
         """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""
@@ -141,13 +142,13 @@ class Store:
             for group in range(len(stored.group_rows())):
                 yield stored.read(names, group)
 
-    def valid(self, shard: str) -> NDArray[np.bool_]:
+    def valid(self, shard: str) -> Bool:
         """Returns bool ``[n]``: the samples of a shard that were not rejected when it was indexed."""
         with self._stored(columns.INDEX, shard) as stored:
             if stored.only("status") == columns.OK:
                 return np.ones(stored.rows, np.bool_)
             status = stored.read(["status"])["status"]
-        valid: NDArray[np.bool_] = pc.equal(status, columns.OK).to_numpy()
+        valid: Bool = pc.equal(status, columns.OK).to_numpy()
         return valid
 
     def arrays(
@@ -186,14 +187,14 @@ class _Held(Store):
     """A store that keeps open what it has opened, until ``stack`` is closed."""
 
     stack: contextlib.ExitStack
-    opened: dict[tuple[str, str], views.Stored] = dataclasses.field(default_factory=dict)
+    opened: dict[tuple[str, str], views.ColumnFile] = dataclasses.field(default_factory=dict)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[Store]:
         yield self
 
     @contextlib.contextmanager
-    def _stored(self, column_set: str, shard: str) -> Iterator[views.Stored]:
+    def _stored(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
         if (column_set, shard) not in self.opened:
             self.opened[column_set, shard] = self.stack.enter_context(super()._stored(column_set, shard))
         yield self.opened[column_set, shard]
@@ -226,7 +227,7 @@ class BlockReader:
         """Returns a reader of the same columns of a store that is held."""
         return dataclasses.replace(self, store=store)
 
-    def block(self, ref: FeatureRef, names: Iterable[str]) -> Block:
+    def block(self, ref: ShardRef, names: Iterable[str]) -> Block:
         """Returns a block with the columns ``names``.
 
         A row is valid when its status is ok and every float column of the whole recipe has a finite value, so that

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.subsets import uid_lists
-from transforms.lib.subsets.uid_lists import Rows, UidList
+from transforms.lib.subsets.uid_lists import UidList, UidRecords
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.storage import filesystem
 
 _PIECE = 1 << 24
 
 
-def write(parts: Iterable[Rows], uri: str) -> dict[str, int]:
+def write(parts: Iterable[UidRecords], uri: str) -> dict[str, int]:
     """Writes a subset file of sorted parts, each behind the one before it; returns its rows and distinct uids."""
     count = unique = 0
     with tempfile.TemporaryFile() as body:
@@ -35,7 +35,7 @@ def write(parts: Iterable[Rows], uri: str) -> dict[str, int]:
     return {"written": count, "distinct": unique}
 
 
-def gather(refs: Sequence[FeatureRef], root: str, where: str, stack: contextlib.ExitStack) -> UidList:
+def gather(refs: Sequence[ShardRef], root: str, where: str, stack: contextlib.ExitStack) -> UidList:
     """Gathers uids by what was decided, a row group of a shard at a time.
 
     Args:

@@ -28,7 +28,7 @@ _SHOWN = 160  # characters of what a client says
 
 
 @contextlib.contextmanager
-def told(uri: str, *, writes: bool = False) -> Iterator[None]:
+def one_line(uri: str, *, writes: bool = False) -> Iterator[None]:
     """Turns the errors of a store's client, raised in a ``with`` block, into one line about an address.
 
     Args:

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from transforms.lib.errors import InputError, MissingError, NoBucketError
 from transforms.storage.clients import store_of
-from transforms.storage.errors import told
+from transforms.storage.errors import one_line
 
 _PIECE_BYTES = 1 << 24
 _PARTIAL = ".partial"
@@ -44,7 +44,7 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
 
 
 def _match(pattern: str) -> list[FileInfo]:
-    with told(pattern, writes=True):
+    with one_line(pattern, writes=True):
         if store := store_of(pattern):
             return sorted(FileInfo(*found) for found in store.match(pattern))
         found = FileSystems.match([pattern])[0].metadata_list
@@ -57,7 +57,7 @@ def exists(uri: str) -> bool:
     Raises:
       StoreError: the store does not tell.
     """
-    with told(uri):
+    with one_line(uri):
         return store.exists(uri) if (store := store_of(uri)) else bool(FileSystems.exists(uri))
 
 
@@ -69,7 +69,7 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
       MissingError: there is no such object.
       StoreError: the store refuses or does not answer, now or at a later read.
     """
-    with told(uri):
+    with one_line(uri):
         if store := store_of(uri):
             opened = store.open_read(uri)
         else:
@@ -89,7 +89,7 @@ def open_ranges(uri: str) -> Iterator[BinaryIO]:
         with open_read(uri) as file:
             yield file
         return
-    with told(uri), store.open_ranges(uri) as file:
+    with one_line(uri), store.open_ranges(uri) as file:
         yield file
 
 
@@ -101,7 +101,7 @@ def is_local(uri: str) -> bool:
 def read_bytes(uri: str) -> bytes:
     """Returns a whole file. Errors as ``open_read``."""
     if store := store_of(uri):
-        with told(uri):
+        with one_line(uri):
             whole: bytes = store.read_bytes(uri)
             return whole
     with open_read(uri) as file:
@@ -197,7 +197,7 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
 
 
 def _upload(uri: str, whole: BinaryIO) -> None:
-    with told(uri, writes=True):
+    with one_line(uri, writes=True):
         if store := store_of(uri):
             store.put(uri, whole)
             return
@@ -245,7 +245,7 @@ def delete(uris: Sequence[str]) -> None:
       StoreError: the store refuses or does not answer.
     """
     if uris:
-        with told(uris[0], writes=True):
+        with one_line(uris[0], writes=True):
             if store := store_of(uris[0]):
                 store.delete(uris)
             else:
@@ -286,7 +286,7 @@ def folders(folder: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
             return sorted(entry.name for entry in found if entry.is_dir())
         return []
-    with told(folder, writes=True):
+    with one_line(folder, writes=True):
         if store := store_of(folder):
             return sorted(store.folders(folder))
     below = len(folder.rstrip("/")) + 1

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import stamps, uids
+from transforms.lib.arrays import Bool, Int64, UInt64
 from transforms.lib.clusters import kmeans, vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.outputs.store import BlockReader, Store
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 
 VERSION = 1  # raise when the same embeddings would give other clusters
@@ -79,7 +80,7 @@ class ClusterSettings:
         store = Store(self.root)
         return {owner: store.facts(owner, shard)["stamp"] for owner in sorted({columns.INDEX, self.column[0]})}
 
-    def rows(self, ref: FeatureRef) -> ShardRows:
+    def rows(self, ref: ShardRef) -> ShardRows:
         """Reads the embeddings of a shard that can be clustered.
 
         Raises:
@@ -89,10 +90,10 @@ class ClusterSettings:
         embeddings = block.columns["embedding"].astype(np.float16)
         numbers = np.flatnonzero(block.valid)
         unit = self.metric == "spherical" and not self.given[0]
-        numbers = numbers[kmeans.usable(embeddings[numbers], unit)]
+        numbers = numbers[kmeans.clusterable(embeddings[numbers], unit)]
         return ShardRows(len(embeddings), numbers, embeddings[numbers])
 
-    def sample_of(self, ref: FeatureRef) -> NDArray[np.float16]:
+    def sample_of(self, ref: ShardRef) -> NDArray[np.float16]:
         """Opens the part of the sample that was set aside of a shard, float16 ``[m, dim]``; mapped where local."""
         uri = self.uri("fit", f"{ref.name}.npy")
         local = filesystem.is_local(uri)
@@ -100,7 +101,7 @@ class ClusterSettings:
         found: NDArray[np.float16] = np.load(file, "r" if local else None, allow_pickle=False)
         return found
 
-    def hashes(self, ref: FeatureRef) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+    def hashes(self, ref: ShardRef) -> tuple[Bool, UInt64]:
         """Reads which samples of a shard are valid, bool ``[n]``, and the hashes of their uids, uint64 ``[n]``."""
         block = BlockReader(Store(self.root), {"uid": (columns.INDEX, "uid")}).block(ref, ["uid"])
         return block.valid, uids.keyed_hash(block.columns["uid"], self.seed)
@@ -116,7 +117,7 @@ class ShardRows(NamedTuple):
     """
 
     total: int
-    numbers: NDArray[np.int64]
+    numbers: Int64
     embeddings: NDArray[np.float16]
 
 

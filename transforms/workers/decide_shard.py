@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
-from numpy.typing import NDArray
 
 from transforms.lib import stamps, uids
+from transforms.lib.arrays import Bool, Float32, Float64, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import Reason
@@ -21,9 +21,9 @@ from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes.contract import state_json as solved
 from transforms.lib.recipes.steps import subset
 from transforms.lib.reshard import shard_layout
-from transforms.outputs.sort_uids import Run, write_run
+from transforms.outputs.sort_uids import SortedRun, write_run
 from transforms.outputs.store import BlockReader, Store
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 
 _EXHIBIT_SEED = 12  # of the thumbnails that the report draws
 
@@ -70,8 +70,8 @@ class Decided(NamedTuple):
     """
 
     books: accounts.Books
-    source: shard_layout.Source
-    uids: Run
+    source: shard_layout.DecidedShard
+    uids: SortedRun
     file: FileRow
 
 
@@ -81,7 +81,7 @@ class DecideShard:
 
     settings: SelectSettings
 
-    def __call__(self, ref: FeatureRef, states: tuple[Any, ...]) -> Decided:
+    def __call__(self, ref: ShardRef, states: tuple[Any, ...]) -> Decided:
         settings = self.settings
         with Store(settings.root).held() as store:
             block = settings.reader.of(store).block(ref, settings.recipe.inputs())
@@ -94,16 +94,16 @@ class DecideShard:
         accounts.check_closed(books, f"shard {ref.name}")
         Metrics.counter("select", "decided").inc(books.samples)
         Metrics.counter("select", "out").inc(books.kept)
-        source = shard_layout.Source(ref.name, ref.uri, stamp, shard_layout.counts_of(decisions.copies))
+        source = shard_layout.DecidedShard(ref.name, ref.uri, stamp, shard_layout.counts_of(decisions.copies))
         run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))
         return Decided(books, source, run, file)
 
-    def stamp(self, store: Store, ref: FeatureRef, states: tuple[Any, ...], *, formerly: bool = False) -> str:
+    def stamp(self, store: Store, ref: ShardRef, states: tuple[Any, ...], *, formerly: bool = False) -> str:
         """Returns the stamp of a shard's decisions; ``formerly`` as Winnow 0.1 computed it."""
         fitted = [solved.to_json(state, formerly=formerly) for state in states]
         return stamps.stamp(recipe=self.settings.recipe.as_dict(), states=fitted, inputs=self._inputs(store, ref))
 
-    def _uid_and_score(self, store: Store, ref: FeatureRef, block: Block) -> tuple[uids.U64Array, NDArray[np.float32]]:
+    def _uid_and_score(self, store: Store, ref: ShardRef, block: Block) -> tuple[UInt64, Float32]:
         """Returns uint64 ``[n, 2]`` and float32 ``[n]`` (NaN when no score is shown), from the block if it has them."""
         wanted = {"uid": (columns.INDEX, "uid")} | ({"score": self.settings.score} if self.settings.score else {})
         names = {place: name for name, place in self.settings.where.items() if name in block.columns}
@@ -117,7 +117,7 @@ class DecideShard:
         """Returns the names of step indices: those of the steps, then ``REJECTED`` and ``KEPT`` from the end."""
         return [*(step.label for step in self.settings.recipe.steps), "rejected", ""]
 
-    def _write(self, store: Store, ref: FeatureRef, decisions: recipes.Decisions, stamp: str) -> FileRow:
+    def _write(self, store: Store, ref: ShardRef, decisions: recipes.Decisions, stamp: str) -> FileRow:
         labels = self._labels()
         step = pa.array(labels, pa.string()).take(pa.array(decisions.step.astype(np.int64) % len(labels)))
         arrays = [pa.array(decisions.copies), step, pa.array(decisions.margin)]
@@ -125,13 +125,13 @@ class DecideShard:
         index = store.facts(columns.INDEX, ref.name)["stamp"]
         return store.write("decisions", ref.name, table, stamp, uri=ref.uri, index=index)
 
-    def _inputs(self, store: Store, ref: FeatureRef) -> dict[str, str]:
+    def _inputs(self, store: Store, ref: ShardRef) -> dict[str, str]:
         """Returns name -> stamp or sha256 of all files that this shard's decisions depend on."""
         files = {name: digest for name, (_, digest) in self.settings.files.items()}
         sets = {columns.INDEX, *(owner for owner, _ in self.settings.where.values())}
         return files | {name: store.facts(name, ref.name)["stamp"] for name in sorted(sets)}
 
-    def _reasons(self, store: Store, ref: FeatureRef, rejected: NDArray[np.bool_]) -> dict[str, int]:
+    def _reasons(self, store: Store, ref: ShardRef, rejected: Bool) -> dict[str, int]:
         """Returns reason -> samples; a sample that was not rejected when it was indexed has no finite score."""
         if not rejected.any():
             return {}
@@ -140,9 +140,7 @@ class DecideShard:
         finite = counts.pop(columns.OK, 0)
         return dict(counts) | ({Reason.SCORE_NOT_FINITE.value: finite} if finite else {})
 
-    def _books(
-        self, store: Store, ref: FeatureRef, decisions: recipes.Decisions, score: NDArray[np.float32]
-    ) -> accounts.Books:
+    def _books(self, store: Store, ref: ShardRef, decisions: recipes.Decisions, score: Float32) -> accounts.Books:
         rejected, kept = decisions.step == recipes.REJECTED, decisions.copies > 0
         labels = [step.label for step in self.settings.recipe.steps]
         dropped = np.bincount(decisions.step[decisions.step >= 0], minlength=len(labels)).tolist()
@@ -159,7 +157,7 @@ class DecideShard:
         )
 
     def _exhibits(
-        self, ref: FeatureRef, decisions: recipes.Decisions, score: NDArray[np.float32], uid: uids.U64Array
+        self, ref: ShardRef, decisions: recipes.Decisions, score: Float32, uid: UInt64
     ) -> dict[str, tuple[accounts.Exhibit, ...]]:
         """Returns this shard's candidates for the report: drawn kept and dropped ones, and the closest calls."""
         kept, dropped = decisions.copies > 0, decisions.step >= 0
@@ -186,7 +184,7 @@ class DecideShard:
         return {kind: tuple(exhibit(row, rank) for row, rank in found) for kind, found in chosen.items()}
 
 
-def _first(rank: NDArray[np.float64], among: NDArray[np.bool_]) -> list[tuple[int, float]]:
+def _first(rank: Float64, among: Bool) -> list[tuple[int, float]]:
     """Returns (row, rank) of the smallest finite ranks among some rows, at most as many as are shown."""
     rows = np.flatnonzero(among & np.isfinite(rank))
     if len(rows) > accounts.SHOWN:

@@ -12,15 +12,15 @@ from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
 from transforms.lib import stamps, uids
+from transforms.lib.arrays import Bool, Int64, UInt64
 from transforms.lib.columnstore import columns
-from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import components, groups, hamming, semdedup
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FileRow
+from transforms.rows import FileRow, ShardRef
 
 VERSION = 2  # raise when the same columns would give other duplicates
 
-Numbered = tuple[int, FeatureRef]  # a shard and its number
+Numbered = tuple[int, ShardRef]  # a shard and its number
 Sent = tuple[int, bytes]  # a part, or a shard's number, and packed rows for it
 _COUNTS = ("samples", "compared", "duplicates", "survivors")
 
@@ -83,12 +83,12 @@ class DedupSettings:
             del values[name]
         return dataclasses.replace(self, stamp=stamps.stamp(version=VERSION, inputs=inputs, **values))
 
-    def inputs_of(self, number: int, ref: FeatureRef) -> list[str]:
+    def inputs_of(self, number: int, ref: ShardRef) -> list[str]:
         """Returns the stamps of the column sets that are read of a shard."""
         sets = dict.fromkeys([*self.reads(), *((self.score[0],) if self.score and number < self.fresh else ())])
         return [self.store(number).facts(name, ref.name).get("stamp", "") for name in sets]
 
-    def finished(self, ref: FeatureRef) -> dict[str, int] | None:
+    def finished(self, ref: ShardRef) -> dict[str, int] | None:
         """Returns the counts of a shard that is done; None when its columns are absent or made from something else."""
         facts = Store(self.root).facts(self.name, ref.name)
         return {name: int(facts[name]) for name in _COUNTS} if facts.get("stamp") == self.stamp else None
@@ -98,10 +98,10 @@ class DedupSettings:
 class _Samples:
     """The samples of one shard that can be compared, and their columns, row-aligned with ``rows``."""
 
-    rows: NDArray[np.int64]
+    rows: Int64
     columns: Mapping[str, NDArray[Any]]
 
-    def take(self, chosen: Bool | NDArray[np.int64]) -> _Samples:
+    def take(self, chosen: Bool | Int64) -> _Samples:
         return _Samples(self.rows[chosen], {name: values[chosen] for name, values in self.columns.items()})
 
 
@@ -121,7 +121,7 @@ def _has_identity(arrays: Mapping[str, NDArray[Any]], by: str) -> Bool:
     return ok & (arrays["width"] > 0) if by == "phash" else ok
 
 
-def count_identities(store: Store, ref: FeatureRef, by: str) -> tuple[int, int]:
+def count_identities(store: Store, ref: ShardRef, by: str) -> tuple[int, int]:
     """Returns how many samples of a shard are not rejected, and how many of them can be copies; not ``semantic``."""
     wanted = {name: (columns.INDEX, name) for name in ("status", *_IDENTITY[by])}
     arrays = store.arrays(ref.name, wanted)
@@ -162,7 +162,7 @@ def send_bands(numbered: Numbered, settings: DedupSettings) -> Iterator[Sent]:
         yield from send(block.astype(np.int64) + band * settings.parts, found)
 
 
-def near_hashes(sent: tuple[int, Iterable[bytes]], settings: DedupSettings) -> NDArray[np.uint64]:
+def near_hashes(sent: tuple[int, Iterable[bytes]], settings: DedupSettings) -> UInt64:
     """Returns the forest of near hashes that share a band."""
     part, blobs = sent
     hashes = np.unique(np.frombuffer(b"".join(blobs), np.uint64))
@@ -170,7 +170,7 @@ def near_hashes(sent: tuple[int, Iterable[bytes]], settings: DedupSettings) -> N
     return hamming.near(hashes, settings.radius, mask)
 
 
-def _identified(numbered: Numbered, trees: NDArray[np.uint64], settings: DedupSettings) -> tuple[_Samples, groups.U64]:
+def _identified(numbered: Numbered, trees: UInt64, settings: DedupSettings) -> tuple[_Samples, UInt64]:
     """Returns the samples of a shard that have an identity, and these: uint64 ``[n, 4]``."""
     samples = _read(numbered, settings, {"uid": (columns.INDEX, "uid")})
     if settings.by == "exact":
@@ -184,17 +184,15 @@ def _identified(numbered: Numbered, trees: NDArray[np.uint64], settings: DedupSe
     return samples, identity
 
 
-def _fingerprints(identity: groups.U64, settings: DedupSettings) -> groups.U64:
+def _fingerprints(identity: UInt64, settings: DedupSettings) -> UInt64:
     return groups.fingerprints(np.where(np.arange(4) < settings.words, identity, np.uint64(0)))
 
 
-def _part_of(fingerprints: groups.U64, settings: DedupSettings) -> NDArray[np.int64]:
+def _part_of(fingerprints: UInt64, settings: DedupSettings) -> Int64:
     return (fingerprints % np.uint64(settings.parts)).astype(np.int64)
 
 
-def send_fingerprints(
-    numbered: Numbered, trees: NDArray[np.uint64], settings: DedupSettings
-) -> Iterator[tuple[int, Sent]]:
+def send_fingerprints(numbered: Numbered, trees: UInt64, settings: DedupSettings) -> Iterator[tuple[int, Sent]]:
     """Sends 8 bytes a sample to where equal ones meet; ``trees`` joins near hashes."""
     found = _fingerprints(_identified(numbered, trees, settings)[1], settings)
     for part, some in send(_part_of(found, settings), found):
@@ -212,7 +210,7 @@ def repeated(sent: tuple[int, Iterable[Sent]]) -> Iterator[Sent]:
 
 
 def send_records(
-    joined: tuple[int, Mapping[str, Iterable[Any]]], trees: NDArray[np.uint64], settings: DedupSettings
+    joined: tuple[int, Mapping[str, Iterable[Any]]], trees: UInt64, settings: DedupSettings
 ) -> Iterator[Sent]:
     """Sends a record of each sample whose fingerprint occurs more than once."""
     number, found = joined
@@ -240,7 +238,7 @@ def _wanted_vectors(settings: DedupSettings) -> dict[str, tuple[str, str]]:
 
 def _comparable(samples: _Samples) -> Bool:
     inside = (samples.columns["cluster"] >= 0) & np.isfinite(samples.columns["similarity"])
-    return inside & semdedup.usable(samples.columns["vector"])
+    return inside & semdedup.unit_rows(samples.columns["vector"])
 
 
 def send_vectors(numbered: Numbered, settings: DedupSettings) -> Iterator[Sent]:
@@ -268,7 +266,7 @@ def write(
         yield put(ref, groups.table(compared, decided), settings.root, settings.name, settings.stamp)
 
 
-def put(ref: FeatureRef, table: pa.Table, root: str, name: str, stamp: str) -> tuple[FileRow, dict[str, int]]:
+def put(ref: ShardRef, table: pa.Table, root: str, name: str, stamp: str) -> tuple[FileRow, dict[str, int]]:
     """Writes a shard's table with its counts beside it."""
     counted = groups.counts(table)
     Metrics.counter("dedup", "in").inc(counted["samples"])

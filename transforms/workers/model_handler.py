@@ -11,10 +11,10 @@ from typing import Any
 from apache_beam.ml.inference.base import ModelHandler
 
 from transforms.rows import Shard
-from transforms.workers.score_shard import Scored, Scorer, ScoreSettings
+from transforms.workers.score_shard import Scored, ScoreSettings, ShardScorer
 
 
-class OpenClipShardHandler(ModelHandler[Shard, Scored, Scorer]):
+class OpenClipShardHandler(ModelHandler[Shard, Scored, ShardScorer]):
     """Scores whole shards: reads the tar once, writes its column sets, passes on a reference.
 
     Elements are shard references, so nothing is pickled to be measured and no image leaves the call.
@@ -24,11 +24,11 @@ class OpenClipShardHandler(ModelHandler[Shard, Scored, Scorer]):
         super().__init__(min_batch_size=1, max_batch_size=1)
         self._settings = settings
 
-    def load_model(self) -> Scorer:
-        return Scorer(self._settings)
+    def load_model(self) -> ShardScorer:
+        return ShardScorer(self._settings)
 
     def run_inference(
-        self, batch: Sequence[Shard], model: Scorer, inference_args: Mapping[str, Any] | None = None
+        self, batch: Sequence[Shard], model: ShardScorer, inference_args: Mapping[str, Any] | None = None
     ) -> list[Scored]:
         return [model.score(shard) for shard in batch]
 

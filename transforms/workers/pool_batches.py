@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import stamps, uids
+from transforms.lib.arrays import Bool, Float64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import open_tar, read_samples
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.storage import filesystem
 
 
-class Rows(NamedTuple):
+class PoolBatch(NamedTuple):
     """A batch.
 
     Attributes:
@@ -67,7 +68,7 @@ class PoolBatches:
     """
 
     store: Store
-    refs: Sequence[FeatureRef]
+    refs: Sequence[ShardRef]
     where: Mapping[str, tuple[str, str]]
     batch_size: int
     shards_at_once: int = 8
@@ -109,20 +110,20 @@ class PoolBatches:
     def _sets(self) -> list[str]:
         return sorted({columns.INDEX, *(owner for owner, _ in self.where.values())})
 
-    def _valid(self, ref: FeatureRef, scores: Sequence[str]) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
+    def _valid(self, ref: ShardRef, scores: Sequence[str]) -> tuple[Bool, dict[str, NDArray[Any]]]:
         wanted = {"status": (columns.INDEX, "status"), **{name: self.where[name] for name in scores}}
         arrays = self.store.arrays(ref.name, wanted)
-        valid: NDArray[np.bool_] = arrays.pop("status") == columns.OK
+        valid: Bool = arrays.pop("status") == columns.OK
         for values in arrays.values():
             valid = valid & np.isfinite(values)
         return valid, arrays
 
-    def _scores(self, ref: FeatureRef, scores: Sequence[str]) -> NDArray[np.float64]:
+    def _scores(self, ref: ShardRef, scores: Sequence[str]) -> Float64:
         valid, arrays = self._valid(ref, scores)
         found = [arrays[name].astype(np.float64)[valid] for name in scores]
         return np.stack(found, 1) if found else np.zeros((int(valid.sum()), 0))
 
-    def batches(self, survey: Survey, first: int = 0) -> Iterator[Rows]:
+    def batches(self, survey: Survey, first: int = 0) -> Iterator[PoolBatch]:
         """Yields batch ``first`` and those after it, without end; shards of earlier ones are not read."""
         scores = list(survey.mean)
         step = 0
@@ -134,14 +135,14 @@ class PoolBatches:
                     yield from self._cut(group, scores, epoch, range(max(0, first - step), full))
                 step += full
 
-    def _groups(self, epoch: int) -> list[list[FeatureRef]]:
-        def drawn(ref: FeatureRef) -> bytes:
+    def _groups(self, epoch: int) -> list[list[ShardRef]]:
+        def drawn(ref: ShardRef) -> bytes:
             return hashlib.sha256(f"{self.seed}\0{epoch}\0{ref.name}".encode()).digest()
 
         order = sorted(self.refs, key=drawn)
         return [order[at : at + self.shards_at_once] for at in range(0, len(order), self.shards_at_once)]
 
-    def _cut(self, group: Sequence[FeatureRef], scores: Sequence[str], epoch: int, numbers: range) -> Iterator[Rows]:
+    def _cut(self, group: Sequence[ShardRef], scores: Sequence[str], epoch: int, numbers: range) -> Iterator[PoolBatch]:
         parts = [self._read(ref, scores) for ref in group]
         arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays}
         data = [image for part in parts for image in part.images]
@@ -149,15 +150,17 @@ class PoolBatches:
         order = np.argsort(uids.keyed_hash(arrays.pop("uid"), key), kind="stable")
         for number in numbers:
             rows = order[number * self.batch_size : (number + 1) * self.batch_size]
-            yield Rows({n: v[rows] for n, v in arrays.items()}, [data[row] for row in rows] if self.with_images else [])
+            yield PoolBatch(
+                {n: v[rows] for n, v in arrays.items()}, [data[row] for row in rows] if self.with_images else []
+            )
 
-    def _read(self, ref: FeatureRef, scores: Sequence[str]) -> Rows:
+    def _read(self, ref: ShardRef, scores: Sequence[str]) -> PoolBatch:
         valid, _ = self._valid(ref, scores)
         arrays = self.store.arrays(ref.name, {"uid": (columns.INDEX, "uid"), **self.where})
         found = {name: values[valid] for name, values in arrays.items()}
-        return Rows(found, self._images(ref, valid) if self.with_images else [])
+        return PoolBatch(found, self._images(ref, valid) if self.with_images else [])
 
-    def _images(self, ref: FeatureRef, valid: NDArray[np.bool_]) -> list[bytes]:
+    def _images(self, ref: ShardRef, valid: Bool) -> list[bytes]:
         with filesystem.open_read(ref.uri) as file:
             samples = read_samples(open_tar(file, ref.uri))
             found = [images.image_of(sample.members)[1] for sample, good in zip(samples, valid, strict=False) if good]

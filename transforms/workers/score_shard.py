@@ -20,7 +20,7 @@ from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef, FileRow, Shard
+from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem
 
 INDEX_VERSION = 5  # raise when the same tar would give another index
@@ -77,11 +77,11 @@ def missing_sets(settings: ScoreSettings, shard: Shard) -> list[str]:
 class Scored(NamedTuple):
     """What is left of a shard once its columns are in the store."""
 
-    ref: FeatureRef
+    ref: ShardRef
     files: tuple[FileRow, ...]
 
 
-class Scorer:
+class ShardScorer:
     """The models and the decode threads of one process, loaded when the first shard needs them.
 
     Safe to call from several threads.
@@ -128,7 +128,7 @@ class Scorer:
             files += self._write(store, shard, missing, self._scored(shard, missing))
         else:
             Metrics.counter("score", "shards_skipped").inc()
-        return Scored(FeatureRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
+        return Scored(ShardRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
 
     def _scored(self, shard: Shard, missing: list[str]) -> scoring.ScoredShard:
         start = time.monotonic()

@@ -9,9 +9,9 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 from apache_beam.metrics import Metrics
-from numpy.typing import NDArray
 
 from transforms.lib import byte_ranges, uids
+from transforms.lib.arrays import Int64
 from transforms.lib.columnstore import columns
 from transforms.lib.reshard import shard_layout
 from transforms.lib.reshard.shard_format import Members
@@ -23,10 +23,8 @@ from transforms.outputs.store import Store
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
 
-Int = NDArray[np.int64]
 
-
-class Sample(NamedTuple):
+class OutputSample(NamedTuple):
     """A sample on its way into an output shard: its key, its members, and whether faces were blurred."""
 
     key: str
@@ -47,9 +45,9 @@ class Listing(NamedTuple):
 
     keys: list[str]
     sources: list[tuple[str, str]]
-    source: Int
-    offset: Int
-    length: Int
+    source: Int64
+    offset: Int64
+    length: Int64
 
     def part(self, start: int, stop: int) -> Listing:
         """Returns some of the samples."""
@@ -93,7 +91,7 @@ class ShardContents:
         listing = Listing(_keys(names, copy), list(by_source), source, offset, length)
         return listing.part(output.start, output.stop)
 
-    def _part(self, name: str, segments: list[shard_layout.Segment]) -> tuple[list[str], Int, Int, Int]:
+    def _part(self, name: str, segments: list[shard_layout.Segment]) -> tuple[list[str], Int64, Int64, Int64]:
         """Returns uids, copies, offsets and lengths of what an output shard takes from one input shard."""
         store = Store(self.root)
         copies = store.read("decisions", name, ["copies"])["copies"].to_numpy()
@@ -115,7 +113,7 @@ class ShardContents:
             table["length"].to_numpy().astype(np.int64),
         )
 
-    def samples(self, listing: Listing) -> Iterator[Sample]:
+    def samples(self, listing: Listing) -> Iterator[OutputSample]:
         """Yields the samples in the order of the listing; memory holds one of them and one piece of 4 MiB.
 
         Raises:
@@ -128,7 +126,7 @@ class ShardContents:
         for number, (key, block) in enumerate(zip(listing.keys, self._blocks(listing), strict=True)):
             members = members_of(block)
             found = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
-            yield Sample(key, _blurred(members, found) if found else members, bool(found))
+            yield OutputSample(key, _blurred(members, found) if found else members, bool(found))
 
     def _blocks(self, listing: Listing) -> Iterator[bytes]:
         """Yields the bytes of each sample in its input shard.
@@ -177,7 +175,7 @@ def _count(copied: byte_ranges.Copied) -> None:
     Metrics.counter("reshard", "requests").inc(copied.requests)
 
 
-def _keys(names: list[str], copy: Int) -> list[str]:
+def _keys(names: list[str], copy: Int64) -> list[str]:
     """Returns ``uid-copy``; where two samples of the pool bear one uid, the next number that is free."""
     keys = [f"{uid}-{number}" for uid, number in zip(names, copy.tolist(), strict=True)]
     if len(set(keys)) == len(keys):

@@ -57,7 +57,7 @@ class ReshardSettings:
         """Returns the path of an output shard, or of its statistics, below the root."""
         return f"shards/{number:08d}{suffix or self.suffix}"
 
-    def outputs(self, sources: Iterable[shard_layout.Source]) -> Iterator[shard_layout.OutputShard]:
+    def outputs(self, sources: Iterable[shard_layout.DecidedShard]) -> Iterator[shard_layout.OutputShard]:
         """Returns the output shards before any cut by bytes."""
         return shard_layout.output_shards(list(sources), self.samples_per_shard, self.seed, self.shuffle)
 

@@ -25,6 +25,6 @@ def test_any_number_of_passes_gives_the_same_file(tmp_path, fan_in, held, worker
 
 def test_no_shard_is_an_empty_subset(tmp_path):
     with beam.Pipeline("FnApiRunner") as pipeline:
-        none = pipeline | beam.Create([]).with_output_types(sort_uids.Run)
+        none = pipeline | beam.Create([]).with_output_types(sort_uids.SortedRun)
         _ = none | sort_uids.SortUids(str(tmp_path), "subset.npy", 0)
     assert len(np.load(tmp_path / "subset.npy")) == 0

@@ -4,7 +4,7 @@ import pytest
 from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib.errors import MissingError, StoreError
-from transforms.storage.errors import told
+from transforms.storage.errors import one_line
 
 
 def boto(status, code):
@@ -49,7 +49,7 @@ def errors():
 
 @pytest.mark.parametrize(("scheme", "error", "said"), [pytest.param(*case, id=case[2][:24]) for case in errors()])
 def test_a_client_error_is_one_line_with_the_address(scheme, error, said):
-    with pytest.raises(StoreError) as caught, told(f"{scheme}://b/x"):
+    with pytest.raises(StoreError) as caught, one_line(f"{scheme}://b/x"):
         raise error
     (line,) = caught.value.problems
     assert line.startswith(f"{scheme}://b/x")
@@ -61,12 +61,12 @@ def test_a_client_error_is_one_line_with_the_address(scheme, error, said):
 def test_a_missing_object_that_is_to_be_written_means_a_missing_bucket():
     from google.api_core.exceptions import NotFound
 
-    with pytest.raises(MissingError, match="there is no bucket b"), told("gs://b/x", writes=True):
+    with pytest.raises(MissingError, match="there is no bucket b"), one_line("gs://b/x", writes=True):
         raise NotFound("x")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), FileNotFoundError("x"), BeamIOError("x", {"a": OSError("y")})])
 def test_other_errors_pass_unchanged(error):
-    with pytest.raises(type(error)) as caught, told("/local"):
+    with pytest.raises(type(error)) as caught, one_line("/local"):
         raise error
     assert caught.value is error

@@ -7,7 +7,7 @@ import pytest
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.outputs.store import Store
-from transforms.rows import FeatureRef
+from transforms.rows import ShardRef
 from transforms.workers.pool_batches import PoolBatches
 
 SIZES = (10, 7, 0, 13, 9)
@@ -33,7 +33,7 @@ def pool(tmp_path):
 
 
 def make(store, **changes):
-    refs = [FeatureRef(f"{shard:05d}", "", 0) for shard in range(len(SIZES))]
+    refs = [ShardRef(f"{shard:05d}", "", 0) for shard in range(len(SIZES))]
     where = {"a.score": ("a", "score"), "n": ("a", "number"), "same": ("a", "same")}
     return PoolBatches(store, refs, where, **{"batch_size": 4, "shards_at_once": 2, **changes})
 

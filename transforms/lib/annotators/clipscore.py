@@ -10,12 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
+from transforms.lib.arrays import Float32
 from transforms.lib.columnstore.block import Block
 
 WEIGHT = 2.5
 
 
-def clipscore(cosine: NDArray[Any]) -> NDArray[np.float32]:
+def clipscore(cosine: NDArray[Any]) -> Float32:
     """Returns ``2.5 max(cosine, 0)``; float32 ``[n]``, in [0, 2.5], NaN where the cosine is.
 
     The rescaling alone: the paper also puts "A photo depicts" before each caption, which is for the scoring model.

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
+from transforms.lib.arrays import Bool
 from transforms.lib.columnstore.block import Block
 from transforms.lib.columnstore.text import as_text
 from transforms.lib.errors import ConfigError, InputError
@@ -84,7 +85,7 @@ class Cld3:
         return [result.language for result in found], [result.probability for result in found]
 
 
-def annotate(captions: NDArray[Any], valid: NDArray[np.bool_], detector: Detector) -> pa.Table:
+def annotate(captions: NDArray[Any], valid: Bool, detector: Detector) -> pa.Table:
     """Finds the language of each caption; line feeds count as spaces, and equal captions are asked about once.
 
     Args:

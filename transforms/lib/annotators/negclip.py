@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
+from transforms.lib.arrays import Float32, Float64, UInt64
 from transforms.lib.columnstore.block import Block
 
 _ROWS = 1024  # rows of the matrix of cosines held at once
@@ -19,7 +20,7 @@ MIN_TEMPERATURE = 0.005  # below it, exp(cosine / temperature) leaves float64
 Embeddings = NDArray[Any]  # float [n, dim], unit rows
 
 
-def penalties(image: Embeddings, text: Embeddings, temperature: float, batch: int) -> NDArray[np.float64]:
+def penalties(image: Embeddings, text: Embeddings, temperature: float, batch: int) -> Float64:
     """Returns the normaliser ``R`` of each pair of one batch.
 
     ``R_i = (T/2) (log sum_j exp(<f_i, g_j>/T) + log sum_j exp(<f_j, g_i>/T))``, sums over the batch, ``j = i``
@@ -46,20 +47,20 @@ def penalties(image: Embeddings, text: Embeddings, temperature: float, batch: in
         rows[start : start + _ROWS] = terms.sum(axis=1)
         columns += terms.sum(axis=0)
     weight = (batch - 1) / (len(image) - 1)
-    sums: NDArray[np.float64] = np.log(own + weight * rows) + np.log(own + weight * columns)
+    sums: Float64 = np.log(own + weight * rows) + np.log(own + weight * columns)
     return temperature / 2 * sums
 
 
 def negclip(
     image: Embeddings,
     text: Embeddings,
-    pairs: NDArray[np.uint64],
+    pairs: UInt64,
     *,
     temperature: float = 0.01,
     batch: int = 32_768,
     repeats: int = 10,
     seed: int = 0,
-) -> NDArray[np.float32]:
+) -> Float32:
     """Scores pairs by ``<f_i, g_i> - mean of R_i over random batches``; at most 0, more is better.
 
     The rows are shuffled ``repeats`` times, each time by a hash of (seed, uid), and cut into equal batches of at most
@@ -94,7 +95,7 @@ def negclip(
         for rows in np.array_split(order, count):
             total[rows] += penalties(image[rows], text[rows], temperature, batch)
     cosine = np.einsum("nd,nd->n", image.astype(np.float32), text.astype(np.float32))
-    score: NDArray[np.float32] = (cosine - total / rounds).astype(np.float32)
+    score: Float32 = (cosine - total / rounds).astype(np.float32)
     return score
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch, address
+from transforms.lib.arrays import Float32, Float64
 from transforms.lib.clusters.vector_files import Embeddings, read_target
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
@@ -19,7 +20,7 @@ from transforms.lib.stamps import sha256_of
 _ROWS = 4096  # rows of either side held as float32 at once
 
 
-def second_moment(target: Embeddings) -> NDArray[np.float64]:
+def second_moment(target: Embeddings) -> Float64:
     """Returns ``S``, the mean of ``f f^T`` over the target rows; float64 ``[dim, dim]``."""
     total = np.zeros((target.shape[1], target.shape[1]))
     for start in range(0, len(target), _ROWS):
@@ -28,7 +29,7 @@ def second_moment(target: Embeddings) -> NDArray[np.float64]:
     return total / len(target)
 
 
-def vas(image: Embeddings, moment: NDArray[np.float64]) -> NDArray[np.float64]:
+def vas(image: Embeddings, moment: Float64) -> Float64:
     """Returns the variance alignment score ``f_i^T S f_i`` of each image; float64 ``[n]``, in [0, 1].
 
     Source: Wang et al. 2024, "Variance Alignment Score", arXiv:2402.02055, section 3.
@@ -44,7 +45,7 @@ def vas(image: Embeddings, moment: NDArray[np.float64]) -> NDArray[np.float64]:
     return score
 
 
-def normsim_2(image: Embeddings, moment: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def normsim_2(image: Embeddings, moment: Float64, count: int) -> Float64:
     """Returns the 2-norm of each image's inner products with the target; float64 ``[n]``, in [0, sqrt(count)].
 
     It is ``sqrt(count * VAS)``, so the target itself is not needed again.
@@ -56,11 +57,11 @@ def normsim_2(image: Embeddings, moment: NDArray[np.float64], count: int) -> NDA
       moment: ``S`` of the target.
       count: rows of the target.
     """
-    norms: NDArray[np.float64] = np.sqrt(np.maximum(count * vas(image, moment), 0))
+    norms: Float64 = np.sqrt(np.maximum(count * vas(image, moment), 0))
     return norms
 
 
-def normsim_inf(image: Embeddings, target: Embeddings) -> NDArray[np.float32]:
+def normsim_inf(image: Embeddings, target: Embeddings) -> Float32:
     """Returns the greatest absolute inner product of each image with a target image; float32 ``[n]``, in [0, 1].
 
     Cost: ``2 n m dim`` floating point operations; the target is read once for each 4,096 images.

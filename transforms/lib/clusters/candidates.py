@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-Int = NDArray[np.int64]
+from transforms.lib.arrays import Float32, Int64
 
 
 class Ranked(NamedTuple):
@@ -20,8 +15,8 @@ class Ranked(NamedTuple):
       scores: float32 ``[m + 1, n]``, their scores and that of the next; -inf where there is none.
     """
 
-    which: Int
-    scores: F32
+    which: Int64
+    scores: Float32
 
     def part(self, rows: slice) -> Ranked:
         """Returns what is known of some rows."""

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Float32, Float64, Int64
 from transforms.lib.errors import InputError
 
 METRICS = ("spherical", "euclidean")
@@ -27,11 +28,11 @@ _UNIT_TOLERANCE = 0.01  # how far the norm of a unit row may be from 1, as float
 _SPLIT = 1 / 1024  # by how much the halves of a split cluster differ, as in faiss
 _CHUNK = 1024  # rows worked on at once
 
-Rows = NDArray[np.float16]  # [n, dim]
-Vectors = NDArray[np.float32]  # [k, dim], on the grid
+HalfRows = NDArray[np.float16]  # [n, dim]
+Vectors = Float32  # [k, dim], on the grid
 
 
-def usable(rows: Rows, unit: bool) -> NDArray[np.bool_]:
+def clusterable(rows: HalfRows, unit: bool) -> Bool:
     """Tells which rows can be clustered: finite and not zero.
 
     Args:
@@ -45,7 +46,7 @@ def usable(rows: Rows, unit: bool) -> NDArray[np.bool_]:
       InputError: a finite row has a norm that k-means cannot take.
     """
     norms = np.sqrt(squared_norms(rows))
-    found: NDArray[np.bool_] = np.isfinite(norms) & (norms > 0)
+    found: Bool = np.isfinite(norms) & (norms > 0)
     wrong = found & ((norms > MAX_NORM) | (unit & (np.abs(norms - 1) > _UNIT_TOLERANCE)))
     if wrong.any():
         allowed = "1" if unit else f"at most {MAX_NORM:g}"
@@ -57,7 +58,7 @@ def usable(rows: Rows, unit: bool) -> NDArray[np.bool_]:
     return found
 
 
-def squared_norms(rows: NDArray[Any]) -> NDArray[np.float64]:
+def squared_norms(rows: NDArray[Any]) -> Float64:
     """Returns the squared norms of rows on the grid, exact for norms up to 2; float64 ``[n]``."""
     norms = np.empty(len(rows))
     for at in range(0, len(rows), _CHUNK):
@@ -66,7 +67,7 @@ def squared_norms(rows: NDArray[Any]) -> NDArray[np.float64]:
     return norms
 
 
-def on_grid(vectors: NDArray[Any]) -> Vectors:
+def rounded_to_grid(vectors: NDArray[Any]) -> Vectors:
     """Returns float32 ``[k, dim]``: vectors rounded to multiples of 2**-24, at most 3e-8 away below 1."""
     placed = np.empty(np.shape(vectors), np.float32)
     for at in range(0, len(placed), _CHUNK):
@@ -74,7 +75,7 @@ def on_grid(vectors: NDArray[Any]) -> Vectors:
     return placed
 
 
-class Sums(NamedTuple):
+class ClusterSums(NamedTuple):
     """What rows add to the clusters they are in; any split of a pool adds up to the same.
 
     Attributes:
@@ -83,12 +84,12 @@ class Sums(NamedTuple):
       counts: int64 ``[m]``, rows.
     """
 
-    ids: NDArray[np.int64]
-    vectors: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    ids: Int64
+    vectors: Int64
+    counts: Int64
 
 
-def cluster_sums(rows: Rows, clusters: NDArray[np.integer[Any]]) -> Sums:
+def cluster_sums(rows: HalfRows, clusters: NDArray[np.integer[Any]]) -> ClusterSums:
     """Adds up the rows of each cluster, exactly.
 
     Args:
@@ -103,16 +104,16 @@ def cluster_sums(rows: Rows, clusters: NDArray[np.integer[Any]]) -> Sums:
             (np.ones(len(some)), some, np.arange(len(some) + 1)), shape=(len(some), len(ids))
         )
         total += which.T @ rows[at : at + _CHUNK].astype(np.float64)
-    return Sums(ids.astype(np.int64), (total * UNIT).astype(np.int64), np.bincount(place, minlength=len(ids)))
+    return ClusterSums(ids.astype(np.int64), (total * UNIT).astype(np.int64), np.bincount(place, minlength=len(ids)))
 
 
-def squares(rows: Rows) -> int:
+def squares(rows: HalfRows) -> int:
     """Returns the sum of the squared norms of rows in steps of 2**-24, each rounded to one; they add up exactly."""
     norms = np.rint(squared_norms(rows) * UNIT)
     return sum(int(norms[at : at + _CHUNK].sum()) for at in range(0, len(rows), _CHUNK))
 
 
-def _dots(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
+def _dots(left: NDArray[Any], right: NDArray[Any]) -> Float64:
     """Returns the inner products of rows, ``[k]``, added in the order of the dimensions: alike on every machine."""
     total = np.zeros(len(left))
     for one, other in zip(left.T, right.T, strict=True):
@@ -120,7 +121,7 @@ def _dots(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.float64]:
     return total
 
 
-def inertia(metric: str, sums: Sums, squared: int, centroids: Vectors) -> float:
+def inertia(metric: str, sums: ClusterSums, squared: int, centroids: Vectors) -> float:
     """Returns what k-means makes small, of rows assigned to ``centroids``.
 
     Args:
@@ -136,7 +137,7 @@ def inertia(metric: str, sums: Sums, squared: int, centroids: Vectors) -> float:
     return squared / UNIT - 2 * products + math.fsum(sums.counts * _dots(own, own))
 
 
-def update(metric: str, sums: Sums, centroids: Vectors, split: bool) -> Vectors:
+def update(metric: str, sums: ClusterSums, centroids: Vectors, split: bool) -> Vectors:
     """Returns the next centroids: the means of their rows, or the directions of those under ``spherical``.
 
     A cluster without rows stays where it is, or, with ``split``, takes half of the largest: that one is split in two as
@@ -157,10 +158,10 @@ def update(metric: str, sums: Sums, centroids: Vectors, split: bool) -> Vectors:
             tilt = np.where(np.arange(means.shape[1]) % 2, -_SPLIT, _SPLIT)
             pair = np.stack([means[full] * (1 + tilt), means[full] * (1 - tilt)])
             means[[empty, full]] = _placed(metric, pair, pair)
-    return on_grid(means)
+    return rounded_to_grid(means)
 
 
-def _placed(metric: str, means: NDArray[np.float64], instead: NDArray[np.float64]) -> NDArray[np.float64]:
+def _placed(metric: str, means: Float64, instead: Float64) -> Float64:
     """Returns means as centroids: unit under ``spherical``, where a mean of zero has no direction and is not taken."""
     if metric != "spherical":
         return means
@@ -168,7 +169,7 @@ def _placed(metric: str, means: NDArray[np.float64], instead: NDArray[np.float64
     return np.where(norms > 0, means / np.where(norms > 0, norms, 1), instead)
 
 
-def splits(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
+def splits(counts: Int64) -> list[tuple[int, int]]:
     """Returns (empty cluster, cluster to split for it), empty ones in order, each time the largest then, ties first."""
     heap = [(-int(count), number) for number, count in enumerate(counts) if count]
     heapq.heapify(heap)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.clusters.candidates import F32, F64, Int, Ranked
-from transforms.lib.clusters.kmeans import MAX_NORM, Rows, Vectors, on_grid, squared_norms
+from transforms.lib.arrays import Float32, Float64, Int64
+from transforms.lib.clusters.candidates import Ranked
+from transforms.lib.clusters.kmeans import MAX_NORM, HalfRows, Vectors, rounded_to_grid, squared_norms
 from transforms.lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _WIDEN = 256  # rows converted at once
 _PRODUCTS = 64  # rows multiplied exactly at once; what they take stays in a core's cache
 
 
-class Assigned(NamedTuple):
+class Assignment(NamedTuple):
     """Where rows belong: a function of each row and of the centroids, whatever rows it is assigned with, and where.
 
     Attributes:
@@ -34,8 +35,8 @@ class Assigned(NamedTuple):
     """
 
     cluster: NDArray[np.int32]
-    similarity: F32
-    margin: F32
+    similarity: Float32
+    margin: Float32
 
 
 class Nearest:
@@ -55,7 +56,7 @@ class Nearest:
 
     def __init__(self, centroids: NDArray[Any], rule: str, device: str = "cpu") -> None:
         with np.errstate(invalid="ignore"):
-            self.centroids: Vectors = on_grid(centroids)
+            self.centroids: Vectors = rounded_to_grid(centroids)
             norms = squared_norms(self.centroids)
         if not len(norms) or not (norms <= MAX_NORM**2).all():
             raise InputError(f"centroids must be finite, of norm at most {MAX_NORM:g}, and at least one")
@@ -71,14 +72,14 @@ class Nearest:
 
             self._torch = nearest_torch.TorchRanks(self.centroids, self._half.astype(np.float32), device)
 
-    def clusters(self, rows: Rows) -> NDArray[np.int32]:
+    def clusters(self, rows: HalfRows) -> NDArray[np.int32]:
         """Returns the field ``cluster`` of what a call returns, and spares what the other fields cost."""
         cluster = np.empty(len(rows), np.int32)
         for here, _, which in self._named(rows, 1):
             cluster[here] = which[0]
         return cluster
 
-    def __call__(self, rows: Rows) -> Assigned:
+    def __call__(self, rows: HalfRows) -> Assignment:
         """Assigns float16 ``[n, dim]``, finite, norms at most 2."""
         cluster, (similarity, margin) = np.empty(len(rows), np.int32), np.empty((2, len(rows)), np.float32)
         for here, wide, which in self._named(rows, min(2, len(self.centroids))):
@@ -86,9 +87,9 @@ class Nearest:
             cluster[here] = which[0]
             similarity[here] = best if self._rule == "inner" else best + 1 - squared_norms(wide) / 2
             margin[here] = best - others[0] if others else np.inf
-        return Assigned(cluster, similarity, margin)
+        return Assignment(cluster, similarity, margin)
 
-    def _named(self, rows: Rows, number: int) -> Iterator[tuple[slice | Int, F32, Int]]:
+    def _named(self, rows: HalfRows, number: int) -> Iterator[tuple[slice | Int64, Float32, Int64]]:
         """Names the best centroids of rows, exactly; those that float32 cannot tell come twice, the second time right.
 
         Yields:
@@ -114,13 +115,13 @@ class Nearest:
             some = _widen(rows[few], wide)
             yield few, some, self._exact(some, bounds[at : at + _ROWS], number, room)
 
-    def _rooms(self, rows: int) -> tuple[F32, F32]:
+    def _rooms(self, rows: int) -> tuple[Float32, Float32]:
         """Returns room for a block of rows, and for its products with a tile; new memory each time costs a tenth."""
         block = min(_ROWS, rows)
         dim, tile = self.centroids.shape[1], min(_TILE, len(self.centroids))
         return np.empty((block, dim), np.float32), np.empty((block, tile), np.float32)
 
-    def _rank(self, rows: F32, number: int, room: F32) -> Ranked:
+    def _rank(self, rows: Float32, number: int, room: Float32) -> Ranked:
         every = np.arange(len(rows))
         ranked = None
         for at in range(0, len(self.centroids), _TILE):
@@ -141,7 +142,7 @@ class Nearest:
         assert ranked is not None
         return Ranked(ranked.which[:number], ranked.scores)
 
-    def _scores(self, rows: F32, at: int, room: F32) -> F32:
+    def _scores(self, rows: Float32, at: int, room: Float32) -> Float32:
         """Returns float32 ``[n, tile]``, the higher the nearer, of the tile of centroids that starts at ``at``.
 
         They lie in ``room`` until it is used again.
@@ -153,7 +154,7 @@ class Nearest:
             scores -= self._half[at : at + _TILE].astype(np.float32)
         return scores
 
-    def _exact(self, rows: F32, least: F32, number: int, room: F32) -> Int:
+    def _exact(self, rows: Float32, least: Float32, number: int, room: Float32) -> Int64:
         """Returns the best ``number`` centroids of rows, the lower of equal ones first, among those of ``least``."""
         tiles = range(0, len(self.centroids), _TILE)
         found = [np.nonzero(self._scores(rows, at, room) >= least[:, None]) for at in tiles]
@@ -167,7 +168,7 @@ class Nearest:
         first = np.flatnonzero(np.diff(row[order], prepend=-1))
         return np.stack([candidate[order[first + place]] for place in range(number)])
 
-    def _products(self, rows: F32, which: Int) -> F64:
+    def _products(self, rows: Float32, which: Int64) -> Float64:
         """Returns the scores of rows, float32 ``[n, dim]``, with centroids ``which``, int64 ``[m, n]``; ``[m, n]``.
 
         All numbers are on the grid and of norm at most 2: float64 holds every sum of their products, in any order.
@@ -188,7 +189,7 @@ class Nearest:
         return scores
 
 
-def _widen(rows: Rows, room: NDArray[np.float32]) -> NDArray[np.float32]:
+def _widen(rows: HalfRows, room: Float32) -> Float32:
     """Returns finite float16 rows as float32, in ``room``; twice as fast as numpy's own conversion.
 
     The bits of a half, moved to where a float32 has them, are the number times 2**-112, subnormal ones included.

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
 from transforms.lib.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
     from transforms.lib.clusters.candidates import Ranked
-    from transforms.lib.clusters.kmeans import Rows
+    from transforms.lib.clusters.kmeans import HalfRows
 
 _ROWS = 16_384  # sent to the device at once
 _TILE = 8_192  # centroids compared at once: with as many rows, 512 MiB
@@ -34,7 +34,7 @@ class TorchRanks:
       InputError: the device is not there.
     """
 
-    def __init__(self, centroids: NDArray[np.float32], half: NDArray[np.float32], device: str) -> None:
+    def __init__(self, centroids: Float32, half: Float32, device: str) -> None:
         import torch
 
         if device == "cuda" and not torch.cuda.is_available():
@@ -44,7 +44,7 @@ class TorchRanks:
         self._centroids = torch.from_numpy(centroids).to(self._device)
         self._half = torch.from_numpy(half).to(self._device)
 
-    def __call__(self, rows: Rows, number: int) -> Ranked:
+    def __call__(self, rows: HalfRows, number: int) -> Ranked:
         from transforms.lib.clusters.candidates import Ranked
 
         which, scores = np.zeros((number, len(rows)), np.int64), np.empty((number + 1, len(rows)), np.float32)
@@ -54,7 +54,7 @@ class TorchRanks:
             which[:, here], scores[:, here] = where.cpu().numpy().T, top.cpu().numpy().T
         return Ranked(which, scores)
 
-    def _of(self, rows: Rows, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _of(self, rows: HalfRows, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns of a block of rows the best ``number + 1`` scores, ``[n, m + 1]``, and the centroids, ``[n, m]``."""
         import torch
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.clusters.kmeans import Rows
+from transforms.lib.arrays import Float64, UInt64
+from transforms.lib.clusters.kmeans import HalfRows
 from transforms.lib.errors import CapacityError
 from transforms.lib.stats import exponential
 
@@ -23,7 +24,7 @@ def rows_wanted(k: int) -> int:
     return max(_AT_LEAST, _PER_CLUSTER * k)
 
 
-def draw(rows: Rows, hashes: NDArray[np.uint64], k: int) -> NDArray[np.intp]:
+def draw(rows: HalfRows, hashes: UInt64, k: int) -> NDArray[np.intp]:
     """Draws the rows that k-means starts from.
 
     Up to 1,000 clusters it is k-means++: each next row is drawn with odds of its squared distance to the nearest row
@@ -60,20 +61,20 @@ def draw(rows: Rows, hashes: NDArray[np.uint64], k: int) -> NDArray[np.intp]:
     return np.concatenate(found)
 
 
-def _squared(rows: Rows, wide: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def _squared(rows: HalfRows, wide: Float64 | None) -> Float64:
     parts = [_part(rows, wide, at) for at in range(0, len(rows), _CHUNK)]
     return np.concatenate([np.einsum("nd,nd->n", part, part) for part in parts])
 
 
-def _part(rows: Rows, wide: NDArray[np.float64] | None, at: int) -> NDArray[np.float64]:
+def _part(rows: HalfRows, wide: Float64 | None, at: int) -> Float64:
     return rows[at : at + _CHUNK].astype(np.float64) if wide is None else wide[at : at + _CHUNK]
 
 
 def _come_nearer(
-    nearest: NDArray[np.float64],
-    rows: Rows,
-    wide: NDArray[np.float64] | None,
-    squared: NDArray[np.float64],
+    nearest: Float64,
+    rows: HalfRows,
+    wide: Float64 | None,
+    squared: Float64,
     chosen: NDArray[np.intp],
 ) -> None:
     """Lowers the squared distances ``nearest`` to what they are with the rows ``chosen``."""
@@ -85,9 +86,7 @@ def _come_nearer(
     nearest[chosen] = 0
 
 
-def _race(
-    nearest: NDArray[np.float64], bits: NDArray[np.uint64], taken: NDArray[np.intp], number: int
-) -> NDArray[np.intp]:
+def _race(nearest: Float64, bits: UInt64, taken: NDArray[np.intp], number: int) -> NDArray[np.intp]:
     """Draws ``number`` rows without replacement, with odds ``nearest``: the first arrivals of exponential clocks."""
     with np.errstate(divide="ignore"):
         times = np.where(nearest > 0, exponential.exponential(bits) / nearest, np.inf)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from transforms.lib import stamps
+from transforms.lib.arrays import Int64
 from transforms.lib.clusters.kmeans import Vectors
 from transforms.lib.errors import InputError
 
@@ -45,7 +46,7 @@ def read_vectors(path: str, uri: str, what: str) -> NDArray[Any]:
     return found
 
 
-def read_ids(path: str, uri: str, what: str) -> NDArray[np.int64] | None:
+def read_ids(path: str, uri: str, what: str) -> Int64 | None:
     """Returns the cluster numbers int64 ``[n]`` of a file of whole numbers; None where it holds floats.
 
     Raises:

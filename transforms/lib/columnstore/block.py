@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Bool = NDArray[np.bool_]
+from transforms.lib.arrays import Bool
 
 
 @dataclasses.dataclass(frozen=True)

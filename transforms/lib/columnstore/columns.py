@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Bool, Float32, UInt64
 from transforms.lib.columnstore.hints import cure
 from transforms.lib.errors import ConfigError
 
@@ -72,9 +73,7 @@ def score_schema(dim: int, part: str = "") -> pa.Schema:
     )
 
 
-def score_table(
-    score: NDArray[np.float32], image: NDArray[np.floating[Any]], text: NDArray[np.floating[Any]]
-) -> pa.Table:
+def score_table(score: Float32, image: NDArray[np.floating[Any]], text: NDArray[np.floating[Any]]) -> pa.Table:
     """Returns a model's column set.
 
     Args:
@@ -86,7 +85,7 @@ def score_table(
     return pa.Table.from_arrays(arrays, schema=score_schema(image.shape[1]))
 
 
-def embedding_table(part: str, values: NDArray[np.float32]) -> pa.Table:
+def embedding_table(part: str, values: Float32) -> pa.Table:
     """Returns the column set of a model that has one tower only.
 
     Args:
@@ -96,7 +95,7 @@ def embedding_table(part: str, values: NDArray[np.float32]) -> pa.Table:
     return pa.Table.from_arrays([_packed(values, part)], schema=score_schema(values.shape[1], part))
 
 
-def _packed(values: NDArray[np.float32], part: str) -> pa.Array:
+def _packed(values: Float32, part: str) -> pa.Array:
     flat = pa.array(values.astype(np.float16).ravel())
     return pa.FixedSizeListArray.from_arrays(flat, type=score_schema(values.shape[1], part).field(part).type)
 
@@ -108,9 +107,9 @@ def embeddings(column: pa.ChunkedArray) -> NDArray[np.float16]:
     return flat.reshape(len(array), array.type.list_size)
 
 
-def embedded(values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+def embedded(values: NDArray[np.floating[Any]]) -> Bool:
     """Returns bool ``[n]``: which rows of embeddings ``[n, dim]`` are any; that of a rejected sample is zero."""
-    found: NDArray[np.bool_] = (values != 0).any(axis=1)
+    found: Bool = (values != 0).any(axis=1)
     return found
 
 
@@ -217,7 +216,7 @@ def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     return values
 
 
-def uid_pairs(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+def uid_pairs(column: pa.ChunkedArray) -> UInt64:
     """Returns uint64 ``[n, 2]`` from uids as text, straight from Arrow's memory; an empty one becomes zero.
 
     Raises:
@@ -226,7 +225,7 @@ def uid_pairs(column: pa.ChunkedArray) -> NDArray[np.uint64]:
     return np.concatenate([np.zeros((0, 2), np.uint64), *(_uid_pairs(chunk) for chunk in column.chunks if len(chunk))])
 
 
-def _uid_pairs(array: pa.Array) -> NDArray[np.uint64]:
+def _uid_pairs(array: pa.Array) -> UInt64:
     lengths = np.diff(np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1])
     if (lengths != 32).any():
         if set(np.unique(lengths)) - {0, 32}:

@@ -25,7 +25,7 @@ _FILLED: dict[str, Any] = {"status": columns.OK}
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class ColumnView:
     """Where the rows of a column set are.
 
     Attributes:
@@ -45,18 +45,18 @@ class View:
         return list(dict.fromkeys(self.columns[name] for name in names if name in self.columns))
 
 
-def note(view: View) -> str:
+def note(view: ColumnView) -> str:
     """Returns a view as text, which ``of`` reads."""
     return stamps.canonical(dataclasses.asdict(view))
 
 
-def of(schema: pa.Schema) -> View | None:
+def of(schema: pa.Schema) -> ColumnView | None:
     """Returns the view that a file is, by the schema that it was stored with; None for one with rows of its own."""
     text = (schema.metadata or {}).get(f"winnow.{FACT}".encode())
-    return None if text is None else View(**json.loads(text))
+    return None if text is None else ColumnView(**json.loads(text))
 
 
-class Stored:
+class ColumnFile:
     """A Parquet file of the column store with its rows, whether they are its own or it is a view.
 
     Args:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-U64 = NDArray[np.uint64]
+from transforms.lib.arrays import UInt64
 
-EMPTY: U64 = np.zeros((0, 2), np.uint64)
+EMPTY: UInt64 = np.zeros((0, 2), np.uint64)
 """The forest of no edges."""
 
 
-def forest(edges: U64) -> U64:
+def forest(edges: UInt64) -> UInt64:
     """Returns the components of a graph, each as a star around its smallest node.
 
     Args:
@@ -32,17 +31,17 @@ def forest(edges: U64) -> U64:
     graph = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(nodes), len(nodes)))
     _, component = connected_components(graph, directed=False)
     _, first = np.unique(component, return_index=True)
-    star: U64 = np.stack([nodes, nodes[first[component]]], axis=1)
-    inner: U64 = star[star[:, 0] != star[:, 1]]
+    star: UInt64 = np.stack([nodes, nodes[first[component]]], axis=1)
+    inner: UInt64 = star[star[:, 0] != star[:, 1]]
     return inner
 
 
-def merge(forests: Iterable[U64]) -> U64:
+def merge(forests: Iterable[UInt64]) -> UInt64:
     """Returns the forest of all the edges of several; associative and commutative."""
     return forest(np.concatenate([EMPTY, *forests]))
 
 
-def roots(nodes: U64, trees: U64) -> U64:
+def roots(nodes: UInt64, trees: UInt64) -> UInt64:
     """Returns the smallest node of the component of each of ``nodes``, uint64 ``[n]``; itself where no edge has it."""
     if not len(trees):
         return nodes

@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Bool, Float32, Float64, Int64, UInt64
 from transforms.lib.clusters.vector_files import read_target
-from transforms.lib.columnstore.block import Bool
 from transforms.lib.dedup import groups, semdedup
 from transforms.lib.errors import InputError
 from transforms.lib.stamps import sha256_of
@@ -30,7 +30,7 @@ MATCHES = pa.schema(
 )
 
 
-def read_targets(path: str, uri: str, sha256: str) -> semdedup.F32:
+def read_targets(path: str, uri: str, sha256: str) -> Float32:
     """Reads the embeddings of an evaluation set, rounded as those of a pool are: to float16, then to the grid.
 
     Args:
@@ -45,15 +45,15 @@ def read_targets(path: str, uri: str, sha256: str) -> semdedup.F32:
       InputError: it cannot be used, or changed.
     """
     rows = read_target(path, uri, FLAG).astype(np.float16)
-    unit = semdedup.usable(rows)
+    unit = semdedup.unit_rows(rows)
     if not unit.all():
         raise InputError(f"{FLAG} {uri}: row {int(np.argmin(unit))} is no unit vector; leave it out")
     if sha256_of(path) != sha256:
         raise InputError(f"{FLAG} {uri} changed while the job ran; run it again")
-    return semdedup.on_grid(rows)
+    return semdedup.normalised_on_grid(rows)
 
 
-def table(compared: Bool, target: semdedup.Int, cosine: semdedup.F64) -> pa.Table:
+def table(compared: Bool, target: Int64, cosine: Float64) -> pa.Table:
     """Returns the column set of one shard, of ``dedup.SCHEMA``; a match is a copy of ``target-ROW``.
 
     Args:
@@ -71,11 +71,11 @@ def table(compared: Bool, target: semdedup.Int, cosine: semdedup.F64) -> pa.Tabl
 
 def matches(
     shard: str,
-    rows: semdedup.Int,
-    pairs: NDArray[np.uint64],
+    rows: Int64,
+    pairs: UInt64,
     keys: NDArray[Any],
-    target: semdedup.Int,
-    cosine: semdedup.F64,
+    target: Int64,
+    cosine: Float64,
 ) -> pa.Table:
     """Returns the matches of one shard, a table of ``MATCHES``.
 

@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.columnstore.block import Bool
+from transforms.lib.arrays import Bool, Float32, UInt64
 from transforms.lib.dedup import hamming
 from transforms.lib.stats.quantiles import ordered_bits
 
-U64 = NDArray[np.uint64]
 Records = NDArray[Any]  # [n] of RECORD, or of another dtype with the fields of PLACE
 Verdicts = NDArray[np.void]  # [n] of VERDICT
 
@@ -52,24 +51,24 @@ def is_digest(texts: NDArray[np.object_]) -> Bool:
     return found
 
 
-def identities(digests: NDArray[np.object_]) -> U64:
+def identities(digests: NDArray[np.object_]) -> UInt64:
     """Returns uint64 ``[n, 4]`` of sha256 digests, 64 hex digits each."""
     return uids.pairs_of_digits("".join(digests)).reshape(-1, 4)
 
 
-def fingerprints(identity: U64) -> U64:
+def fingerprints(identity: UInt64) -> UInt64:
     """Returns uint64 ``[n]``, equal for equal identities, uint64 ``[n, 4]``, and as good as random otherwise."""
     return uids.keyed_hash(uids.keyed_hash(identity[:, 2:], 0)[:, None] ^ identity[:, :2], 0)
 
 
-def repeated(parts: Sequence[U64]) -> list[U64]:
+def repeated(parts: Sequence[UInt64]) -> list[UInt64]:
     """Returns of each part, uint64 ``[n]``, the distinct values that occur more than once in all parts together."""
     ordered = np.sort(np.concatenate([np.zeros(0, np.uint64), *parts]))
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     return [np.intersect1d(part, twice) for part in parts]
 
 
-def order_of(values: NDArray[np.float32] | None, rows: int, *, largest_first: bool) -> NDArray[np.uint32]:
+def order_of(values: Float32 | None, rows: int, *, largest_first: bool) -> NDArray[np.uint32]:
     """Returns the field ``order`` of records.
 
     Args:
@@ -129,7 +128,7 @@ def groups(records: Records, *, seed: int, fresh: int, words: int = 4) -> tuple[
     return records["shard"][chosen], made[chosen]
 
 
-def verdicts(row: NDArray[Any], dropped: Bool, similarity: NDArray[Any], keeper: U64, group: U64) -> Verdicts:
+def verdicts(row: NDArray[Any], dropped: Bool, similarity: NDArray[Any], keeper: UInt64, group: UInt64) -> Verdicts:
     """Returns ``VERDICT`` ``[n]`` of its fields; a survivor is no copy and has similarity 0."""
     found = np.zeros(len(row), VERDICT)
     found["row"], found["dropped"], found["group"] = row, dropped, group
@@ -171,6 +170,6 @@ def counts(made: pa.Table) -> dict[str, int]:
     return {"samples": len(made), "compared": compared, "duplicates": copies, "survivors": survivors}
 
 
-def add(counted: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def add_counts(counted: Sequence[Mapping[str, int]]) -> dict[str, int]:
     """Adds counts."""
     return {name: sum(one[name] for one in counted) for name in ("samples", "compared", "duplicates", "survivors")}

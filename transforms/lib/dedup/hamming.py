@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Int64, UInt64
 from transforms.lib.dedup.components import EMPTY, forest, merge
-
-U64 = NDArray[np.uint64]
 
 BITS = 64
 _BLOCK = 64  # larger blocks are cut by another band before pairs are compared
@@ -17,7 +15,7 @@ _DEPTH = 2  # times a block is cut
 _PAIRS = 1 << 20  # found pairs held before they are merged
 
 
-def distance(one: U64, other: U64) -> NDArray[np.int64]:
+def distance(one: UInt64, other: UInt64) -> Int64:
     """Returns how many bits differ, 0 .. 64; uint64 ``[n]`` twice.
 
     Source of the count: Warren, "Hacker's Delight", section 5-1; numpy has one from version 2 on.
@@ -46,7 +44,7 @@ def bands(radius: int, bits: int = (1 << BITS) - 1) -> list[int]:
     return [sum(1 << place for place in places[a:b]) for a, b in itertools.pairwise(cuts)]
 
 
-def near(hashes: U64, radius: int, mask: int) -> U64:
+def near(hashes: UInt64, radius: int, mask: int) -> UInt64:
     """Finds the hashes that agree on the bits of ``mask`` and differ in at most ``radius`` others.
 
     Blocks of more than 64 hashes are cut again, by bands of the bits that are left, twice at most; so the comparisons
@@ -65,7 +63,7 @@ def near(hashes: U64, radius: int, mask: int) -> U64:
     return _near(hashes, radius, mask, _DEPTH)
 
 
-def _near(hashes: U64, radius: int, mask: int, depth: int) -> U64:
+def _near(hashes: UInt64, radius: int, mask: int, depth: int) -> UInt64:
     key = hashes & np.uint64(mask)
     order = np.argsort(key, kind="stable")
     hashes, key = hashes[order], key[order]
@@ -78,9 +76,9 @@ def _near(hashes: U64, radius: int, mask: int, depth: int) -> U64:
     return found
 
 
-def _pairs(hashes: U64, key: U64, radius: int) -> U64:
+def _pairs(hashes: UInt64, key: UInt64, radius: int) -> UInt64:
     """Compares every two hashes of equal key; keys are sorted."""
-    found: list[U64] = [EMPTY]
+    found: list[UInt64] = [EMPTY]
     left = np.arange(len(hashes))
     gap = 0
     while len(left):

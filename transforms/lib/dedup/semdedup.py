@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.columnstore.block import Bool
+from transforms.lib.arrays import Bool, Float32, Float64, Int64
 from transforms.lib.dedup import components, groups
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-Int = NDArray[np.int64]
-Pairs = tuple[Int, Int, F64]  # rows, columns, cosines
+Pairs = tuple[Int64, Int64, Float64]  # rows, columns, cosines
 
 CHAINS = ("released", "paper", "leaders")
 TILE = 1024
@@ -32,7 +29,7 @@ def record_dtype(dim: int) -> np.dtype[Any]:
     return np.dtype([("cluster", "<i4"), *groups.PLACE, ("vector", "<f2", (dim,))])
 
 
-def usable(embeddings: NDArray[np.float16]) -> Bool:
+def unit_rows(embeddings: NDArray[np.float16]) -> Bool:
     """Tells which rows are unit vectors up to rounding, bool ``[n]``; NaN and zero, a rejected sample, are not."""
     wide = embeddings.astype(np.float64)
     squares = np.einsum("nd,nd->n", wide, wide)
@@ -40,7 +37,7 @@ def usable(embeddings: NDArray[np.float16]) -> Bool:
     return found
 
 
-def on_grid(embeddings: NDArray[np.float16]) -> F32:
+def normalised_on_grid(embeddings: NDArray[np.float16]) -> Float32:
     """Returns unit rows rounded to multiples of ``2**-20``, float32 ``[n, dim]``.
 
     Squares of float16 and their sums up to 4 are exact in float64, square root and division are rounded correctly: the
@@ -49,15 +46,15 @@ def on_grid(embeddings: NDArray[np.float16]) -> F32:
     ``2**-20``; float16 had moved it by some ``2**-14``.
 
     Args:
-      embeddings: float16 ``[n, dim]``, all ``usable``.
+      embeddings: float16 ``[n, dim]``, all ``unit_rows``.
     """
     wide = embeddings.astype(np.float64)
     norms = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    rounded: F32 = (np.rint(wide / norms[:, None] * _GRID) / _GRID).astype(np.float32)
+    rounded: Float32 = (np.rint(wide / norms[:, None] * _GRID) / _GRID).astype(np.float32)
     return rounded
 
 
-def close_pairs(left: F32, right: F32, above: float, *, triangle: bool = False) -> Pairs:
+def close_pairs(left: Float32, right: Float32, above: float, *, triangle: bool = False) -> Pairs:
     """Finds the pairs of rows with a cosine strictly above a bound.
 
     Args:
@@ -83,7 +80,7 @@ def close_pairs(left: F32, right: F32, above: float, *, triangle: bool = False) 
     return i[inside], j[inside], cosines[inside]
 
 
-def cosine_of(left: F32, right: F32, i: Int, j: Int) -> F64:
+def cosine_of(left: Float32, right: Float32, i: Int64, j: Int64) -> Float64:
     """Returns the exact cosines of pairs, float64 ``[p]``: rows ``i`` of ``left`` with rows ``j`` of ``right``."""
     found = np.zeros(len(i))
     for start in range(0, len(i), _GATHER):
@@ -99,7 +96,7 @@ class _Best:
         self.match = np.full(rows, -1, np.int64)
         self.cosine = np.zeros(rows)
 
-    def take(self, i: Int, j: Int, cosine: F64) -> None:
+    def take(self, i: Int64, j: Int64, cosine: Float64) -> None:
         """Takes pairs in which ``i`` comes earlier than ``j``, as ``close_pairs`` sorts them, with growing ``i``."""
         if not len(j):
             return
@@ -112,7 +109,7 @@ class _Best:
         self.match[j[better]], self.cosine[j[better]] = i[better], most[better]
 
 
-def _tiles(vectors: F32, order: Int, above: float, start: int) -> Iterator[tuple[bool, Pairs]]:
+def _tiles(vectors: Float32, order: Int64, above: float, start: int) -> Iterator[tuple[bool, Pairs]]:
     """Yields the close pairs of each tile, those of a column of tiles from the top down to the diagonal.
 
     Yields:
@@ -129,8 +126,8 @@ def _tiles(vectors: F32, order: Int, above: float, start: int) -> Iterator[tuple
 
 
 def matches(
-    vectors: F32, order: Int, *, above: float, chains: str = "released", start: int = 0
-) -> tuple[Int, F64, Int]:
+    vectors: Float32, order: Int64, *, above: float, chains: str = "released", start: int = 0
+) -> tuple[Int64, Float64, Int64]:
     """Finds out which rows of one cluster are copies of an earlier one.
 
     With rows numbered in ``order`` and a pair close when its cosine is above the bound, row ``j`` is a copy when
@@ -181,11 +178,11 @@ def matches(
     return best.match, best.cosine, _root(best.match)
 
 
-def _of(chosen: Bool, i: Int, j: Int, cosine: F64) -> Pairs:
+def _of(chosen: Bool, i: Int64, j: Int64, cosine: Float64) -> Pairs:
     return i[chosen], j[chosen], cosine[chosen]
 
 
-def _led(i: Int, j: Int, cosine: F64, stays: Bool) -> Pairs:
+def _led(i: Int64, j: Int64, cosine: Float64, stays: Bool) -> Pairs:
     """Returns the pairs of a diagonal tile whose earlier row stays, going down its rows in order."""
     stays = stays.copy()
     order = np.argsort(i, kind="stable")
@@ -196,7 +193,7 @@ def _led(i: Int, j: Int, cosine: F64, stays: Bool) -> Pairs:
     return _of(stays[i], i, j, cosine)
 
 
-def _root(match: Int) -> Int:
+def _root(match: Int64) -> Int64:
     """Follows matches, which always lead to an earlier place, to their end."""
     root = np.where(match < 0, np.arange(len(match)), match)
     while True:
@@ -207,7 +204,7 @@ def _root(match: Int) -> Int:
 
 
 def clusters(
-    records: NDArray[Any], vectors: F32, *, epsilon: float, chains: str, seed: int, fresh: int
+    records: NDArray[Any], vectors: Float32, *, epsilon: float, chains: str, seed: int, fresh: int
 ) -> tuple[NDArray[np.uint32], groups.Verdicts]:
     """Decides about samples of whole clusters.
 
@@ -239,7 +236,7 @@ def clusters(
     return np.concatenate(shards), np.concatenate(found)
 
 
-def nearest(vectors: F32, targets: F32, above: float) -> tuple[Int, F64]:
+def nearest(vectors: Float32, targets: Float32, above: float) -> tuple[Int64, Float64]:
     """Finds the target closest to each row, of those with a cosine above a bound.
 
     Args:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
 from transforms.lib.devices.cuda_streams import Gpu, Span
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Pixels: TypeAlias = "NDArray[np.uint8] | torch.Tensor"
 """Of one image, uint8 ``[height, width, 3]``: in memory, or on the device that decoded it."""
-Batch: TypeAlias = "NDArray[np.uint8] | Callable[[], torch.Tensor]"
+PixelBatch: TypeAlias = "NDArray[np.uint8] | Callable[[], torch.Tensor]"
 """Of several: in memory, or what makes it on the device."""
 
 DEPTH = 2
@@ -61,7 +62,7 @@ class Room:
 
 def queued(
     gpu: Gpu, forward: Callable[[], torch.Tensor], after: Sequence[Span] = ()
-) -> tuple[Span, Callable[[], tuple[NDArray[np.float32], float]]]:
+) -> tuple[Span, Callable[[], tuple[Float32, float]]]:
     """Queues work of a network; returns it, and what waits for its rows and the seconds that the GPU worked.
 
     Args:
@@ -80,7 +81,7 @@ def queued(
 
     span = gpu.computing.queue(work, after)
 
-    def result() -> tuple[NDArray[np.float32], float]:
+    def result() -> tuple[Float32, float]:
         span.wait()
         return found[0].numpy(), span.seconds()
 
@@ -92,7 +93,7 @@ def uploaded(gpu: Gpu, rows: torch.Tensor) -> torch.Tensor:
     return gpu.host(rows.shape, rows.dtype).copy_(rows).to(gpu.device, non_blocking=True)
 
 
-def batch_of(pixels: Sequence[Pixels], gpu: Gpu | None) -> Batch:
+def batch_of(pixels: Sequence[Pixels], gpu: Gpu | None) -> PixelBatch:
     """Returns one batch of the pixels of images; of those that lie on a GPU, what makes it there when it is called.
 
     Args:
@@ -139,8 +140,8 @@ class Ring:
         self._next = 0
 
     def start(
-        self, pixels: Batch, forward: Callable[[torch.Tensor], torch.Tensor]
-    ) -> Callable[[], tuple[NDArray[np.float32], float]]:
+        self, pixels: PixelBatch, forward: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Callable[[], tuple[Float32, float]]:
         """Queues a batch and returns at once; what it returns waits for the rows and the seconds the GPU worked.
 
         Args:
@@ -165,7 +166,7 @@ class Ring:
             device = self._device[slot]
             self._computed[slot], result = queued(self._gpu, lambda: forward(device), [copied])
 
-        def own() -> tuple[NDArray[np.float32], float]:
+        def own() -> tuple[Float32, float]:
             found, busy = result()
             return found[:count], busy
 

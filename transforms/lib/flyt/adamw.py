@@ -25,7 +25,7 @@ class AdamW(NamedTuple):
     weight_decay: float = 0.2
 
 
-class Moments(NamedTuple):
+class AdamWState(NamedTuple):
     """The memory of AdamW.
 
     Attributes:
@@ -39,17 +39,17 @@ class Moments(NamedTuple):
     second: Params
 
 
-def fresh(params: Params) -> Moments:
+def fresh(params: Params) -> AdamWState:
     """Returns the moments before the first step: zero, shaped like the parameters."""
     import torch
 
     zeros = [{name: torch.zeros_like(value) for name, value in params.items()} for _ in range(2)]
-    return Moments(0, zeros[0], zeros[1])
+    return AdamWState(0, zeros[0], zeros[1])
 
 
 def step(
-    params: Params, grads: Params, moments: Moments, learning_rate: float, settings: AdamW
-) -> tuple[Params, Moments]:
+    params: Params, grads: Params, moments: AdamWState, learning_rate: float, settings: AdamW
+) -> tuple[Params, AdamWState]:
     """Takes one step; nothing is changed in place, so the result can be differentiated by the gradients.
 
     Past moments are constants. An entry whose second moment is exactly 0 is left as it is, decay included: the root
@@ -78,7 +78,7 @@ def step(
         moved = value * (1 - learning_rate * settings.weight_decay) if value.ndim >= 2 else value
         moved = moved - learning_rate / (1 - beta1**count) * first[name] / (root + settings.eps)
         after[name] = torch.where(seen, moved, value)
-    return after, Moments(count, first, second)
+    return after, AdamWState(count, first, second)
 
 
 def learning_rate_at(step: int, steps: int, warmup: int, peak: float) -> float:

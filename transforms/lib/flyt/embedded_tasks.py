@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transforms.lib import stamps
+from transforms.lib.arrays import Float32
 from transforms.lib.devices import devices
 from transforms.lib.flyt.labelled import prompts
 from transforms.lib.flyt.task_batches import Embedded, Task
@@ -36,7 +36,7 @@ class Shelf(Protocol):
         """Writes a file, whole or not at all."""
 
 
-def embed_images(model: clip.ClipModel, encoded: Sequence[bytes]) -> NDArray[np.float32]:
+def embed_images(model: clip.ClipModel, encoded: Sequence[bytes]) -> Float32:
     """Returns float32 ``[n, dim]``, unit norm, of encoded images; those of a part are decoded at a time."""
     parts = [np.zeros((0, model.dim), np.float32)]
     with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:

@@ -67,7 +67,7 @@ class MetaStep(NamedTuple):
     by_log_weight: torch.Tensor
     by_scale: torch.Tensor
     params: Params
-    moments: adamw.Moments
+    moments: adamw.AdamWState
     figures: dict[str, float]
 
 
@@ -130,7 +130,7 @@ def push_forward(parts: Sequence[Encode], params: Params, direction: Params) -> 
 
 def meta_step(
     params: Params,
-    moments: adamw.Moments,
+    moments: adamw.AdamWState,
     log_weights: torch.Tensor,
     upstream: Sides,
     downstream: Sequence[Downstream],
@@ -174,7 +174,7 @@ def meta_step(
         product = product + (slope * push_forward(side, params, direction)).sum()
     by_log_weight = torch.autograd.grad(product, weights)[0]
     end[LOGIT_SCALE] = end[LOGIT_SCALE].clamp(*LOGIT_SCALE_RANGE)
-    kept = adamw.Moments(memory.steps, *({n: v.detach() for n, v in m.items()} for m in memory[1:]))
+    kept = adamw.AdamWState(memory.steps, *({n: v.detach() for n, v in m.items()} for m in memory[1:]))
     tensors = itertools.chain([up_loss, down_loss, by_log_weight, by_scale], end.values(), kept.second.values())
     if not all(bool(torch.isfinite(value).all()) for value in tensors):
         return None

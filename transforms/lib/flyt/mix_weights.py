@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
+
 if TYPE_CHECKING:
     import torch
 
@@ -37,9 +39,7 @@ def apply(params: Params, x: torch.Tensor) -> torch.Tensor:
     return functional.linear(x, params[WEIGHT]).squeeze(-1)
 
 
-def standardised(
-    arrays: Mapping[str, NDArray[Any]], mean: Mapping[str, float], std: Mapping[str, float]
-) -> NDArray[np.float32]:
+def standardised(arrays: Mapping[str, NDArray[Any]], mean: Mapping[str, float], std: Mapping[str, float]) -> Float32:
     """Returns columns of mean 0 and variance 1 over the pool, float32 ``[n, k]``, in the order of ``mean``."""
     found = [(arrays[name].astype(np.float64) - mean[name]) / std[name] for name in mean]
     return np.stack(found, 1).astype(np.float32)

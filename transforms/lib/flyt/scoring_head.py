@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
 from transforms.lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def apply(params: Params, x: torch.Tensor) -> torch.Tensor:
     return functional.linear(gate * value, params["w2.weight"], params["w2.bias"]).squeeze(-1)
 
 
-def scores(params: Params, image: NDArray[np.float16], text: NDArray[np.float16]) -> NDArray[np.float32]:
+def scores(params: Params, image: NDArray[np.float16], text: NDArray[np.float16]) -> Float32:
     """Scores saved embeddings.
 
     Args:

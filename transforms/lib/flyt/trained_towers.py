@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Int64
 from transforms.lib.flyt import scoring_head
 from transforms.lib.flyt.meta_gradient import LOGIT_SCALE
 from transforms.lib.flyt.reference_model import Towers
@@ -51,7 +52,7 @@ class TowerScorer:
         own = {f"{PREFIX}{name}": value.detach().clone() for name, value in named if name != LOGIT_SCALE}
         return {**head, **own}
 
-    def see(self, encoded: Sequence[bytes], captions: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def see(self, encoded: Sequence[bytes], captions: Sequence[str]) -> tuple[NDArray[np.uint8], Int64]:
         """Returns the pixels uint8 ``[n, size, size, 3]`` and the tokens int64 ``[n, context]`` of a batch."""
         pixels = list(self.pool.map(lambda data: self.model.pixels(images.decode(data)), encoded))
         return np.stack(pixels), self.model.tokens(captions).numpy()

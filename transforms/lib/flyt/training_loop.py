@@ -52,7 +52,7 @@ class RunSettings:
     checkpoint_every: int = 100
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """One step's data.
 
     Attributes:
@@ -66,7 +66,7 @@ class Batch(NamedTuple):
     downstream: Sequence[meta_gradient.Downstream]
 
 
-class State(NamedTuple):
+class TrainingState(NamedTuple):
     """Everything that a step changes.
 
     Attributes:
@@ -79,23 +79,25 @@ class State(NamedTuple):
 
     step: int
     reference: Params
-    reference_moments: adamw.Moments
+    reference_moments: adamw.AdamWState
     scorer: Params
-    scorer_moments: adamw.Moments
+    scorer_moments: adamw.AdamWState
 
 
 Score = Callable[["Params", Any], "torch.Tensor"]
 
 
-def begin(reference: Params, scorer: Params) -> State:
+def begin(reference: Params, scorer: Params) -> TrainingState:
     """Returns the state before the first step."""
     import torch
 
     learned = {**scorer, SCALE: torch.tensor(meta_gradient.DOWNSTREAM_SCALE).to(reference[meta_gradient.LOGIT_SCALE])}
-    return State(0, reference, adamw.fresh(reference), learned, adamw.fresh(learned))
+    return TrainingState(0, reference, adamw.fresh(reference), learned, adamw.fresh(learned))
 
 
-def advance(state: State, batch: Batch, score: Score, settings: RunSettings) -> tuple[State, dict[str, Any]]:
+def advance(
+    state: TrainingState, batch: TrainingBatch, score: Score, settings: RunSettings
+) -> tuple[TrainingState, dict[str, Any]]:
     """Takes one step: a virtual step of the reference, and a step of the scorer along the meta-gradient.
 
     Args:
@@ -138,19 +140,19 @@ def advance(state: State, batch: Batch, score: Score, settings: RunSettings) -> 
     effective = float(torch.exp(-(weights * log_weights.detach()).sum())) / len(weights)
     figures |= {**found.figures, "effective": effective, "skipped": 0}
     reference = found.params if settings.update_reference else state.reference
-    return State(state.step + 1, reference, found.moments, scorer, moments), figures
+    return TrainingState(state.step + 1, reference, found.moments, scorer, moments), figures
 
 
 def run(
-    state: State,
+    state: TrainingState,
     start: Callable[[int], Params],
-    batches: Iterator[Batch],
+    batches: Iterator[TrainingBatch],
     score: Score,
     settings: RunSettings,
     folder: Path,
     stamp: str,
     told: Callable[[dict[str, Any]], None],
-) -> State:
+) -> TrainingState:
     """Trains to the last step, with a line of ``metrics.jsonl`` a step and a checkpoint every so many.
 
     Args:
@@ -180,7 +182,7 @@ def run(
     return state
 
 
-def save(state: State, folder: Path, stamp: str) -> None:
+def save(state: TrainingState, folder: Path, stamp: str) -> None:
     """Writes the checkpoint, whole or not at all, in place of an older one."""
     from safetensors.torch import save
 
@@ -230,7 +232,7 @@ def _told(folder: Path) -> dict[str, Any]:
         ) from None
 
 
-def load(folder: Path, device: str = "cpu") -> State:
+def load(folder: Path, device: str = "cpu") -> TrainingState:
     """Reads a folder's checkpoint, and cuts ``metrics.jsonl`` to the steps before it.
 
     Raises:
@@ -244,12 +246,12 @@ def load(folder: Path, device: str = "cpu") -> State:
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = value
     moments = {
-        what: adamw.Moments(told[what], groups[f"{what}_first"], groups[f"{what}_second"])
+        what: adamw.AdamWState(told[what], groups[f"{what}_first"], groups[f"{what}_second"])
         for what in ("reference", "scorer")
     }
     rows = [row for row in history(folder) if row["step"] < told["step"]]
     (folder / METRICS).write_text("".join(_line(row) for row in rows))
-    return State(told["step"], groups["reference"], moments["reference"], groups["scorer"], moments["scorer"])
+    return TrainingState(told["step"], groups["reference"], moments["reference"], groups["scorer"], moments["scorer"])
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError, Reason
 
@@ -111,7 +112,7 @@ def mended(index: pa.Table) -> pa.Table:
     return index
 
 
-class Member(NamedTuple):
+class NpzArray(NamedTuple):
     """An array of an npz file: rows, columns, type of its values."""
 
     rows: int
@@ -119,7 +120,7 @@ class Member(NamedTuple):
     dtype: np.dtype[np.generic]
 
 
-def _member(file: IO[bytes], key: str) -> Member:
+def _member(file: IO[bytes], key: str) -> NpzArray:
     """Reads the header of an array, and leaves ``file`` at its first row.
 
     Raises:
@@ -130,7 +131,7 @@ def _member(file: IO[bytes], key: str) -> Member:
     shape, fortran, dtype = read(file)
     if len(shape) != 2 or dtype.kind != "f" or (fortran and min(shape) > 1):
         raise ValueError(f"{key} is {dtype} {list(shape)}, expected floats [rows, dimensions]")
-    return Member(shape[0], shape[1], dtype)
+    return NpzArray(shape[0], shape[1], dtype)
 
 
 def npz_problems(file: BinaryIO, sets: tuple[str, ...], rows: int) -> list[str]:
@@ -162,7 +163,7 @@ def npz_problems(file: BinaryIO, sets: tuple[str, ...], rows: int) -> list[str]:
     return problems
 
 
-def _header(archive: zipfile.ZipFile, key: str) -> Member:
+def _header(archive: zipfile.ZipFile, key: str) -> NpzArray:
     with archive.open(f"{key}.npy") as member:
         return _member(member, key)
 
@@ -173,7 +174,7 @@ def dim_of(file: BinaryIO, name: str) -> int:
         return _header(archive, KEYS[name][0]).dim
 
 
-def embedding_tables(file: BinaryIO, name: str, score: NDArray[np.float32]) -> Iterator[pa.Table]:
+def embedding_tables(file: BinaryIO, name: str, score: Float32) -> Iterator[pa.Table]:
     """Yields a column set of embeddings piece by piece, 4,096 rows each.
 
     The arrays of an npz are compressed one by one, so image and text are decompressed side by side and neither is ever
@@ -200,7 +201,7 @@ def embedding_tables(file: BinaryIO, name: str, score: NDArray[np.float32]) -> I
             yield columns.score_table(part, images, _rows(text_file, text, len(part), name))
 
 
-def _rows(file: IO[bytes], member: Member, count: int, name: str) -> NDArray[np.float16]:
+def _rows(file: IO[bytes], member: NpzArray, count: int, name: str) -> NDArray[np.float16]:
     size = count * member.dim * member.dtype.itemsize
     try:
         data = file.read(size)
@@ -211,9 +212,9 @@ def _rows(file: IO[bytes], member: Member, count: int, name: str) -> NDArray[np.
     return np.frombuffer(data, member.dtype).reshape(count, member.dim).astype(np.float16)
 
 
-def score_column(file: BinaryIO, name: str) -> NDArray[np.float32]:
+def score_column(file: BinaryIO, name: str) -> Float32:
     """Returns the score of a column set of embeddings, float32 ``[n]``, NaN where it is missing, from the metadata."""
-    values: NDArray[np.float32] = pq.ParquetFile(file).read([SCORES[name]])[SCORES[name]].to_numpy().astype(np.float32)
+    values: Float32 = pq.ParquetFile(file).read([SCORES[name]])[SCORES[name]].to_numpy().astype(np.float32)
     return values
 
 

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import UInt64
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import subset_files
 
 SUFFIXES = (".parquet", ".csv")
 KINDS = ("uid", "key")
 
-Rows = NDArray[np.void]  # f0, f1 as in a subset file, then values, float32 [columns]; sorted by (f0, f1)
+ScoreRecords = NDArray[np.void]  # f0, f1 as in a subset file, then values, float32 [columns]; sorted by (f0, f1)
 
 _UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
@@ -87,7 +88,7 @@ def score_columns(schema: pa.Schema, by: str, wanted: Sequence[str]) -> tuple[st
     return made
 
 
-def pairs_of(by: str, names: Sequence[str]) -> NDArray[np.uint64]:
+def pairs_of(by: str, names: Sequence[str]) -> UInt64:
     """Turns uids or keys into pairs: a uid as ``uids.pairs`` does, a key by the first 16 bytes of its sha256.
 
     Returns:
@@ -107,7 +108,7 @@ def pairs_of(by: str, names: Sequence[str]) -> NDArray[np.uint64]:
         raise InputError(f"{bad!r} is no uid, which has 1 to 32 hex digits; choose --by key, or mend it") from None
 
 
-def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> Rows:
+def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> ScoreRecords:
     """Reads tables of scores, some thousand rows at a time, and sorts them.
 
     A uid or key may be repeated with the same values, which is the same as once.
@@ -118,7 +119,7 @@ def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> Rows:
       columns: to read; anything missing becomes NaN.
 
     Returns:
-      ``Rows``, each uid or key once: 16 bytes and 4 a column a row; three times as much while they are sorted.
+      ``ScoreRecords``, each uid or key once: 16 bytes and 4 a column a row; three times as much while they are sorted.
 
     Raises:
       InputError: a uid is wrong or missing, or is repeated with other values.
@@ -136,12 +137,12 @@ def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> Rows:
             for at, name in enumerate(columns):
                 part["values"][:, at] = batch[name].to_numpy(zero_copy_only=False).astype(np.float32)
             parts.append(part)
-    rows: Rows = np.concatenate(parts)
+    rows: ScoreRecords = np.concatenate(parts)
     rows = rows[np.lexsort((rows["f1"], rows["f0"]))]
     return _without_repeats(rows, by, columns)
 
 
-def _without_repeats(rows: Rows, by: str, columns: Sequence[str]) -> Rows:
+def _without_repeats(rows: ScoreRecords, by: str, columns: Sequence[str]) -> ScoreRecords:
     repeated = (rows["f0"][1:] == rows["f0"][:-1]) & (rows["f1"][1:] == rows["f1"][:-1])
     if not repeated.any():
         return rows
@@ -153,7 +154,7 @@ def _without_repeats(rows: Rows, by: str, columns: Sequence[str]) -> Rows:
                 f"{int(differs.sum())} rows of the table repeat a {by} with another value of {name}; "
                 "leave one row for each"
             )
-    once: Rows = rows[np.concatenate([[True], ~repeated])]
+    once: ScoreRecords = rows[np.concatenate([[True], ~repeated])]
     return once
 
 
@@ -170,7 +171,7 @@ def _batches(path: str, by: str, columns: Sequence[str]) -> Iterator[pa.RecordBa
                 yield from reader
 
 
-def look_up(rows: Rows, pairs: NDArray[np.uint64], columns: Sequence[str]) -> dict[str, NDArray[Any]]:
+def look_up(rows: ScoreRecords, pairs: UInt64, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Finds the values of uids or keys.
 
     Args:

@@ -22,7 +22,7 @@ from transforms.lib.devices.cuda_streams import Span, lanes_of
 from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import InputError
 from transforms.lib.inference import prefetch
-from transforms.lib.models.preprocessing import View
+from transforms.lib.models.preprocessing import Preprocess
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.samples.phash import hashes_of
@@ -39,7 +39,7 @@ _SMALL = 64  # pixels of the squeezed image that the perceptual hash is taken of
 class _Asked(NamedTuple):
     data: bytes
     rules: ReadRules
-    views: Sequence[View]
+    views: Sequence[Preprocess]
     future: Future[prefetch.Decoded]
 
 
@@ -86,7 +86,7 @@ class DeviceDecoder:
         self._asked: queue.Queue[_Asked] = queue.Queue()
         threading.Thread(target=self._run, name="winnow-device-decode", daemon=True).start()
 
-    def submit(self, data: bytes, rules: ReadRules, views: Sequence[View]) -> Future[prefetch.Decoded]:
+    def submit(self, data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Future[prefetch.Decoded]:
         """Returns what ``feeding.decode`` would, in the future; the perceptual hash differs in a bit or two."""
         future: Future[prefetch.Decoded] = Future()
         asked = _Asked(data, rules, views, future)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import SampleError
 from transforms.lib.inference.timing import Clock, Stopwatch
-from transforms.lib.models.preprocessing import View
+from transforms.lib.models.preprocessing import Preprocess
 from transforms.lib.samples import images
 from transforms.lib.samples.index_row import Looked, ReadRules, look, original_size, reject
 from transforms.lib.samples.phash import phash
@@ -24,7 +24,7 @@ from transforms.lib.tar.shard_samples import RawSample
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Decode = Callable[[bytes, ReadRules, Sequence[View]], "Future[Decoded]"]
+Decode = Callable[[bytes, ReadRules, Sequence[Preprocess]], "Future[Decoded]"]
 """Starts decoding an image for some views."""
 
 AHEAD_BYTES = 64 << 20
@@ -67,7 +67,7 @@ class Fed:
     twin: int = -1
 
 
-def decode(data: bytes, rules: ReadRules, views: Sequence[View]) -> Decoded:
+def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decoded:
     """Decodes an image once for all views that take it whole, and once for each size that others take it at.
 
     Size, perceptual hash and the reason why an image is rejected depend on its bytes and the rules alone, whatever the
@@ -98,7 +98,7 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[View]) -> Decoded:
 
 
 def _seen(
-    view: View, decoded: Callable[[_Least], tuple[Image, tuple[int, int]]], sizes: Sequence[_Least]
+    view: Preprocess, decoded: Callable[[_Least], tuple[Image, tuple[int, int]]], sizes: Sequence[_Least]
 ) -> Pixels | None:
     """Returns a view of an image decoded at the first of some sizes that it can be made of; None when it can of none.
 
@@ -135,7 +135,7 @@ class _Reader:
     """Reads samples on a thread of its own and sends their images to the pool."""
 
     def __init__(
-        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[View], start: Decode
+        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[Preprocess], start: Decode
     ) -> None:
         self._samples, self._shard, self._rules, self._views, self._start = samples, shard, rules, views, start
         self._budget = _Budget(AHEAD_BYTES)
@@ -176,7 +176,7 @@ class _Reader:
         return False
 
 
-def _start(pool: Executor, data: bytes, rules: ReadRules, views: Sequence[View]) -> Future[Decoded]:
+def _start(pool: Executor, data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Future[Decoded]:
     return pool.submit(decode, data, rules, views)
 
 
@@ -184,7 +184,7 @@ def feed(
     samples: Iterable[RawSample],
     shard: str,
     rules: ReadRules,
-    views: Sequence[View],
+    views: Sequence[Preprocess],
     pool: Executor,
     depth: int,
     clock: Clock,

@@ -12,18 +12,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Float32
 from transforms.lib.columnstore import columns
-from transforms.lib.devices.staging import Batch, Pixels
+from transforms.lib.devices.staging import PixelBatch, Pixels
 from transforms.lib.errors import Reason
 from transforms.lib.inference.prefetch import Decode, feed
 from transforms.lib.inference.timing import Clock, Stopwatch
-from transforms.lib.models.preprocessing import View
+from transforms.lib.models.preprocessing import Preprocess
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import RawSample
 
-Result = Callable[[], tuple[NDArray[np.float32], float]]
+Result = Callable[[], tuple[Float32, float]]
 """Waits for float32 ``[n, dim]``, unit norm, and for the seconds that a GPU worked and that were not counted yet."""
 
 _AHEAD = 64  # samples being prepared while a model works
@@ -35,17 +35,17 @@ class Model(Protocol):
     """What scoring asks of a model; ``lib.clip.ClipModel`` is one."""
 
     dim: int
-    view: View
+    view: Preprocess
     part: str
 
     @property
     def depth(self) -> int:
         """Batches that may be started before the first one's embeddings are fetched."""
 
-    def batch_of(self, pixels: Sequence[Pixels]) -> Batch:
+    def batch_of(self, pixels: Sequence[Pixels]) -> PixelBatch:
         """Returns what ``start_images`` takes, of the pixels of single images; models of one view may share it."""
 
-    def start_images(self, pixels: Batch) -> Result:
+    def start_images(self, pixels: PixelBatch) -> Result:
         """Starts embedding n images."""
 
     def tokens(self, texts: Sequence[str]) -> Any:
@@ -106,7 +106,7 @@ class _Texts:
                 tokens = [future.result() for future in self._tokens[name]]
                 self._started[name] = model.start_tokens(tokens, turn)
 
-    def embedded(self, name: str, clock: Clock) -> NDArray[np.float32]:
+    def embedded(self, name: str, clock: Clock) -> Float32:
         """Returns float32 ``[samples, dim]`` of the captions that were added, once they are started."""
         with Stopwatch(clock, "model"):
             found, busy = self._started[name]()
@@ -122,7 +122,7 @@ class _Images:
         self._depth = max(model.depth for model in models.values())
         self._batch: list[Pixels] = []
         self._started: deque[dict[str, Result]] = deque()
-        self._found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in models}
+        self._found: dict[str, list[Float32]] = {name: [] for name in models}
         self._number: dict[int, int] = {}
         self._count = 0
         self._where: list[int] = []
@@ -156,12 +156,12 @@ class _Images:
             self._found[name].append(embedded)
             self._clock.busy += busy
 
-    def seen(self) -> NDArray[np.bool_]:
+    def seen(self) -> Bool:
         """Returns bool ``[samples]``: of which samples that were added the view could be made."""
-        seen: NDArray[np.bool_] = np.array(self._where, np.int64) != _UNSEEN
+        seen: Bool = np.array(self._where, np.int64) != _UNSEEN
         return seen
 
-    def embedded(self, name: str) -> NDArray[np.float32]:
+    def embedded(self, name: str) -> Float32:
         """Returns float32 ``[samples, dim]`` of the samples that were added, in that order; zero where not seen."""
         with Stopwatch(self._clock, "model"):
             while self._started:
@@ -237,9 +237,7 @@ def score_samples(
     return ScoredShard(pa.Table.from_pylist(rows, schema=columns.INDEX_SCHEMA), sets, clock, repeated, unseen)
 
 
-def _score_set(
-    model: Model, valid: NDArray[np.bool_], seen: NDArray[np.bool_], found: Mapping[str, NDArray[np.float32]]
-) -> pa.Table:
+def _score_set(model: Model, valid: Bool, seen: Bool, found: Mapping[str, Float32]) -> pa.Table:
     """Returns a model's column set.
 
     Args:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
 from transforms.lib.devices.cuda_streams import Gpu, lanes_of
 from transforms.lib.devices.devices import Workers, cpu_count, device_of, keep_freed_memory
-from transforms.lib.devices.staging import DEPTH, Batch, Pixels, Ring, Room, batch_of
+from transforms.lib.devices.staging import DEPTH, PixelBatch, Pixels, Ring, Room, batch_of
 from transforms.lib.errors import InputError
 from transforms.lib.models import build, dynamic_padding, tinyclip
 from transforms.lib.models.clip_text import CaptionTower
 from transforms.lib.models.locate import PREPROCESS, Fetch, local_only, locate
-from transforms.lib.models.preprocessing import View, view
+from transforms.lib.models.preprocessing import Preprocess, view
 from transforms.lib.models.spec import ModelSpec
 from transforms.lib.stamps import sha256_of
 
@@ -37,7 +38,7 @@ class ClipModel(CaptionTower):
       part: ``image`` or ``text`` when only that tower is wanted; empty for both.
     """
 
-    view: View
+    view: Preprocess
     part: str
     _mean: torch.Tensor
     _std: torch.Tensor
@@ -49,7 +50,7 @@ class ClipModel(CaptionTower):
         """Returns uint8 ``[size, size, 3]`` of the network's view of an image; errors as ``View.pixels``."""
         return self.view.pixels(image)
 
-    def embed_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def embed_images(self, pixels: NDArray[np.uint8]) -> Float32:
         """Returns float32 ``[n, dim]``, unit norm, of uint8 ``[n, size, size, 3]`` from ``pixels``.
 
         Batches have one shape, the last one padded, so that a row depends on its own batch alone.
@@ -61,11 +62,11 @@ class ClipModel(CaptionTower):
         """Batches that ``start_images`` may be given before the first one's embeddings are fetched."""
         return self._workers.count + 1 if self._workers else DEPTH
 
-    def batch_of(self, pixels: Sequence[Pixels]) -> Batch:
+    def batch_of(self, pixels: Sequence[Pixels]) -> PixelBatch:
         """Returns what ``start_images`` takes, of the pixels of single images; models of one view may share it."""
         return batch_of(pixels, self._gpu)
 
-    def start_images(self, pixels: Batch) -> Callable[[], tuple[NDArray[np.float32], float]]:
+    def start_images(self, pixels: PixelBatch) -> Callable[[], tuple[Float32, float]]:
         """Starts embedding at most ``batch_size`` images; what it returns waits for the embeddings and GPU seconds.
 
         Without a GPU and without workers the work is done before it returns.
@@ -79,25 +80,25 @@ class ClipModel(CaptionTower):
         found = self._image_batch(pixels, True)
         return lambda: (found, 0.0)
 
-    def _staged(self, pixels: Batch, gpu: Gpu) -> Callable[[], tuple[NDArray[np.float32], float]]:
+    def _staged(self, pixels: PixelBatch, gpu: Gpu) -> Callable[[], tuple[Float32, float]]:
         if not hasattr(self._here, "ring"):  # of its own for every thread, so that none waits for another's
             self._here.ring = Ring(self._batch_size, gpu)
         ring: Ring = self._here.ring
         return ring.start(pixels, lambda batch: self._image_room.run(lambda part: self._embedded(part, True), batch))
 
-    def _images(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
+    def _images(self, pixels: NDArray[np.uint8], unit: bool) -> Float32:
         parts = [pixels[start : start + self._batch_size] for start in range(0, len(pixels), self._batch_size)]
         found = self._mapped(lambda part: self._image_batch(part, unit), parts)
         return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
 
-    def _image_batch(self, pixels: NDArray[np.uint8], unit: bool) -> NDArray[np.float32]:
+    def _image_batch(self, pixels: NDArray[np.uint8], unit: bool) -> Float32:
         import torch
 
         with torch.inference_mode():
             batch = torch.zeros((self._batch_size, *pixels.shape[1:]), dtype=torch.uint8)
             batch.numpy()[: len(pixels)] = pixels  # from_numpy warns of pixels that may only be read
             embedded = self._image_room.run(lambda rows: self._embedded(rows.to(self._device), unit), batch)
-            found: NDArray[np.float32] = embedded.cpu().numpy()[: len(pixels)]
+            found: Float32 = embedded.cpu().numpy()[: len(pixels)]
         return found
 
     def _embedded(self, batch: torch.Tensor, unit: bool) -> torch.Tensor:
@@ -110,7 +111,7 @@ class ClipModel(CaptionTower):
         images = batch.to(self._device).permute(0, 3, 1, 2).contiguous().float().div(255)
         return images.sub_(self._mean).div_(self._std).to(self._dtype)
 
-    def features_of(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def features_of(self, pixels: NDArray[np.uint8]) -> Float32:
         """Returns what the image tower gives, not normalised: float32 ``[n, width]``."""
         return self._images(pixels, False)
 

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
 from transforms.lib.devices.cuda_streams import Gpu
 from transforms.lib.devices.devices import Workers, full_precision
 from transforms.lib.devices.staging import Room, queued, uploaded
@@ -52,7 +52,7 @@ class CaptionTower:
         with self._tokenizing:  # the tokenizers of transformers are not
             return self.tokenize(list(texts))
 
-    def embed_tokens(self, tokens: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+    def embed_tokens(self, tokens: Sequence[torch.Tensor]) -> Float32:
         """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given.
 
         The captions are sorted by length; where nothing behind the end of a text has a say (``texttower.cuttable``)
@@ -65,13 +65,13 @@ class CaptionTower:
 
         return self._texts(torch.cat(list(tokens)), True)
 
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed_texts(self, texts: Sequence[str]) -> Float32:
         """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given."""
         return self._texts(self.tokens(texts), True) if texts else np.zeros((0, self.dim), np.float32)
 
     def start_tokens(
         self, tokens: Sequence[torch.Tensor], turn: AbstractContextManager[Any]
-    ) -> Callable[[], tuple[NDArray[np.float32], float]]:
+    ) -> Callable[[], tuple[Float32, float]]:
         """Starts embedding captions; what it returns waits for what ``embed_tokens`` gives, and for GPU seconds.
 
         Without a GPU the work is done before it returns.
@@ -94,7 +94,7 @@ class CaptionTower:
                 start = functools.partial(self._uploaded_text, batch, gpu)
                 started.append(queued(gpu, start)[1])
 
-        def result() -> tuple[NDArray[np.float32], float]:
+        def result() -> tuple[Float32, float]:
             parts = [one() for one in started]
             found = np.concatenate([rows for rows, _ in parts])[torch.argsort(order).numpy()]
             return found, sum(busy for _, busy in parts)
@@ -117,16 +117,16 @@ class CaptionTower:
         cut = [dynamic_padding.rounded(int(lengths[rows].max()), tokens.shape[1]) for rows in parts]
         return order, [tokens[rows, :length] for rows, length in zip(parts, cut, strict=True)]
 
-    def _texts(self, tokens: torch.Tensor, unit: bool) -> NDArray[np.float32]:
+    def _texts(self, tokens: torch.Tensor, unit: bool) -> Float32:
         import torch
 
-        def embedded(batch: torch.Tensor) -> NDArray[np.float32]:
+        def embedded(batch: torch.Tensor) -> Float32:
             with torch.inference_mode():
-                found: NDArray[np.float32] = self._text_batch(batch, unit).cpu().numpy()
+                found: Float32 = self._text_batch(batch, unit).cpu().numpy()
             return found
 
         order, batches = self._sorted(tokens)
-        every: NDArray[np.float32] = np.concatenate(self._mapped(embedded, batches))[torch.argsort(order).numpy()]
+        every: Float32 = np.concatenate(self._mapped(embedded, batches))[torch.argsort(order).numpy()]
         return every
 
     def _text_batch(self, tokens: torch.Tensor, unit: bool) -> torch.Tensor:
@@ -154,11 +154,11 @@ class CaptionTower:
             embedded = cast(dynamic_padding.CutTower, self._cut).encode(tokens.to(self._device))
         return (torch.nn.functional.normalize(embedded, dim=-1) if unit else embedded).float()
 
-    def text_features_of(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def text_features_of(self, texts: Sequence[str]) -> Float32:
         """Returns what the text tower gives, not normalised: float32 ``[n, width]``."""
         return self._texts(self.tokens(texts), False)
 
-    def _mapped(self, work: Callable[[T], NDArray[np.float32]], parts: Sequence[T]) -> list[NDArray[np.float32]]:
+    def _mapped(self, work: Callable[[T], Float32], parts: Sequence[T]) -> list[Float32]:
         return self._workers.map(work, parts) if self._workers else [work(part) for part in parts]
 
     def _exactly(self) -> AbstractContextManager[None]:

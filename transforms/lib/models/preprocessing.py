@@ -31,7 +31,7 @@ MAX_RESIZED_PIXELS = 1 << 26  # a 1 x 50,000 pixel image would be blown up to 2.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class View:
+class Preprocess:
     """The pixels that some networks want.
 
     Attributes:
@@ -77,7 +77,7 @@ class View:
         return found
 
 
-def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exact") -> View:
+def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exact") -> Preprocess:
     """Returns the view of a network.
 
     Args:
@@ -92,7 +92,7 @@ def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exac
         steps, least, by_longest = _timm_steps(preprocess, size)
     else:
         steps, least, by_longest = _open_clip_steps(preprocess, size)
-    return View(
+    return Preprocess(
         name=stamp(size=size, variant=variant, **{name: preprocess[name] for name in SEEN if name in preprocess}),
         least=(least, by_longest),
         scaled=variant == "fast",

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32, Int64
 from transforms.lib.errors import AccountsError
 
 BINS = 200  # of the score histogram over [-1, 1]
@@ -59,8 +59,8 @@ class Books:
     dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
     size_bytes: int = 0
-    histogram: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
-    histogram_kept: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
+    histogram: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
+    histogram_kept: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
     exhibits: Mapping[str, tuple[Exhibit, ...]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -81,7 +81,7 @@ class Books:
         }
 
 
-def histogram(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+def histogram(scores: Float32) -> Int64:
     """Returns int64 ``[BINS]``: finite scores counted over [-1, 1]; values outside fall into the end bins."""
     finite = scores[np.isfinite(scores)].astype(np.float64)
     bins = np.clip((finite + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)

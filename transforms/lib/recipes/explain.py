@@ -55,7 +55,7 @@ def judge(steps: Sequence[Step], states: Sequence[Any], block: Block, rows: Sequ
     for turn in recipes.replay(steps, block, states):
         for depth, step, state in _with_parts(turn.step, turn.state, 0):
             verdict = turn.verdict if step is turn.step else step.apply(turn.before, state)
-            bounds = {name: plain(value) for name, value in step.facts(state).items()}
+            bounds = {name: json_value(value) for name, value in step.facts(state).items()}
             for row, judgements in zip(rows, found, strict=True):
                 asked = bool(turn.before.alive[row])
                 copies = int(verdict.copies[row]) if asked else 0
@@ -66,7 +66,7 @@ def judge(steps: Sequence[Step], states: Sequence[Any], block: Block, rows: Sequ
                         depth,
                         {name: _value(turn.before.columns[name], row) for name in step.inputs() if name != "uid"},
                         bounds,
-                        plain(verdict.margin[row]),
+                        json_value(verdict.margin[row]),
                         "kept" if copies else "dropped" if asked else "not asked",
                         copies,
                     )
@@ -84,10 +84,10 @@ def _with_parts(step: Step, state: Any, depth: int) -> Iterator[tuple[int, Step,
 def _value(column: np.ndarray, row: int) -> Fact:
     if column.ndim > 1:
         return f"{column.shape[1]} numbers"
-    return plain(column[row])
+    return json_value(column[row])
 
 
-def plain(value: Any) -> Fact:
+def json_value(value: Any) -> Fact:
     """Returns a number or a text as JSON has it; what is not finite as text."""
     if isinstance(value, np.generic):
         value = value.item()

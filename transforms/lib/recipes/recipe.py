@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes.contract.step import EMBEDDING, NUMBER, TEXT, UID, Step, Verdict
@@ -119,7 +120,7 @@ class Decisions:
 
     copies: NDArray[np.uint16]
     step: NDArray[np.int16]
-    margin: NDArray[np.float32]
+    margin: Float32
 
 
 def stored_inputs(steps: Sequence[Step], more: Iterable[str] = ()) -> tuple[str, ...]:

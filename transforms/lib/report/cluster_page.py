@@ -56,7 +56,7 @@ class Row(NamedTuple):
     thumbnails: tuple[Thumbnail, ...]
 
 
-class Clusters(NamedTuple):
+class ClusterSection(NamedTuple):
     """The section of the report.
 
     Attributes:
@@ -118,7 +118,7 @@ def rounds_of(inertia: Sequence[float]) -> tuple[Round, ...]:
     )
 
 
-def lay_out(drawn: Gallery, thumbnails: Sequence[Thumbnail], course: Course | None) -> Clusters:
+def lay_out(drawn: Gallery, thumbnails: Sequence[Thumbnail], course: Course | None) -> ClusterSection:
     """Lays a gallery out.
 
     Args:
@@ -136,7 +136,7 @@ def lay_out(drawn: Gallery, thumbnails: Sequence[Thumbnail], course: Course | No
         size, kept = int(counts.sizes[number]), int(counts.kept[number])
         rows.append(Row(number, kinds, size, kept, float(mean[number]), tuple(mine)))
     sizes = counts.sizes[order]
-    return Clusters(
+    return ClusterSection(
         name=drawn.name,
         filled=len(order),
         samples=int(sizes.sum()),

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Float32, Float64, Int64
 from transforms.lib.recipes.accounts import Exhibit
 from transforms.lib.recipes.clusters.per_cluster import GRID
 
 KINDS = ("largest", "smallest", "tightest", "widest")
 OF_EACH = 3  # clusters of each kind
 PICTURES = 8  # samples of a cluster
-
-Int64 = NDArray[np.int64]
 
 
 class Tally(NamedTuple):
@@ -36,7 +35,7 @@ class Tally(NamedTuple):
     none: int
 
 
-def tally(cluster: NDArray[np.int32], similarity: NDArray[np.float32], kept: NDArray[np.bool_]) -> Tally:
+def tally(cluster: NDArray[np.int32], similarity: Float32, kept: Bool) -> Tally:
     """Counts the samples of a shard.
 
     Args:
@@ -56,7 +55,7 @@ def tally(cluster: NDArray[np.int32], similarity: NDArray[np.float32], kept: NDA
     )
 
 
-def add(tallies: Iterable[Tally]) -> Tally:
+def add_tallies(tallies: Iterable[Tally]) -> Tally:
     """Adds tallies."""
     empty = np.zeros(0, np.int64)
     total = Tally(empty, empty, empty, 0)
@@ -70,7 +69,7 @@ def add(tallies: Iterable[Tally]) -> Tally:
     return total
 
 
-def tightness(counts: Tally) -> NDArray[np.float64]:
+def tightness(counts: Tally) -> Float64:
     """Returns the mean similarity of each cluster's samples to its centroid, float64 ``[k]``; NaN for an empty one."""
     sizes = counts.sizes
     return np.where(sizes > 0, counts.similarity / GRID / np.maximum(sizes, 1), np.nan)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import jinja2
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Int64
 from transforms.lib.report import cluster_page
 from transforms.lib.report.terminal_text import si_bytes
 from transforms.lib.report.thumbnail import Thumbnail
@@ -61,13 +61,13 @@ class ReportData:
     shards_in: int
     bytes_in: int
     score_column: str
-    histogram: NDArray[np.int64]
-    histogram_kept: NDArray[np.int64]
+    histogram: Int64
+    histogram_kept: Int64
     threshold: float | None
     kept_thumbnails: tuple[Thumbnail, ...]
     dropped_thumbnails: tuple[Thumbnail, ...]
     borderline_thumbnails: tuple[Thumbnail, ...]
-    clusters: cluster_page.Clusters | None
+    clusters: cluster_page.ClusterSection | None
     settings: tuple[tuple[str, str], ...]
     stamps: tuple[tuple[str, str], ...]
 
@@ -97,7 +97,7 @@ class Chart(NamedTuple):
     threshold: Tick | None
 
 
-def chart(histogram: NDArray[np.int64], kept: NDArray[np.int64], threshold: float | None) -> Chart | None:
+def chart(histogram: Int64, kept: Int64, threshold: float | None) -> Chart | None:
     """Lays the histogram out over the range of scores that has any; None when there is no score.
 
     Args:
@@ -134,7 +134,7 @@ def _nice_step(rough: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
 
-def plain(text: str, limit: int) -> str:
+def shortened(text: str, limit: int) -> str:
     """Returns text safe to set among other text: one line, no control or direction characters, shortened."""
     kept = "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") else " " for c in text[: 4 * limit])
     line = " ".join(kept.split())
@@ -155,7 +155,7 @@ def render(data: ReportData) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=number, si_bytes=si_bytes, plain=plain)
+    environment.filters.update(number=number, si_bytes=si_bytes, plain=shortened)
     dropped, rejected = (sum(count for _, count in rows) for rows in (data.dropped, data.rejected))
     galleries = (
         ("Kept", "drawn among the kept samples", data.kept_thumbnails),

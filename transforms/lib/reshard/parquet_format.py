@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.lib.errors import SampleError
-from transforms.lib.reshard.shard_format import Members, ShardFormat, Sink
+from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 from transforms.lib.samples import captions, images
 
 _ROW_GROUP_BYTES = 1 << 26  # of members; a row group is held in memory
@@ -53,7 +53,7 @@ class _Positioned:
 
     closed = False
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: ShardFile) -> None:
         self._sink = sink
         self._size = 0
 
@@ -76,7 +76,7 @@ class ParquetFormat(ShardFormat):
 
     suffix = ".parquet"
 
-    def write(self, samples: Iterable[tuple[str, Members]], sink: Sink) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
         compression = {"image": "none", **dict.fromkeys(("key", "uid", "caption", "json"), "zstd")}
         options = {"compression": compression, "use_dictionary": False, "write_statistics": ["key", "uid"]}
         file = pa.PythonFile(_Positioned(sink), "w")

@@ -9,7 +9,7 @@ from typing import BinaryIO, ClassVar, Protocol
 Members = list[tuple[str, bytes]]
 
 
-class Sink(Protocol):
+class ShardFile(Protocol):
     """What a writer writes to."""
 
     def write(self, data: bytes | memoryview, /) -> int:
@@ -28,7 +28,7 @@ class ShardFormat(abc.ABC):
     suffix: ClassVar[str]
 
     @abc.abstractmethod
-    def write(self, samples: Iterable[tuple[str, Members]], sink: Sink) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
         """Writes a whole file.
 
         Args:

@@ -21,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Int64
+
 SHUFFLES = ("none", "shards", "full")
 
-Int = NDArray[np.int64]
 
-
-class Source(NamedTuple):
+class DecidedShard(NamedTuple):
     """One input shard as the plan sees it.
 
     Attributes:
@@ -61,7 +61,7 @@ class Segment(NamedTuple):
     stride: int
     size: int
 
-    def picks(self) -> tuple[Int, Int]:
+    def picks(self) -> tuple[Int64, Int64]:
         """Returns int64 ``[size]`` numbers among the samples meant, and int64 ``[size]`` copies."""
         at = self.first + self.stride * np.arange(self.size, dtype=np.int64)
         return at // self.per, self.copy + at % self.per
@@ -104,7 +104,7 @@ def shard_order(names: Iterable[str], seed: int) -> list[str]:
 
 
 def output_shards(
-    sources: Sequence[Source], samples_per_shard: int, seed: int, shuffle: str = "shards"
+    sources: Sequence[DecidedShard], samples_per_shard: int, seed: int, shuffle: str = "shards"
 ) -> Iterator[OutputShard]:
     """Lays the copies of all sources out over equal output shards.
 
@@ -140,7 +140,7 @@ def output_shards(
         taken += room
 
 
-def _matrix(sources: Sequence[Source]) -> Int:
+def _matrix(sources: Sequence[DecidedShard]) -> Int64:
     """Returns int64 ``[sources, passes]``: samples with more copies than the number of the pass."""
     counts = np.zeros((len(sources), max((len(source.counts) for source in sources), default=0)), np.int64)
     for row, source in enumerate(sources):
@@ -148,7 +148,7 @@ def _matrix(sources: Sequence[Source]) -> Int:
     return counts
 
 
-def _sizes(exactly: Int, samples_per_shard: int) -> Int:
+def _sizes(exactly: Int64, samples_per_shard: int) -> Int64:
     """Returns the copies of each output shard; ``exactly[m - 1]`` samples have ``m`` copies."""
     total = int((exactly * np.arange(1, len(exactly) + 1)).sum())
     shards = -(-total // samples_per_shard)
@@ -159,7 +159,7 @@ def _sizes(exactly: Int, samples_per_shard: int) -> Int:
     return np.array([*[samples_per_shard] * (shards - 1), last], np.int64)
 
 
-def _first_dealt(exactly: Int, samples_per_shard: int) -> int:
+def _first_dealt(exactly: Int64, samples_per_shard: int) -> int:
     """Returns the smallest number of copies whose samples are dealt.
 
     Between two copies of a sample laid out in passes lie at least as many copies as there are samples with the
@@ -173,12 +173,12 @@ def _first_dealt(exactly: Int, samples_per_shard: int) -> int:
 class _Runs:
     """The sequence of passes: entry e is a pass over one source, at ``ends[e - 1]`` to ``ends[e]``."""
 
-    sources: Sequence[Source]
+    sources: Sequence[DecidedShard]
     most: int
-    ends: Int
+    ends: Int64
 
     @classmethod
-    def of(cls, sources: Sequence[Source], counts: Int, exactly: Int, first_dealt: int) -> _Runs:
+    def of(cls, sources: Sequence[DecidedShard], counts: Int64, exactly: Int64, first_dealt: int) -> _Runs:
         most = min(first_dealt - 1, counts.shape[1])
         dealt = exactly[:, most:].sum(1, keepdims=True)
         return cls(sources, most, (counts[:, :most] - dealt).T.ravel().cumsum())
@@ -213,16 +213,16 @@ class _Deal:
       rows: rows that are ``wide``; the shards of those rows are ``wide`` many, of the others ``narrow``.
     """
 
-    sources: Sequence[Source]
-    numbers: Int
-    copies: Int
-    starts: Int
+    sources: Sequence[DecidedShard]
+    numbers: Int64
+    copies: Int64
+    starts: Int64
     rows: int
     wide: int
     narrow: int
 
     @classmethod
-    def of(cls, sources: Sequence[Source], exactly: Int, first_dealt: int, sizes: Int) -> _Deal:
+    def of(cls, sources: Sequence[DecidedShard], exactly: Int64, first_dealt: int, sizes: Int64) -> _Deal:
         of_class = np.arange(first_dealt, exactly.shape[1] + 1)
         of_class = of_class[np.lexsort((-of_class, of_class != len(sizes)))]
         samples = exactly[:, of_class - 1].T
@@ -254,7 +254,7 @@ class _Deal:
         return found
 
 
-def cut_by_bytes(lengths: Int, max_bytes: int) -> list[int]:
+def cut_by_bytes(lengths: Int64, max_bytes: int) -> list[int]:
     """Cuts a sequence of samples into as few stretches as its byte limit needs, equal in bytes where that fits.
 
     Args:

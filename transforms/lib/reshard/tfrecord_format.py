@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from transforms.lib.reshard.shard_format import Members, ShardFormat, Sink
+from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 
 KEY = "__key__"  # no member can have this extension: webdataset keeps it for itself
 
@@ -56,7 +56,7 @@ class TFRecordFormat(ShardFormat):
 
     suffix = ".tfrecord"
 
-    def write(self, samples: Iterable[tuple[str, Members]], sink: Sink) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
         for key, members in samples:
             example = _example_class()()
             for name, data in ((KEY, key.encode()), *members):

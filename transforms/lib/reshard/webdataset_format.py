@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from transforms.lib.reshard.shard_format import Members, ShardFormat, Sink
+from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, read_samples, write_sample
 
 
@@ -14,7 +14,7 @@ class TarFormat(ShardFormat):
 
     suffix = ".tar"
 
-    def write(self, samples: Iterable[tuple[str, Members]], sink: Sink) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
         for key, members in samples:
             sink.write(write_sample(key, members))
         sink.write(END_OF_ARCHIVE)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from transforms.lib.arrays import Float64
 from transforms.lib.errors import Reason, SampleError
 from transforms.lib.samples import images
 
@@ -57,18 +58,18 @@ def bits_of(pixels: NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(above).tobytes(), "big")
 
 
-def _lanczos() -> NDArray[np.float64]:
+def _lanczos() -> Float64:
     """Returns what Pillow's Lanczos filter weighs pixels with to halve them: ``[32, 64]``, integers of 22 bits."""
     away = (np.arange(2 * _SIDE)[None] - 2 * np.arange(_SIDE)[:, None] - 0.5) / 2
     weight = np.where(abs(away) < 3, np.sinc(away) * np.sinc(away / 3), 0.0)
-    found: NDArray[np.float64] = np.trunc(weight / weight.sum(1, keepdims=True) * 2**22 + np.copysign(0.5, weight))
+    found: Float64 = np.trunc(weight / weight.sum(1, keepdims=True) * 2**22 + np.copysign(0.5, weight))
     return found
 
 
 _HALVING = _lanczos()
 
 
-def _rounded(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rounded(sums: Float64) -> Float64:
     """Returns sums of weights of 22 bits as grey levels, as Pillow rounds and cuts them."""
     sums += 2**21
     sums *= 2**-22

@@ -24,7 +24,7 @@ _DTYPES = {"U16": "<u2", "U32": "<u4", "U64": "<u8", "I64": "<i8"}
 _MAX_HEADER = 1 << 24
 
 
-class Memory(Protocol):
+class CrawlSummary(Protocol):
     """Arrays of many samples, of which a reader takes what it needs."""
 
     def whole(self, name: str) -> NDArray[Any]:
@@ -37,7 +37,7 @@ class Memory(Protocol):
 
 
 class Held:
-    """A ``Memory`` of arrays in memory.
+    """A ``CrawlSummary`` of arrays in memory.
 
     Args:
       arrays: name -> array.
@@ -55,15 +55,15 @@ class Held:
         return self._arrays[name][start:stop]
 
 
-class Part:
-    """Those arrays of a ``Memory`` whose names begin with a prefix, under the rest of their names.
+class SummaryView:
+    """Those arrays of a ``CrawlSummary`` whose names begin with a prefix, under the rest of their names.
 
     Args:
       memory: that has them.
       prefix: with what stands between it and the rest.
     """
 
-    def __init__(self, memory: Memory, prefix: str) -> None:
+    def __init__(self, memory: CrawlSummary, prefix: str) -> None:
         self._memory = memory
         self._prefix = prefix
 
@@ -76,8 +76,8 @@ class Part:
         return self._memory.span(self._prefix + name, start, stop)
 
 
-class Stored:
-    """A ``Memory`` in an open safetensors file; only the bytes asked for are read.
+class SummaryFile:
+    """A ``CrawlSummary`` in an open safetensors file; only the bytes asked for are read.
 
     Args:
       file: open for reading, seekable.
@@ -130,5 +130,5 @@ def to_bytes(arrays: Arrays) -> bytes:
 
 
 def prefixed(prefix: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
-    """Returns the arrays under longer names, which ``Part`` takes apart again."""
+    """Returns the arrays under longer names, which ``SummaryView`` takes apart again."""
     return {prefix + name: array for name, array in arrays.items()}

@@ -14,21 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Int64
+
 EXPONENTS = 256
 _HALF = 24  # bits in a half of a squared mantissa
 _LOWEST = 149  # a float32 is a multiple of 2**-149
 
-Sums = NDArray[np.int64]  # [3, EXPONENTS]
+ExponentSums = Int64  # [3, EXPONENTS]
 
 
-class Moments(NamedTuple):
+class MeanStd(NamedTuple):
     """Mean and population standard deviation, each the exact one rounded."""
 
     mean: float
     std: float
 
 
-def sums(values: NDArray[Any]) -> Sums:
+def sums(values: NDArray[Any]) -> ExponentSums:
     """Adds values by exponent; such sums of parts add up to that of the whole, up to 2**38 values.
 
     Args:
@@ -52,7 +54,7 @@ def sums(values: NDArray[Any]) -> Sums:
     return np.stack([np.bincount(exponent, part, EXPONENTS) for part in parts]).astype(np.int64)
 
 
-def moments(total: Sums, count: int) -> Moments:
+def moments(total: ExponentSums, count: int) -> MeanStd:
     """Returns mean and standard deviation of ``count`` values, at least one, whose ``sums`` are ``total``."""
     first = second = 0
     for exponent, (mantissas, upper, lower) in enumerate(total.T.tolist()):
@@ -61,4 +63,4 @@ def moments(total: Sums, count: int) -> Moments:
         second += ((upper << _HALF) + lower) << (2 * shift)
     mean = Fraction(first, count << _LOWEST)
     variance = Fraction(second, count << (2 * _LOWEST)) - mean * mean
-    return Moments(float(mean), math.sqrt(variance))
+    return MeanStd(float(mean), math.sqrt(variance))

@@ -8,9 +8,8 @@ which IEEE 754 rounds alike everywhere.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from transforms.lib.arrays import Float64, Int64, UInt64
 
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _FRACTION = 52  # bits below a float64's exponent
@@ -25,7 +24,7 @@ def log(values: Float64) -> Float64:
     return _log1p(mantissa - 1) + exponent * _LN2
 
 
-def exponential(bits: NDArray[np.uint64]) -> Float64:
+def exponential(bits: UInt64) -> Float64:
     """Turns uniform 64-bit integers into draws of the exponential distribution with mean 1.
 
     It is ``-log(1 - u)`` for ``u`` in the middle of one of 2**64 equal parts of (0, 1), so small draws, which decide
@@ -42,7 +41,7 @@ def exponential(bits: NDArray[np.uint64]) -> Float64:
     return -(_log1p(np.where(exponent == 0, -u, mantissa - 1)) + exponent * _LN2)
 
 
-def _split(values: Float64) -> tuple[Float64, NDArray[np.int64]]:
+def _split(values: Float64) -> tuple[Float64, Int64]:
     """Returns (m, e) with values = m * 2**e exactly and m in [sqrt(1/2), sqrt(2)), for positive normal numbers."""
     bits = values.view(np.int64)
     exponent = (bits - _SQRT_HALF_BITS) >> _FRACTION

@@ -13,10 +13,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from transforms.lib.arrays import Float32, Int64
+
 BINS = 1 << 16
 _SIGN = np.uint32(0x80000000)
 
-Counts = NDArray[np.int64]  # [BINS]
+Histogram = Int64  # [BINS]
 
 
 def ordered_bits(scores: ArrayLike) -> NDArray[np.uint32]:
@@ -43,23 +45,23 @@ def score_of(bits: int) -> float:
     return float(scores_of(np.array([bits], np.uint32))[0])
 
 
-def scores_of(bits: NDArray[np.uint32]) -> NDArray[np.float32]:
+def scores_of(bits: NDArray[np.uint32]) -> Float32:
     """Returns the float32 scores ``[n]`` whose ``ordered_bits`` are ``bits``."""
     return np.where(bits & _SIGN, bits & ~_SIGN, ~bits).view(np.float32)
 
 
-def count_high(keys: NDArray[np.unsignedinteger], bits: int = 32) -> Counts:
+def count_high(keys: NDArray[np.unsignedinteger], bits: int = 32) -> Histogram:
     """Counts the top 16 bits of ``bits``-wide keys; int64 ``[BINS]`` that sums to ``len(keys)``."""
     return np.bincount((keys >> np.array(bits - 16, keys.dtype)).astype(np.int64), minlength=BINS)
 
 
-def count_low(keys: NDArray[np.uint32], high: int) -> Counts:
+def count_low(keys: NDArray[np.uint32], high: int) -> Histogram:
     """Counts the low 16 bits of those uint32 keys whose top 16 bits are ``high``; int64 ``[BINS]``."""
     inside = keys[(keys >> np.uint32(16)) == high]
     return np.bincount((inside & np.uint32(0xFFFF)).astype(np.int64), minlength=BINS)
 
 
-def bin_from_top(counts: Counts, rank: int) -> tuple[int, int]:
+def bin_from_top(counts: Histogram, rank: int) -> tuple[int, int]:
     """Finds the bin of the ``rank``-th largest key.
 
     Args:
@@ -80,7 +82,7 @@ def bin_from_top(counts: Counts, rank: int) -> tuple[int, int]:
     return BINS - 1 - steps, rank - above
 
 
-def bin_from_bottom(counts: Counts, rank: int) -> tuple[int, int]:
+def bin_from_bottom(counts: Histogram, rank: int) -> tuple[int, int]:
     """As ``bin_from_top``, counting from the smallest key."""
     index, left = bin_from_top(counts[::-1], rank)
     return BINS - 1 - index, left

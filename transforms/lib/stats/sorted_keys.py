@@ -14,13 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import UInt64
 from transforms.lib.stats import quantiles
-from transforms.lib.stats.crawl_summary import Arrays, Memory
+from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 Keys = NDArray[np.uint32]
 
 
-def arrays_of(keys: Keys, hashes: NDArray[np.uint64] | None = None) -> dict[str, NDArray[np.unsignedinteger]]:
+def arrays_of(keys: Keys, hashes: UInt64 | None = None) -> dict[str, NDArray[np.unsignedinteger]]:
     """Returns the arrays that are kept of samples in any order.
 
     Args:
@@ -48,14 +49,14 @@ def join(parts: Sequence[Arrays]) -> dict[str, NDArray[np.unsignedinteger]]:
     return arrays_of(np.concatenate([part["keys"] for part in parts]), hashes)
 
 
-def count_high(memory: Memory) -> quantiles.Counts:
+def count_high(memory: CrawlSummary) -> quantiles.Histogram:
     """Returns what ``quantiles.count_high`` counts of the keys; int64 ``[BINS]``. Reads no key."""
     counts = np.zeros(quantiles.BINS, np.int64)
     counts[memory.whole("bins")] = memory.whole("counts")
     return counts
 
 
-def _place(memory: Memory, high: int) -> tuple[int, int]:
+def _place(memory: CrawlSummary, high: int) -> tuple[int, int]:
     """Returns where the keys begin and end whose upper 16 bits are ``high``."""
     bins, counts = memory.whole("bins"), memory.whole("counts").astype(np.int64)
     at = int(np.searchsorted(bins, high))
@@ -64,22 +65,22 @@ def _place(memory: Memory, high: int) -> tuple[int, int]:
     return start, start + (int(counts[at]) if inside else 0)
 
 
-def keys_in(memory: Memory, high: int) -> Keys:
+def keys_in(memory: CrawlSummary, high: int) -> Keys:
     """Returns the sorted keys whose upper 16 bits are ``high``; reads them alone."""
     found: Keys = memory.span("keys", *_place(memory, high))
     return found
 
 
-def hashes_at(memory: Memory, key: int) -> NDArray[np.uint64]:
+def hashes_at(memory: CrawlSummary, key: int) -> UInt64:
     """Returns the sorted hashes of the samples with this very key; reads them, and the keys of its bin."""
     start, stop = _place(memory, key >> 16)
     keys = memory.span("keys", start, stop)
     first, last = (int(np.searchsorted(keys, np.uint32(key), side)) for side in ("left", "right"))
-    found: NDArray[np.uint64] = memory.span("hashes", start + first, start + last)
+    found: UInt64 = memory.span("hashes", start + first, start + last)
     return found
 
 
-def distance(left: Sequence[Memory], right: Sequence[Memory]) -> float:
+def distance(left: Sequence[CrawlSummary], right: Sequence[CrawlSummary]) -> float:
     """Returns the Kolmogorov-Smirnov distance of two columns: the largest difference of their distribution functions.
 
     Exact, from keys kept in any number of pieces. At the ends of bins the counts say how large the difference is, and

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.columnstore.block import Bool
+from transforms.lib.arrays import Bool, Int64, UInt64
 
 FIELDS: list[tuple[str, str]] = [("hash", "<u8"), ("shard", "<u8"), ("row", "<i8")]
 DTYPE = np.dtype(FIELDS)
@@ -21,14 +21,14 @@ def shard_key(shard: str) -> int:
     return int.from_bytes(hashlib.sha256(shard.encode()).digest()[:8], "little")
 
 
-def order(shard: str, rows: NDArray[np.int64], hashes: NDArray[np.uint64]) -> NDArray[Any]:
+def order(shard: str, rows: Int64, hashes: UInt64) -> NDArray[Any]:
     """Returns ``DTYPE`` ``[n]``: the places of rows of one shard, whose hashes are given."""
     found = np.empty(len(rows), DTYPE)
     found["hash"], found["shard"], found["row"] = hashes, shard_key(shard), rows
     return found
 
 
-def before_all(hashes: NDArray[np.uint64]) -> NDArray[Any]:
+def before_all(hashes: UInt64) -> NDArray[Any]:
     """Returns ``DTYPE`` ``[n]``: places of remembered samples, before those of any shard that have an equal hash."""
     found = np.zeros(len(hashes), DTYPE)
     found["hash"], found["row"] = hashes, -1

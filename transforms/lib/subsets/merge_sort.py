@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 
-Rows = NDArray[np.void]
+UidRecords = NDArray[np.void]
 
 
-def encode(rows: Rows) -> bytes:
+def encode(rows: UidRecords) -> bytes:
     """Returns the bytes of a run: ``uids.SUBSET_DTYPE`` ``[n]``, sorted, 16 bytes a row and no header."""
     return np.ascontiguousarray(rows).tobytes()
 
 
-def blocks(file: BinaryIO, count: int, rows: int) -> Iterator[Rows]:
+def blocks(file: BinaryIO, count: int, rows: int) -> Iterator[UidRecords]:
     """Reads a run.
 
     Args:
@@ -41,7 +41,7 @@ def blocks(file: BinaryIO, count: int, rows: int) -> Iterator[Rows]:
         yield np.frombuffer(data, uids.SUBSET_DTYPE)
 
 
-def merge(runs: Sequence[Iterator[Rows]]) -> Iterator[Rows]:
+def merge(runs: Sequence[Iterator[UidRecords]]) -> Iterator[UidRecords]:
     """Merges sorted runs; rows that repeat are kept.
 
     What is held is one block of each run, and once more that much while it is sorted.
@@ -67,5 +67,5 @@ def _pair(row: Any) -> tuple[int, int]:
     return pair
 
 
-def _sorted(rows: Rows) -> Rows:
+def _sorted(rows: UidRecords) -> UidRecords:
     return uids.subset(rows.view(np.uint64).reshape(-1, 2))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Int64, UInt64
 
 _CHUNK = 1 << 22  # rows checked at once
 
@@ -50,7 +51,7 @@ def digest(rows: NDArray[np.void]) -> uids.Digest:
     return sum((uids.digest(chunk.view(np.uint64).reshape(-1, 2)) for chunk in chunks), uids.Digest())
 
 
-def multiplicity(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+def multiplicity(rows: NDArray[np.void], pairs: UInt64) -> Int64:
     """Counts how often each uid stands in a subset.
 
     Args:
@@ -67,7 +68,7 @@ def multiplicity(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[n
     return found
 
 
-def places(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+def places(rows: NDArray[np.void], pairs: UInt64) -> Int64:
     """Finds the first row of each uid: int64 ``[n]``, -1 where there is none; arguments as for ``multiplicity``.
 
     ``rows`` may have further fields behind ``f0`` and ``f1``.
@@ -86,7 +87,7 @@ def places(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int6
     return found
 
 
-def starts(rows: NDArray[np.void], pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+def starts(rows: NDArray[np.void], pairs: UInt64) -> Int64:
     """Returns how many rows of a sorted subset stand before each uid, uint64 ``[n, 2]``; int64 ``[n]``."""
     return _search(rows, pairs, after=False)
 
@@ -106,7 +107,7 @@ def missing(rows: NDArray[np.void], found: NDArray[np.void]) -> NDArray[np.void]
     return np.unique(np.concatenate(parts))
 
 
-def _search(rows: NDArray[np.void], pairs: NDArray[np.uint64], after: bool) -> NDArray[np.int64]:
+def _search(rows: NDArray[np.void], pairs: UInt64, after: bool) -> Int64:
     """Returns where each pair would be inserted, before or after its equals: a binary search for all at once."""
     low = np.zeros(len(pairs), np.int64)
     high = np.full(len(pairs), len(rows), np.int64)

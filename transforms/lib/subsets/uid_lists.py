@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Int64, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import subset_files
@@ -21,7 +22,7 @@ from transforms.lib.subsets import subset_files
 PARTS = 256  # ranges of uids by their first two digits; one of them is held at a time
 _ROWS = 1 << 20  # rows read at once
 
-Rows = NDArray[np.void]
+UidRecords = NDArray[np.void]
 
 
 class UidList:
@@ -38,7 +39,7 @@ class UidList:
         self._spans: dict[int, list[tuple[int, int]]] = {}
         self.count = 0
 
-    def add(self, pairs: uids.U64Array) -> None:
+    def add(self, pairs: UInt64) -> None:
         """Adds uids, uint64 ``[n, 2]``, in any order."""
         first = (pairs[:, 0] >> np.uint64(56)).astype(np.uint8)
         dealt = np.ascontiguousarray(pairs[np.argsort(first, kind="stable")], "<u8")
@@ -49,7 +50,7 @@ class UidList:
         self._file.write(dealt.data)
         self.count += len(pairs)
 
-    def part(self, number: int) -> Rows:
+    def part(self, number: int) -> UidRecords:
         """Returns the uids whose first two digits are ``number``, ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
 
         Nothing is added after the first call.
@@ -87,7 +88,7 @@ def read(path: str, name: str, sort: bool, stack: contextlib.ExitStack) -> UidLi
     return found
 
 
-def _check_order(pairs: uids.U64Array, last: tuple[int, int] | None, start: int) -> None:
+def _check_order(pairs: UInt64, last: tuple[int, int] | None, start: int) -> None:
     first, second = pairs[:, 0], pairs[:, 1]
     falls = (first[1:] < first[:-1]) | ((first[1:] == first[:-1]) & (second[1:] < second[:-1]))
     if last is not None and (int(first[0]), int(second[0])) < last:
@@ -96,7 +97,7 @@ def _check_order(pairs: uids.U64Array, last: tuple[int, int] | None, start: int)
         raise InputError(f"not sorted at row {start + int(np.argmax(falls)) + 1}; add --sort")
 
 
-def _pieces(path: str) -> Iterator[uids.U64Array]:
+def _pieces(path: str) -> Iterator[UInt64]:
     """Yields the uids of a file in its order, about a million at a time; uint64 ``[n, 2]``."""
     if path.endswith(".parquet"):
         with pq.ParquetFile(path) as file:
@@ -123,7 +124,7 @@ def _pieces(path: str) -> Iterator[uids.U64Array]:
             yield np.stack([piece["f0"], piece["f1"]], 1)
 
 
-def pairs_of(texts: pa.Array) -> uids.U64Array:
+def pairs_of(texts: pa.Array) -> UInt64:
     """Returns uint64 ``[n, 2]`` of uids as text: 1 to 32 hex digits of any case, padded with zeros on the left.
 
     Raises:
@@ -138,8 +139,11 @@ def pairs_of(texts: pa.Array) -> uids.U64Array:
 
 
 def joined(
-    rows: Rows, union: Sequence[Rows] = (), intersect: Sequence[Rows] = (), subtract: Sequence[Rows] = ()
-) -> Rows:
+    rows: UidRecords,
+    union: Sequence[UidRecords] = (),
+    intersect: Sequence[UidRecords] = (),
+    subtract: Sequence[UidRecords] = (),
+) -> UidRecords:
     """Joins sorted multisets of uids: first ``union``, then ``intersect``, then ``subtract``.
 
     Copies are those of ``rows``; what others list says only which uids, but for ``union``:
@@ -166,11 +170,11 @@ def joined(
     return rows
 
 
-def _times(rows: Rows, wanted: Rows) -> NDArray[np.int64]:
+def _times(rows: UidRecords, wanted: UidRecords) -> Int64:
     return subset_files.multiplicity(rows, np.stack([wanted["f0"], wanted["f1"]], 1))
 
 
-def distinct(rows: Rows) -> int:
+def distinct(rows: UidRecords) -> int:
     """Returns how many different uids sorted rows have."""
     if not len(rows):
         return 0

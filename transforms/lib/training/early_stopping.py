@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-State = TypeVar("State")
+Weights = TypeVar("Weights")
 
 
 def run(
@@ -13,8 +13,8 @@ def run(
     patience: int,
     train: Callable[[], float],
     measure: Callable[[], dict[str, float]],
-    snapshot: Callable[[], State],
-) -> tuple[list[dict[str, float]], int, State]:
+    snapshot: Callable[[], Weights],
+) -> tuple[list[dict[str, float]], int, Weights]:
     """Trains until the held-out loss stops falling.
 
     Args:

@@ -11,8 +11,8 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Float32, Int64
 from transforms.lib.errors import ConfigError
 from transforms.lib.training import early_stopping as epochs
 from transforms.lib.training import retrieval
@@ -56,8 +56,8 @@ class Fitted(NamedTuple):
       best: position in ``history`` of the epoch that was kept.
     """
 
-    image: NDArray[np.float32]
-    text: NDArray[np.float32]
+    image: Float32
+    text: Float32
     logit_scale: float
     history: list[dict[str, float]]
     best: int
@@ -92,7 +92,7 @@ def _is_linear(part: Any, torch: Any) -> bool:
     return isinstance(part, torch.nn.Parameter) or (isinstance(part, torch.nn.Linear) and part.bias is None)
 
 
-def take_out(network: Any, path: str) -> NDArray[np.float32]:
+def take_out(network: Any, path: str) -> Float32:
     """Removes a projection, so that the tower gives the features before it; returns it, float32 ``[dim, width]``."""
     import torch
 
@@ -100,14 +100,14 @@ def take_out(network: Any, path: str) -> NDArray[np.float32]:
     part = getattr(owner, name)
     if isinstance(part, torch.nn.Linear):
         setattr(owner, name, torch.nn.Identity())
-        weight: NDArray[np.float32] = part.weight.detach().float().numpy()
+        weight: Float32 = part.weight.detach().float().numpy()
         return weight
     setattr(owner, name, None)
-    transposed: NDArray[np.float32] = part.detach().float().numpy().T
+    transposed: Float32 = part.detach().float().numpy().T
     return transposed
 
 
-def put_back(network: Any, path: str, weight: NDArray[np.float32]) -> None:
+def put_back(network: Any, path: str, weight: Float32) -> None:
     """Puts a projection ``[dim, width]`` where ``take_out`` took one out."""
     import torch
 
@@ -125,11 +125,11 @@ def put_back(network: Any, path: str, weight: NDArray[np.float32]) -> None:
 
 
 def fit(
-    image: NDArray[np.float32],
-    text: NDArray[np.float32],
-    groups: NDArray[np.int64],
-    held: NDArray[np.bool_],
-    start: tuple[NDArray[np.float32], NDArray[np.float32]],
+    image: Float32,
+    text: Float32,
+    groups: Int64,
+    held: Bool,
+    start: tuple[Float32, Float32],
     settings: FitSettings,
 ) -> Fitted:
     """Trains both projections contrastively on features of locked towers.

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from transforms.lib.arrays import Float32, Int64
 
-def caption_groups(captions: Sequence[str]) -> NDArray[np.int64]:
+
+def caption_groups(captions: Sequence[str]) -> Int64:
     """Returns int64 ``[n]``: equal numbers for captions that are equal but for case and white space."""
     numbers: dict[str, int] = {}
     plain = [" ".join(caption.lower().split()) for caption in captions]
@@ -28,9 +30,7 @@ def matched_auc(matched: NDArray[np.floating], shuffled: NDArray[np.floating]) -
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def evaluate(
-    image: NDArray[np.float32], text: NDArray[np.float32], groups: NDArray[np.int64], seed: int
-) -> dict[str, float]:
+def evaluate(image: Float32, text: Float32, groups: Int64, seed: int) -> dict[str, float]:
     """Measures held-out pairs.
 
     Args:

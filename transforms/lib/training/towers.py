@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Int64
 from transforms.lib.training import early_stopping as epochs
 from transforms.lib.training import projections
 
@@ -38,8 +39,8 @@ def fit_towers(
     network: Any,
     pixels: NDArray[np.uint8],
     tokens: Any,
-    groups: NDArray[np.int64],
-    held: NDArray[np.bool_],
+    groups: Int64,
+    held: Bool,
     normalise: Callable[[Any], Any],
     settings: TowerSettings,
 ) -> tuple[list[dict[str, float]], int]:

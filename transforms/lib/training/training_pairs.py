@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Float32
 from transforms.lib.errors import ConfigError, SampleError
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample
 from transforms.lib.training import retrieval
 
-Embed = Callable[[Any], NDArray[np.float32]]
+Embed = Callable[[Any], Float32]
 
 
 class Pair(NamedTuple):
@@ -36,8 +36,8 @@ class Features(NamedTuple):
       text: float32 ``[n, 2, width]``: the caption, and its first clause.
     """
 
-    image: NDArray[np.float32]
-    text: NDArray[np.float32]
+    image: Float32
+    text: Float32
 
 
 def read_pairs(samples: Iterable[RawSample], caption_field: str = "") -> Iterator[Pair]:
@@ -52,7 +52,7 @@ def read_pairs(samples: Iterable[RawSample], caption_field: str = "") -> Iterato
             continue
 
 
-def held_out(found: Sequence[str], fraction: float, seed: int) -> NDArray[np.bool_]:
+def held_out(found: Sequence[str], fraction: float, seed: int) -> Bool:
     """Draws captions, not pairs, to hold out, so that no caption is on both sides.
 
     Args:
@@ -96,7 +96,7 @@ def features(
       embed_images: uint8 ``[batch, size, size, 3]`` -> float32 ``[batch, width]``.
       embed_texts: captions -> float32 ``[batch, width]``.
     """
-    views: list[list[NDArray[np.float32]]] = [[], []]
+    views: list[list[Float32]] = [[], []]
     for start in range(0, len(found), 256):
         batch = np.stack([pixels(pair.image) for pair in found[start : start + 256]])
         views[0].append(embed_images(batch))

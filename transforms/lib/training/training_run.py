@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Float32, Int64
 from transforms.lib.samples import images
 from transforms.lib.training import projections, retrieval, towers, training_pairs
 from transforms.lib.training.network_folder import Network
 
 
-class Run(NamedTuple):
+class TrainingResult(NamedTuple):
     """What came out.
 
     Attributes:
@@ -34,7 +35,7 @@ def run(
     pairs: Sequence[training_pairs.Pair],
     holdout_fraction: float,
     settings: projections.FitSettings | towers.TowerSettings,
-) -> Run:
+) -> TrainingResult:
     """Trains a network in place on pairs.
 
     Args:
@@ -58,17 +59,17 @@ def _pixels(network: Network, data: bytes) -> NDArray[np.uint8]:
     return network.model.pixels(images.decode(data))
 
 
-def _random(like: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+def _random(like: Float32, generator: np.random.Generator) -> Float32:
     return generator.normal(0, 1 / np.sqrt(like.shape[1]), like.shape).astype(np.float32)
 
 
 def _projections(
     network: Network,
     pairs: Sequence[training_pairs.Pair],
-    groups: NDArray[np.int64],
-    held: NDArray[np.bool_],
+    groups: Int64,
+    held: Bool,
     settings: projections.FitSettings,
-) -> Run:
+) -> TrainingResult:
     model = network.model
     paths = projections.find(model.network)
     before = [projections.take_out(model.network, path) for path in paths]
@@ -87,16 +88,16 @@ def _projections(
         embedded = features[held, 0] @ weight.T
         unit.append(embedded / np.linalg.norm(embedded, axis=1, keepdims=True))
     control_auc = retrieval.evaluate(unit[0], unit[1], groups[held], settings.seed)["auc"]
-    return Run(fitted.history, fitted.best, int(held.sum()), control_auc)
+    return TrainingResult(fitted.history, fitted.best, int(held.sum()), control_auc)
 
 
 def _towers(
     network: Network,
     pairs: Sequence[training_pairs.Pair],
-    groups: NDArray[np.int64],
-    held: NDArray[np.bool_],
+    groups: Int64,
+    held: Bool,
     settings: towers.TowerSettings,
-) -> Run:
+) -> TrainingResult:
     model = network.model
     pixels = np.stack([_pixels(network, pair.image) for pair in pairs])
     captions = [pair.caption for pair in pairs]
@@ -105,4 +106,4 @@ def _towers(
     before = retrieval.evaluate(image, text, groups[held], settings.seed)["auc"]
     tokens = model.tokenize(captions)
     history, best = towers.fit_towers(model.network, pixels, tokens, groups, held, model.normalise, settings)
-    return Run(history, best, int(held.sum()), before)
+    return TrainingResult(history, best, int(held.sum()), before)

@@ -65,7 +65,7 @@ def test_it_ends_where_faiss_ends(spherical):
             rows, nearest.Nearest(theirs.centroids, "inner" if spherical else "euclidean")(rows).cluster
         ),
         kmeans.squares(rows),
-        kmeans.on_grid(theirs.centroids),
+        kmeans.rounded_to_grid(theirs.centroids),
     )
     assert inertias[-1] == pytest.approx(score, rel=1e-4)
     np.testing.assert_allclose(centroids, theirs.centroids, atol=1e-4)
@@ -73,7 +73,7 @@ def test_it_ends_where_faiss_ends(spherical):
 
 def test_inertia_is_what_it_says():
     rows = blobs()
-    centroids = kmeans.on_grid(blobs(8, seed=1))
+    centroids = kmeans.rounded_to_grid(blobs(8, seed=1))
     for metric, rule in (("euclidean", "euclidean"), ("spherical", "inner")):
         cluster = nearest.Nearest(centroids, rule)(rows).cluster
         wide, own = rows.astype(np.float64), centroids[cluster].astype(np.float64)
@@ -104,7 +104,7 @@ def test_no_split_and_no_order_changes_a_sum(cuts, chance):
 def test_the_nearest_centroid_is_exact_however_the_rows_are_cut(rule):
     chance = np.random.default_rng(3)
     rows = blobs(2100, dim=48, groups=2000)
-    centroids = kmeans.on_grid(blobs(40, dim=48, seed=9))
+    centroids = kmeans.rounded_to_grid(blobs(40, dim=48, seed=9))
     centroids[7] = centroids[3]  # a tie everywhere: the lower number wins
     centroids[11] = centroids[5] + np.float32(2.0**-24) * chance.choice([-1, 1], 48)  # closer than float32 can tell
     half = (centroids.astype(np.float64) ** 2).sum(1) / 2 * (rule == "euclidean")
@@ -142,7 +142,7 @@ def test_no_neighbour_of_a_row_changes_what_is_said_of_it(device, rule, height, 
         assign = nearest.Nearest(centroids, rule, device)
         parts = [assign(once[order[at : at + height]]) for at in range(0, len(order), height)]
         clusters = np.concatenate([assign.clusters(once[order[at : at + height]]) for at in range(0, 480, height)])
-    cut = nearest.Assigned(*map(np.concatenate, zip(*parts, strict=True)))
+    cut = nearest.Assignment(*map(np.concatenate, zip(*parts, strict=True)))
     whole = nearest.Nearest(centroids, rule)(once)
     assert [part.tobytes() for part in cut] == [part[order].tobytes() for part in whole]
     assert clusters.tobytes() == cut.cluster.tobytes()
@@ -167,7 +167,7 @@ def test_every_finite_half_is_widened_exactly():
 def test_torch_finds_the_same_clusters(monkeypatch, rule, tile):
     monkeypatch.setattr(nearest_torch, "_TILE", tile)
     monkeypatch.setattr(nearest_torch, "_ROWS", 100)
-    rows, centroids = blobs(300, dim=48, groups=60), kmeans.on_grid(blobs(70, dim=48, seed=4))
+    rows, centroids = blobs(300, dim=48, groups=60), kmeans.rounded_to_grid(blobs(70, dim=48, seed=4))
     centroids[33] = centroids[8]  # a tie everywhere: the lower number wins
     centroids[40] = centroids[9] + np.float32(2.0**-24)  # closer than float32 can tell
     mine = nearest.Nearest(centroids, rule)(rows)
@@ -252,11 +252,11 @@ def test_what_cannot_be_clustered():
     rows[1] = np.nan
     rows[2] = 0
     rows[3, 0] = np.inf
-    assert kmeans.usable(rows, unit=True).tolist() == [True, False, False, False, True, True]
+    assert kmeans.clusterable(rows, unit=True).tolist() == [True, False, False, False, True, True]
     with pytest.raises(InputError, match=r"norm 1\.5; it must be 1: use --metric euclidean, or divide"):
-        kmeans.usable((blobs(3) * np.float16(1.5)).astype(np.float16), unit=True)
+        kmeans.clusterable((blobs(3) * np.float16(1.5)).astype(np.float16), unit=True)
     with pytest.raises(InputError, match="at most 2: divide"):
-        kmeans.usable(blobs(3) * np.float16(3), unit=False)
+        kmeans.clusterable(blobs(3) * np.float16(3), unit=False)
     for bad in (np.full((1, 4), np.nan), np.full((2, 4), 3.0), np.zeros((0, 4))):
         with pytest.raises(InputError, match="centroids must be finite"):
             nearest.Nearest(bad, "inner")

@@ -87,7 +87,12 @@ def test_a_table_tells_all_four_kinds_apart():
     assert made["group"].to_pylist() == ["", nine, "", nine]
     assert str(made["similarity"].to_pylist()) == "[0.0, 0.0, nan, 1.0]"
     assert groups.counts(made) == {"samples": 4, "compared": 3, "duplicates": 1, "survivors": 1}
-    assert groups.add([groups.counts(made)] * 2) == {"samples": 8, "compared": 6, "duplicates": 2, "survivors": 2}
+    assert groups.add_counts([groups.counts(made)] * 2) == {
+        "samples": 8,
+        "compared": 6,
+        "duplicates": 2,
+        "survivors": 2,
+    }
 
 
 def test_rows_are_split_by_number():

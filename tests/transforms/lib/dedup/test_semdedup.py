@@ -50,7 +50,9 @@ def test_equals_brute_force(monkeypatch, chains, tile, rows, epsilon):
     monkeypatch.setattr(semdedup, "TILE", tile)
     vectors = crowd(rows, rows)
     cosines, gone = brute_force(vectors, 1 - epsilon, chains)
-    match, cosine, root = semdedup.matches(semdedup.on_grid(vectors), np.arange(rows), above=1 - epsilon, chains=chains)
+    match, cosine, root = semdedup.matches(
+        semdedup.normalised_on_grid(vectors), np.arange(rows), above=1 - epsilon, chains=chains
+    )
     assert set(np.flatnonzero(match >= 0)) == gone
     for j in gone:
         assert match[j] < j
@@ -66,7 +68,7 @@ def test_equals_brute_force(monkeypatch, chains, tile, rows, epsilon):
 
 
 def test_results_are_the_same_bytes_for_any_tile(monkeypatch):
-    vectors = semdedup.on_grid(np.repeat(crowd(5, 500), 2, axis=0))
+    vectors = semdedup.normalised_on_grid(np.repeat(crowd(5, 500), 2, axis=0))
     order = np.random.default_rng(0).permutation(len(vectors))
     found = []
     for tile in (3, 64, 1000, 1024):
@@ -95,7 +97,7 @@ def chain(order):
     ],
 )
 def test_what_becomes_of_a_chain(chains, order, stay):
-    vectors = semdedup.on_grid(chain(order))
+    vectors = semdedup.normalised_on_grid(chain(order))
     match, _, _ = semdedup.matches(vectors, np.arange(3), above=np.cos(0.4), chains=chains)
     assert "".join(x for x, found in zip(order, match, strict=True) if found < 0) == stay
 
@@ -104,7 +106,9 @@ def test_what_becomes_of_a_chain(chains, order, stay):
 def test_earlier_rows_stay_and_remove(monkeypatch, chains):
     monkeypatch.setattr(semdedup, "TILE", 8)
     vectors = crowd(3, 100)
-    match, _, _ = semdedup.matches(semdedup.on_grid(vectors), np.arange(100), above=0.9, chains=chains, start=40)
+    match, _, _ = semdedup.matches(
+        semdedup.normalised_on_grid(vectors), np.arange(100), above=0.9, chains=chains, start=40
+    )
     assert (match[:40] < 0).all()
     wide = vectors.astype(float) @ vectors.astype(float).T > 0.9
     assert (match[40:] >= 0)[wide[:40, 40:].any(axis=0)].all()
@@ -114,7 +118,9 @@ def test_earlier_rows_stay_and_remove(monkeypatch, chains):
 def test_identical_vectors_leave_one(monkeypatch, chains):
     monkeypatch.setattr(semdedup, "TILE", 16)
     vectors = np.repeat(crowd(1, 1), 100, axis=0)
-    match, cosine, root = semdedup.matches(semdedup.on_grid(vectors), np.arange(100), above=0.999, chains=chains)
+    match, cosine, root = semdedup.matches(
+        semdedup.normalised_on_grid(vectors), np.arange(100), above=0.999, chains=chains
+    )
     assert match.tolist() == [-1, *[0] * 99]
     assert root.tolist() == [0] * 100
     np.testing.assert_allclose(cosine[1:], 1, atol=1e-5)
@@ -130,7 +136,7 @@ def test_the_bound_itself_is_no_copy():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_cosines_are_exact_on_the_grid(seed):
-    grid = semdedup.on_grid(crowd(seed, 60, dim=96))
+    grid = semdedup.normalised_on_grid(crowd(seed, 60, dim=96))
     whole = (grid.astype(float) * 2**20).astype(object)
     i, j, cosine = semdedup.close_pairs(grid, grid, 0.5)
     for a, b, value in zip(i, j, cosine, strict=True):
@@ -139,7 +145,7 @@ def test_cosines_are_exact_on_the_grid(seed):
 
 def test_only_unit_vectors_are_compared():
     rows = np.array([[1, 0], [0, 0], [np.nan, 1], [np.inf, 0], [3, 0], [0.6, 0.8]], np.float16)
-    assert semdedup.usable(rows).tolist() == [True, False, False, False, False, True]
+    assert semdedup.unit_rows(rows).tolist() == [True, False, False, False, False, True]
 
 
 def records(vectors, cluster, order):
@@ -155,7 +161,7 @@ def test_clusters_are_apart_and_the_order_of_the_records_is_nothing():
     cluster, order = np.arange(200) % 7, np.random.default_rng(1).permutation(200)
     rows = records(vectors, cluster, order)
     settings = {"epsilon": 0.1, "chains": "released", "seed": 0, "fresh": 4}
-    shards, found = semdedup.clusters(rows, semdedup.on_grid(vectors), **settings)
+    shards, found = semdedup.clusters(rows, semdedup.normalised_on_grid(vectors), **settings)
     gone = {50 * s + int(v["row"]) for s, v in zip(shards, found, strict=True) if v["dropped"]}
     expected = set()
     for number in range(7):
@@ -168,7 +174,7 @@ def test_clusters_are_apart_and_the_order_of_the_records_is_nothing():
         if v["dropped"]:
             assert cluster[keeper] == cluster[50 * s + int(v["row"])]
     shuffled = np.random.default_rng(2).permutation(200)
-    again = semdedup.clusters(rows[shuffled], semdedup.on_grid(vectors[shuffled]), **settings)
+    again = semdedup.clusters(rows[shuffled], semdedup.normalised_on_grid(vectors[shuffled]), **settings)
     assert again[0].tobytes() == shards.tobytes()
     assert again[1].tobytes() == found.tobytes()
 
@@ -177,7 +183,7 @@ def test_clusters_of_one_and_of_none_have_no_copies():
     vectors = np.repeat(crowd(1, 1), 6, axis=0)
     rows = records(vectors, np.arange(6), 0)
     for count in (6, 1, 0):
-        grid = semdedup.on_grid(vectors[:count])
+        grid = semdedup.normalised_on_grid(vectors[:count])
         shards, found = semdedup.clusters(rows[:count], grid, epsilon=0.5, chains="paper", seed=0, fresh=9)
         assert len(shards) == len(found) == 0
 
@@ -185,7 +191,7 @@ def test_clusters_of_one_and_of_none_have_no_copies():
 def test_the_nearest_target_is_found(monkeypatch):
     monkeypatch.setattr(semdedup, "TILE", 16)
     vectors, targets = crowd(1, 90), crowd(1, 50)
-    found, cosine = semdedup.nearest(semdedup.on_grid(vectors), semdedup.on_grid(targets), 0.85)
+    found, cosine = semdedup.nearest(semdedup.normalised_on_grid(vectors), semdedup.normalised_on_grid(targets), 0.85)
     exact = vectors.astype(float) @ targets.astype(float).T
     near = exact.max(axis=1) > 0.85
     assert 0 < near.sum() < 90
@@ -197,7 +203,12 @@ def test_the_nearest_target_is_found(monkeypatch):
 def test_verdicts_name_the_uids(monkeypatch):
     vectors = np.repeat(crowd(1, 1), 3, axis=0)
     shards, found = semdedup.clusters(
-        records(vectors, 0, [2, 0, 1]), semdedup.on_grid(vectors), epsilon=0.1, chains="released", seed=0, fresh=9
+        records(vectors, 0, [2, 0, 1]),
+        semdedup.normalised_on_grid(vectors),
+        epsilon=0.1,
+        chains="released",
+        seed=0,
+        fresh=9,
     )
     made = groups.table(np.ones(4, bool), found).to_pylist()
     survivor = f"{1001:032x}"

@@ -29,7 +29,9 @@ def test_a_driver_without_a_gpu_that_torch_can_use_is_a_cpu(monkeypatch, tmp_pat
 
 
 def test_auto_imports_no_torch_where_no_driver_is():
-    code = "import sys; from transforms.lib import devices; devices.DRIVERS = (); print(devices.device_of('auto'))"
+    code = (
+        "import sys; from transforms.lib.devices import devices; devices.DRIVERS = (); print(devices.device_of('auto'))"
+    )
     code += "; assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "cpu\n"

@@ -33,7 +33,7 @@ class World:
             self.params |= {f"{side}.in": draw(HIDDEN, WIDTH) / 2, f"{side}.bias": draw(HIDDEN) / 5}
             self.params |= {f"{side}.out": draw(DIM, HIDDEN) / 2}
         first, second = ({n: draw(*v.shape) / 9 for n, v in self.params.items()} for _ in range(2))
-        self.moments = adamw.Moments(count, first, {n: v**2 for n, v in second.items()})
+        self.moments = adamw.AdamWState(count, first, {n: v**2 for n, v in second.items()})
         self.pool = draw(batch, WIDTH), draw(batch, WIDTH)
         self.images, self.prompts = draw(labelled, WIDTH), draw(CLASSES, WIDTH)
         self.labels = torch.arange(labelled) % CLASSES

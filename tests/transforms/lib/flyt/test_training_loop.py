@@ -44,7 +44,7 @@ class World:
         while True:
             rows = np.random.default_rng(step).permutation(len(self.image))[:128]
             sides = self.feed.upstream(self.image[rows], self.text[rows], [], [])
-            yield training_loop.Batch(self.columns[rows], sides, self.feed.downstream(step))
+            yield training_loop.TrainingBatch(self.columns[rows], sides, self.feed.downstream(step))
             step += 1
 
 

@@ -23,9 +23,9 @@ def file_of(table):
 
 def index_view(table, sink):
     """Returns the index of a file as a view of it."""
-    view = views.View("m.parquet", len(sink.getvalue()), len(table), datacomp.index_columns(table.schema))
+    view = views.ColumnView("m.parquet", len(sink.getvalue()), len(table), datacomp.index_columns(table.schema))
     noted = columns.to_parquet(columns.INDEX_SCHEMA.empty_table(), "stamp", view=views.note(view))
-    return views.Stored(pq.ParquetFile(pa.BufferReader(noted)), {"m.parquet": sink}.__getitem__)
+    return views.ColumnFile(pq.ParquetFile(pa.BufferReader(noted)), {"m.parquet": sink}.__getitem__)
 
 
 def test_the_published_schema_is_right_and_others_are_told_apart():
@@ -68,14 +68,14 @@ def test_the_footer_tells_of_a_column_with_one_value():
     }
     table = pa.table(values)
     pq.write_table(table, sink, row_group_size=5)
-    own = views.Stored(pq.ParquetFile(sink), {}.__getitem__)
+    own = views.ColumnFile(pq.ParquetFile(sink), {}.__getitem__)
     assert [own.only(name) for name in table.column_names] == ["a", None, None, None]
     assert own.rows == 9
     view = index_view(rows_of(3, 30), file_of(rows_of(3, 30)))
     assert (view.only("status"), view.only("uid"), view.only("detail"), view.rows) == ("ok", None, "", 30)
     bare = io.BytesIO()
     pq.write_table(table, bare, write_statistics=False)
-    assert views.Stored(pq.ParquetFile(bare), {}.__getitem__).only("one") is None
+    assert views.ColumnFile(pq.ParquetFile(bare), {}.__getitem__).only("one") is None
 
 
 def test_sizes_that_pandas_made_floats_become_whole_numbers_again():

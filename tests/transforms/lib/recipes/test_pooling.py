@@ -41,7 +41,7 @@ def block(name, rows):
 
 
 def stored(arrays):
-    return crawl_summary.Stored(io.BytesIO(crawl_summary.to_bytes(arrays)))
+    return crawl_summary.SummaryFile(io.BytesIO(crawl_summary.to_bytes(arrays)))
 
 
 def remember(steps, number, blocks, states, order):
@@ -199,7 +199,7 @@ def test_the_distance_of_many_values_is_exact_and_reads_only_some():
     files = [io.BytesIO(crawl_summary.to_bytes(sorted_keys.arrays_of(quantiles.ordered_bits(one)))) for one in scores]
     read = []
 
-    class Counted(crawl_summary.Stored):
+    class Counted(crawl_summary.SummaryFile):
         def span(self, name, start, stop):
             read.append(stop - start)
             return super().span(name, start, stop)
@@ -246,7 +246,7 @@ def test_a_memory_has_another_name_when_anything_but_the_fraction_differs():
 @pytest.mark.parametrize("data", [b"", b"\x05\0\0\0\0\0\0\0hello", b"\x02\0\0\0\0\0\0\0{}", b"\x93NUMPY" * 9])
 def test_a_file_that_is_no_memory_is_refused(data):
     with pytest.raises(InputError, match="damaged"):
-        crawl_summary.Stored(io.BytesIO(data))
+        crawl_summary.SummaryFile(io.BytesIO(data))
 
 
 def test_what_earlier_crawls_kept_is_dropped(tmp_path):

@@ -27,7 +27,7 @@ def test_counts_are_those_of_pandas_however_the_pool_is_cut(rows, cuts, chance):
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     parts = [counted(rows[start:stop]) for start, stop in itertools.pairwise(edges)]
     chance.shuffle(parts)
-    found = gallery.add(parts)
+    found = gallery.add_tallies(parts)
     table = pd.DataFrame(rows, columns=["cluster", "similarity", "kept"])
     assert found.none == (table.cluster < 0).sum()
     inside = table[table.cluster >= 0].groupby("cluster")

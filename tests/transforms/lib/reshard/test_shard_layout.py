@@ -14,7 +14,7 @@ SHUFFLES = st.sampled_from(shard_layout.SHUFFLES)
 
 def sources(copies):
     return [
-        shard_layout.Source(n, f"{n}.tar", "s", shard_layout.counts_of(np.array(c, np.uint16)))
+        shard_layout.DecidedShard(n, f"{n}.tar", "s", shard_layout.counts_of(np.array(c, np.uint16)))
         for n, c in copies.items()
     ]
 

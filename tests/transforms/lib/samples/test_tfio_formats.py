@@ -96,6 +96,6 @@ def test_only_one_module_imports_tensorflow():
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             if any(name.startswith("tensorflow") for name in names):
                 importing.add(path.name)
-    assert importing == {"tfiodecode.py"}
+    assert importing == {"tfio_process.py"}
     code = "import sys, transforms.lib.samples.images; print(any(m.startswith('tensorflow') for m in sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.columnstore.block import Bool
+from transforms.lib.arrays import Bool, Int64, UInt64
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.stats import ties
 
@@ -24,12 +24,11 @@ _BINS = 256
 _KEY_ROUNDS = 4
 _GATHER = 6
 
-Int64 = NDArray[np.int64]
 RECORD = np.dtype([("group", "<i8"), *ties.FIELDS])
 
 
 @dataclasses.dataclass(frozen=True)
-class Entrants:
+class GroupedRows:
     """Samples of one shard that compete, each in its group.
 
     Attributes:
@@ -64,7 +63,7 @@ class Cuts:
     key: NDArray[np.uint32]
     left: Int64
     tied: Int64
-    hashed: NDArray[np.uint64]
+    hashed: UInt64
     last: NDArray[Any]
     round: int = 0
 
@@ -88,16 +87,16 @@ class Cuts:
         """Whether the next round looks at uids."""
         return self.round >= _KEY_ROUNDS
 
-    def summarise(self, entrants: Entrants) -> Any:
+    def summarise(self, candidates: GroupedRows) -> Any:
         """Returns what a shard adds to the next round: counts int64 ``[k, 256]``, or records."""
-        group = entrants.group
+        group = candidates.group
         if self.round < _KEY_ROUNDS:
             shift = np.uint32(24 - 8 * self.round)
-            upper = entrants.key >> shift
+            upper = candidates.key >> shift
             here = self._cut[group] & ((upper >> np.uint32(8)) == self.key[group])
             return self._count(group[here], (upper & np.uint32(_BINS - 1))[here])
-        here = self._straddled[group] & (entrants.key == self.key[group])
-        group, places = group[here], entrants.places[here]
+        here = self._straddled[group] & (candidates.key == self.key[group])
+        group, places = group[here], candidates.places[here]
         upper = places["hash"] >> np.uint64(56 - 8 * min(self.round - _KEY_ROUNDS, 1))
         if self.round < _GATHER:
             fits = (upper >> np.uint64(8)) == self.hashed[group]
@@ -142,14 +141,14 @@ class Cuts:
         picked: NDArray[Any] = ordered[np.searchsorted(ordered["group"], groups) + self.left[groups] - 1]
         return picked
 
-    def keep(self, entrants: Entrants) -> Bool:
-        """Returns bool ``[n]``: which entrants are kept, once all rounds are done."""
-        group, key = entrants.group, self.key[entrants.group]
-        kept = (self.quota >= self.size)[group] | (self._cut[group] & (entrants.key <= key))
-        close = np.flatnonzero(self._straddled[group] & (entrants.key == key))
+    def keep(self, candidates: GroupedRows) -> Bool:
+        """Returns bool ``[n]``: which candidates are kept, once all rounds are done."""
+        group, key = candidates.group, self.key[candidates.group]
+        kept = (self.quota >= self.size)[group] | (self._cut[group] & (candidates.key <= key))
+        close = np.flatnonzero(self._straddled[group] & (candidates.key == key))
         if len(close):
             last = self.last[np.searchsorted(self.last["group"], group[close])]
-            kept[close] = _at_or_before(entrants.places[close], last)
+            kept[close] = _at_or_before(candidates.places[close], last)
         return kept
 
 

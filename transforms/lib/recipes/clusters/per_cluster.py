@@ -9,19 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Float32, Float64, Int64
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.recipes.clusters import group_topk
-from transforms.lib.recipes.clusters.group_topk import Cuts, Entrants
+from transforms.lib.recipes.clusters.group_topk import Cuts, GroupedRows
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
 from transforms.lib.stats import quantiles, ties
 
 PREFERS = ("hard", "easy", "random")
 GRID = 2.0**30  # similarities are added up as multiples of 1 / GRID, so that no order matters
-
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
 
 
 class Census(NamedTuple):
@@ -41,7 +39,7 @@ class Census(NamedTuple):
 
 
 @record("per_cluster/1", formerly="percluster.State")
-class State(NamedTuple):
+class ClusterCutState(NamedTuple):
     """What is known: nothing, or how many samples there are and are kept, and where clusters are cut."""
 
     of: int = 0
@@ -98,15 +96,15 @@ class PerCluster(Step):
     def cure(self, column: str) -> str:
         return f"`winnow cluster --name {self.clusters}` adds it" if column != "uid" else ""
 
-    def needs(self, state: State) -> tuple[str, ...]:
+    def needs(self, state: ClusterCutState) -> tuple[str, ...]:
         if state.cuts is None:
             return self.inputs()[:2]
         if state.cuts.done:
             return ()
         return self.inputs() if self.prefer == "random" or state.cuts.needs_places else self.inputs()[:2]
 
-    def start(self) -> State:
-        return State()
+    def start(self) -> ClusterCutState:
+        return ClusterCutState()
 
     def _inter(self, block: Block) -> Float64:
         """Returns what of the centroids the census needs; nothing, unless a step says otherwise."""
@@ -116,7 +114,7 @@ class PerCluster(Step):
         """Returns (samples that the number kept refers to, int64 ``[k]`` samples to keep of each cluster)."""
         raise NotImplementedError
 
-    def _entrants(self, block: Block, places: bool) -> tuple[NDArray[np.intp], Entrants]:
+    def _candidates(self, block: Block, places: bool) -> tuple[NDArray[np.intp], GroupedRows]:
         alive = np.flatnonzero(block.alive)
         columns = self.inputs()
         group = block.columns[columns[0]][alive].astype(np.int64)
@@ -127,12 +125,12 @@ class PerCluster(Step):
             bits = quantiles.ordered_bits(block.columns[columns[1]][alive])
             key = bits if self.prefer == "hard" else ~bits
         order = ties.order(block.shard, alive, hashes) if places else np.zeros(0, ties.DTYPE)
-        return alive, Entrants(group, key, order)
+        return alive, GroupedRows(group, key, order)
 
-    def summarise(self, block: Block, state: State) -> Any:
+    def summarise(self, block: Block, state: ClusterCutState) -> Any:
         if state.cuts is not None:
             places = "uid" in self.needs(state)
-            return state.cuts.summarise(self._entrants(block, places)[1])
+            return state.cuts.summarise(self._candidates(block, places)[1])
         cluster, similarity = (block.columns[name][block.alive] for name in self.inputs()[:2])
         steps = np.bincount(cluster, np.rint(similarity.astype(np.float64) * GRID))
         return Census(int(block.valid.sum()), np.bincount(cluster), steps.astype(np.int64), self._inter(block))
@@ -143,36 +141,36 @@ class PerCluster(Step):
             return Census(left.valid + right.valid, sizes, similarity, left.inter)
         return np.concatenate([left, right]) if left.dtype.names else left + right
 
-    def solve(self, state: State, summary: Any) -> State:
+    def solve(self, state: ClusterCutState, summary: Any) -> ClusterCutState:
         if state.cuts is not None:
             return state._replace(cuts=state.cuts.solve(summary))
         if summary is None or not summary.sizes.sum():
             raise EmptyPoolError(f"{self.label}: no sample with a cluster is left")
         of, quota = self._quotas(summary)
-        return State(of, int(quota.sum()), group_topk.start(quota, summary.sizes))
+        return ClusterCutState(of, int(quota.sum()), group_topk.start(quota, summary.sizes))
 
-    def apply(self, block: Block, state: State) -> Verdict:
+    def apply(self, block: Block, state: ClusterCutState) -> Verdict:
         assert state.cuts is not None
         keep = np.zeros(len(block.valid), bool)
         margin = np.full(len(block.valid), -np.inf, np.float32)
-        alive, entrants = self._entrants(block, places=True)
-        kept = state.cuts.keep(entrants)
+        alive, candidates = self._candidates(block, places=True)
+        kept = state.cuts.keep(candidates)
         keep[alive] = kept
-        margin[alive] = np.where(kept, 1, -1) * np.abs(self._distance(entrants, state.cuts))
+        margin[alive] = np.where(kept, 1, -1) * np.abs(self._distance(candidates, state.cuts))
         return Verdict.of(block, keep, margin)
 
-    def _distance(self, entrants: Entrants, cuts: Cuts) -> NDArray[np.float32]:
+    def _distance(self, candidates: GroupedRows, cuts: Cuts) -> Float32:
         """Returns how far the key of each entrant lies from the cut of its cluster; infinite where there is none."""
-        cut = cuts.key[entrants.group]
+        cut = cuts.key[candidates.group]
         if self.prefer == "random":
-            off = (entrants.key.astype(np.float64) - cut) * 2.0**-32
+            off = (candidates.key.astype(np.float64) - cut) * 2.0**-32
         else:
-            keys = (entrants.key, cut) if self.prefer == "hard" else (~entrants.key, ~cut)
+            keys = (candidates.key, cut) if self.prefer == "hard" else (~candidates.key, ~cut)
             off = quantiles.scores_of(keys[0]).astype(np.float64) - quantiles.scores_of(keys[1])
         one_sided = (cuts.quota == 0) | (cuts.quota >= cuts.size)
-        return np.where(one_sided[entrants.group], np.inf, off).astype(np.float32)
+        return np.where(one_sided[candidates.group], np.inf, off).astype(np.float32)
 
-    def facts(self, state: State) -> dict[str, float | int | str]:
+    def facts(self, state: ClusterCutState) -> dict[str, float | int | str]:
         if state.cuts is None:
             return {}
         quota, size = state.cuts.quota, state.cuts.size

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float64, Int64
 from transforms.lib.errors import CapacityError
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 _TILE = 2048  # centroids compared with all others at once
 _GRID = 2.0**20  # what distances between clusters are rounded to, so that processors agree

@@ -22,8 +22,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.columnstore.block import Block, Bool
-from transforms.lib.stats.crawl_summary import Arrays, Memory
+from transforms.lib.arrays import Bool, Float32
+from transforms.lib.columnstore.block import Block
+from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 NUMBER, TEXT, EMBEDDING, UID = "a number", "text", "an embedding", "a uid"  # what a step reads of a sample
 LARGEST = float(np.finfo(np.float32).max)
@@ -39,7 +40,7 @@ class Verdict:
     """
 
     copies: NDArray[np.uint16]
-    margin: NDArray[np.float32]
+    margin: Float32
 
     @classmethod
     def of(cls, block: Block, inside: Bool, margin: NDArray[Any]) -> Verdict:
@@ -199,7 +200,7 @@ class Step(abc.ABC):
         """Returns the arrays of many shards together, at least one, the same in any order."""
         raise NotImplementedError(f"{self.kind} remembers nothing")
 
-    def recall(self, memory: Memory, state: Any) -> Any:
+    def recall(self, memory: CrawlSummary, state: Any) -> Any:
         """Returns the summary of the samples remembered: what merging ``summarise`` of their blocks would give.
 
         Only where samples are equal to the last bit of their hash may it differ from that: those remembered then stand

@@ -8,10 +8,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32, Float64, Int64, UInt64
 from transforms.lib.columnstore.block import MAX_COPIES
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.stats import quantiles, ties
-from transforms.lib.stats.exponential import Float64
 
 UNCAPPED = MAX_COPIES + 1  # one more than a decision can hold: reaching it is an error, never a cap
 
@@ -37,7 +37,7 @@ class Rules:
 
 
 @dataclasses.dataclass(frozen=True)
-class Entrants:
+class Candidates:
     """The rows of one shard that take part in a draw.
 
     Attributes:
@@ -48,21 +48,21 @@ class Entrants:
     """
 
     shard: str
-    rows: NDArray[np.int64]
+    rows: Int64
     scores: Float64
-    hashes: NDArray[np.uint64]
+    hashes: UInt64
 
-    def part(self, start: int, stop: int) -> Entrants:
-        """Returns the entrants ``start:stop``."""
+    def part(self, start: int, stop: int) -> Candidates:
+        """Returns the candidates ``start:stop``."""
         cut = slice(start, stop)
-        return Entrants(self.shard, self.rows[cut], self.scores[cut], self.hashes[cut])
+        return Candidates(self.shard, self.rows[cut], self.scores[cut], self.hashes[cut])
 
-    def places(self, which: NDArray[np.int64]) -> NDArray[np.void]:
-        """Returns ``ties.DTYPE`` ``[m]``: the places among equals of the entrants ``which``."""
+    def places(self, which: Int64) -> NDArray[np.void]:
+        """Returns ``ties.DTYPE`` ``[m]``: the places among equals of the candidates ``which``."""
         return ties.order(self.shard, self.rows[which], self.hashes[which])
 
 
-def count_scores(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+def count_scores(scores: Float32) -> Int64:
     """Returns int64 ``[2, BINS]``: counts by the upper 16 ordered bits, and sums of the lower 16; exact, additive."""
     bits = quantiles.ordered_bits(scores)
     high = (bits >> np.uint32(16)).astype(np.intp)
@@ -88,7 +88,7 @@ def expected(log_time: float, scores: Float64, alpha: float, cap: int) -> Float6
     return np.asarray(t * below + cap * (1 - pdtr(cap - 1, t)), np.float64)
 
 
-def most_expected(counts: NDArray[np.int64], total: int, alpha: float) -> float:
+def most_expected(counts: Int64, total: int, alpha: float) -> float:
     """Returns the mean-field copies of the sample with the highest score when ``total`` are drawn one at a time.
 
     Args: as of ``log_time``. At most ``UNCAPPED``.
@@ -97,7 +97,7 @@ def most_expected(counts: NDArray[np.int64], total: int, alpha: float) -> float:
     return float(expected(log_time(counts, total, alpha, UNCAPPED), best, alpha, UNCAPPED))
 
 
-def log_time(counts: NDArray[np.int64], target: float, alpha: float, cap: int) -> float:
+def log_time(counts: Int64, target: float, alpha: float, cap: int) -> float:
     """Finds the log time at which samples are expected to have ``target`` copies together.
 
     Args:
@@ -118,7 +118,7 @@ def log_time(counts: NDArray[np.int64], target: float, alpha: float, cap: int) -
     return float(high)
 
 
-def _scores(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], Float64]:
+def _scores(counts: Int64) -> tuple[Int64, Float64]:
     """Returns how many samples each bin that has some holds, and the mean of their scores' bits as a score."""
     bins = np.flatnonzero(counts[0])
     weights = counts[0, bins]

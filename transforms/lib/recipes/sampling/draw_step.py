@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Float32, Int64
 from transforms.lib.columnstore.block import MAX_COPIES, Block
 from transforms.lib.errors import CapacityError, EmptyPoolError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
 from transforms.lib.recipes.sampling import draw_rules, race
-from transforms.lib.recipes.sampling.draw_rules import Entrants, Rules
+from transforms.lib.recipes.sampling.draw_rules import Candidates, Rules
 from transforms.lib.recipes.sampling.race import Race
-from transforms.lib.recipes.sampling.sequential import Batches
+from transforms.lib.recipes.sampling.sequential import SequentialDraw
 
 
 @record("draw/1", formerly="drawing.Draw")
-class Draw(NamedTuple):
+class DrawState(NamedTuple):
     """What is known of a draw.
 
     Attributes:
@@ -34,7 +35,7 @@ class Draw(NamedTuple):
     valid: int = 0
     rows: int = 0
     counts: Any = None
-    engine: Race | Batches | None = None
+    engine: Race | SequentialDraw | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,42 +60,42 @@ class Drawing(Step):
         """Returns the column whose exponential the odds are; empty for equal odds."""
         return ""
 
-    def needs(self, state: Draw) -> tuple[str, ...]:
+    def needs(self, state: DrawState) -> tuple[str, ...]:
         if state.rows == 0:
             return self.inputs()[:1]
         return () if state.engine is None or state.engine.done else self.inputs()
 
-    def start(self) -> Draw:
-        return Draw()
+    def start(self) -> DrawState:
+        return DrawState()
 
     @abc.abstractmethod
     def _rules(self, valid: int, rows: int) -> Rules:
         """Returns what to draw from a pool of ``valid`` samples, of which ``rows`` take part."""
 
-    def _engine(self, rules: Rules, draw: Draw) -> Race | Batches:
+    def _engine(self, rules: Rules, draw: DrawState) -> Race | SequentialDraw:
         return race.start(rules, draw.counts)
 
-    def _scores(self, block: Block, alive: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _scores(self, block: Block, alive: NDArray[np.intp]) -> Float32:
         column = self.odds_column()
         return block.columns[column][alive].astype(np.float32) if column else np.zeros(len(alive), np.float32)
 
-    def _entrants(self, block: Block) -> Entrants:
+    def _candidates(self, block: Block) -> Candidates:
         alive = np.flatnonzero(block.alive)
         hashes = uids.keyed_hash(block.columns["uid"][alive], self.seed)
-        return Entrants(block.shard, alive, self._scores(block, alive).astype(np.float64), hashes)
+        return Candidates(block.shard, alive, self._scores(block, alive).astype(np.float64), hashes)
 
-    def summarise(self, block: Block, state: Draw) -> Any:
+    def summarise(self, block: Block, state: DrawState) -> Any:
         if state.engine is None:
             scores = draw_rules.count_scores(self._scores(block, np.flatnonzero(block.alive)))
             return int(block.valid.sum()), scores
-        return state.engine.summarise(self._entrants(block))
+        return state.engine.summarise(self._candidates(block))
 
     def merge(self, left: Any, right: Any) -> Any:
         if isinstance(left, tuple):
             return left[0] + right[0], left[1] + right[1]
         return np.concatenate([left, right]) if left.dtype.names else left + right
 
-    def solve(self, state: Draw, summary: Any) -> Draw:
+    def solve(self, state: DrawState, summary: Any) -> DrawState:
         if summary is None:
             if state.rows == 0:
                 raise EmptyPoolError(f"{self.label}: the pool has no shard, so nothing can be drawn")
@@ -105,8 +106,8 @@ class Drawing(Step):
         solved = engine.solve(summary, state.counts) if isinstance(engine, Race) else engine.solve(summary)
         return state._replace(engine=solved, counts=None if solved.done else state.counts)
 
-    def _start_engine(self, valid: int, counts: NDArray[np.int64]) -> Draw:
-        draw = Draw(valid, int(counts[0].sum()), counts)
+    def _start_engine(self, valid: int, counts: Int64) -> DrawState:
+        draw = DrawState(valid, int(counts[0].sum()), counts)
         if draw.rows == 0:
             raise EmptyPoolError(f"{self.label}: no sample is left to draw from")
         rules = self._rules(valid, draw.rows)
@@ -118,14 +119,14 @@ class Drawing(Step):
             )
         return draw._replace(engine=self._engine(rules, draw)) if rules.total else draw._replace(counts=None)
 
-    def apply(self, block: Block, state: Draw) -> Verdict:
+    def apply(self, block: Block, state: DrawState) -> Verdict:
         copies = np.zeros(len(block.valid), np.int64)
         margin = np.full(len(block.valid), -np.inf, np.float32)
         if state.engine is not None:
-            entrants = self._entrants(block)
-            drawn, by = state.engine.copies(entrants)
-            copies[entrants.rows] = drawn
-            margin[entrants.rows] = np.where(drawn > 0, np.maximum(by, 0), np.minimum(by, 0))
+            candidates = self._candidates(block)
+            drawn, by = state.engine.copies(candidates)
+            copies[candidates.rows] = drawn
+            margin[candidates.rows] = np.where(drawn > 0, np.maximum(by, 0), np.minimum(by, 0))
         if copies.max(initial=0) > MAX_COPIES:
             raise CapacityError(
                 f"{self.label}: a sample of shard {block.shard} is drawn more often than {MAX_COPIES} times, which a "
@@ -133,7 +134,7 @@ class Drawing(Step):
             )
         return Verdict(copies.astype(np.uint16), margin)
 
-    def facts(self, state: Draw) -> dict[str, float | int | str]:
+    def facts(self, state: DrawState) -> dict[str, float | int | str]:
         if state.engine is None:
             return {"of": state.rows, "total": 0}
         engine = "race" if isinstance(state.engine, Race) else "sequential"

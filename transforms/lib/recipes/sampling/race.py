@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Bool, Float64, Int64
 from transforms.lib.errors import CapacityError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.sampling import draw_rules
-from transforms.lib.recipes.sampling.draw_rules import Entrants, Rules
+from transforms.lib.recipes.sampling.draw_rules import Candidates, Rules
 from transforms.lib.stats import exponential, quantiles, ties
-from transforms.lib.stats.exponential import Float64
 
 ROUNDS = 6  # four to find the bin, of which all but one are for pools of one uid; one to split it, one to order it
 GATHERED = 1 << 16  # events that are ordered in one place
@@ -69,25 +69,25 @@ class Race:
         """Whether the draw is known."""
         return self.phase == _DONE
 
-    def summarise(self, entrants: Entrants) -> NDArray[Any]:
+    def summarise(self, candidates: Candidates) -> NDArray[Any]:
         """Returns counts of events by the upper or lower 16 bits of their time, or the events of one bin."""
-        found = [self._parts(entrants, spread) for spread in _spreads(entrants, self, self.high)]
+        found = [self._parts(candidates, spread) for spread in _spreads(candidates, self, self.high)]
         if self.phase == _GATHER:
             return np.concatenate([np.zeros(0, _EVENT), *found])
         bits = np.concatenate([np.zeros(0, np.uint32), *found])
         return quantiles.count_high(bits) if self.phase == _COARSE else quantiles.count_low(bits, self.low >> 16)
 
-    def _parts(self, entrants: Entrants, spread: _Spread) -> NDArray[Any]:
+    def _parts(self, candidates: Candidates, spread: _Spread) -> NDArray[Any]:
         inside = (spread.bits >= self.low) & spread.inside
         if self.phase != _GATHER:
             return spread.bits[inside]
         number, which = np.nonzero(inside)
         events = np.empty(len(which), _EVENT)
-        events[[name for name, _ in ties.FIELDS]] = entrants.places(spread.which[which])
+        events[[name for name, _ in ties.FIELDS]] = candidates.places(spread.which[which])
         events["time"], events["copy"] = spread.times[inside], spread.first + number
         return events
 
-    def solve(self, summary: NDArray[Any], counts: NDArray[np.int64]) -> Race:
+    def solve(self, summary: NDArray[Any], counts: Int64) -> Race:
         """Returns the next state; ``counts`` are those of the pool's scores, for another try.
 
         Raises:
@@ -109,7 +109,7 @@ class Race:
             )
         return dataclasses.replace(self, phase=_DONE, last=ties.nth(summary, self.left))
 
-    def _again(self, counts: NDArray[np.int64]) -> Race:
+    def _again(self, counts: Int64) -> Race:
         if self.tries == 3:
             raise CapacityError(
                 f"{self.rules.label}: {self.rules.total} copies need more than 65,535 of one sample; lower total, "
@@ -117,26 +117,26 @@ class Race:
             )
         return start(self.rules, counts, self.tries + 1)
 
-    def copies(self, entrants: Entrants) -> tuple[NDArray[np.int64], Float64]:
+    def copies(self, candidates: Candidates) -> tuple[Int64, Float64]:
         """Returns int64 ``[n]`` copies, and float64 ``[n]`` how early the first one fires, in units of the score."""
-        copies = np.zeros(len(entrants.rows), np.int64)
-        first = np.zeros(len(entrants.rows))
-        for spread in _spreads(entrants, self, self.high):
+        copies = np.zeros(len(candidates.rows), np.int64)
+        first = np.zeros(len(candidates.rows))
+        for spread in _spreads(candidates, self, self.high):
             drawn = spread.inside
             if self.last:
                 drawn = drawn.copy()
                 number, which = np.nonzero(drawn & (spread.bits >= self.low))
-                drawn[number, which] = ties.at_or_before(self._border(entrants, spread), self.last)
+                drawn[number, which] = ties.at_or_before(self._border(candidates, spread), self.last)
             copies[spread.which] += drawn.sum(0)
             if spread.first == 0:
                 first[spread.which] = spread.times[0]
         return copies, self.center + quantiles.score_of(self.high) - first
 
-    def _border(self, entrants: Entrants, spread: _Spread) -> NDArray[Any]:
-        return dataclasses.replace(self, phase=_GATHER)._parts(entrants, spread)
+    def _border(self, candidates: Candidates, spread: _Spread) -> NDArray[Any]:
+        return dataclasses.replace(self, phase=_GATHER)._parts(candidates, spread)
 
 
-def start(rules: Rules, counts: NDArray[np.int64], tries: int = 0) -> Race:
+def start(rules: Rules, counts: Int64, tries: int = 0) -> Race:
     """Returns a race that is to be run, from the counts of the pool's scores.
 
     Events are counted up to the time at which a few more than ``total`` are expected: 4 % and twelve standard
@@ -152,52 +152,52 @@ def start(rules: Rules, counts: NDArray[np.int64], tries: int = 0) -> Race:
 
 @dataclasses.dataclass(frozen=True)
 class _Spread:
-    """Some consecutive events of some entrants.
+    """Some consecutive events of some candidates.
 
     Attributes:
-      which: int64 ``[m]``, the entrants.
+      which: int64 ``[m]``, the candidates.
       first: number of the first event of each, from 0.
       times: float64 ``[k, m]``, log times, not falling along k.
       bits: uint32 ``[k, m]``, ``times`` as a ``Race`` counts them.
       inside: bool ``[k, m]``, whether they are in time.
     """
 
-    which: NDArray[np.int64]
+    which: Int64
     first: int
     times: Float64
     bits: NDArray[np.uint32]
-    inside: NDArray[np.bool_]
+    inside: Bool
 
 
-def _spreads(entrants: Entrants, race: Race, high: int) -> Iterator[_Spread]:
-    """Yields the events of all entrants up to the time ``high``, and for each one the first that is later."""
-    for start in range(0, len(entrants.rows), _CHUNK):
-        chunk = entrants.part(start, start + _CHUNK)
+def _spreads(candidates: Candidates, race: Race, high: int) -> Iterator[_Spread]:
+    """Yields the events of all candidates up to the time ``high``, and for each one the first that is later."""
+    for start in range(0, len(candidates.rows), _CHUNK):
+        chunk = candidates.part(start, start + _CHUNK)
         which = np.arange(start, start + len(chunk.rows))
         clock, last, first = np.zeros(len(which)), np.full(len(which), -np.inf), 0
         while len(which) and first < race.rules.cap:
             steps = min(max(_CHUNK // 4 // len(which), 1), 64, race.rules.cap - first)
-            spread, clock = _simulate(entrants, which, first, steps, race, clock, last, high)
+            spread, clock = _simulate(candidates, which, first, steps, race, clock, last, high)
             yield spread
             on = spread.inside[-1]
             which, clock, last, first = which[on], clock[on], spread.times[-1][on], first + steps
 
 
 def _simulate(
-    entrants: Entrants, which: NDArray[np.int64], first: int, steps: int, race: Race, clock: Float64, last: Float64,
+    candidates: Candidates, which: Int64, first: int, steps: int, race: Race, clock: Float64, last: Float64,
     high: int,
 ) -> tuple[_Spread, Float64]:  # fmt: skip
-    """Returns the events ``first`` to ``first + steps`` of some entrants, and their clocks after them.
+    """Returns the events ``first`` to ``first + steps`` of some candidates, and their clocks after them.
 
     The time of event k is ``sum of exponential(j) * exp(alpha * j - score)`` for j up to k; the clock is that sum less
     its factor ``exp(alpha * k - score)``, which alone may be out of range.
     """
     numbers = np.arange(first, first + steps, dtype=np.int64)
-    times = exponential.exponential(uids.stream(entrants.hashes[which], numbers.astype(np.uint64)[:, None]))
+    times = exponential.exponential(uids.stream(candidates.hashes[which], numbers.astype(np.uint64)[:, None]))
     for step in range(steps):
         times[step] += clock * race.shrink
         clock = times[step].copy()
-    times = exponential.log(times) + race.rules.alpha * numbers[:, None] - entrants.scores[which]
+    times = exponential.log(times) + race.rules.alpha * numbers[:, None] - candidates.scores[which]
     times[0] = np.maximum(times[0], last)
     np.maximum.accumulate(times, axis=0, out=times)  # rounding must not let an event overtake an earlier one
     with np.errstate(over="ignore"):

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Float64, Int64, UInt64
 from transforms.lib.errors import CapacityError
 from transforms.lib.recipes.contract.state_json import record
-from transforms.lib.recipes.sampling.draw_rules import Entrants, Rules
+from transforms.lib.recipes.sampling.draw_rules import Candidates, Rules
 from transforms.lib.stats import exponential, ties
-from transforms.lib.stats.exponential import Float64
 
 MAX_ROWS = 1 << 22
 MAX_BATCHES = 1 << 16
@@ -30,7 +30,7 @@ _CHUNK = 1 << 13
 
 @record("draw_sequential/1", formerly="batches.Batches")
 @dataclasses.dataclass(frozen=True)
-class Batches:
+class SequentialDraw:
     """What is known of a draw in batches.
 
     Attributes:
@@ -80,14 +80,14 @@ class Batches:
                 f"sequential engine; raise batch, or {cure}"
             )
 
-    def summarise(self, entrants: Entrants) -> NDArray[Any]:
-        """Returns the scores and places of a shard's entrants, 32 bytes each."""
-        found = np.empty(len(entrants.rows), _ROW)
-        found[[name for name, _ in ties.FIELDS]] = entrants.places(np.arange(len(found)))
-        found["score"] = entrants.scores
+    def summarise(self, candidates: Candidates) -> NDArray[Any]:
+        """Returns the scores and places of a shard's candidates, 32 bytes each."""
+        found = np.empty(len(candidates.rows), _ROW)
+        found[[name for name, _ in ties.FIELDS]] = candidates.places(np.arange(len(found)))
+        found["score"] = candidates.scores
         return found
 
-    def solve(self, summary: NDArray[Any]) -> Batches:
+    def solve(self, summary: NDArray[Any]) -> SequentialDraw:
         """Returns the state with the bounds of all batches, from the whole pool's scores and places."""
         places = np.argsort(summary[[name for name, _ in ties.FIELDS]], order=[name for name, _ in ties.FIELDS])
         pool = summary[places]
@@ -106,14 +106,14 @@ class Batches:
             bounds.append((float(bound), *(int(last[name]) for name, _ in ties.FIELDS)))
         return dataclasses.replace(self, bounds=tuple(bounds))
 
-    def copies(self, entrants: Entrants) -> tuple[NDArray[np.int64], Float64]:
+    def copies(self, candidates: Candidates) -> tuple[Int64, Float64]:
         """Returns int64 ``[n]`` copies, and float64 ``[n]`` by how much the key was above the bound at best."""
-        copies = np.zeros(len(entrants.rows), np.int64)
-        margin = np.full(len(entrants.rows), -np.inf)
-        places = entrants.places(np.arange(len(copies)))
-        gumbels = _gumbels(entrants.hashes, len(self.bounds))
+        copies = np.zeros(len(candidates.rows), np.int64)
+        margin = np.full(len(candidates.rows), -np.inf)
+        places = candidates.places(np.arange(len(copies)))
+        gumbels = _gumbels(candidates.hashes, len(self.bounds))
         for (bound, *last), gumbel in zip(self.bounds, gumbels, strict=True):
-            keys = _keys(entrants.scores, copies, gumbel, self.rules.alpha)
+            keys = _keys(candidates.scores, copies, gumbel, self.rules.alpha)
             copies += keys > bound
             margin = np.maximum(margin, keys - bound)
             tied = np.flatnonzero(keys == bound)
@@ -121,11 +121,11 @@ class Batches:
         return copies, margin
 
 
-def _keys(scores: Float64, copies: NDArray[np.int64], gumbels: Float64, alpha: float) -> Float64:
+def _keys(scores: Float64, copies: Int64, gumbels: Float64, alpha: float) -> Float64:
     return scores - alpha * copies + gumbels
 
 
-def _gumbels(hashes: NDArray[np.uint64], batches: int) -> Iterator[Float64]:
+def _gumbels(hashes: UInt64, batches: int) -> Iterator[Float64]:
     """Yields for each batch the Gumbel draws ``[n]`` of all rows, made for as many batches at once as is quick."""
     together = min(max(_CHUNK // max(len(hashes), 1), 1), 64)
     for first in range(0, batches, together):

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib.columnstore.block import Block, Bool
+from transforms.lib.arrays import Bool, Float32
+from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import Step, Verdict
-from transforms.lib.stats.crawl_summary import Arrays, Memory, Part, prefixed
+from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary, SummaryView, prefixed
 
 
 @record("composed/1", formerly="composition.PartStates")
@@ -131,10 +132,11 @@ class Composed(Step):
             found |= prefixed(prefix, part.join(own))
         return found
 
-    def recall(self, memory: Memory, state: PartStates) -> tuple[Any, ...]:
+    def recall(self, memory: CrawlSummary, state: PartStates) -> tuple[Any, ...]:
         asked = enumerate(zip(self.parts, state.states, self._needs(state), strict=True))
         return tuple(
-            part.recall(Part(memory, f"{number}/"), one) if names else None for number, (part, one, names) in asked
+            part.recall(SummaryView(memory, f"{number}/"), one) if names else None
+            for number, (part, one, names) in asked
         )
 
     def facts(self, state: PartStates) -> dict[str, float | int | str]:
@@ -151,7 +153,7 @@ class Composed(Step):
         )
         return Verdict.of(block, inside, margin)
 
-    def _join(self, inside: Bool, margin: NDArray[np.float32]) -> tuple[Bool, NDArray[np.float32]]:
+    def _join(self, inside: Bool, margin: Float32) -> tuple[Bool, Float32]:
         """Joins what the parts say; bool and float32 ``[parts, n]`` to ``[n]``."""
         raise NotImplementedError
 
@@ -166,7 +168,7 @@ class AllOf(Composed):
     kind = "all_of"
     joins = "and"
 
-    def _join(self, inside: Bool, margin: NDArray[np.float32]) -> tuple[Bool, NDArray[np.float32]]:
+    def _join(self, inside: Bool, margin: Float32) -> tuple[Bool, Float32]:
         return np.asarray(inside.all(0), bool), margin.min(0)
 
 
@@ -177,7 +179,7 @@ class AnyOf(Composed):
     kind = "any_of"
     joins = "or"
 
-    def _join(self, inside: Bool, margin: NDArray[np.float32]) -> tuple[Bool, NDArray[np.float32]]:
+    def _join(self, inside: Bool, margin: Float32) -> tuple[Bool, Float32]:
         return np.asarray(inside.any(0), bool), margin.max(0)
 
 
@@ -197,7 +199,7 @@ class Not(Composed):
     def sentence(self) -> str:
         return f"Drop what this would keep: {super().sentence()}"
 
-    def _join(self, inside: Bool, margin: NDArray[np.float32]) -> tuple[Bool, NDArray[np.float32]]:
+    def _join(self, inside: Bool, margin: Float32) -> tuple[Bool, Float32]:
         return ~inside[0], -margin[0]
 
 

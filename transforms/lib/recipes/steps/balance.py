@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from transforms.lib.arrays import Int64
 from transforms.lib.recipes.clusters import quotas
 from transforms.lib.recipes.clusters.per_cluster import Census, PerCluster, keep_problems, population, survivors
-from transforms.lib.recipes.clusters.quotas import Int64
 from transforms.lib.stats import quantiles
 
 

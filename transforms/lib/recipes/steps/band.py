@@ -12,7 +12,7 @@ from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
 from transforms.lib.recipes.steps.top_fraction import TopFraction, TopState
-from transforms.lib.stats.crawl_summary import Arrays, Memory
+from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 
 @record("band/1", formerly="band.BandState")
@@ -116,7 +116,7 @@ class Band(Step):
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         return self.tops[0].join(parts)
 
-    def recall(self, memory: Memory, state: BandState) -> tuple[Any, Any]:
+    def recall(self, memory: CrawlSummary, state: BandState) -> tuple[Any, Any]:
         outer, inner = (
             top.recall(memory, one) if top.needs(one) else None for top, one in zip(self.tops, state, strict=True)
         )

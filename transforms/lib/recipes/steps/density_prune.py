@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from transforms.lib.arrays import Float64, Int64
 from transforms.lib.clusters.vector_files import read_vectors
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import CapacityError
 from transforms.lib.recipes.clusters import quotas
 from transforms.lib.recipes.clusters.per_cluster import GRID, Census, PerCluster, keep_problems, population, survivors
-from transforms.lib.recipes.clusters.quotas import Float64, Int64
 from transforms.lib.stats import quantiles
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import UInt64
 from transforms.lib.columnstore.block import Block
 from transforms.lib.recipes.contract.step import TEXT, UID, Step, Verdict
 from transforms.lib.subsets.subset_files import check_sorted, multiplicity, open_subset
@@ -17,7 +18,7 @@ LISTS = {"images": "kept_images.npy", "uids": "subset.npy"}
 """What makes two samples one -> the file of a crawl that lists what it kept, as a subset file."""
 
 
-def images_of(digests: NDArray[np.object_]) -> uids.U64Array:
+def images_of(digests: NDArray[np.object_]) -> UInt64:
     """Returns uint64 ``[n, 2]``, the first 128 bits of sha256 digests, 64 hex digits each; zero where there is none."""
     whole = [digest[:32] if len(digest) == 64 else "0" * 32 for digest in digests]
     return uids.pairs(whole)

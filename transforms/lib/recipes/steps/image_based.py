@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool, Float32, Int64
 from transforms.lib.clusters import vector_files as files_of
-from transforms.lib.clusters.kmeans import usable
+from transforms.lib.clusters.kmeans import clusterable
 from transforms.lib.clusters.nearest import Nearest
-from transforms.lib.columnstore.block import Block, Bool
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import InputError
 from transforms.lib.recipes.contract.step import EMBEDDING, NUMBER, Step, Verdict
 
@@ -41,7 +42,7 @@ def _read_targets(path: str, centroids: str) -> Bool:
     return np.bincount(ids, minlength=len(nearest.centroids)) > 0
 
 
-def _clusters_of(path: str, nearest: Nearest) -> NDArray[np.int64]:
+def _clusters_of(path: str, nearest: Nearest) -> Int64:
     target = files_of.read_vectors(path, path, "targets")
     if target.shape[1] != nearest.centroids.shape[1]:
         found = f"{target.shape[1]} dimensions, the centroids {nearest.centroids.shape[1]}"
@@ -49,7 +50,7 @@ def _clusters_of(path: str, nearest: Nearest) -> NDArray[np.int64]:
     parts = []
     for at in range(0, len(target), 65_536):
         rows = target[at : at + 65_536].astype(np.float16)
-        parts.append(np.unique(nearest.clusters(rows[usable(rows, unit=False)])))
+        parts.append(np.unique(nearest.clusters(rows[clusterable(rows, unit=False)])))
     return np.unique(np.concatenate(parts)).astype(np.int64)
 
 
@@ -128,11 +129,11 @@ class ImageBased(Step):
         inside = (cluster >= 0) & wanted[np.clip(cluster, 0, len(wanted) - 1)] & (cluster < len(wanted))
         return Verdict.of(block, inside, np.where(inside, margin, -margin))
 
-    def _assign(self, block: Block) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def _assign(self, block: Block) -> tuple[NDArray[np.int32], Float32]:
         """Returns cluster and margin of the rows that are alive; -1 and 0 elsewhere."""
         rows = block.columns[self.column].astype(np.float16)
         numbers = np.flatnonzero(block.alive)
-        numbers = numbers[usable(rows[numbers], unit=False)]
+        numbers = numbers[clusterable(rows[numbers], unit=False)]
         nearest = _nearest(block.files[f"{self.label}.centroids"])
         if rows.shape[1] != nearest.centroids.shape[1]:
             widths = f"{nearest.centroids.shape[1]} dimensions, {self.column} {rows.shape[1]}"

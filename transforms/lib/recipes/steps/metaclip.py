@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transforms.lib import uids
+from transforms.lib.arrays import Float64, Int64
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import TEXT, UID, Step, Verdict
 from transforms.lib.recipes.text import metadata_match
-from transforms.lib.stats.crawl_summary import Arrays, Memory
+from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 _STREAM = 0x6D657461636C6970  # keeps these draws apart from those of another step of the same seed
 
@@ -30,7 +30,7 @@ class BalanceState:
       counts: int64 ``[entries]``, samples that name each entry; None before.
     """
 
-    counts: NDArray[np.int64] | None = None
+    counts: Int64 | None = None
 
     def __repr__(self) -> str:
         """Returns a digest, since a decision's stamp is made of it."""
@@ -38,9 +38,7 @@ class BalanceState:
         return f"BalanceState({hashlib.sha256(data).hexdigest()})"
 
 
-def chances(
-    row: NDArray[np.int64], entry: NDArray[np.int64], rows: int, counts: NDArray[np.int64], limit: int
-) -> NDArray[np.float64]:
+def chances(row: Int64, entry: Int64, rows: int, counts: Int64, limit: int) -> Float64:
     """Returns the chance of each sample to be kept: ``1 - prod (1 - p_e)``, ``p_e = limit / max(limit, count_e)``.
 
     Args:
@@ -106,7 +104,7 @@ class MetaClip(Step):
     def check_files(self, files: Mapping[str, str]) -> None:
         self._matcher(files)
 
-    def _matcher(self, files: Mapping[str, str]) -> metadata_match.Matcher:
+    def _matcher(self, files: Mapping[str, str]) -> metadata_match.EntryMatcher:
         return metadata_match.matcher(files[f"{self.label}.metadata"])
 
     def input_types(self) -> tuple[str, ...]:
@@ -124,15 +122,15 @@ class MetaClip(Step):
     def start(self) -> BalanceState:
         return BalanceState()
 
-    def summarise(self, block: Block, state: BalanceState) -> NDArray[np.int64]:
+    def summarise(self, block: Block, state: BalanceState) -> Int64:
         matcher = self._matcher(block.files)
         _, entry = matcher.match(block.columns[self.column][block.alive])
         return np.bincount(entry, minlength=matcher.entries)
 
-    def merge(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    def merge(self, left: Int64, right: Int64) -> Int64:
         return left + right
 
-    def solve(self, state: BalanceState, summary: NDArray[np.int64] | None) -> BalanceState:
+    def solve(self, state: BalanceState, summary: Int64 | None) -> BalanceState:
         if summary is None:
             raise EmptyPoolError(f"{self.label}: the pool has no shard, so there is nothing to balance")
         return BalanceState(summary)
@@ -146,7 +144,7 @@ class MetaClip(Step):
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         return {"counts": np.sum([part["counts"] for part in parts], axis=0)}
 
-    def recall(self, memory: Memory, state: BalanceState) -> NDArray[np.int64]:
+    def recall(self, memory: CrawlSummary, state: BalanceState) -> Int64:
         return memory.whole("counts")
 
     def apply(self, block: Block, state: BalanceState) -> Verdict:

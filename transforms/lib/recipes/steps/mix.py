@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from transforms.lib.arrays import Float32, Int64
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import LARGEST, Step, Verdict
 from transforms.lib.stats import exact_sums
-from transforms.lib.stats.crawl_summary import Arrays, Memory
+from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 
 @record("mix/1", formerly="mixing.MixState")
@@ -82,16 +82,14 @@ class Mix(Step):
     def needs(self, state: Any) -> tuple[str, ...]:
         return self.inputs() if self.standardise else ()
 
-    def summarise(self, block: Block, state: Any) -> tuple[int, NDArray[np.int64]]:
+    def summarise(self, block: Block, state: Any) -> tuple[int, Int64]:
         found = [exact_sums.sums(block.columns[name][block.valid]) for name in self.inputs()]
         return int(block.valid.sum()), np.stack(found)
 
-    def merge(
-        self, left: tuple[int, NDArray[np.int64]], right: tuple[int, NDArray[np.int64]]
-    ) -> tuple[int, NDArray[np.int64]]:
+    def merge(self, left: tuple[int, Int64], right: tuple[int, Int64]) -> tuple[int, Int64]:
         return left[0] + right[0], left[1] + right[1]
 
-    def solve(self, state: Any, summary: tuple[int, NDArray[np.int64]] | None) -> MixState:
+    def solve(self, state: Any, summary: tuple[int, Int64] | None) -> MixState:
         if not self.standardise:
             return MixState(0, (0.0,) * len(self.weights), (1.0,) * len(self.weights))
         if summary is None or summary[0] == 0:
@@ -110,10 +108,10 @@ class Mix(Step):
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         return {name: np.sum([part[name] for part in parts], axis=0) for name in ("rows", "sums")}
 
-    def recall(self, memory: Memory, state: Any) -> tuple[int, NDArray[np.int64]]:
+    def recall(self, memory: CrawlSummary, state: Any) -> tuple[int, Int64]:
         return int(memory.whole("rows")[0]), memory.whole("sums")
 
-    def derive(self, block: Block, state: MixState) -> dict[str, NDArray[np.float32]]:
+    def derive(self, block: Block, state: MixState) -> dict[str, Float32]:
         total = np.zeros(len(block.valid))
         for name, mean, std in zip(self.inputs(), state.mean, state.std, strict=True):
             values = np.where(block.valid, block.columns[name], 0).astype(np.float32)

@@ -21,9 +21,9 @@ import math
 from transforms.lib.columnstore.block import MAX_COPIES
 from transforms.lib.recipes.sampling import draw_rules
 from transforms.lib.recipes.sampling.draw_rules import UNCAPPED, Rules
-from transforms.lib.recipes.sampling.draw_step import Draw, Drawing
+from transforms.lib.recipes.sampling.draw_step import Drawing, DrawState
 from transforms.lib.recipes.sampling.race import Race
-from transforms.lib.recipes.sampling.sequential import Batches
+from transforms.lib.recipes.sampling.sequential import SequentialDraw
 from transforms.lib.stats import quantiles
 
 ENGINES = ("auto", "race", "sequential")
@@ -101,8 +101,8 @@ class SoftCapSample(_Weighted):
         batches = -(-total // min(self.batch, rows))
         return Rules(self.label, total, self.alpha, min(batches, UNCAPPED), self.batch)
 
-    def _engine(self, rules: Rules, draw: Draw) -> Race | Batches:
-        engine = Batches(rules, draw.rows)
+    def _engine(self, rules: Rules, draw: DrawState) -> Race | SequentialDraw:
+        engine = SequentialDraw(rules, draw.rows)
         most = max(1, math.ceil(draw_rules.most_expected(draw.counts, rules.total, rules.alpha)))
         ahead = AHEAD if engine.fits else 1
         stands = self.batch == 1 or engine.num_batches >= max(FEWEST_BATCHES, ahead * most)

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Int64
 from transforms.lib.columnstore.block import Block
 from transforms.lib.columnstore.text import SPACE, as_text
 from transforms.lib.recipes.contract.step import TEXT, Step, Verdict
 from transforms.lib.recipes.text import wordnet as wordnets
 
 
-def count_matches(captions: NDArray[Any] | pa.Array, matcher: wordnets.Matcher) -> NDArray[np.int64]:
+def count_matches(captions: NDArray[Any] | pa.Array, matcher: wordnets.SynsetMatcher) -> Int64:
     """Counts the words of each caption whose first synset is listed.
 
     Args:
@@ -32,7 +33,7 @@ def count_matches(captions: NDArray[Any] | pa.Array, matcher: wordnets.Matcher) 
     known = np.array([matcher.matches(word) for word in distinct.dictionary.to_pylist()], bool)
     hits = np.concatenate([[0], np.cumsum(known[distinct.indices.to_numpy(zero_copy_only=False)])])
     ends = np.cumsum(pc.list_value_length(words).to_numpy(zero_copy_only=False))
-    counts: NDArray[np.int64] = np.diff(hits[ends], prepend=0)
+    counts: Int64 = np.diff(hits[ends], prepend=0)
     return counts
 
 
@@ -69,7 +70,7 @@ class TextMatch(Step):
     def check_files(self, files: Mapping[str, str]) -> None:
         self._matcher(files)
 
-    def _matcher(self, files: Mapping[str, str]) -> wordnets.Matcher:
+    def _matcher(self, files: Mapping[str, str]) -> wordnets.SynsetMatcher:
         return wordnets.matcher(*(files[f"{self.label}.{name}"] for name in self.files))
 
     def input_types(self) -> tuple[str, ...]:

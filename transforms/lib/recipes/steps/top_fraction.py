@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.columnstore.block import Block, Bool
+from transforms.lib.arrays import Bool, Int64
+from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
 from transforms.lib.stats import quantiles, sorted_keys, ties
-from transforms.lib.stats.crawl_summary import Arrays, Memory
+from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 _DONE = 4
 
@@ -165,7 +166,7 @@ class TopFraction(Step):
             return state._replace(round=3, hash_bin=hash_bin, last=(left,))
         return state._replace(round=_DONE, last=ties.nth(summary, state.last[0]))
 
-    def _solve_high(self, total: int, counts: NDArray[np.int64]) -> TopState:
+    def _solve_high(self, total: int, counts: Int64) -> TopState:
         candidates = int(counts.sum())
         if total == 0 or (self._like_datacomp and candidates == 0):
             raise EmptyPoolError(f"{self.label}: no sample has a value in {self.column}")
@@ -194,7 +195,7 @@ class TopFraction(Step):
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         return {**sorted_keys.join(parts), "of": np.sum([part["of"] for part in parts], axis=0)}
 
-    def recall(self, memory: Memory, state: TopState) -> Any:
+    def recall(self, memory: CrawlSummary, state: TopState) -> Any:
         if state.round == 0:
             return int(memory.whole("of")[0]), sorted_keys.count_high(memory)
         if state.round == 1:

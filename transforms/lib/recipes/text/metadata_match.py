@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from transforms.lib.arrays import Int64
 from transforms.lib.columnstore.text import as_text
 from transforms.lib.errors import InputError
 
@@ -35,7 +36,7 @@ def spaced(captions: NDArray[Any] | pa.Array) -> pa.Array:
     return pc.replace_substring_regex(wrapped, r"[\t\n\r]", " ")
 
 
-class Matcher:
+class EntryMatcher:
     """All entries in one Aho-Corasick automaton; the memory is some 100 bytes a letter of the list.
 
     Attributes:
@@ -59,7 +60,7 @@ class Matcher:
                 self._automaton.add_word(f" {entry} ", number)
         self._automaton.make_automaton()
 
-    def match(self, captions: NDArray[Any] | pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def match(self, captions: NDArray[Any] | pa.Array) -> tuple[Int64, Int64]:
         """Finds the entries that captions name, each once a caption.
 
         Args:
@@ -106,12 +107,12 @@ def read_entries(path: str) -> list[str]:
     return distinct
 
 
-def matcher(path: str) -> Matcher:
+def matcher(path: str) -> EntryMatcher:
     """Returns the matcher of a local metadata list; built once a process, and again when the file changes."""
     about = os.stat(path)
     return _matcher(path, about.st_mtime_ns, about.st_size)
 
 
 @functools.lru_cache(maxsize=2)
-def _matcher(path: str, changed: int, size: int) -> Matcher:
-    return Matcher(read_entries(path))
+def _matcher(path: str, changed: int, size: int) -> EntryMatcher:
+    return EntryMatcher(read_entries(path))

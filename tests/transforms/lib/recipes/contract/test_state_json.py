@@ -10,7 +10,7 @@ from beam_pipelines.planning.recipes import load_recipe, recipe_names
 from transforms.lib.recipes import parse
 from transforms.lib.recipes.contract import state_json
 from transforms.lib.recipes.sampling.draw_rules import Rules
-from transforms.lib.recipes.sampling.draw_step import Draw
+from transforms.lib.recipes.sampling.draw_step import DrawState
 from transforms.lib.recipes.sampling.race import Race
 from transforms.lib.recipes.steps.all_any_not import PartStates
 from transforms.lib.recipes.steps.band import BandState
@@ -29,7 +29,7 @@ TOP = TopState(4, 10, 3, 3194818776, 1, 2, 7, (18446744073709551615, 5, 3))
         BandState(TOP, TopState()),
         MixState(3, (0.1, -0.0, 1e-320), (float("inf"), float("-inf"), 1 / 3)),
         PartStates(4, (None, TOP, PartStates(0, ()))),
-        Draw(5, 5, None, Race(Rules("draw", 5, 0.15), 0.86, -1.5, last=(0.25, np.uint64(3), 2, 1, 0))),
+        DrawState(5, 5, None, Race(Rules("draw", 5, 0.15), 0.86, -1.5, last=(0.25, np.uint64(3), 2, 1, 0))),
         [True, "text", 2**70, np.float32(0.1)],
     ],
 )

@@ -61,7 +61,7 @@ PIECES = st.sampled_from(
 @given(st.lists(st.lists(PIECES, max_size=8), max_size=8), st.sampled_from(["", " "]))
 def test_entries_are_found_as_substrings_between_spaces(rows, glue):
     captions = np.array([glue.join(row) for row in rows], object)
-    row, entry = metadata_match.Matcher(ENTRIES).match(captions)
+    row, entry = metadata_match.EntryMatcher(ENTRIES).match(captions)
     expected = [(place, number) for place, caption in enumerate(captions) for number in named(caption)]
     assert list(zip(row.tolist(), entry.tolist(), strict=True)) == expected
 
@@ -163,7 +163,7 @@ def test_a_list_that_cannot_be_used_is_named(tmp_path, data, problem):
 def test_a_missing_package_is_named_with_its_cure(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ahocorasick", None)
     with pytest.raises(InputError, match=r"pyahocorasick is missing; pip install 'winnow-beam\[metaclip\]'"):
-        metadata_match.Matcher(["dog"])
+        metadata_match.EntryMatcher(["dog"])
 
 
 def test_wrong_parameters_are_told():

@@ -135,7 +135,7 @@ def test_a_pool_too_large_for_batches_is_raced_unless_the_bound_of_a_copy_a_batc
     def engine(alpha, batch):
         return engine_of(SoftCapSample("s", total=20_000, alpha=alpha, batch=batch), scores)
 
-    assert engine(0.15, 100) is sequential.Batches, "some 40 copies of the best in 200 batches"
+    assert engine(0.15, 100) is sequential.SequentialDraw, "some 40 copies of the best in 200 batches"
     monkeypatch.setattr(sequential, "MAX_ROWS", 19_999)
     assert engine(0.15, 100) is Race
     with pytest.raises(CapacityError, match=r"lower batch to at most 1\d\d, for which the race stands"):
