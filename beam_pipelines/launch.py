@@ -71,7 +71,7 @@ def post(launch: LaunchConfig, body: dict[str, Any]) -> dict[str, Any]:
     """Sends the request with the credentials of this machine and returns the answer.
 
     Raises:
-      InputError: there are no credentials, they are refused, or Dataflow refuses the request; with the cure.
+      InputError: there are no credentials, they are refused, or Dataflow refuses the request; with the hint.
     """
     import google.auth
     import requests
@@ -103,8 +103,8 @@ def _refusal(launch: LaunchConfig, status: int, text: str) -> str:
         message = json.loads(text)["error"]["message"]
     except (ValueError, KeyError, TypeError):
         message = text
-    cure = _CURES.get(status, "try again: a name runs once" if status >= 500 else "mend the request")
-    return f"Dataflow answered {status}: {' '.join(message.split())[:300] or 'nothing'}; {cure}"
+    hint = _CURES.get(status, "try again: a name runs once" if status >= 500 else "mend the request")
+    return f"Dataflow answered {status}: {' '.join(message.split())[:300] or 'nothing'}; {hint}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -52,7 +52,7 @@ class LaunchConfig:
     endpoint: str = flag("https://dataflow.googleapis.com", "where to send the request")
 
     def problems(self) -> list[str]:
-        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
+        """Returns what is wrong with the values, one line each: flag, value, what is allowed, hint."""
         found = [
             f"--{name} is missing; name {PATTERNS[name][1]}"
             for name in ("project", "region", "template")
@@ -96,7 +96,7 @@ class CostConfig:
     print: str = flag("text", "text, json or markdown")
 
     def problems(self) -> list[str]:
-        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
+        """Returns what is wrong with the values, one line each: flag, value, what is allowed, hint."""
         found = [
             f"--{name} must be at least 1, got {getattr(self, name)}"
             for name in ("samples", "sample_bytes", "dim", "workers")

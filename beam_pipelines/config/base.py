@@ -23,7 +23,7 @@ class Flags:
     """What a job can be told."""
 
     def problems(self) -> list[str]:
-        """Returns what is wrong with the values, one line each: flag, value, what is allowed, cure."""
+        """Returns what is wrong with the values, one line each: flag, value, what is allowed, hint."""
         return []
 
     def dated(self, today: datetime.date) -> Self:

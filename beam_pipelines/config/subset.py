@@ -38,4 +38,4 @@ class ImportSubsetConfig(Flags):
 
     def problems(self) -> list[str]:
         missing = {"input": "name the list of uids", "to": "name the .npy file to write"}
-        return [f"--{name} is missing; {cure}" for name, cure in missing.items() if not getattr(self, name)]
+        return [f"--{name} is missing; {hint}" for name, hint in missing.items() if not getattr(self, name)]

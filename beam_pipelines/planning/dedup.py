@@ -57,14 +57,14 @@ class DedupPlan:
         return [ref.name for ref in self.own if have[ref.name] != settings.stamp(ref)]
 
 
-def only_set(sets: ColumnSets, named: str, flag: str, needs: tuple[str, ...], cure: str) -> str:
+def only_set(sets: ColumnSets, named: str, flag: str, needs: tuple[str, ...], hint: str) -> str:
     """Returns the column set that a flag names, or the only one that has the columns ``needs``.
 
     Raises:
       ConfigError: there is none, or it is not clear which.
     """
     found = [name for name, have in sets.items() if set(needs) <= set(have)]
-    known = f"there are {', '.join(found)}" if found else cure
+    known = f"there are {', '.join(found)}" if found else hint
     if named and named not in found:
         raise ConfigError(f"{flag} {named} is no column set with {' and '.join(needs)}; {known}")
     if not named and len(found) != 1:

@@ -107,7 +107,7 @@ def plan_select(
     earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
     if recipe and earlier:
         recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
-    where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.cures()) if recipe and sets else None
+    where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.hints()) if recipe and sets else None
     if recipe:
         problems.collect(recipe.check_made, sets)
     if recipe and where:

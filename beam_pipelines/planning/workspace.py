@@ -33,9 +33,9 @@ def _shards_with(folder: str) -> dict[str, set[str]]:
     return have
 
 
-def _lacking(names: set[str], have: set[str], what: str, cure: str) -> list[str]:
+def _lacking(names: set[str], have: set[str], what: str, hint: str) -> list[str]:
     lacking = sorted(names - have)
-    return [f"{len(lacking)} of {len(names)} shards have no {what} ({lacking[0]} ...); {cure}"] if lacking else []
+    return [f"{len(lacking)} of {len(names)} shards have no {what} ({lacking[0]} ...); {hint}"] if lacking else []
 
 
 def stored_sets(output: str, refs: list[ShardRef]) -> dict[str, list[str]]:
@@ -50,8 +50,8 @@ def stored_sets(output: str, refs: list[ShardRef]) -> dict[str, list[str]]:
     """
     have = _shards_with(filesystem.join(output, "columns"))
     names = {ref.name for ref in refs}
-    cure = "run `winnow score` on this --output to the end"
-    problems = _lacking(names, have.get(columns.INDEX, set()), f"columns/{columns.INDEX}", cure)
+    hint = "run `winnow score` on this --output to the end"
+    problems = _lacking(names, have.get(columns.INDEX, set()), f"columns/{columns.INDEX}", hint)
     if problems:
         raise InputError(problems)
     store = Store(output)
@@ -66,13 +66,13 @@ class OwnedSets(NamedTuple):
       job: that notes itself in their files.
       names: of the column sets.
       flag: that names them.
-      cure: what to do about one that another job wrote.
+      hint: what to do about one that another job wrote.
     """
 
     job: str
     names: Sequence[str]
     flag: str = "--name"
-    cure: str = "choose another --name"
+    hint: str = "choose another --name"
 
 
 def check_sets(output: str, sets: OwnedSets) -> None:
@@ -84,10 +84,10 @@ def check_sets(output: str, sets: OwnedSets) -> None:
     problems = []
     for name in filter(None, sets.names):
         if name in (columns.INDEX, "decisions"):
-            problems.append(f"{sets.flag} {name} is a name that Winnow needs for itself; {sets.cure}")
+            problems.append(f"{sets.flag} {name} is a name that Winnow needs for itself; {sets.hint}")
         elif (maker := Store(output).maker(name)) not in (None, sets.job):
             who = f"`winnow {maker}`" if maker else "another program, or an earlier version of Winnow,"
-            problems.append(f"{sets.flag} {name} is a column set that {who} wrote; {sets.cure}")
+            problems.append(f"{sets.flag} {name} is a column set that {who} wrote; {sets.hint}")
     if problems:
         raise InputError(problems)
 
@@ -169,8 +169,8 @@ def check_decisions(output: str, refs: list[ShardRef]) -> None:
     """
     folder = filesystem.join(output, "decisions")
     have = {info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet") for info in filesystem.children(folder)}
-    cure = "run `winnow select` on this --output"
-    problems = _lacking({ref.name for ref in refs}, have, "decisions", cure)
+    hint = "run `winnow select` on this --output"
+    problems = _lacking({ref.name for ref in refs}, have, "decisions", hint)
     if problems:
         raise InputError(problems)
 

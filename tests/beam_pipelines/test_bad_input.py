@@ -1,4 +1,4 @@
-"""What a user did wrong: one line each with its cure, all together, exit code 2, nothing written."""
+"""What a user did wrong: one line each with its hint, all together, exit code 2, nothing written."""
 
 import json
 
@@ -134,10 +134,10 @@ def test_jobs_name_the_job_that_has_to_run_first(winnow, small_pool, tiny_networ
         assert "run `winnow score" in stderr
     flags = ["--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}"]
     assert winnow("score", *flags)[0] == 0
-    for job, cure in (("reshard", "run `winnow select`"), ("verify", "run `winnow select`")):
+    for job, hint in (("reshard", "run `winnow select`"), ("verify", "run `winnow select`")):
         code, _, stderr = winnow(job, "--output", tmp_path / "out")
         assert code == 2
-        assert cure in stderr
+        assert hint in stderr
     (tmp_path / "out/columns/index/00001.parquet").unlink()
     code, _, stderr = winnow("select", "--output", tmp_path / "out")
     assert code == 2

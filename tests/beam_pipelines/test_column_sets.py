@@ -51,10 +51,10 @@ def test_a_set_is_replaced_by_the_job_that_wrote_it_and_by_no_other(winnow, writ
             assert code == 0, stderr
             continue
         assert code == 2
-        cures = {"score": "write --model OTHER=SPEC", "annotate": "leave it out, or delete it to have it made here"}
+        hints = {"score": "write --model OTHER=SPEC", "annotate": "leave it out, or delete it to have it made here"}
         flag = {"score": "--model", "annotate": "--columns"}.get(job, "--name")
-        cure = cures.get(job, "choose another --name")
-        line = f"winnow {job}: {flag} caption is a column set that `winnow {first}` wrote; {cure}"
+        hint = hints.get(job, "choose another --name")
+        line = f"winnow {job}: {flag} caption is a column set that `winnow {first}` wrote; {hint}"
         assert stderr.splitlines() == [line]
         assert digests(out) == before
 

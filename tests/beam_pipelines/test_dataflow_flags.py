@@ -27,7 +27,7 @@ def test_all_that_is_missing_is_said_at_once():
         found, strict=True,
     ):  # fmt: skip
         assert line.startswith(start)
-        assert ";" in line, "a cure"
+        assert ";" in line, "a hint"
 
 
 @pytest.mark.parametrize(

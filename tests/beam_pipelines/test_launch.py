@@ -83,17 +83,17 @@ def test_a_check_alone_starts_nothing(server, winnow):
 
 
 @pytest.mark.parametrize(
-    ("status", "cure"),
+    ("status", "hint"),
     [(401, "gcloud auth"), (403, "roles/dataflow.developer"), (404, "--template"), (409, "--job_name"),
      (429, "quota"), (500, "try again"), (400, "mend the request")],
 )  # fmt: skip
-def test_a_refusal_is_one_line_with_its_cure(server, winnow, status, cure):
+def test_a_refusal_is_one_line_with_its_cure(server, winnow, status, hint):
     server.refusals += [(status, "something\nis wrong")] * 3  # google-auth itself asks again after a 401
     code, stdout, stderr = winnow("launch", *to(server))
     assert (code, stdout) == (2, "")
     assert stderr.count("\n") == 1
     assert f"answered {status}: something is wrong" in stderr or status == 401
-    assert cure in stderr
+    assert hint in stderr
 
 
 def test_a_server_that_is_away_is_one_line(server, winnow):

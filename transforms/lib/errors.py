@@ -51,7 +51,7 @@ class ConfigError(CurationError, ValueError):
     """One or more options are unusable; nothing was started.
 
     Attributes:
-      problems: one line each, with the value, what is allowed and the cure.
+      problems: one line each, with the value, what is allowed and the hint.
     """
 
     exit_code = 2
@@ -127,7 +127,7 @@ class GateError(CurationError):
 
 
 class CapacityError(CurationError):
-    """A step is told to take more copies than this pool, or a decision, can hold; the message has the cure."""
+    """A step is told to take more copies than this pool, or a decision, can hold; the message has the hint."""
 
 
 class AccountsError(CurationError):

@@ -35,7 +35,7 @@ class Annotator(abc.ABC):
         """Returns the columns it reads, ``set.column`` or ``uid``; a NaN in a float one makes a row invalid."""
 
     def problems(self, types: Mapping[str, pa.DataType]) -> list[str]:
-        """Returns what is wrong with the inputs, of which ``types`` tells the types, one line each with its cure."""
+        """Returns what is wrong with the inputs, of which ``types`` tells the types, one line each with its hint."""
         return []
 
     @abc.abstractmethod

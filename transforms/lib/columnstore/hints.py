@@ -26,7 +26,7 @@ _OF = {
 _OTHER = "`winnow score` adds a model's, `winnow score-flyt` a FLYT head's, `winnow import-scores` others"
 
 
-def cure(name: str) -> str:
+def hint_for(name: str) -> str:
     """Returns how to get a column: what ``annotate`` adds, the twelve that M-FLYT mixes, or any other.
 
     Args:

@@ -58,13 +58,13 @@ class Fed:
 
     Attributes:
       row: its finished index row.
-      pixels: of each view, None for one that cannot be made; empty when rejected or when ``twin`` is given.
-      twin: number of an earlier row with the same image bytes, whose pixels stand for this one's; else -1.
+      pixels: of each view, None for one that cannot be made; empty when rejected or when ``duplicate_of`` is given.
+      duplicate_of: number of an earlier row with the same image bytes, whose pixels stand for this one's; else -1.
     """
 
     row: dict[str, object]
     pixels: list[Pixels | None]
-    twin: int = -1
+    duplicate_of: int = -1
 
 
 def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decoded:
@@ -157,9 +157,9 @@ class _Reader:
         data, looked.data = looked.data, None
         if data is None:
             return looked, None, -1
-        twin = first.setdefault(str(looked.row["image_sha256"]), number)
-        if twin != number:
-            return looked, None, twin
+        duplicate_of = first.setdefault(str(looked.row["image_sha256"]), number)
+        if duplicate_of != number:
+            return looked, None, duplicate_of
         self._budget.take(len(data), self.stop)
         future = self._start(data, self._rules, self._views)
         size = len(data)
@@ -226,8 +226,8 @@ def feed(
 
 def _fed(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Fed:
     """Returns the finished row; ``outcomes`` remembers, without pixels, what became of the rows before it."""
-    looked, future, twin = item
-    done = outcomes[twin] if twin >= 0 else None
+    looked, future, duplicate_of = item
+    done = outcomes[duplicate_of] if duplicate_of >= 0 else None
     pixels: list[Pixels | None] = []
     if future is not None:
         with Stopwatch(clock, "decode"):
@@ -242,4 +242,4 @@ def _fed(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Fed:
             looked.row.update(original_size(looked.document, done.width, done.height))
         if done.error is not None:
             reject(looked.row, done.error)
-    return Fed(looked.row, pixels, twin)
+    return Fed(looked.row, pixels, duplicate_of)

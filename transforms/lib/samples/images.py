@@ -94,7 +94,7 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "
 
     Raises:
       SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data; the detail
-        names the cure where there is one.
+        names the hint where there is one.
     """
     return _decoded(data, None, max_pixels, others)[0]
 
@@ -171,7 +171,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _by_others(kind: str, data: bytes, max_pixels: int, others: str) -> tuple[Image.Image, tuple[int, int]]:
     if not others:
-        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{kind}, which Pillow does not read; {tfio_formats.CURE}")
+        raise SampleError(Reason.IMAGE_UNDECODABLE, f"{kind}, which Pillow does not read; {tfio_formats.HINT}")
     _check_size(*tfio_formats.size_of(kind, data), max_pixels)
     image = tfio_formats.decode(kind, data, others)
     if image.mode != "RGB":

@@ -24,7 +24,7 @@ from transforms.lib.errors import InputError, Reason, SampleError
 from transforms.lib.samples import tfio_process
 
 _DICOM_US = rb"\x28\x00%s\x00(?:US)?\x02\x00(?:\x00\x00)?(..)"  # element (0028, %s), explicit or implicit
-CURE = "give --tfio_python, the python of an environment with tensorflow-io (docs/scoring.md)"
+HINT = "give --tfio_python, the python of an environment with tensorflow-io (docs/scoring.md)"
 JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
 

@@ -1,4 +1,4 @@
-"""Formats that Pillow cannot read, where tensorflow-io is not: recognised, measured, rejected with the cure."""
+"""Formats that Pillow cannot read, where tensorflow-io is not: recognised, measured, rejected with the hint."""
 
 import ast
 import io

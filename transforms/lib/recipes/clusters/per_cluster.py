@@ -93,7 +93,7 @@ class PerCluster(Step):
     def score(self) -> str:
         return self.inputs()[1]
 
-    def cure(self, column: str) -> str:
+    def hint(self, column: str) -> str:
         return f"`winnow cluster --name {self.clusters}` adds it" if column != "uid" else ""
 
     def needs(self, state: ClusterCutState) -> tuple[str, ...]:
@@ -185,7 +185,7 @@ class PerCluster(Step):
 
 
 def keep_problems(label: str, keep: float, of: str) -> list[str]:
-    """Returns what is wrong with a step's ``keep`` and ``of``, one line each with its cure."""
+    """Returns what is wrong with a step's ``keep`` and ``of``, one line each with its hint."""
     found = []
     if not 0 < keep <= 1:
         found.append(f"{label}.keep must be in (0, 1], got {keep}; 0.25 keeps a quarter")

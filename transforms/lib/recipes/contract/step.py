@@ -80,7 +80,7 @@ class Step(abc.ABC):
     label: str
 
     def problems(self) -> list[str]:
-        """Returns what is wrong with the parameters, one line each with its cure.
+        """Returns what is wrong with the parameters, one line each with its hint.
 
         A number that no step can work with is told here: one that is not finite or that float32 does not hold, a whole
         one that int64 does not hold, a seed that uint64 does not hold.
@@ -91,7 +91,7 @@ class Step(abc.ABC):
         return [name + wrong for name, wrong in found.items()] + rest
 
     def faults(self) -> list[str]:
-        """Returns what else is wrong with parameters, one line each, its parameter first, with its cure."""
+        """Returns what else is wrong with parameters, one line each, its parameter first, with its hint."""
         return []
 
     def as_dict(self) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Step(abc.ABC):
         """
         return {}
 
-    def cure(self, column: str) -> str:
+    def hint(self, column: str) -> str:
         """Returns how to get a column that the store lacks; empty when there is nothing special to say."""
         return ""
 

@@ -68,16 +68,16 @@ class SequentialDraw:
         Raises:
           CapacityError: it does not.
         """
-        cure = "use engine: race, which has no such limit"
+        hint = "use engine: race, which has no such limit"
         if self.rows > MAX_ROWS:
             raise CapacityError(
                 f"{self.rules.label}: {self.rows} samples are too many for the sequential engine, which gathers up to "
-                f"{MAX_ROWS}; {cure}, or lower batch to at most {race_batch}, for which the race stands"
+                f"{MAX_ROWS}; {hint}, or lower batch to at most {race_batch}, for which the race stands"
             )
         if not self.fits:
             raise CapacityError(
                 f"{self.rules.label}: {self.num_batches} batches of {self.rows} samples are too many for the "
-                f"sequential engine; raise batch, or {cure}"
+                f"sequential engine; raise batch, or {hint}"
             )
 
     def summarise(self, candidates: Candidates) -> NDArray[Any]:

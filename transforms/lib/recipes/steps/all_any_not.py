@@ -82,8 +82,8 @@ class Composed(Step):
     def inputs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for part in self.parts for name in part.inputs()))
 
-    def cure(self, column: str) -> str:
-        return next((part.cure(column) for part in self.parts if part.cure(column)), "")
+    def hint(self, column: str) -> str:
+        return next((part.hint(column) for part in self.parts if part.hint(column)), "")
 
     def score(self) -> str | None:
         return next((part.score() for part in self.parts if part.score()), None)

@@ -61,6 +61,6 @@ class DropDuplicates(Step):
         more = f" with a similarity above {self.above:g}" if self.above else ""
         return f"Drop copies of other samples{more}, as {self.column} has them."
 
-    def cure(self, column: str) -> str:
+    def hint(self, column: str) -> str:
         by = self.column.removeprefix("dedup_")
         return f"`winnow dedup --by {by}` adds it" if by != self.column else f"`winnow dedup --name {by}` adds it"

@@ -89,11 +89,11 @@ class ImageBased(Step):
     def faults(self) -> list[str]:
         if self.clusters:
             return []
-        cures = {
+        hints = {
             "centroids": "a file of centroids, or clusters: a column set of `winnow cluster`",
             "targets": "a file of the embeddings of target images, or of cluster numbers",
         }
-        return [f"{self.label}.{name} is missing; name {cures[name]}" for name in self.files if not getattr(self, name)]
+        return [f"{self.label}.{name} is missing; name {hints[name]}" for name in self.files if not getattr(self, name)]
 
     def named_files(self, root: str) -> dict[str, str]:
         folder = f"{root.rstrip('/')}/clusters/{self.clusters}"
@@ -115,7 +115,7 @@ class ImageBased(Step):
     def score(self) -> None:
         return None
 
-    def cure(self, column: str) -> str:
+    def hint(self, column: str) -> str:
         if not self.clusters:
             return ""
         return f"`winnow cluster --name {self.clusters} --centroids FILE --target FILE` adds it"

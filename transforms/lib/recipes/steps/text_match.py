@@ -64,8 +64,8 @@ class TextMatch(Step):
     synsets: str = ""
 
     def faults(self) -> list[str]:
-        cures = {"wordnet": "the zip file of WordNet 3.0", "synsets": "a text file of synset ids, one a line"}
-        return [f"{self.label}.{name} is missing; name {cures[name]}" for name in self.files if not getattr(self, name)]
+        hints = {"wordnet": "the zip file of WordNet 3.0", "synsets": "a text file of synset ids, one a line"}
+        return [f"{self.label}.{name} is missing; name {hints[name]}" for name in self.files if not getattr(self, name)]
 
     def check_files(self, files: Mapping[str, str]) -> None:
         self._matcher(files)

@@ -17,7 +17,7 @@ from transforms.lib.arrays import Int64
 from transforms.lib.columnstore.text import as_text
 from transforms.lib.errors import InputError
 
-CURE = "pip install 'winnow-beam[metaclip]'"
+HINT = "pip install 'winnow-beam[metaclip]'"
 _HIT = np.dtype([("end", "<i8"), ("entry", "<i8")])
 
 
@@ -52,7 +52,7 @@ class EntryMatcher:
         try:
             import ahocorasick
         except ImportError:
-            raise InputError(f"step metaclip: the package pyahocorasick is missing; {CURE}") from None
+            raise InputError(f"step metaclip: the package pyahocorasick is missing; {HINT}") from None
         self.entries = len(entries)
         self._automaton: Any = ahocorasick.Automaton(ahocorasick.STORE_INTS)
         for number, entry in enumerate(entries):

@@ -45,4 +45,4 @@ def test_unusable_parameters_are_named(parameters, line):
 
 def test_a_missing_column_set_has_its_cure():
     made = parse.parse({"name": "r", "source": "s", "steps": [{"drop_duplicates": {"column": "dedup_phash"}}]})
-    assert made.cures()["dedup_phash.duplicate_of"] == "`winnow dedup --by phash` adds it"
+    assert made.hints()["dedup_phash.duplicate_of"] == "`winnow dedup --by phash` adds it"

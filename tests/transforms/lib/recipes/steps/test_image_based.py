@@ -76,7 +76,7 @@ def test_files_are_those_of_the_cluster_job_unless_named():
         "b.targets": "out/clusters/net_k9/target_clusters.npy",
     }
     assert ImageBased("b", centroids="c", targets="t").named_files("out") == {"b.centroids": "c", "b.targets": "t"}
-    assert "winnow cluster --name net_k9" in step.cure("net_k9.cluster")
+    assert "winnow cluster --name net_k9" in step.hint("net_k9.cluster")
 
 
 def test_what_is_wrong(pool):

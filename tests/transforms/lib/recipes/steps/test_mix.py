@@ -117,7 +117,7 @@ def test_a_missing_column_is_named_with_how_to_get_it():
 
     made = parse.parse({"name": "r", "steps": [{"mix": {"weights": {"dfn_ft": 1, "hype_distance": 1}}}]})
     with pytest.raises(ConfigError) as caught:
-        columns.resolve(made.inputs(), {"index": ["uid"], "net": ["score"]}, made.cures())
+        columns.resolve(made.inputs(), {"index": ["uid"], "net": ["score"]}, made.hints())
     text = "\n".join(caught.value.problems)
     assert "'dfn_ft'" in text
     assert "winnow score --model dfn_ft=SPEC" in text
