@@ -13,37 +13,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-TOPS = ("transforms", "beam_pipelines")
+from tests.house import ROOT, TOPS, imports, is_package, modules, package_of, picture, reached
+
 MOST_MODULES = 24
 SHARED = {"transforms.rows"}  # the element types, which every stage speaks
-
-
-def modules(root):
-    """Returns dotted name -> path of every module; packages by the name of their folder."""
-    paths = [path for top in TOPS for path in sorted((root / top).rglob("*.py"))]
-    names = {path: ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for path in paths}
-    return {name: path for path, name in names.items()}
-
-
-def imports(path, known):
-    """Yields the dotted names that a file imports: modules of ours whole, of others as written."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield whole if whole in known else node.module
-
-
-def is_package(path):
-    return path.name == "__init__.py"
-
-
-def package_of(name, known):
-    return name if is_package(known[name]) else name.rpartition(".")[0]
 
 
 def declared(text):
@@ -117,17 +90,7 @@ def test_no_folder_is_a_heap():
 
 def circles(graph):
     """Returns the nodes that reach themselves."""
-
-    def reached(node):
-        seen, todo = set(), [node]
-        while todo:
-            for other in graph.get(todo.pop(), ()):
-                if other not in seen:
-                    seen.add(other)
-                    todo.append(other)
-        return seen
-
-    return sorted(node for node in graph if node in reached(node))
+    return sorted(node for node in graph if node in reached(node, graph))
 
 
 def test_no_module_and_no_package_is_in_a_circle():
@@ -143,6 +106,11 @@ def test_no_module_and_no_package_is_in_a_circle():
                     by_package[ours].add(other)
     assert circles(by_module) == []
     assert circles(by_package) == []
+
+
+def test_the_picture_of_the_house_is_drawn_from_its_imports():
+    drawn = re.search(r"```mermaid\n(.*?)\n```", (ROOT / "ARCHITECTURE.md").read_text(), re.DOTALL)[1]
+    assert drawn == picture(), "paste what `python -m tests.house` prints"
 
 
 SAID = '"""X.\n\nImports: ``rows``, ``tar``. Start reading at ``a``.\n"""\n'
