@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
-from beam_pipelines.config.jobs import flag
+from beam_pipelines.config.base import flag
 
 _NAME = r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 PATTERNS = {

@@ -10,7 +10,8 @@ from beam_pipelines.cloud import presets
 from beam_pipelines.cloud.config import LaunchConfig
 from beam_pipelines.cloud.presets import PRESETS
 from beam_pipelines.cloud.template_metadata import JOB_PARAMETER, SEPARATOR, refused
-from beam_pipelines.config.jobs import JOBS, Flags
+from beam_pipelines.config.base import Flags
+from beam_pipelines.config.jobs import JOBS
 
 
 def parameters(job: str, config: Flags, preset: str) -> tuple[dict[str, str], list[str]]:
@@ -20,7 +21,7 @@ def parameters(job: str, config: Flags, preset: str) -> tuple[dict[str, str], li
     """
     said: dict[str, str] = {JOB_PARAMETER: job}
     problems = []
-    defaults = JOBS[job][0]()
+    defaults = JOBS[job].settings()
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == getattr(defaults, field.name):

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.cloud import presets
-from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS, Flags
+from beam_pipelines.config.base import Flags
+from beam_pipelines.config.jobs import JOBS
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
 JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build
@@ -28,7 +29,7 @@ _FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the wo
 
 def template_jobs() -> list[str]:
     """Returns the jobs that have a Dataflow template."""
-    return [job for job in JOBS if job not in LOCAL_JOBS]
+    return [name for name, job in JOBS.items() if job.template]
 
 
 def required(config: type[Flags]) -> set[str]:
@@ -38,7 +39,7 @@ def required(config: type[Flags]) -> set[str]:
 
 def has_device(job: str) -> bool:
     """Returns whether a job has a use for a GPU."""
-    return any(field.name == "device" for field in dataclasses.fields(JOBS[job][0]))
+    return any(field.name == "device" for field in dataclasses.fields(JOBS[job].settings))
 
 
 def parameter(field: dataclasses.Field[Any], kind: Any, *, optional: bool) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def parameter(field: dataclasses.Field[Any], kind: Any, *, optional: bool) -> di
 
 def metadata(job: str) -> dict[str, Any]:
     """Returns the ``TemplateMetadata`` of a job: the job's name, then a parameter for each flag."""
-    config, summary = JOBS[job]
+    config = JOBS[job].settings
     kinds = typing.get_type_hints(config)
     needed = required(config)
     first = {
@@ -97,7 +98,7 @@ def metadata(job: str) -> dict[str, Any]:
     rest = [parameter(field, kinds[field.name], optional=field.name not in needed) for field in fields]
     return {
         "name": f"Winnow {job}",
-        "description": summary[0].upper() + summary[1:] + ".",
+        "description": JOBS[job].sentence,
         "parameters": [first, *rest],
         "streaming": False,
     }

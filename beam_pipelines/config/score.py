@@ -4,27 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.config.annotate import AnnotateConfig as AnnotateConfig
-from beam_pipelines.config.base import Config as Config
-from beam_pipelines.config.base import Flags as Flags
-from beam_pipelines.config.base import flag as flag
-from beam_pipelines.config.cluster import ClusterConfig as ClusterConfig
-from beam_pipelines.config.crawl import BasisConfig as BasisConfig
-from beam_pipelines.config.crawl import GateConfig as GateConfig
-from beam_pipelines.config.crawl import PoolConfig as PoolConfig
-from beam_pipelines.config.crawl import PublishConfig as PublishConfig
-from beam_pipelines.config.dedup import DedupConfig as DedupConfig
-from beam_pipelines.config.explain import ExplainConfig as ExplainConfig
-from beam_pipelines.config.imports import ImportConfig as ImportConfig
-from beam_pipelines.config.imports import MetadataConfig as MetadataConfig
-from beam_pipelines.config.subset import ExportConfig as ExportConfig
-from beam_pipelines.config.subset import ImportSubsetConfig as ImportSubsetConfig
-from beam_pipelines.config.train import DEFAULT_MODEL as DEFAULT_MODEL
-from beam_pipelines.config.train import MetaConfig as MetaConfig
-from beam_pipelines.config.train import ScoreFlytConfig as ScoreFlytConfig
-from beam_pipelines.config.train import TrainConfig as TrainConfig
-from beam_pipelines.config.train import TrainFlytConfig as TrainFlytConfig
-from beam_pipelines.config.train import TrainMixConfig as TrainMixConfig
+from beam_pipelines.config.base import flag
+from beam_pipelines.config.crawl import PoolConfig
+from beam_pipelines.config.train import DEFAULT_MODEL
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

@@ -8,7 +8,7 @@ from typing import Any
 
 from beam_pipelines.cloud.config import PATTERNS
 from beam_pipelines.cloud.presets import PRESETS
-from beam_pipelines.config.jobs import Flags
+from beam_pipelines.config.base import Flags
 from beam_pipelines.running import runners
 
 RUNNER = "DataflowRunner"

@@ -12,29 +12,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from beam_pipelines.cloud import presets
-from beam_pipelines.config.jobs import JOBS, PIPELINE_JOBS, Flags
+from beam_pipelines.config.base import Flags
+from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running import beam_options, dataflow, runners
-
-EXAMPLES = {
-    "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
-    "score": "winnow score --input 'pool/*.tar' --output out --model tinyclip",
-    "annotate": "winnow annotate --output out --columns language,caption",
-    "dedup": "winnow dedup --output out --by exact",
-    "cluster": "winnow cluster --output out --k 100",
-    "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
-    "explain": "winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
-    "export-subset": "winnow export-subset --output out --to dropped.npy --where dropped",
-    "import-subset": "winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy",
-    "reshard": "winnow reshard --output out --samples_per_shard 1000",
-    "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
-    "import-datacomp": "winnow import-datacomp --input metadata --output out",
-    "publish": "winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05",
-    "verify": "winnow verify --output out",
-    "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
-    "train-mix": "winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
-    "train-flyt": "winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt",
-    "score-flyt": "winnow score-flyt --output out --head my-flyt",
-}
 
 
 class Parsed(NamedTuple):
@@ -74,14 +54,14 @@ def _kind(annotation: Any) -> Any:
 
 def parser_of(job: str) -> argparse.ArgumentParser:
     """Returns the parser of a job: one flag per field of its config, ``--preset``, ``--layout`` and ``--dry_run``."""
-    config, summary = JOBS[job]
+    record = JOBS[job]
     parser = flag_parser(
         prog=f"winnow {job}",
-        description=summary[0].upper() + summary[1:] + ".",
+        description=record.sentence,
         epilog=f"Flags of Beam and its runners are passed on, for example --runner, --direct_num_workers.\n\n"
-        f"example:\n  {EXAMPLES[job]}",
+        f"example:\n  {record.example}",
     )
-    add_fields(parser, config)
+    add_fields(parser, record.settings)
     names = ", ".join(presets.PRESETS)
     parser.add_argument("--preset", default="", help=f"shape of Dataflow's workers: {names}; flags of Beam win over it")
     parser.add_argument("--layout", default="", help="A: a process per vCPU, B: one process; default: the preset's own")
@@ -144,7 +124,7 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
       the config (defaults where a value is unusable), the namespace, what no flag took, and the problems.
     """
     known, values, rest, problems = read(parser_of(job), argv)
-    kind = JOBS[job][0]
+    kind = JOBS[job].settings
     names = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in values.items() if name in names})
     config = config.dated(datetime.datetime.now(datetime.timezone.utc).date())
@@ -162,7 +142,7 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
     chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
     beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
     problems += [*chosen, *unknown_flags(rest), *runners.problems(rest), *beam_options.store_problems(rest)]
-    problems += dataflow.problems(config, beam_args, known.preset) if job in PIPELINE_JOBS else []
+    problems += dataflow.problems(config, beam_args, known.preset) if JOBS[job].pipeline else []
     return Parsed(config, known.dry_run, beam_args, problems)
 
 

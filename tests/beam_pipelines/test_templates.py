@@ -9,7 +9,7 @@ import pytest
 
 from beam_pipelines import template
 from beam_pipelines.cloud import discovery, template_metadata
-from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS
+from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running.options import parser_of
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def test_terraform_reads_the_presets_that_launch_uses():
 
 def test_there_is_a_template_of_every_job_that_runs_on_dataflow_and_of_no_other():
     folders = {path.parent.name for path in ROOT.glob("templates/*/metadata.json")}
-    assert folders == set(JOBS) - set(LOCAL_JOBS)
+    assert folders == {name for name, job in JOBS.items() if job.template}
 
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())
@@ -38,7 +38,7 @@ def test_parameters_flags_fields_and_page_are_one_set(job):
     names = [made["name"] for made in document["parameters"]]
     assert len(names) == len(set(names))
     flags = {action.dest for action in parser_of(job)._actions} - RUN_FLAGS
-    fields = {field.name for field in dataclasses.fields(JOBS[job][0])}
+    fields = {field.name for field in dataclasses.fields(JOBS[job].settings)}
     section = (ROOT / "docs/cli.md").read_text().split(f"## winnow {job}\n")[1].split("\n## ")[0]
     page = set(re.findall(r"^\| `--(\w+)` \|", section, re.MULTILINE)) - RUN_FLAGS
     assert set(names) - {"job"} == flags == fields == page
@@ -51,7 +51,7 @@ def test_dataflow_allows_it(job):
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_what_is_required_is_what_the_job_misses(job):
-    config = JOBS[job][0]
+    config = JOBS[job].settings
     required = {made["name"] for made in template_metadata.metadata(job)["parameters"] if not made["isOptional"]} - {
         "job"
     }
