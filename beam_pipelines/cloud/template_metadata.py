@@ -8,7 +8,6 @@ The form is Dataflow's ``TemplateMetadata`` (v1b3 discovery document).
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import re
 import sys
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.cloud import presets
-from beam_pipelines.config.base import Flags
+from beam_pipelines.config.base import Flag, Flags, flags_of
 from beam_pipelines.config.jobs import JOBS
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
 JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build
-_NUMBERS = {int: r"-?[0-9]+", float: r"-?[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
+_NUMBERS = {int: r"[0-9]+", float: r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
 _FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker; Dataflow has no type for s3://
 
 
@@ -39,42 +38,43 @@ def required(config: type[Flags]) -> set[str]:
 
 def has_device(job: str) -> bool:
     """Returns whether a job has a use for a GPU."""
-    return any(field.name == "device" for field in dataclasses.fields(JOBS[job].settings))
+    return "device" in flags_of(JOBS[job].settings)
 
 
-def parameter(field: dataclasses.Field[Any], kind: Any, *, optional: bool) -> dict[str, Any]:
+def parameter(name: str, declared: Flag, kind: Any, *, optional: bool) -> dict[str, Any]:
     """Returns the ``ParameterMetadata`` of one flag.
 
     Args:
-      field: of a job's config.
+      name: of the flag, without hyphens in front.
+      declared: the flag.
       kind: its type.
       optional: whether the job starts without it.
     """
-    many = typing.get_origin(kind) is tuple
     plain = kind if isinstance(kind, type) else typing.get_args(kind)[0]
-    choices = [value for value in field.metadata.get("choices", ()) if value]  # none of them: leave it out
-    text = field.metadata["help"].removesuffix(" (required)")
+    text = declared.help().removesuffix(" (required)")
     text = text.replace("; may be repeated", f"; several: put {SEPARATOR} between them")
     made: dict[str, Any] = {
-        "name": field.name,
-        "label": field.name.replace("_", " ").capitalize(),
+        "name": name,
+        "label": name.replace("_", " ").capitalize(),
         "helpText": text[0].upper() + text[1:] + ("" if text.endswith(".") else "."),
         "isOptional": optional,
     }
     if plain is bool:
         made |= {"paramType": "BOOLEAN", "regexes": ["^(true|false)$"]}
-    elif choices:
-        options = [{"value": value, "label": value} for value in choices]
-        made |= {"paramType": "ENUM", "enumOptions": options, "regexes": [f"^({'|'.join(choices)})$"]}
+    elif declared.choices:
+        options = [{"value": value, "label": value} for value in declared.choices]
+        made |= {"paramType": "ENUM", "enumOptions": options, "regexes": [f"^({'|'.join(declared.choices)})$"]}
     elif plain in _NUMBERS:
-        made |= {"paramType": "NUMBER", "regexes": [f"^{_NUMBERS[plain]}$"]}
-    elif field.name == "output":
+        sign = "-?" if declared.range.holds(-1) else ""
+        made |= {"paramType": "NUMBER", "regexes": [f"^{sign}{_NUMBERS[plain]}$"]}
+    elif name == "output":
         made |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
         made["helpText"] = made["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER")
     else:
         made |= {"paramType": "TEXT", "regexes": ["^.+$"]}
-    if field.default not in (None, "", ()):
-        default = SEPARATOR.join(typing.cast("tuple[str, ...]", field.default)) if many else str(field.default)
+    if declared.default not in (None, "", ()):
+        values = declared.default if isinstance(declared.default, tuple) else (declared.default,)
+        default = SEPARATOR.join(map(str, values))
         made["defaultValue"] = default.lower() if plain is bool else default
     return made
 
@@ -94,8 +94,8 @@ def metadata(job: str) -> dict[str, Any]:
         "regexes": [f"^{job}$"],
         "defaultValue": job,
     }
-    fields = sorted(dataclasses.fields(config), key=lambda field: field.name not in needed)  # required ones first
-    rest = [parameter(field, kinds[field.name], optional=field.name not in needed) for field in fields]
+    flags = sorted(flags_of(config).items(), key=lambda item: item[0] not in needed)  # required ones first
+    rest = [parameter(name, declared, kinds[name], optional=name not in needed) for name, declared in flags]
     return {
         "name": f"Winnow {job}",
         "description": JOBS[job].sentence,

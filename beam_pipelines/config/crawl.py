@@ -7,27 +7,21 @@ import datetime
 import re
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines.config.base import Config, flag
+from beam_pipelines.config.base import Config, Form, flag
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 FOLDER = "crawls"  # below --output, a folder for each crawl
-THRESHOLDS = ("fitted", "pooled")  # or frozen:CRAWL
 DAYS = {"{date}": 0, "{yesterday}": 1}
 """Value of --crawl_id that a clock can give, day after day the same -> days before the one on which it is read."""
 
 AGAINST = {"none": "", "kept_images": "images", "kept_uids": "uids"}
 """--dedup_against -> what makes two samples one; empty for no look at earlier crawls."""
 
-_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
+_ID = Form(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", "letters, digits, _ and -, at most 64")
+_ID_HINT = "a date such as 2026-11-21 is best"
 _PATTERN = re.compile(r"\{crawl_id(?::([^}]*))?\}")
-
-
-def _id_problems(name: str, crawl_id: str) -> list[str]:
-    if _ID.fullmatch(crawl_id):
-        return []
-    return [f"{name} must be letters, digits, _ and -, at most 64, got {crawl_id!r}; a date such as 2026-11-21 is best"]
 
 
 def filled(pattern: str, crawl_id: str) -> str:
@@ -37,8 +31,8 @@ def filled(pattern: str, crawl_id: str) -> str:
       ValueError: parts of a date are asked for, and the id is none.
     """
 
-    def text(found: re.Match[str]) -> str:
-        return datetime.date.fromisoformat(crawl_id).strftime(found[1]) if found[1] else crawl_id
+    def text(match: re.Match[str]) -> str:
+        return datetime.date.fromisoformat(crawl_id).strftime(match[1]) if match[1] else crawl_id
 
     return _PATTERN.sub(text, pattern)
 
@@ -52,6 +46,8 @@ class PoolConfig(Config):
         f"name of a crawl, such as 2026-11-21; ids sort in the order of crawls. The job then works in "
         f"OUTPUT/{FOLDER}/ID, and {{crawl_id}} in --input stands for it, {{crawl_id:%Y/%m/%d}} for parts of a date; "
         "{date} is the day in UTC on which the job is started, {yesterday} the one before",
+        form=_ID,
+        hint=_ID_HINT,
         operational=True,
     )
 
@@ -59,17 +55,16 @@ class PoolConfig(Config):
         return tuple(getattr(self, "input", ()))
 
     def problems(self) -> list[str]:
-        found = super().problems()
+        problems = super().problems()
         if not self.crawl_id:
             dated = [text for text in self._inputs() if _PATTERN.search(text)]
-            return found + [f"--crawl_id is missing; --input {text!r} is filled in with it" for text in dated]
-        wrong = _id_problems("--crawl_id", self.crawl_id)
-        for text in self._inputs() if not wrong else ():
+            return problems + [f"--crawl_id is missing; --input {text!r} is filled in with it" for text in dated]
+        for text in self._inputs() if _ID.matches(self.crawl_id) else ():
             try:
                 filled(text, self.crawl_id)
             except ValueError:
-                wrong.append(f"--input {text!r} asks for parts of a date, and --crawl_id {self.crawl_id} is none")
-        return found + wrong
+                problems.append(f"--input {text!r} asks for parts of a date, and --crawl_id {self.crawl_id} is none")
+        return problems
 
     def dated(self, today: datetime.date) -> Self:
         """Returns the same with ``{date}`` and ``{yesterday}`` as dates such as 2026-11-21."""
@@ -98,12 +93,12 @@ class BasisConfig(PoolConfig):
         "fitted",
         "of a crawl: fitted on it alone; pooled over it and every earlier one that passed its gate; or frozen:CRAWL, "
         "those of that crawl",
+        form=Form(r"(?s)fitted|pooled|frozen:.+", "fitted, pooled or frozen:CRAWL"),
     )
     dedup_against: str = flag(
         "none",
-        "of a crawl: drop samples whose image (kept_images), or whose uid (kept_uids), an earlier crawl kept that "
-        "passed its gate",
-        choices=tuple(AGAINST),
+        "of a crawl: drop samples that an earlier crawl kept which passed its gate",
+        choices={name: what and f"by their {what}" for name, what in AGAINST.items()},
     )
 
     def frozen(self) -> str:
@@ -111,19 +106,16 @@ class BasisConfig(PoolConfig):
         return self.thresholds.removeprefix("frozen:") if self.thresholds.startswith("frozen:") else ""
 
     def problems(self) -> list[str]:
-        found = super().problems()
-        if self.thresholds not in THRESHOLDS and not self.frozen():
-            found.append(f"--thresholds must be fitted, pooled or frozen:CRAWL, got {self.thresholds!r}")
-        if self.frozen():
-            found += _id_problems("--thresholds frozen:CRAWL", self.frozen())
-        if self.frozen() and self.frozen() == self.crawl_id:
-            found.append(f"--thresholds {self.thresholds} is this very crawl; name an earlier one, or leave it out")
-        if self.dedup_against not in AGAINST:
-            found.append(f"--dedup_against must be {' or '.join(AGAINST)}, got {self.dedup_against!r}")
+        problems = super().problems()
+        frozen = self.frozen()
+        if frozen and not _ID.matches(frozen):
+            problems.append(f"--thresholds frozen:CRAWL must be {_ID.words}, got {frozen!r}; {_ID_HINT}")
+        if frozen and frozen == self.crawl_id:
+            problems.append(f"--thresholds {self.thresholds} is this very crawl; name an earlier one, or leave it out")
         for name, rests in (("thresholds", "fitted"), ("dedup_against", "none")):
             if getattr(self, name) != rests and not self.crawl_id:
-                found.append(f"--crawl_id is missing; --{name} {getattr(self, name)} looks at other crawls")
-        return found
+                problems.append(f"--crawl_id is missing; --{name} {getattr(self, name)} looks at other crawls")
+        return problems
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,14 +128,19 @@ class GateConfig(PoolConfig):
     gate_drift: float | None = flag(
         None,
         "of a crawl: publish only when the Kolmogorov-Smirnov distance of its scores to the latest crawl's is at most "
-        "this, in [0, 1]",
+        "this",
+        at_least=0,
+        at_most=1,
+        hint="0 admits equal scores only",
         operational=True,
     )
     allow_older: bool = flag(False, "of a crawl: publish also one whose id sorts before the latest's", operational=True)
 
     compare_with: str = flag(
         "",
-        "of a crawl: id of the crawl to compare it with, or none; default: the latest. Needed when that one is gone",
+        "of a crawl: id of the crawl to compare it with, or none; default: the latest; needed when that one is gone",
+        form=_ID,
+        hint=_ID_HINT,
         operational=True,
     )
 
@@ -159,31 +156,27 @@ class GateConfig(PoolConfig):
         return low, high
 
     def problems(self) -> list[str]:
-        found = super().problems()
+        problems = super().problems()
         try:
             low, high = self.retention()
             good = 0 <= low <= high <= 1
         except ValueError:
             good = False
         if not good:
-            found.append(
+            problems.append(
                 f"--gate_retention must be LOW,HIGH with 0 <= LOW <= HIGH <= 1, got {self.gate_retention!r}; "
                 "0.1,0.2 admits 10 to 20 %"
             )
-        if self.gate_drift is not None and not 0 <= self.gate_drift <= 1:
-            found.append(f"--gate_drift must be in [0, 1], got {self.gate_drift}; 0 admits equal scores only")
-        if self.compare_with:
-            found += _id_problems("--compare_with", self.compare_with)
         if self.compare_with and self.compare_with == self.crawl_id:
-            found.append(f"--compare_with {self.compare_with} is this very crawl; name another one, or none")
+            problems.append(f"--compare_with {self.compare_with} is this very crawl; name another one, or none")
         given = [
-            n
-            for n in ("gate_retention", "gate_drift", "allow_older", "compare_with")
-            if getattr(self, n) not in ("", None, False)
+            name
+            for name in ("gate_retention", "gate_drift", "allow_older", "compare_with")
+            if getattr(self, name) not in ("", None, False)
         ]
         if given and not self.crawl_id:
-            found.append(f"--crawl_id is missing; --{given[0]} is about publishing a crawl")
-        return found
+            problems.append(f"--crawl_id is missing; --{given[0]} is about publishing a crawl")
+        return problems
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from beam_pipelines.cloud import presets
-from beam_pipelines.config.base import Flags
+from beam_pipelines.config.base import Flags, flags_of
 from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running import beam_options, dataflow, runners
 
@@ -74,14 +74,15 @@ def flag_parser(**settings: Any) -> argparse.ArgumentParser:
     return _Parser(**settings, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def add_fields(parser: argparse.ArgumentParser, config: type[Any]) -> None:
+def add_fields(parser: argparse.ArgumentParser, config: type[Flags]) -> None:
     """Adds a flag for each field of a config."""
     kinds = typing.get_type_hints(config)
+    flags = flags_of(config)
     for field in dataclasses.fields(config):
         many = isinstance(field.default, tuple)
         shown = " ".join(field.default) if isinstance(field.default, tuple) else field.default
-        text = field.metadata["help"] + ("" if shown in ("", None) else f" (default: {shown})")
-        if field.metadata.get("positional"):
+        text = flags[field.name].help() + ("" if shown in ("", None) else f" (default: {shown})")
+        if flags[field.name].positional:
             parser.add_argument(field.name, nargs="*", metavar=field.name.upper(), help=text)
             continue
         parser.add_argument(

@@ -39,7 +39,7 @@ def test_all_that_is_missing_is_said_at_once():
         ([*STAGED, "--project", "My Project"], "--project must be a project's id"),
         ([*STAGED, "--region", "nowhere"], "--region must be a region"),
         ([*STAGED, "--job_name", "My_Job"], "--job_name must be lower-case letters"),
-        ([*STAGED, "--num_workers", "0"], "--num_workers must be in 1 to 1000, got 0"),
+        ([*STAGED, "--num_workers", "0"], "--num_workers must be in 1 .. 1000, got 0"),
         ([*STAGED, "--num_workers", "9", "--max_num_workers", "3"], "--num_workers 9 is more than --max_num_workers 3"),
         ([*STAGED, "--preset", "t4", "--num_workers", "2", "--flexrs_goal", "COST_OPTIMIZED"], "FlexRS has no GPUs"),
     ],

@@ -75,11 +75,13 @@ def test_every_input_is_used():
         assert [(costs.scoring(c, given), costs.others(c, given)) for c in configs] != figures, name
 
 
-@pytest.mark.parametrize("work", ["inf", "nan", "0", "-1"])
-def test_a_network_does_some_work_and_not_endlessly_much(winnow, work):
+@pytest.mark.parametrize(
+    ("work", "words"), [("inf", "above 0 and finite"), ("nan", "above 0"), ("0", "above 0"), ("-1", "above 0")]
+)
+def test_a_network_does_some_work_and_not_endlessly_much(winnow, work, words):
     code, stdout, stderr = winnow("plan", "--gflop_per_pair", work)
     assert (code, stdout) == (2, "")
-    assert stderr.splitlines() == [f"winnow plan: --gflop_per_pair must be a number above 0, got {float(work)}"]
+    assert stderr.splitlines() == [f"winnow plan: --gflop_per_pair must be {words}, got {float(work)}"]
 
 
 def test_problems_are_told_at_once(winnow):
