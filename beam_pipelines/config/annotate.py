@@ -39,10 +39,12 @@ class AnnotateConfig(PoolConfig):
         "", "column set whose embeddings and score the related scores are made of; default: the only one there is"
     )
     target: str = flag("", "embeddings of target images by the same network, .npy or .safetensors; unit rows")
-    temperature: float = flag(0.01, "of negclip; that of the model's training", at_least=0.005, hint="0.01 is OpenAI's")
+    temperature: float = flag(
+        0.01, "temperature of negclip; that of the model's training", at_least=0.005, hint="0.01 is OpenAI's"
+    )
     batch: int = flag(32_768, "pairs in a random batch of negclip; never of more than one shard", at_least=2)
     repeats: int = flag(10, "random batches that negclip puts each pair in", at_least=1)
-    seed: int = flag(0, "of the random batches", at_least=0)
+    seed: int = flag(0, "seed of the random batches", at_least=0)
 
     def wanted(self) -> list[str]:
         """Returns the names of the column sets, each once, in the order of the flag."""

@@ -42,7 +42,7 @@ class ClusterConfig(PoolConfig):
         "samples to fit on, drawn by uid; 0 = 256 per cluster, and no fewer than 20000; all when there are fewer",
         at_least=0,
     )
-    seed: int = flag(0, "of the sample and the start; equal seeds give equal centroids", at_least=0)
+    seed: int = flag(0, "seed of the sample and the start; equal seeds give equal centroids", at_least=0)
     centroids: str = flag(
         "", "assign to these centroids and fit none: .npy, .safetensors or .pt, float [clusters, dimensions]"
     )

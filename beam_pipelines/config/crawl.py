@@ -43,7 +43,7 @@ class PoolConfig(Config):
 
     crawl_id: str = flag(
         "",
-        f"name of a crawl, such as 2026-11-21; ids sort in the order of crawls. The job then works in "
+        f"name of a crawl, such as 2026-11-21; ids sort in the order of crawls; the job then works in "
         f"OUTPUT/{FOLDER}/ID, and {{crawl_id}} in --input stands for it, {{crawl_id:%Y/%m/%d}} for parts of a date; "
         "{date} is the day in UTC on which the job is started, {yesterday} the one before",
         form=_ID,
@@ -91,13 +91,13 @@ class BasisConfig(PoolConfig):
 
     thresholds: str = flag(
         "fitted",
-        "of a crawl: fitted on it alone; pooled over it and every earlier one that passed its gate; or frozen:CRAWL, "
-        "those of that crawl",
+        "where the thresholds of a crawl come from: fitted, on it alone; pooled, over it and every earlier one that "
+        "passed its gate; or frozen:CRAWL, those of that crawl",
         form=Form(r"(?s)fitted|pooled|frozen:.+", "fitted, pooled or frozen:CRAWL"),
     )
     dedup_against: str = flag(
         "none",
-        "of a crawl: drop samples that an earlier crawl kept which passed its gate",
+        "drop samples that an earlier crawl kept, if that crawl passed its gate",
         choices={name: what and f"by their {what}" for name, what in AGAINST.items()},
     )
 
@@ -123,22 +123,22 @@ class GateConfig(PoolConfig):
     """When a crawl becomes the latest."""
 
     gate_retention: str = flag(
-        "", "of a crawl: LOW,HIGH: publish only when the share kept of all samples lies between", operational=True
+        "", "LOW,HIGH: publish the crawl only when the share kept of all samples lies between", operational=True
     )
     gate_drift: float | None = flag(
         None,
-        "of a crawl: publish only when the Kolmogorov-Smirnov distance of its scores to the latest crawl's is at most "
+        "publish the crawl only when the Kolmogorov-Smirnov distance of its scores to the latest crawl's is at most "
         "this",
         at_least=0,
         at_most=1,
         hint="0 admits equal scores only",
         operational=True,
     )
-    allow_older: bool = flag(False, "of a crawl: publish also one whose id sorts before the latest's", operational=True)
+    allow_older: bool = flag(False, "publish the crawl also when its id sorts before the latest's", operational=True)
 
     compare_with: str = flag(
         "",
-        "of a crawl: id of the crawl to compare it with, or none; default: the latest; needed when that one is gone",
+        "id of the crawl to compare this one with, or none; default: the latest; needed when that one is gone",
         form=_ID,
         hint=_ID_HINT,
         operational=True,

@@ -36,33 +36,42 @@ class DedupConfig(PoolConfig):
         },
     )
     score: str = flag("", "float column that --order best goes by, such as tinyclip.score; a sample without it is last")
-    seed: int = flag(0, "of the order of samples that are equal in --order", at_least=0)
+    seed: int = flag(0, "seed of the order of samples that are equal in --order", at_least=0)
     radius: int = flag(
-        2, "of phash: bits of 64 that may differ", at_least=0, at_most=8, hint="more bits are no near duplicates"
+        2,
+        "most bits of 64 in which hashes of duplicates differ; for --by phash",
+        at_least=0,
+        at_most=8,
+        hint="more bits are no near duplicates",
     )
     epsilon: float = flag(
         0.07,
-        "of semantic: a cosine above 1 - epsilon is a copy; a larger epsilon drops more",
+        "distance, 1 - cosine, below which images are duplicates; a larger one drops more; for --by semantic",
         above=0,
         at_most=1,
         hint="0.07 keeps 63 % of LAION-440M",
     )
     chains: str = flag(
         "released",
-        "of semantic: which samples go when a is close to b and b to c",
+        "which samples go when a is close to b and b to c; for --by semantic",
         choices={
             "released": "those with any close sample before them",
             "paper": "all but the first of each connected group",
             "leaders": "those with a close sample before them that stays",
         },
     )
-    clusters: str = flag("", "of semantic: column set with cluster and similarity; default: the only one there is")
+    clusters: str = flag(
+        "", "column set with cluster and similarity; default: the only one there is; for --by semantic"
+    )
     model: str = flag("", "column set with the image embeddings; default: the only one there is")
     against: str = flag("", "output folder of an earlier pool: its samples survive, and copies of them go")
     against_embeddings: str = flag(
-        "", "of contamination: embeddings of an evaluation set by the same network, .npy or .safetensors; unit rows"
+        "",
+        "embeddings of an evaluation set by the same network, .npy or .safetensors; unit rows; for --by contamination",
     )
-    threshold: float = flag(0.95, "of contamination: a cosine above it is a match", at_least=0, below=1)
+    threshold: float = flag(
+        0.95, "cosine above which an image is in the evaluation set; for --by contamination", at_least=0, below=1
+    )
 
     def column_set(self) -> str:
         """Returns the name of the column set that is written."""

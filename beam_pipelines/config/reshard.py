@@ -25,7 +25,7 @@ class ReshardConfig(PoolConfig):
             "full": "every output shard takes its share of every input shard",
         },
     )
-    shuffle_seed: int = flag(0, "of the order of shards and of the samples inside an output shard", at_least=0)
+    shuffle_seed: int = flag(0, "seed of the order of shards and of the samples inside an output shard", at_least=0)
     format: str = flag("webdataset", "form of the output shards", choices=("webdataset", "parquet", "tfrecord"))
     blur_faces: str = flag(
         "",

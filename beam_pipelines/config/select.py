@@ -25,7 +25,7 @@ class SelectConfig(BasisConfig):
         "another parameter of the recipe, STEP.PARAMETER=VALUE; may be repeated",
         form=Form(r"(?s)(?=.*\.).*=.*", "STEP.PARAMETER=VALUE"),
     )
-    seed: int = flag(0, "of every draw and tie; equal seeds give equal bytes", at_least=0)
+    seed: int = flag(0, "seed of every draw and tie; equal seeds give equal bytes", at_least=0)
     max_reject_fraction: float = flag(
         0.01, "largest share of the samples that may be rejected; the job fails on more", at_least=0, at_most=1
     )

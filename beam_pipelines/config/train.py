@@ -25,13 +25,15 @@ class TrainConfig(Config):
     )
     caption_field: str = flag("", "json field with the caption; default: the .txt member, then json `caption`")
     holdout_fraction: float = flag(0.1, "share of the captions held out to measure and to stop by", above=0, below=1)
-    seed: int = flag(0, "of the start, the split, the order and the noise; equal seeds give equal weights", at_least=0)
+    seed: int = flag(
+        0, "seed of the start, the split, the order and the noise; equal seeds give equal weights", at_least=0
+    )
     epochs: int = flag(60, "most passes over the pairs", at_least=1)
     patience: int = flag(10, "epochs without a better held-out loss before stopping", at_least=1)
     batch_size: int = flag(1024, "pairs per step; try 64 with --train towers", at_least=1)
-    learning_rate: float = flag(1e-3, "of AdamW; try 1e-5 with --train towers", above=0)
-    weight_decay: float = flag(0.1, "of AdamW")
-    noise: float = flag(0.6, "added to the features of locked towers, in their own standard deviations")
+    learning_rate: float = flag(1e-3, "learning rate of AdamW; try 1e-5 with --train towers", above=0)
+    weight_decay: float = flag(0.1, "weight decay of AdamW")
+    noise: float = flag(0.6, "noise that is added to the features of locked towers, in their own standard deviations")
     threads: int = flag(0, "threads of torch; 0 = all cores", at_least=0, operational=True)
 
 
@@ -78,15 +80,17 @@ class MetaConfig(Config):
             "towers": "the whole network, on the shards' images, as in the paper",
         },
     )
-    seed: int = flag(0, "of every draw; equal seeds give equal weights", at_least=0)
+    seed: int = flag(0, "seed of every draw; equal seeds give equal weights", at_least=0)
     steps: int = flag(5000, "virtual steps of the reference; each with one step of the scorer", at_least=1)
     warmup: int = flag(100, "steps that lead up to the full learning rates; these then fall along a cosine", at_least=0)
     batch_size: int = flag(4096, "samples of the pool per step", at_least=1)
     downstream_batch_size: int = flag(3072, "labelled pictures of each task per step", at_least=1)
-    learning_rate: float = flag(5e-5, "of the reference", above=0)
-    scoring_learning_rate: float = flag(1e-3, "of the scorer", above=0)
-    weight_decay: float = flag(0.2, "of the matrices of both", at_least=0)
-    scoring_eps: float = flag(1e-6, "of the scorer's AdamW; gradients far below it hardly move the scorer", above=0)
+    learning_rate: float = flag(5e-5, "learning rate of the reference", above=0)
+    scoring_learning_rate: float = flag(1e-3, "learning rate of the scorer", above=0)
+    weight_decay: float = flag(0.2, "weight decay of the matrices of reference and scorer", at_least=0)
+    scoring_eps: float = flag(
+        1e-6, "epsilon of the scorer's AdamW; gradients far below it hardly move the scorer", above=0
+    )
     reference_start: str = flag(
         "model",
         "where the reference starts",
@@ -144,7 +148,8 @@ class TrainFlytConfig(MetaConfig):
     cosine_start: bool = flag(True, "true: the head starts as the cosine and a little noise; false: at random")
     start_noise: float = flag(
         0.01,
-        "standard deviation of that noise; 0.001 costs the cosine nothing, which counts when training is short",
+        "standard deviation of the noise of --cosine_start; 0.001 costs the cosine nothing, which counts when training "
+        "is short",
         at_least=0,
     )
     train_towers: bool = flag(

@@ -95,10 +95,18 @@ def test_names_in_words(names, words):
 
 @pytest.mark.parametrize("settings", EVERY, ids=lambda settings: settings.__name__)
 def test_no_text_repeats_what_a_declaration_says(settings):
-    """A range or a default that is written by hand will differ from the declared one some day."""
+    """A range that is written by hand will differ from the declared one some day."""
     for name, declared in flags_of(settings).items():
         assert isinstance(declared, Flag)
         assert declared.default == next(field.default for field in dataclasses.fields(settings) if field.name == name)
         assert not re.search(r"\bat (least|most) \d|[\[(]\d, ?\d[\])]|\d \.\. \d|\(required\)$", declared.words) or (
             declared.positional
         ), name
+
+
+@pytest.mark.parametrize("settings", EVERY, ids=lambda settings: settings.__name__)
+def test_a_help_text_is_a_whole_phrase(settings):
+    """It is read alone, in a table or a form, where nothing says what the flag's name is a part of."""
+    for name, declared in flags_of(settings).items():
+        assert declared.words.split()[0] not in {"of", "at", "added", "in", "for"}, name
+        assert not declared.words.endswith("."), name
