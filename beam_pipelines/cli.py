@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from beam_pipelines.config.jobs import COMMANDS, JOBS, Command, Listing
+from transforms.lib import similar
 
 _ALL: dict[str, Command] = {**JOBS, **COMMANDS}
 
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(parser_of(name).format_help())
         return 0
     if name not in _ALL:
-        print(f"winnow: there is no job {name!r}; there are {', '.join(_ALL)}", file=sys.stderr)
+        hint = similar.did_you_mean(name, _ALL, f"there are {', '.join(_ALL)}")
+        print(f"winnow: there is no job {name!r}; {hint}", file=sys.stderr)
         return 2
     command = _ALL[name]
     code: int = importlib.import_module(command.module).main(args if isinstance(command, Listing) else rest)

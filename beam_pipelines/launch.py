@@ -18,6 +18,7 @@ from beam_pipelines.cloud import discovery, launch_request, presets
 from beam_pipelines.cloud.config import LaunchConfig
 from beam_pipelines.cloud.template_metadata import has_device, template_jobs
 from beam_pipelines.running import options
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -54,7 +55,8 @@ def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
     launch = LaunchConfig(**values)
     problems += [*(f"{text} is unknown; flags of the job come after --" for text in rest), *launch.problems()]
     if job not in template_jobs():
-        return launch, {}, [f"there is no template of {job!r}; there are {', '.join(template_jobs())}", *problems]
+        hint = similar.did_you_mean(job, template_jobs(), f"there are {', '.join(template_jobs())}")
+        return launch, {}, [f"there is no template of {job!r}; {hint}", *problems]
     config, told, rest, found = options.parse_config(job, after)
     problems += [*found, *(f"{text} is no flag of {job}; those of launch come before --" for text in rest)]
     problems += [f"--{name} comes before --" for name in ("preset", "layout", "dry_run") if getattr(told, name)]

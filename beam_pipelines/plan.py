@@ -6,7 +6,6 @@ winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from beam_pipelines.cloud import costs
 from beam_pipelines.cloud.config import CostConfig
 from beam_pipelines.running import options
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError
 
 EXAMPLE = "winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6"
@@ -37,7 +37,7 @@ def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
     for text in texts:
         name, _, value = text.partition("=")
         if name not in costs.INPUTS:
-            near = difflib.get_close_matches(name, costs.INPUTS, 3) or list(costs.INPUTS)
+            near = similar.nearest(name, costs.INPUTS, 3) or list(costs.INPUTS)
             problems.append(f"--set {text}: there is no input {name!r}; there is {', '.join(near)}")
             continue
         try:
@@ -58,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _, values, rest, problems = options.read(parser(), args)
     config = CostConfig(**values)
     changed, wrong = changes(config.set)
-    problems += [*(f"{text} is unknown; --help lists the flags" for text in rest), *config.problems(), *wrong]
+    problems += [
+        *(options.unknown_flag(text, parser()._option_string_actions) for text in rest),
+        *config.problems(),
+        *wrong,
+    ]
     for line in problems:
         print(f"winnow plan: {line}", file=sys.stderr)
     if problems:

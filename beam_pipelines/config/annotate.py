@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 
 from beam_pipelines.config.base import flag
 from beam_pipelines.config.crawl import PoolConfig
+from transforms.lib import similar
 
 COLUMN_SETS = {
     "language": "language of the caption by fastText: label, probability",
@@ -56,7 +56,6 @@ class AnnotateConfig(PoolConfig):
             problems.append(f"--columns is missing; name column sets: {', '.join(COLUMN_SETS)}")
         for name in self.wanted():
             if name not in COLUMN_SETS:
-                near = difflib.get_close_matches(name, COLUMN_SETS, 1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMN_SETS)}"
+                hint = similar.did_you_mean(name, COLUMN_SETS, f"there are {', '.join(COLUMN_SETS)}")
                 problems.append(f"--columns {name} is unknown; {hint}")
         return problems

@@ -8,13 +8,14 @@ import datetime
 import itertools
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from beam_pipelines.cloud import presets
 from beam_pipelines.config.base import Flags, flags_of
 from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running import beam_options, dataflow, runners
+from transforms.lib import similar
 
 
 class Parsed(NamedTuple):
@@ -142,7 +143,13 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
     config, known, rest, problems = parse_config(job, argv)
     chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
     beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
-    problems += [*chosen, *unknown_flags(rest), *runners.problems(rest), *beam_options.store_problems(rest)]
+    known_flags = parser_of(job)._option_string_actions if rest else ()
+    problems += [
+        *chosen,
+        *unknown_flags(rest, known_flags),
+        *runners.problems(rest),
+        *beam_options.store_problems(rest),
+    ]
     problems += dataflow.problems(config, beam_args, known.preset) if JOBS[job].pipeline else []
     return Parsed(config, known.dry_run, beam_args, problems)
 
@@ -161,8 +168,13 @@ def _without_culprit(args: list[str], message: str) -> list[str]:
     return []
 
 
-def unknown_flags(beam_args: Sequence[str]) -> list[str]:
-    """Returns a line for each argument that Beam and its runners do not know either; Beam itself would drop it."""
+def unknown_flags(beam_args: Sequence[str], known_flags: Iterable[str] = ()) -> list[str]:
+    """Returns a line for each argument that Beam and its runners do not know either; Beam itself would drop it.
+
+    Args:
+      beam_args: what no flag of the job took.
+      known_flags: flags of the job, one of which may have been meant.
+    """
     if not beam_args:
         return []
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -176,4 +188,11 @@ def unknown_flags(beam_args: Sequence[str]) -> list[str]:
         return [_readable(error.message)]
     values = {text for flag, text in itertools.pairwise(unknown) if flag.startswith("--") and "=" not in flag}
     named = [text for text in unknown if text.startswith("--") or text not in values]
-    return [f"{text} is unknown; --help lists the flags" for text in named]
+    every = [*known_flags, *parser._option_string_actions]
+    return [unknown_flag(text, every) for text in named]
+
+
+def unknown_flag(text: str, known_flags: Iterable[str]) -> str:
+    """Returns the line about an argument that is no flag, with the flag that may have been meant."""
+    hint = f"{similar.did_you_mean(text.partition('=')[0], known_flags)} --help lists the flags"
+    return f"{text} is unknown; {hint.strip()}"
