@@ -1,4 +1,4 @@
-"""Say what a pool will cost, before it does.
+"""Say what a pool will cost, before any work starts.
 
 winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6
 """
@@ -21,18 +21,18 @@ EXAMPLE = "winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the flags."""
-    made = options.flag_parser(
+    parser = options.flag_parser(
         prog="winnow plan",
         description="Say what a pool will cost on each shape of worker.",
         epilog=f"docs/cost.md has the formula.\n\nexample:\n  {EXAMPLE}",
     )
-    options.add_fields(made, CostConfig)
-    return made
+    options.add_fields(parser, CostConfig)
+    return parser
 
 
 def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """Returns the inputs that ``--set`` replaces, and what is wrong with it."""
-    found: dict[str, float] = {}
+    """Returns the inputs that ``--set`` replaces, name -> number, and what is wrong with its values, one line each."""
+    values: dict[str, float] = {}
     problems = []
     for text in texts:
         name, _, value = text.partition("=")
@@ -41,12 +41,12 @@ def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
             problems.append(f"--set {text}: there is no input {name!r}; there is {', '.join(near)}")
             continue
         try:
-            found[name] = float(value)
+            values[name] = float(value)
         except ValueError:
-            found[name] = -1.0
-        if not 0 < found[name] < float("inf"):
+            values[name] = -1.0
+        if not 0 < values[name] < float("inf"):
             problems.append(f"--set {text}: the value must be a number above 0")
-    return found, problems
+    return values, problems
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,13 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(args):
         print(parser().format_help())
         return 0
-    _, values, rest, problems = options.read(parser(), args)
+    flags = parser()
+    _, values, rest, problems = options.read(flags, args)
     config = CostConfig(**values)
-    changed, wrong = changes(config.set)
+    changed, set_problems = changes(config.set)
     problems += [
-        *(options.unknown_flag(text, parser()._option_string_actions) for text in rest),
+        *(options.unknown_flag(text, flags._option_string_actions) for text in rest),
         *config.problems(),
-        *wrong,
+        *set_problems,
     ]
     for line in problems:
         print(f"winnow plan: {line}", file=sys.stderr)

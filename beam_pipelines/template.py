@@ -1,4 +1,4 @@
-"""What the launcher of a Flex Template runs: turns a template's parameters into flags and starts the job.
+"""The program of a Flex Template's launcher: it turns the parameters of a template into flags and starts the job.
 
 python -m beam_pipelines.template --job=score --input='gs://bucket/pool/*.tar' ... --runner=DataflowRunner ...
 """
@@ -21,8 +21,8 @@ _LOG = logging.getLogger(__name__)
 def job_flags(job: str, args: Sequence[str]) -> list[str]:
     """Returns the flags of a job for the arguments that Dataflow's launcher passes, each ``--NAME=VALUE``.
 
-    The values of a repeated flag are taken apart, and empty values, which is how a form sends what was left out, are
-    left out. Flags that neither the job nor Beam knows are the launcher's own and are left out with a warning.
+    The values of a repeated flag become one flag each. An empty value is left out: a form sends it for a field that
+    nobody filled in. A flag that neither the job nor Beam knows is the launcher's own and is left out with a warning.
     """
     repeated = {field.name for field in dataclasses.fields(JOBS[job].settings) if isinstance(field.default, tuple)}
     known = {text for action in options.parser_of(job)._actions for text in action.option_strings}

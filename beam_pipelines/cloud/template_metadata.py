@@ -1,4 +1,4 @@
-"""What a Flex Template says about its parameters, made from the job's flags: ``templates/JOB/metadata.json``.
+"""The description of a Flex Template's parameters, ``templates/JOB/metadata.json``, derived from the job's flags.
 
 python -m beam_pipelines.cloud.template_metadata --output templates      (`make templates`)
 
@@ -21,7 +21,7 @@ from beam_pipelines.config.base import Flag, Flags, flags_of
 from beam_pipelines.config.jobs import JOBS
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
-JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build
+JOB_PARAMETER = "job"  # one launcher image serves all templates; this parameter names the job to start
 _NUMBERS = {int: r"[0-9]+", float: r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
 _FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker; Dataflow has no type for s3://
 
@@ -32,8 +32,8 @@ def template_jobs() -> list[str]:
 
 
 def required(config: type[Flags]) -> set[str]:
-    """Returns the flags without which a job refuses to start: those it calls missing when told nothing."""
-    return {found[1] for line in config().problems() if (found := re.match(r"--(\w+) is missing", line))}
+    """Returns the flags without which a job refuses to start: those that it calls missing when no flag is given."""
+    return {match[1] for line in config().problems() if (match := re.match(r"--(\w+) is missing", line))}
 
 
 def has_device(job: str) -> bool:
@@ -53,30 +53,30 @@ def parameter(name: str, declared: Flag, kind: Any, *, optional: bool) -> dict[s
     plain = kind if isinstance(kind, type) else typing.get_args(kind)[0]
     text = declared.help().removesuffix(" (required)")
     text = text.replace("; may be repeated", f"; several: put {SEPARATOR} between them")
-    made: dict[str, Any] = {
+    form: dict[str, Any] = {
         "name": name,
         "label": name.replace("_", " ").capitalize(),
         "helpText": text[0].upper() + text[1:] + ("" if text.endswith(".") else "."),
         "isOptional": optional,
     }
     if plain is bool:
-        made |= {"paramType": "BOOLEAN", "regexes": ["^(true|false)$"]}
+        form |= {"paramType": "BOOLEAN", "regexes": ["^(true|false)$"]}
     elif declared.choices:
         options = [{"value": value, "label": value} for value in declared.choices]
-        made |= {"paramType": "ENUM", "enumOptions": options, "regexes": [f"^({'|'.join(declared.choices)})$"]}
+        form |= {"paramType": "ENUM", "enumOptions": options, "regexes": [f"^({'|'.join(declared.choices)})$"]}
     elif plain in _NUMBERS:
         sign = "-?" if declared.range.holds(-1) else ""
-        made |= {"paramType": "NUMBER", "regexes": [f"^{sign}{_NUMBERS[plain]}$"]}
+        form |= {"paramType": "NUMBER", "regexes": [f"^{sign}{_NUMBERS[plain]}$"]}
     elif name == "output":
-        made |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
-        made["helpText"] = made["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER")
+        form |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
+        form["helpText"] = form["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER")
     else:
-        made |= {"paramType": "TEXT", "regexes": ["^.+$"]}
+        form |= {"paramType": "TEXT", "regexes": ["^.+$"]}
     if declared.default not in (None, "", ()):
         values = declared.default if isinstance(declared.default, tuple) else (declared.default,)
         default = SEPARATOR.join(map(str, values))
-        made["defaultValue"] = default.lower() if plain is bool else default
-    return made
+        form["defaultValue"] = default.lower() if plain is bool else default
+    return form
 
 
 def metadata(job: str) -> dict[str, Any]:
@@ -104,14 +104,14 @@ def metadata(job: str) -> dict[str, Any]:
     }
 
 
-def refused(job: str, said: Mapping[str, str]) -> list[str]:
-    """Returns a line for each parameter that Dataflow will refuse for its regexes."""
-    regexes = {made["name"]: made["regexes"] for made in metadata(job)["parameters"]}
+def refused(job: str, parameters: Mapping[str, str]) -> list[str]:
+    """Returns a line for each parameter that Dataflow will refuse because of its regexes."""
+    regexes = {form["name"]: form["regexes"] for form in metadata(job)["parameters"]}
     return [
-        f"--{name} must match {one} in a template, got {value!r}"
-        for name, value in said.items()
-        for one in regexes[name]
-        if not re.search(one, value)
+        f"--{name} must match {regex} in a template, got {value!r}"
+        for name, value in parameters.items()
+        for regex in regexes[name]
+        if not re.search(regex, value)
     ]
 
 

@@ -37,8 +37,7 @@ SET_NAME = Form(r"[A-Za-z0-9_-]+", "letters, digits, _ and -")
 """Form of the name of a column set."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """An interval of finite numbers; a bound that is None does not bind."""
 
     at_least: float | None = None
@@ -67,8 +66,7 @@ class Range:
         return next((f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None), "")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Flag:
+class Flag(NamedTuple):
     """The declaration of one flag; the arguments of ``flag`` say what each part means."""
 
     words: str

@@ -1,4 +1,4 @@
-"""What a job on Dataflow needs that can be seen before any work starts; ``winnow launch`` asks for the same."""
+"""A check of what a job on Dataflow needs, before any work starts; ``winnow launch`` asks for the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _FOLDER = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/.*")  # Beam wants the 
 def problems(config: Flags, beam_args: Sequence[str], preset: str = "") -> list[str]:
     """Returns what is wrong with running a job on Dataflow, one line each; nothing for another runner.
 
-    Beam would find some of it after the job has written its first files, and make up a bucket where none is named.
+    Beam itself would notice some of it only after the job has written its first files, and would make up a bucket where
+    none is named.
 
     Args:
       config: of the job.
@@ -50,7 +51,7 @@ def _local(config: Flags) -> list[str]:
 
 
 def _cloud(cloud: Any) -> list[str]:
-    """Checks where the job is to run; a template that is written says nothing of it, its launch does."""
+    """Returns what is wrong with where the job is to run; with ``--template_location``, its launch says where."""
     needed = () if cloud.template_location else _REQUIRED
     problems = [
         f"--{name} is missing; --runner {RUNNER} needs {FORMS[name].words}"

@@ -1,4 +1,4 @@
-"""From argv to a config, the flags for Beam and every problem found, without importing Beam until needed."""
+"""From argv to settings, the flags for Beam and every problem. Beam is imported only where a flag is for Beam."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from typing import Any, NamedTuple
 from beam_pipelines.cloud import presets
 from beam_pipelines.config.base import Flags, flags_of
 from beam_pipelines.config.jobs import JOBS
-from beam_pipelines.running import beam_options, dataflow, runners
 from transforms.lib import similar
 
 
 class Parsed(NamedTuple):
-    """What the command line said: the job's config, whether to run it, and the flags for Beam."""
+    """A command line that was read.
+
+    Attributes:
+      config: settings of the job; defaults stand where a value is unusable.
+      dry_run: whether to print the plan instead of running it.
+      beam_args: the flags for Beam and its runners, the preset's among them.
+      problems: what is wrong with the flags, one line each.
+    """
 
     config: Flags
     dry_run: bool
@@ -28,11 +34,10 @@ class Parsed(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser that collects problems instead of stopping at the first."""
+    """An argument parser that raises its problems instead of ending the process, and takes whole names only."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
-        self.found: list[str] = []
 
     def error(self, message: str) -> typing.NoReturn:
         raise argparse.ArgumentError(None, message)
@@ -45,7 +50,7 @@ def _bool(text: str) -> bool:
 
 
 def _kind(annotation: Any) -> Any:
-    """Returns the type of one value of a field."""
+    """Returns what turns a text of the command line into one value of a field."""
     if typing.get_origin(annotation) is tuple:
         return typing.get_args(annotation)[0]
     if isinstance(annotation, types.UnionType):
@@ -101,10 +106,11 @@ def add_fields(parser: argparse.ArgumentParser, config: type[Flags]) -> None:
 def read(
     parser: argparse.ArgumentParser, argv: Sequence[str]
 ) -> tuple[argparse.Namespace, dict[str, Any], list[str], list[str]]:
-    """Reads flags, noting every problem instead of stopping at the first.
+    """Reads flags and collects every problem instead of stopping at the first.
 
     Returns:
-      the namespace, the values that were given (repeated flags as tuples), what no flag took, and the problems.
+      the namespace, the values that were given (repeated flags as tuples), the arguments that are no flags, and the
+      problems.
     """
     problems: list[str] = []
     args = list(argv)
@@ -123,7 +129,8 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
     """Reads the flags of a job without a look at Beam's.
 
     Returns:
-      the config (defaults where a value is unusable), the namespace, what no flag took, and the problems.
+      the settings (defaults where a value is unusable), the namespace, the arguments that are no flags of the job, and
+      the problems.
     """
     known, values, rest, problems = read(parser_of(job), argv)
     kind = JOBS[job].settings
@@ -137,15 +144,18 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
 def parse(job: str, argv: Sequence[str]) -> Parsed:
     """Reads the flags of a job and those for Beam, the preset's among them.
 
-    Returns:
-      the config (defaults where a value is unusable), the flags for Beam, and every problem found so far.
+    Args:
+      job: name in ``JOBS``.
+      argv: what follows the job's name on the command line.
     """
+    from beam_pipelines.running import beam_options, dataflow, runners  # --help has no use for them, and starts faster
+
     config, known, rest, problems = parse_config(job, argv)
-    chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
-    beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
+    preset_problems = presets.check(known.preset, known.layout, getattr(config, "device", None))
+    beam_args = rest if preset_problems else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
     known_flags = parser_of(job)._option_string_actions if rest else ()
     problems += [
-        *chosen,
+        *preset_problems,
         *unknown_flags(rest, known_flags),
         *runners.problems(rest),
         *beam_options.store_problems(rest),
@@ -172,7 +182,7 @@ def unknown_flags(beam_args: Sequence[str], known_flags: Iterable[str] = ()) -> 
     """Returns a line for each argument that Beam and its runners do not know either; Beam itself would drop it.
 
     Args:
-      beam_args: what no flag of the job took.
+      beam_args: the arguments that are no flags of the job.
       known_flags: flags of the job, one of which may have been meant.
     """
     if not beam_args:
