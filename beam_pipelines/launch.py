@@ -90,7 +90,7 @@ def post(launch: LaunchConfig, body: dict[str, Any]) -> dict[str, Any]:
     path = f"v1b3/projects/{launch.project}/locations/{launch.region}/flexTemplates:launch"
     try:
         credentials, _ = google.auth.default(scopes=[SCOPE])
-        with AuthorizedSession(credentials) as session:
+        with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
             answer = session.post(f"{launch.endpoint.rstrip('/')}/{path}", json=body, timeout=TIMEOUT_SECONDS)
     except DefaultCredentialsError:
         raise InputError("there are no Google credentials; run `gcloud auth application-default login`") from None
