@@ -28,13 +28,13 @@ def cli_page():
 
 
 def table(parser):
-    told = [([*action.option_strings, action.metavar][0], action.help) for action in parser._actions[1:]]
-    rows = [f"| `{name}` | {text.replace('%%', '%').replace('|', chr(92) + '|')} |" for name, text in told]
+    flags = [([*action.option_strings, action.metavar][0], action.help) for action in parser._actions[1:]]
+    rows = [f"| `{name}` | {text.replace('%%', '%').replace('|', chr(92) + '|')} |" for name, text in flags]
     return ["| flag | |", "|---|---|", *rows, ""]
 
 
 def test_the_page_of_flags_is_true():
-    assert (ROOT / "docs/cli.md").read_text() == cli_page()
+    assert (ROOT / "docs/cli.md").read_text() == cli_page(), "run `make templates`"
 
 
 def test_every_field_is_a_flag_with_words():
@@ -94,3 +94,7 @@ def test_the_readme_names_every_job():
     page = (ROOT / "README.md").read_text()
     for job in JOBS:
         assert f"`{job}`" in page
+
+
+if __name__ == "__main__":  # `make templates`
+    (ROOT / "docs/cli.md").write_text(cli_page())

@@ -184,11 +184,15 @@ class Flags:
         return [line for name, declared in flags for line in declared.problems(name, getattr(self, name))]
 
     def dated(self, today: datetime.date) -> Self:
-        """Returns the values with days that are named, as yesterday, in place of their names."""
+        """Returns the settings with dates in the place of words such as ``{yesterday}``.
+
+        Args:
+          today: the day in UTC on which the job is started.
+        """
         return self
 
     def placed(self) -> Self:
-        """Returns the values as the job is to use them, once nothing is wrong with them."""
+        """Returns the settings as the job uses them, with folders filled in; only for settings without problems."""
         return self
 
     def recorded(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Flags of recurring curation: which crawl, what its thresholds rest on, when it is published. Imports little."""
+"""Flags of recurring curation: the crawl, the source of its thresholds, and its gate. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from beam_pipelines.config.base import Config, Form, flag
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-FOLDER = "crawls"  # below --output, a folder for each crawl
+FOLDER = "crawls"  # below --output; it has one folder per crawl
 DAYS = {"{date}": 0, "{yesterday}": 1}
-"""Value of --crawl_id that a clock can give, day after day the same -> days before the one on which it is read."""
+"""Value of --crawl_id that a schedule can give every day -> how many days before the start of the job it means."""
 
 AGAINST = {"none": "", "kept_images": "images", "kept_uids": "uids"}
-"""--dedup_against -> what makes two samples one; empty for no look at earlier crawls."""
+"""Value of --dedup_against -> what duplicates have in common; empty where earlier crawls are not compared."""
 
 _ID = Form(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", "letters, digits, _ and -, at most 64")
 _ID_HINT = "a date such as 2026-11-21 is best"
@@ -25,10 +25,10 @@ _PATTERN = re.compile(r"\{crawl_id(?::([^}]*))?\}")
 
 
 def filled(pattern: str, crawl_id: str) -> str:
-    """Returns an input pattern with ``{crawl_id}`` replaced, and ``{crawl_id:%Y/%m}`` by parts of the date it is.
+    """Returns an input pattern with ``{crawl_id}`` replaced by the id, and ``{crawl_id:%Y/%m}`` by parts of its date.
 
     Raises:
-      ValueError: parts of a date are asked for, and the id is none.
+      ValueError: the pattern wants parts of a date, and the id is no date.
     """
 
     def text(match: re.Match[str]) -> str:
@@ -39,7 +39,7 @@ def filled(pattern: str, crawl_id: str) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolConfig(Config):
-    """Where a job finds the pool it works on: in a folder of its own, or as one of many crawls."""
+    """Where the pool of a job is: in a folder of its own, or as one of many crawls."""
 
     crawl_id: str = flag(
         "",
@@ -67,14 +67,14 @@ class PoolConfig(Config):
         return problems
 
     def dated(self, today: datetime.date) -> Self:
-        """Returns the same with ``{date}`` and ``{yesterday}`` as dates such as 2026-11-21."""
+        """Returns the settings with ``{date}`` and ``{yesterday}`` replaced by dates such as 2026-11-21."""
         if self.crawl_id not in DAYS:
             return self
         day = today - datetime.timedelta(days=DAYS[self.crawl_id])
         return dataclasses.replace(self, crawl_id=day.isoformat())
 
     def placed(self) -> Self:
-        """Returns the same with ``output`` and ``input`` as this crawl has them; what was placed stays as it is."""
+        """Returns the settings with ``output`` and ``input`` of this crawl; placed settings stay as they are."""
         if not self.crawl_id:
             return self
         folder = f"{FOLDER}/{self.crawl_id}"
@@ -87,7 +87,7 @@ class PoolConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BasisConfig(PoolConfig):
-    """What the decisions about a crawl rest on beside itself."""
+    """What decides about a crawl beside its own samples: thresholds of other crawls, and what they kept."""
 
     thresholds: str = flag(
         "fitted",
@@ -120,7 +120,7 @@ class BasisConfig(PoolConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GateConfig(PoolConfig):
-    """When a crawl becomes the latest."""
+    """The gate: when a crawl becomes the latest."""
 
     gate_retention: str = flag(
         "", "LOW,HIGH: publish the crawl only when the share kept of all samples lies between", operational=True
@@ -148,7 +148,7 @@ class GateConfig(PoolConfig):
         """Returns the bounds of the share kept; 0 and 1 when none are given.
 
         Raises:
-          ValueError: they are no two numbers.
+          ValueError: the flag is not two numbers.
         """
         if not self.gate_retention:
             return 0.0, 1.0

@@ -10,7 +10,10 @@ from beam_pipelines.config.crawl import PoolConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DedupConfig(PoolConfig):
-    """Flags of ``dedup``."""
+    """Flags of ``dedup``.
+
+    Epsilon and its shares: SemDeDup, arXiv:2303.09540; docs/dedup.md has the table.
+    """
 
     by: str = flag(
         "exact",
@@ -78,7 +81,7 @@ class DedupConfig(PoolConfig):
         return self.name or f"dedup_{self.by}"
 
     def survivor(self) -> str:
-        """Returns the order that holds, a default made out."""
+        """Returns which of a group survives: the value of ``--order``, or its default for these settings."""
         return self.order or ("hard" if self.by == "semantic" else "best" if self.score else "random")
 
     def problems(self) -> list[str]:

@@ -39,9 +39,9 @@ class TrainConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetaConfig(Config):
-    """Flags that ``train-mix`` and ``train-flyt`` share; the defaults are the paper's."""
+    """Flags that ``train-mix`` and ``train-flyt`` share; the defaults are those of FLYT, arXiv:2503.08805."""
 
-    kind: ClassVar[str]  # what checkpoints are stamped with; it stays when the class is renamed
+    kind: ClassVar[str]  # part of the stamp of checkpoints; it stays when the class is renamed
 
     output: str = flag(
         "",
