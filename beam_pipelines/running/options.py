@@ -81,24 +81,23 @@ def flag_parser(**settings: Any) -> argparse.ArgumentParser:
 
 
 def add_fields(parser: argparse.ArgumentParser, config: type[Flags]) -> None:
-    """Adds a flag for each field of a config."""
+    """Adds the flags that the fields of ``config`` declare; ``problems`` of its instances checks their values."""
     kinds = typing.get_type_hints(config)
-    flags = flags_of(config)
-    for field in dataclasses.fields(config):
-        many = isinstance(field.default, tuple)
-        shown = " ".join(field.default) if isinstance(field.default, tuple) else field.default
-        text = flags[field.name].help() + ("" if shown in ("", None) else f" (default: {shown})")
-        if flags[field.name].positional:
-            parser.add_argument(field.name, nargs="*", metavar=field.name.upper(), help=text)
+    for name, declared in flags_of(config).items():
+        many = isinstance(declared.default, tuple)
+        default = " ".join(declared.default) if many else declared.default
+        text = declared.help() + ("" if default in ("", None) else f" (default: {default})")
+        if declared.positional:
+            parser.add_argument(name, nargs="*", metavar=name.upper(), help=text)
             continue
         parser.add_argument(
-            f"--{field.name}",
-            type=_kind(kinds[field.name]),
+            f"--{name}",
+            type=_kind(kinds[name]),
             action="append" if many else "store",
             default=None,
-            nargs="?" if kinds[field.name] is bool else None,
-            const=True if kinds[field.name] is bool else None,
-            metavar=field.name.upper() if not many else "VALUE",
+            nargs="?" if kinds[name] is bool else None,
+            const=True if kinds[name] is bool else None,
+            metavar="VALUE" if many else name.upper(),
             help=text.replace("%", "%%"),
         )
 
