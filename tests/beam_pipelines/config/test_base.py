@@ -24,6 +24,7 @@ class Sample(Flags):
     kind: str = flag("", "kind; default: by the machine", choices={"fast": "", "exact": "slow", "none": ""})
     label: tuple[str, ...] = flag((), "labels; may be repeated", form=Form(r"\w+=\w*", "KEY=VALUE"))
     output: str = flag("", "folder", required="name it")
+    threads: int = flag(0, "threads; 0 = all cores", at_least=0, operational=True)
 
 
 def problems(**values):
@@ -39,6 +40,7 @@ def test_the_help_says_what_the_declaration_does():
         "kind": "kind: fast, exact (slow) or none; default: by the machine",
         "label": "labels; may be repeated",
         "output": "folder (required)",
+        "threads": "threads; 0 = all cores",
     }
 
 
@@ -53,6 +55,7 @@ def test_the_help_says_what_the_declaration_does():
         ({"rate": float("inf")}, "--rate must be above 0 and finite, got inf"),
         ({"kind": "slow"}, "--kind must be fast, exact or none, got 'slow'"),
         ({"label": ("a=b", "c")}, "--label must be KEY=VALUE, got 'c'"),
+        ({"label": ("a=b c",)}, "--label must be KEY=VALUE, got 'a=b c'"),
         ({"output": ""}, "--output is missing; name it"),
     ],
 )
@@ -64,6 +67,12 @@ def test_every_problem_is_noted_in_the_order_of_the_flags():
     lines = problems(count=1, share=2.0, rate=-1.0, kind="x", label=("a", "b"), output="")
     names = [re.match(r"--(\w+)", line)[1] for line in lines]
     assert names == ["count", "share", "rate", "kind", "label", "label", "output"]
+
+
+def test_what_is_recorded_determines_the_output():
+    """A run with another folder or more threads is the same run, and so is one with its flags in another order."""
+    recorded = Sample(output="x", threads=4, label=("b=", "a=")).recorded()
+    assert recorded == {"count": 0, "kind": "", "label": ["a=", "b="], "rate": 0.1, "share": None}
 
 
 @pytest.mark.parametrize("values", [{}, {"count": 2}, {"count": 8}, {"share": 1.0}, {"kind": "exact"}])
