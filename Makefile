@@ -82,10 +82,11 @@ lock: $(READY)
 	  --extra demo --extra images --constraint requirements/base.txt --excludes requirements/launcher-excludes.txt setup.py \
 	  --output-file requirements/launcher.txt
 
-# What the Flex Templates say about their parameters, from the flags of the jobs; and the page of costs.
+# What is written from the flags: the parameters of the Flex Templates and docs/cli.md; and the page of costs.
 templates: $(READY)
 	$(RUN) beam_pipelines.cloud.template_metadata --output templates
 	$(RUN) beam_pipelines.cloud.costpage --output docs/cost.md
+	$(RUN) tests.test_docs
 
 # What can be proved of terraform/ without a cloud; needs terraform and npm, and 150 MB of packages, once.
 terraform-test: $(READY)

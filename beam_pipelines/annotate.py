@@ -11,7 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import AnnotateConfig
+from beam_pipelines.config.annotate import AnnotateConfig
 from beam_pipelines.planning import annotate, plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.annotate import AnnotateShards

@@ -6,42 +6,44 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines.config.jobs import JOBS
+from beam_pipelines.config.jobs import COMMANDS, JOBS, Command, Listing
+from transforms.lib import similar
 
-OTHERS = {
-    "launch": "start a job from its Dataflow template",
-    "plan": "say what a pool will cost on each shape of worker",
-    "models": "list what can be given to --model",
-    "recipes": "list the recipes and what they do",
-}
+_ALL: dict[str, Command] = {**JOBS, **COMMANDS}
 
 
 def usage() -> str:
     """Returns the overview that ``winnow --help`` prints."""
     lines = ["usage: winnow JOB [FLAGS]", "", "Curates image-text pools of WebDataset shards.", "", "jobs:"]
-    jobs = {name: summary for name, (_, summary) in JOBS.items()} | OTHERS
-    lines += [f"  {name:<17}{summary}" for name, summary in jobs.items()]
+    lines += [f"  {name:<17}{command.summary}" for name, command in _ALL.items()]
     return "\n".join([*lines, "", "`winnow JOB --help` lists the flags of a job.", ""])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs ``winnow``; returns the exit code: 0 done, 1 the job failed, 2 the request is wrong."""
+    """Runs ``winnow``.
+
+    Args:
+      argv: the job and its flags; those of the process when None.
+
+    Returns:
+      the exit code: 0 done, 1 the job failed, 2 the request is wrong, 3 a crawl did not pass its gate.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         print(usage())
         return 0 if args else 2
-    job, rest = args[0], args[1:]
-    if job in JOBS and ({"-h", "--help"} & set(rest)):
+    name, rest = args[0], args[1:]
+    if name in JOBS and ({"-h", "--help"} & set(rest)):
         from beam_pipelines.running.options import parser_of
 
-        print(parser_of(job).format_help())
+        print(parser_of(name).format_help())
         return 0
-    if job not in JOBS and job not in OTHERS:
-        print(f"winnow: there is no job {job!r}; there are {', '.join([*JOBS, *OTHERS])}", file=sys.stderr)
+    if name not in _ALL:
+        hint = similar.did_you_mean(name, _ALL, f"there are {', '.join(_ALL)}")
+        print(f"winnow: there is no job {name!r}; {hint}", file=sys.stderr)
         return 2
-    listed = ("models", "recipes")
-    module = "listing" if job in listed else job.replace("-", "_")
-    code: int = importlib.import_module(f"beam_pipelines.{module}").main([job, *rest] if module == "listing" else rest)
+    command = _ALL[name]
+    code: int = importlib.import_module(command.module).main(args if isinstance(command, Listing) else rest)
     return code
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import ClusterConfig
+from beam_pipelines.config.cluster import ClusterConfig
 from beam_pipelines.planning import cluster, plan_facts, target_files, workspace
 from beam_pipelines.running import driver
 from transforms.assign import AssignClusters, FindTargetClusters, TargetPart

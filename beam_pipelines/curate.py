@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import CurateConfig
+from beam_pipelines.config.curate import CurateConfig
 from beam_pipelines.config.score import ScoreConfig
 from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import crawl, plan_facts, reshard, score, select, workspace

@@ -11,7 +11,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import DedupConfig
+from beam_pipelines.config.dedup import DedupConfig
 from beam_pipelines.planning import dedup, plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.dedup import Deduplicate, MatchTargets

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config.jobs import ExportConfig
+from beam_pipelines.config.subset import ExportConfig
 from beam_pipelines.planning import plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError

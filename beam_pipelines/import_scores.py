@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from beam_pipelines.config.jobs import ImportConfig
+from beam_pipelines.config.imports import ImportConfig
 from beam_pipelines.planning import import_scores, plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.import_scores import ImportScores, ImportSettings

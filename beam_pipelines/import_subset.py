@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config.jobs import ImportSubsetConfig
+from beam_pipelines.config.subset import ImportSubsetConfig
 from beam_pipelines.planning import plan_facts
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError

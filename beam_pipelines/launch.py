@@ -18,6 +18,7 @@ from beam_pipelines.cloud import discovery, launch_request, presets
 from beam_pipelines.cloud.config import LaunchConfig
 from beam_pipelines.cloud.template_metadata import has_device, template_jobs
 from beam_pipelines.running import options
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -26,45 +27,53 @@ EXAMPLE = (
     "winnow launch score --project my-project --region us-central1 --template gs://my-bucket/templates/score.json "
     "--preset l4 --workers 20 -- --input 'gs://my-bucket/pool/*.tar' --output gs://my-bucket/out"
 )
-_CURES = {
+_HINTS = {
     401: "the credentials are refused; run `gcloud auth application-default login`",
     403: "you may not; ask for roles/dataflow.developer, and roles/iam.serviceAccountUser on the worker's account",
     404: "check --project, --region and --template, and that the Dataflow API is enabled",
-    409: "a job of this name is at work; wait for its end, cancel it, or give another --job_name",
+    409: "a job of this name is running; wait for its end, cancel it, or give another --job_name",
     429: "too many requests or jobs; try again later, or ask for quota",
 }
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the flags before ``--``."""
-    made = options.flag_parser(
+    parser = options.flag_parser(
         prog="winnow launch JOB",
         description="Start a job from its Dataflow template.",
         epilog=f"The flags of the job come after --.\n\nexample:\n  {EXAMPLE}",
     )
-    options.add_fields(made, LaunchConfig)
-    return made
+    options.add_fields(parser, LaunchConfig)
+    return parser
 
 
 def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
-    """Returns the flags before ``--``, the request, empty where something is wrong, and every problem."""
-    at = list(argv).index("--") if "--" in argv else len(argv)
-    job, before, after = argv[0] if argv else "", argv[1:at], argv[at + 1 :]
+    """Reads the command line of a launch and builds its request.
+
+    Args:
+      argv: the job, flags of the launch, ``--`` and flags of the job.
+
+    Returns:
+      the flags before ``--``; the request, empty where it cannot be built; and every problem, one line each.
+    """
+    separator = list(argv).index("--") if "--" in argv else len(argv)
+    job, before, after = argv[0] if argv else "", argv[1:separator], argv[separator + 1 :]
     _, values, rest, problems = options.read(parser(), before)
     launch = LaunchConfig(**values)
     problems += [*(f"{text} is unknown; flags of the job come after --" for text in rest), *launch.problems()]
     if job not in template_jobs():
-        return launch, {}, [f"there is no template of {job!r}; there are {', '.join(template_jobs())}", *problems]
-    config, told, rest, found = options.parse_config(job, after)
-    problems += [*found, *(f"{text} is no flag of {job}; those of launch come before --" for text in rest)]
-    problems += [f"--{name} comes before --" for name in ("preset", "layout", "dry_run") if getattr(told, name)]
-    device = (told.device or "") if has_device(job) else None
+        hint = similar.did_you_mean(job, template_jobs(), f"there are {', '.join(template_jobs())}")
+        return launch, {}, [f"there is no template of {job!r}; {hint}", *problems]
+    config, given, rest, job_problems = options.parse_config(job, after)
+    problems += [*job_problems, *(f"{text} is no flag of {job}; those of launch come before --" for text in rest)]
+    problems += [f"--{name} comes before --" for name in ("preset", "layout", "dry_run") if getattr(given, name)]
+    device = (given.device or "") if has_device(job) else None
     problems += presets.check(launch.preset, launch.layout, device)
     if launch.preset not in presets.PRESETS:
         return launch, {}, problems
-    said, unsayable = launch_request.parameters(job, config, launch.preset)
-    body = launch_request.request(launch, job, said)
-    return launch, body, [*problems, *unsayable, *discovery.problems(body, "LaunchFlexTemplateRequest")]
+    parameters, parameter_problems = launch_request.parameters(job, config, launch.preset)
+    body = launch_request.request(launch, job, parameters)
+    return launch, body, [*problems, *parameter_problems, *discovery.problems(body, "LaunchFlexTemplateRequest")]
 
 
 def post(launch: LaunchConfig, body: dict[str, Any]) -> dict[str, Any]:
@@ -81,12 +90,12 @@ def post(launch: LaunchConfig, body: dict[str, Any]) -> dict[str, Any]:
     path = f"v1b3/projects/{launch.project}/locations/{launch.region}/flexTemplates:launch"
     try:
         credentials, _ = google.auth.default(scopes=[SCOPE])
-        with AuthorizedSession(credentials) as session:
+        with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
             answer = session.post(f"{launch.endpoint.rstrip('/')}/{path}", json=body, timeout=TIMEOUT_SECONDS)
     except DefaultCredentialsError:
         raise InputError("there are no Google credentials; run `gcloud auth application-default login`") from None
     except GoogleAuthError as error:
-        raise InputError(f"the credentials are refused ({_line(error)}); {_CURES[401].split('; ')[1]}") from None
+        raise InputError(f"the credentials are refused ({_line(error)}); {_HINTS[401].split('; ')[1]}") from None
     except requests.RequestException as error:
         raise InputError(f"{launch.endpoint} cannot be reached ({_line(error)}); try again: a name runs once") from None
     if not answer.ok:
@@ -103,7 +112,7 @@ def _refusal(launch: LaunchConfig, status: int, text: str) -> str:
         message = json.loads(text)["error"]["message"]
     except (ValueError, KeyError, TypeError):
         message = text
-    hint = _CURES.get(status, "try again: a name runs once" if status >= 500 else "mend the request")
+    hint = _HINTS.get(status, "try again: a name runs once" if status >= 500 else "mend the request")
     return f"Dataflow answered {status}: {' '.join(message.split())[:300] or 'nothing'}; {hint}"
 
 

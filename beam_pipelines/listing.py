@@ -9,7 +9,7 @@ from beam_pipelines.planning.recipes import load_recipe, recipe_names
 
 
 def models() -> str:
-    """Returns every value that ``--model`` takes, one a line."""
+    """Returns every value that ``--model`` takes, one per line."""
     from transforms.lib.models import resolve
 
     return "\n".join(resolve.known_models())
@@ -26,13 +26,11 @@ def recipes() -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints the list that ``argv[0]`` names."""
+    """Prints the list that ``argv[0]`` names; returns the exit code: 0 done, 2 there were flags."""
     if len(argv) > 1:
-        wanted = argv[1] in ("-h", "--help")
-        print(
-            __doc__ if wanted else f"winnow {argv[0]}: {argv[1]} is unknown; it takes no flags",
-            file=sys.stderr,
-        )
-        return 0 if wanted else 2
+        wants_help = argv[1] in ("-h", "--help")
+        text = __doc__ if wants_help else f"winnow {argv[0]}: {argv[1]} is unknown; it takes no flags"
+        print(text, file=sys.stderr)
+        return 0 if wants_help else 2
     print(models() if argv[0] == "models" else recipes())
     return 0

@@ -1,4 +1,4 @@
-"""Say what a pool will cost, before it does.
+"""Say what a pool will cost, before any work starts.
 
 winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6
 """
@@ -6,7 +6,6 @@ winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from beam_pipelines.cloud import costs
 from beam_pipelines.cloud.config import CostConfig
 from beam_pipelines.running import options
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError
 
 EXAMPLE = "winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6"
@@ -21,32 +21,32 @@ EXAMPLE = "winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the flags."""
-    made = options.flag_parser(
+    parser = options.flag_parser(
         prog="winnow plan",
         description="Say what a pool will cost on each shape of worker.",
         epilog=f"docs/cost.md has the formula.\n\nexample:\n  {EXAMPLE}",
     )
-    options.add_fields(made, CostConfig)
-    return made
+    options.add_fields(parser, CostConfig)
+    return parser
 
 
 def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """Returns the inputs that ``--set`` replaces, and what is wrong with it."""
-    found: dict[str, float] = {}
+    """Returns the inputs that ``--set`` replaces, name -> number, and what is wrong with its values, one line each."""
+    values: dict[str, float] = {}
     problems = []
     for text in texts:
         name, _, value = text.partition("=")
         if name not in costs.INPUTS:
-            near = difflib.get_close_matches(name, costs.INPUTS, 3) or list(costs.INPUTS)
+            near = similar.nearest(name, costs.INPUTS, 3) or list(costs.INPUTS)
             problems.append(f"--set {text}: there is no input {name!r}; there is {', '.join(near)}")
             continue
         try:
-            found[name] = float(value)
+            values[name] = float(value)
         except ValueError:
-            found[name] = -1.0
-        if not 0 < found[name] < float("inf"):
+            values[name] = -1.0
+        if not 0 < values[name] < float("inf"):
             problems.append(f"--set {text}: the value must be a number above 0")
-    return found, problems
+    return values, problems
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,10 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(args):
         print(parser().format_help())
         return 0
-    _, values, rest, problems = options.read(parser(), args)
+    flags = parser()
+    _, values, rest, problems = options.read(flags, args)
     config = CostConfig(**values)
-    changed, wrong = changes(config.set)
-    problems += [*(f"{text} is unknown; --help lists the flags" for text in rest), *config.problems(), *wrong]
+    changed, set_problems = changes(config.set)
+    problems += [
+        *(options.unknown_flag(text, flags._option_string_actions) for text in rest),
+        *config.problems(),
+        *set_problems,
+    ]
     for line in problems:
         print(f"winnow plan: {line}", file=sys.stderr)
     if problems:

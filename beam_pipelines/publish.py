@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config.jobs import PublishConfig
+from beam_pipelines.config.crawl import PublishConfig
 from beam_pipelines.planning import crawl, plan_facts, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.outputs import crawls

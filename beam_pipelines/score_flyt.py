@@ -14,7 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from beam_pipelines.config.jobs import ScoreFlytConfig
+from beam_pipelines.config.train import ScoreFlytConfig
 from beam_pipelines.planning import plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.lib import stamps

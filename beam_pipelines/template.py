@@ -1,10 +1,11 @@
-"""What the launcher of a Flex Template runs: turns a template's parameters into flags and starts the job.
+"""The program of a Flex Template's launcher: it turns the parameters of a template into flags and starts the job.
 
 python -m beam_pipelines.template --job=score --input='gs://bucket/pool/*.tar' ... --runner=DataflowRunner ...
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import logging
 import sys
@@ -20,10 +21,10 @@ _LOG = logging.getLogger(__name__)
 def job_flags(job: str, args: Sequence[str]) -> list[str]:
     """Returns the flags of a job for the arguments that Dataflow's launcher passes, each ``--NAME=VALUE``.
 
-    The values of a repeated flag are taken apart, and empty values, which is how a form sends what was left out, are
-    left out. Flags that neither the job nor Beam knows are the launcher's own and are left out with a warning.
+    The values of a repeated flag become one flag each. An empty value is left out: a form sends it for a field that
+    nobody filled in. A flag that neither the job nor Beam knows is the launcher's own and is left out with a warning.
     """
-    repeated = {field.name for field in JOBS[job][0].__dataclass_fields__.values() if isinstance(field.default, tuple)}
+    repeated = {field.name for field in dataclasses.fields(JOBS[job].settings) if isinstance(field.default, tuple)}
     known = {text for action in options.parser_of(job)._actions for text in action.option_strings}
     flags: list[str] = []
     for arg in args:
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     job = named[0]
     flags = job_flags(job, [arg for arg in args if not arg.startswith(prefix)])
-    code: int = importlib.import_module(f"beam_pipelines.{job.replace('-', '_')}").main(flags)
+    code: int = importlib.import_module(JOBS[job].module).main(flags)
     return code
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines.config.jobs import TrainConfig
+from beam_pipelines.config.train import TrainConfig
 from beam_pipelines.running import beam_options, driver, options
 from transforms.lib.errors import ConfigError
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_pipelines.config.jobs import TrainFlytConfig
+from beam_pipelines.config.train import TrainFlytConfig
 from beam_pipelines.planning import training
 from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.running import local

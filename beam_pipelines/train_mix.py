@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from beam_pipelines.config.jobs import TrainMixConfig
+from beam_pipelines.config.train import TrainMixConfig
 from beam_pipelines.planning import training
 from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.running import local

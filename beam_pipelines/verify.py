@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config.jobs import VerifyConfig
 from beam_pipelines.config.reshard import ReshardConfig
+from beam_pipelines.config.verify import VerifyConfig
 from beam_pipelines.planning import plan_facts, reshard, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from beam_pipelines import launch, plan
-from beam_pipelines.cli import OTHERS
-from beam_pipelines.config.jobs import JOBS
-from beam_pipelines.running.options import EXAMPLES, parser_of
+from beam_pipelines.config.jobs import COMMANDS, JOBS
+from beam_pipelines.running.options import parser_of
 from transforms.lib.errors import Reason
 
 ROOT = Path(__file__).parents[1]
@@ -20,29 +19,28 @@ ROOT = Path(__file__).parents[1]
 def cli_page():
     """Returns docs/cli.md as the flags are now."""
     lines = ["# Flags", "", "Flags of Beam and its runners are passed on. Tests hold this page equal to `--help`.", ""]
-    for job, (_, summary) in JOBS.items():
-        lines += [f"## winnow {job}", "", summary[0].upper() + summary[1:] + ".", "", "```", EXAMPLES[job], "```", ""]
-        lines += table(parser_of(job))
+    for name, job in JOBS.items():
+        lines += [f"## winnow {name}", "", job.sentence, "", "```", job.example, "```", "", *table(parser_of(name))]
     for name, module in (("launch", launch), ("plan", plan)):
-        lines += [f"## winnow {name}", "", OTHERS[name][0].upper() + OTHERS[name][1:] + ".", ""]
+        lines += [f"## winnow {name}", "", COMMANDS[name].sentence, ""]
         lines += ["```", module.EXAMPLE, "```", "", *table(module.parser())]
     return "\n".join(lines)
 
 
 def table(parser):
-    told = [([*action.option_strings, action.metavar][0], action.help) for action in parser._actions[1:]]
-    rows = [f"| `{name}` | {text.replace('%%', '%').replace('|', chr(92) + '|')} |" for name, text in told]
+    flags = [([*action.option_strings, action.metavar][0], action.help) for action in parser._actions[1:]]
+    rows = [f"| `{name}` | {text.replace('%%', '%').replace('|', chr(92) + '|')} |" for name, text in flags]
     return ["| flag | |", "|---|---|", *rows, ""]
 
 
 def test_the_page_of_flags_is_true():
-    assert (ROOT / "docs/cli.md").read_text() == cli_page()
+    assert (ROOT / "docs/cli.md").read_text() == cli_page(), "run `make templates`"
 
 
 def test_every_field_is_a_flag_with_words():
-    for job, (config, _) in JOBS.items():
-        options = {action.dest: action.help for action in parser_of(job)._actions}
-        for field in dataclasses.fields(config):
+    for name, job in JOBS.items():
+        options = {action.dest: action.help for action in parser_of(name)._actions}
+        for field in dataclasses.fields(job.settings):
             assert len(options[field.name]) > 10
 
 
@@ -85,7 +83,7 @@ def test_the_commands_of_the_readme_work(winnow, tmp_path, monkeypatch):
             assert code == 0, f"{command}: {stderr}"
 
 
-@pytest.mark.parametrize("job", [*JOBS, "models", "recipes"])
+@pytest.mark.parametrize("job", [*JOBS, *COMMANDS])
 def test_every_job_has_help(winnow, job):
     code, stdout, stderr = winnow(job, "--help")
     assert code == 0
@@ -96,3 +94,7 @@ def test_the_readme_names_every_job():
     page = (ROOT / "README.md").read_text()
     for job in JOBS:
         assert f"`{job}`" in page
+
+
+if __name__ == "__main__":  # `make templates`
+    (ROOT / "docs/cli.md").write_text(cli_page())

@@ -31,14 +31,14 @@ def page() -> str:
         "## Formula",
         "",
         "```",
-        "pairs/s of a worker = busy * min(TFLOP/s * 1000 / GFLOP a pair,  vCPUs * decodes a vCPU)",
-        "USD an hour         = vCPUs * vcpu_hour + GB * gb_hour + disk GB * disk_gb_hour + GPU_hour",
-        "USD of scoring      = samples / (pairs/s) / 3600 * USD an hour",
-        "USD of reshard      = samples * bytes * (1 + kept) / copy_bytes / 3600 * USD an hour of cpu, FlexRS",
+        "pairs/s of a worker = busy * min(TFLOP/s * 1000 / GFLOP per pair,  vCPUs * decodes per vCPU)",
+        "USD per hour        = vCPUs * vcpu_hour + GB * gb_hour + disk GB * disk_gb_hour + GPU_hour",
+        "USD of scoring      = samples / (pairs/s) / 3600 * USD per hour",
+        "USD of reshard      = samples * bytes * (1 + kept) / copy_bytes / 3600 * USD per hour of cpu, FlexRS",
         "```",
         "",
-        "The number of workers sets the time, not the cost. GFLOP a pair, image and text, are of open_clip's table of",
-        "profiles. Where a worker waits for decoding, more vCPUs help and a larger GPU does not; where it waits for",
+        "The number of workers sets the time, not the cost. GFLOP per pair, image and text, are of open_clip's table",
+        "of profiles. Where a worker waits for decoding, more vCPUs help and a larger GPU does not; where it waits for",
         "the GPU, the reverse.",
         "",
         "## Inputs",
@@ -50,7 +50,7 @@ def page() -> str:
     ]
     for network, (gflop, dim) in NETWORKS.items():
         config = CostConfig(gflop_per_pair=gflop, dim=dim)
-        lines += [f"## {network}: {gflop:g} GFLOP a pair, 10⁹ samples, 100 workers", ""]
+        lines += [f"## {network}: {gflop:g} GFLOP per pair, 10⁹ samples, 100 workers", ""]
         lines += [costs.tables(config, costs.inputs()), ""]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
-"""What a pool costs on each shape of worker: a formula, its inputs, and nothing measured on the way.
+"""What a pool costs on each shape of worker: a formula and its inputs.
 
 Every input is a guess with a date until it is measured on the machine that is paid for; ``winnow plan --set`` replaces
-any of them. docs/cost.md is this module's page.
+any of them. docs/cost.md is written from this module.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ INPUTS: dict[str, Input] = {
     "storage_gb_month": Input(
         0.02, "USD, standard class, one region", "Cloud Storage list price; check the price page"
     ),
-    "flexrs_factor": Input(0.6, "of the price of vCPUs and memory", "FlexRS is told to be about 40 % cheaper; check"),
-    "cpu_tflops": Input(0.2, "TFLOP/s of 4 vCPUs, fp32", "0.05 a vCPU; not measured on this machine type"),
+    "flexrs_factor": Input(0.6, "of the price of vCPUs and memory", "FlexRS is said to be about 40 % cheaper; check"),
+    "cpu_tflops": Input(0.2, "TFLOP/s of 4 vCPUs, fp32", "0.05 per vCPU; not measured on this machine type"),
     "t4_tflops": Input(25, "TFLOP/s, fp16", _GUESS),
     "l4_tflops": Input(55, "TFLOP/s, bf16", _GUESS),
     "a100_tflops": Input(160, "TFLOP/s, bf16", _GUESS),
@@ -53,13 +53,13 @@ INPUTS: dict[str, Input] = {
     "decodes_per_vcpu": Input(300, "images/s", "JPEG of 512 px to 224 px by Pillow, measured on two other cores"),
     "busy": Input(0.85, "share of the time that the bound is reached", "what a canary should show; lower costs more"),
     "copy_bytes": Input(300e6, "bytes/s that a worker of 4 vCPUs copies", "not measured on Cloud Storage"),
-    "index_bytes": Input(150, "bytes a sample in columns/index, compressed", "a guess; captions are most of it"),
+    "index_bytes": Input(150, "bytes per sample in columns/index, compressed", "a guess; captions are most of it"),
 }
 
 
 def inputs(changes: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Returns the value of every input, with changes applied."""
-    return {name: found.value for name, found in INPUTS.items()} | dict(changes or {})
+    """Returns the value of every input, name -> number in the unit of ``INPUTS``, with changes applied."""
+    return {name: entry.value for name, entry in INPUTS.items()} | dict(changes or {})
 
 
 class Cost(NamedTuple):
@@ -83,7 +83,7 @@ class Cost(NamedTuple):
 
 
 def usd_per_hour(shape: Preset, given: Mapping[str, float], *, flexrs: bool = False) -> float:
-    """Returns the price of a worker: vCPUs, memory, disk, GPU."""
+    """Returns the price of a worker in USD per hour: vCPUs, memory, disk, GPU."""
     machine = shape.vcpus * given["vcpu_hour"] + shape.memory_gb * given["gb_hour"]
     disk = shape.disk_gb * given["disk_gb_hour"]
     gpu = given[f"{shape.name}_hour"] if shape.accelerator else 0.0
@@ -91,10 +91,10 @@ def usd_per_hour(shape: Preset, given: Mapping[str, float], *, flexrs: bool = Fa
 
 
 def scoring(config: CostConfig, given: Mapping[str, float]) -> list[Cost]:
-    """Returns the cost of scoring on each shape, in the order of the presets.
+    """Returns the cost in USD and the time of scoring on each shape, in the order of the presets.
 
-    A worker is as fast as the slower of its two halves: the network, ``TFLOP/s / GFLOP a pair``, and the decoding of
-    images, ``vCPUs * images/s``; it reaches that for the share ``busy`` of the time.
+    A worker is as fast as the slower of its two halves: the network, ``TFLOP/s / GFLOP per pair``, and the decoding
+    of images, ``vCPUs * images/s``; it reaches that speed for the share ``busy`` of the time.
     """
     rows = []
     for name, shape in PRESETS.items():
@@ -111,8 +111,8 @@ def scoring(config: CostConfig, given: Mapping[str, float]) -> list[Cost]:
 def others(config: CostConfig, given: Mapping[str, float]) -> dict[str, float]:
     """Returns the cost in USD of what is not scoring: select, reshard, shuffle, and a month of storage.
 
-    ``reshard`` is taken to read the whole pool, as it does when kept samples lie close together; it pays for reading
-    and writing at ``copy_bytes``. Some ten rows of 200 bytes a shard of 10,000 samples are all that is shuffled.
+    ``reshard`` is assumed to read the whole pool, as it does when kept samples lie close together; it pays for reading
+    and writing at ``copy_bytes``. The shuffle carries some ten rows of 200 bytes per shard of 10,000 samples.
     """
     shape = PRESETS["cpu"]
     price = usd_per_hour(shape, given, flexrs=True)
@@ -142,7 +142,7 @@ def as_values(config: CostConfig, given: Mapping[str, float]) -> dict[str, Any]:
 def tables(config: CostConfig, given: Mapping[str, float]) -> str:
     """Returns scoring and the rest as two Markdown tables."""
     lines = [
-        "| preset | machine | USD an hour | pairs/s a worker | waits for | USD | hours |",
+        "| preset | machine | USD per hour | pairs/s per worker | waits for | USD | hours |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in scoring(config, given):
@@ -157,7 +157,7 @@ def tables(config: CostConfig, given: Mapping[str, float]) -> str:
 def text(config: CostConfig, given: Mapping[str, float]) -> str:
     """Returns the tables and the inputs for a terminal."""
     head = (
-        f"{config.samples:,} samples of {config.sample_bytes:,} bytes, {config.gflop_per_pair:g} GFLOP a pair, "
+        f"{config.samples:,} samples of {config.sample_bytes:,} bytes, {config.gflop_per_pair:g} GFLOP per pair, "
         f"{config.keep_fraction:g} kept, {config.workers} workers. Prices of {AS_OF} unless --set: check them."
     )
     changed = [f"{name}={value:g}{'' if value == INPUTS[name].value else '  (set)'}" for name, value in given.items()]

@@ -1,6 +1,6 @@
 """Checks a request against Google's own description of the Dataflow API, the v1b3 discovery document.
 
-The document lies in the package google-api-python-client; nothing is asked of the network.
+The document lies in the package google-api-python-client; no network is needed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def document() -> dict[str, Any]:
     Raises:
       InputError: the package that holds it is not installed.
     """
-    found = importlib.util.find_spec("googleapiclient")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("googleapiclient")
+    if package is None or not package.submodule_search_locations:
         raise InputError("google-api-python-client is missing; pip install 'winnow-beam[launch]'")
-    folder = Path(found.submodule_search_locations[0]) / "discovery_cache" / "documents"
+    folder = Path(package.submodule_search_locations[0]) / "discovery_cache" / "documents"
     return dict(json.loads((folder / "dataflow.v1b3.json").read_text(encoding="utf-8")))
 
 
@@ -45,7 +45,7 @@ def problems(value: Any, schema: str) -> list[str]:
       value: as ``json.loads`` gives it.
       schema: a name in the document's ``schemas``, for example ``LaunchFlexTemplateRequest``.
 
-    Fields whose description begins with "Required." must be there: the document says so in no other way.
+    A field whose description begins with "Required." must be there; the document marks required fields in no other way.
     """
     return list(_check(value, {"$ref": schema}, "$"))
 
@@ -74,14 +74,14 @@ def _check(given: Any, schema: dict[str, Any], place: str) -> list[str]:
 def _check_object(value: dict[str, Any], schema: dict[str, Any], place: str) -> list[str]:
     fields = schema.get("properties", {})
     others = schema.get("additionalProperties")
-    found = []
+    problems = []
     for name, one in value.items():
         if name not in fields and others is None:
-            found.append(f"{place}.{name} is unknown; allowed: {', '.join(sorted(fields))}")
+            problems.append(f"{place}.{name} is unknown; allowed: {', '.join(sorted(fields))}")
         else:
-            found += _check(one, fields.get(name, others), f"{place}.{name}")
+            problems += _check(one, fields.get(name, others), f"{place}.{name}")
     needed = [name for name, field in fields.items() if field.get("description", "").startswith("Required.")]
-    return found + [f"{place}.{name} is missing" for name in needed if value.get(name) in (None, "")]
+    return problems + [f"{place}.{name} is missing" for name in needed if value.get(name) in (None, "")]
 
 
 def _check_text(value: str, schema: dict[str, Any], place: str) -> list[str]:

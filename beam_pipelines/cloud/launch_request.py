@@ -10,17 +10,23 @@ from beam_pipelines.cloud import presets
 from beam_pipelines.cloud.config import LaunchConfig
 from beam_pipelines.cloud.presets import PRESETS
 from beam_pipelines.cloud.template_metadata import JOB_PARAMETER, SEPARATOR, refused
-from beam_pipelines.config.jobs import JOBS, Flags
+from beam_pipelines.config.base import Flags
+from beam_pipelines.config.jobs import JOBS
 
 
 def parameters(job: str, config: Flags, preset: str) -> tuple[dict[str, str], list[str]]:
-    """Returns a template's parameters for a job's config, defaults left out, and what cannot be said in them.
+    """Returns a template's parameters for a job's settings without those at their default, and their problems.
 
-    A worker with a GPU scores on it: ``device`` becomes ``cuda``, which is part of the scores' stamp.
+    On workers with a GPU, ``device`` becomes ``cuda``, which is part of the scores' stamp.
+
+    Args:
+      job: name in ``JOBS``.
+      config: settings of the job.
+      preset: name in ``PRESETS``.
     """
-    said: dict[str, str] = {JOB_PARAMETER: job}
+    parameters: dict[str, str] = {JOB_PARAMETER: job}
     problems = []
-    defaults = JOBS[job][0]()
+    defaults = JOBS[job].settings()
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == getattr(defaults, field.name):
@@ -28,26 +34,29 @@ def parameters(job: str, config: Flags, preset: str) -> tuple[dict[str, str], li
         values = [str(one) for one in value] if isinstance(value, tuple) else [str(value)]
         if isinstance(value, tuple) and any(SEPARATOR in one for one in values):
             problems.append(f"--{field.name}: {SEPARATOR!r} separates values in a template, and one value has it")
-        said[field.name] = SEPARATOR.join(values).lower() if isinstance(value, bool) else SEPARATOR.join(values)
+        parameters[field.name] = SEPARATOR.join(values).lower() if isinstance(value, bool) else SEPARATOR.join(values)
     if PRESETS[preset].accelerator:
-        said["device"] = "cuda"
-    return said, problems + (refused(job, said) if not config.problems() else [])
+        parameters["device"] = "cuda"
+    return parameters, problems + (refused(job, parameters) if not config.problems() else [])
 
 
 def environment(launch: LaunchConfig) -> dict[str, Any]:
     """Returns the ``FlexTemplateRuntimeEnvironment``: workers, network, account, labels."""
-    made = presets.environment(launch.preset, launch.layout)
-    made["additionalExperiments"] += launch.experiment
-    made |= {
+    shape = presets.environment(launch.preset, launch.layout)
+    shape["additionalExperiments"] += launch.experiment
+    shape |= {
         "numWorkers": launch.workers if PRESETS[launch.preset].accelerator else 1,
         "maxWorkers": launch.workers,
         "ipConfiguration": "WORKER_IP_PUBLIC" if launch.public_ips else "WORKER_IP_PRIVATE",
         "additionalUserLabels": {"app": "winnow", **launch.labels()},
     }
     if launch.flexrs:
-        made["flexrsGoal"] = "FLEXRS_COST_OPTIMIZED"
+        shape["flexrsGoal"] = "FLEXRS_COST_OPTIMIZED"
     if launch.temp_location:
-        made |= {"tempLocation": launch.temp_location, "stagingLocation": f"{launch.temp_location.rstrip('/')}/staging"}
+        shape |= {
+            "tempLocation": launch.temp_location,
+            "stagingLocation": f"{launch.temp_location.rstrip('/')}/staging",
+        }
     named = {
         "sdkContainerImage": launch.image,
         "serviceAccountEmail": launch.service_account,
@@ -55,20 +64,20 @@ def environment(launch: LaunchConfig) -> dict[str, Any]:
         "workerZone": launch.worker_zone,
         "launcherMachineType": launch.launcher_machine_type,
     }
-    return made | {name: value for name, value in named.items() if value}
+    return shape | {name: value for name, value in named.items() if value}
 
 
-def request(launch: LaunchConfig, job: str, said: dict[str, str]) -> dict[str, Any]:
+def request(launch: LaunchConfig, job: str, parameters: dict[str, str]) -> dict[str, Any]:
     """Returns the ``LaunchFlexTemplateRequest``; equal flags give equal requests.
 
-    The job's name is fixed, and Dataflow runs one job of a name and region at a time: a second launch, of a schedule
-    or of a retry, is refused while the first is at work.
+    The job's name is fixed, and Dataflow runs one job of a name and region at a time: while the first launch runs, a
+    second one, by a schedule or a retry, is refused.
     """
     body: dict[str, Any] = {
         "launchParameter": {
             "jobName": launch.job_name or f"winnow-{job}",
             "containerSpecGcsPath": launch.template,
-            "parameters": said,
+            "parameters": parameters,
             "environment": environment(launch),
         }
     }
@@ -91,20 +100,20 @@ _OPTIONS = {"diskSizeGb": "disk_size_gb", "sdkContainerImage": "sdk_container_im
 
 def gcloud(launch: LaunchConfig, body: dict[str, Any]) -> str:
     """Returns the same launch as one ``gcloud dataflow flex-template run`` command, quoted for a shell."""
-    told = body["launchParameter"]
-    shape = told["environment"]
+    launched = body["launchParameter"]
+    shape = launched["environment"]
     fixed = shape["autoscalingAlgorithm"].endswith("NONE")
     options = [f"{option}={shape[name]}" for name, option in _OPTIONS.items() if name in shape]
     options += [f"autoscaling_algorithm={'NONE' if fixed else 'THROUGHPUT_BASED'}"]
     lists = {
-        "parameters": [f"{name}={value}" for name, value in told["parameters"].items()],
+        "parameters": [f"{name}={value}" for name, value in launched["parameters"].items()],
         "additional-experiments": shape["additionalExperiments"],
         "additional-pipeline-options": [*shape["additionalPipelineOptions"], *options],
         "additional-user-labels": [f"{name}={value}" for name, value in shape["additionalUserLabels"].items()],
     }
-    words = ["gcloud", "dataflow", "flex-template", "run", told["jobName"]]
+    words = ["gcloud", "dataflow", "flex-template", "run", launched["jobName"]]
     words += [f"--project={launch.project}", f"--region={launch.region}"]
-    words += [f"--template-file-gcs-location={told['containerSpecGcsPath']}"]
+    words += [f"--template-file-gcs-location={launched['containerSpecGcsPath']}"]
     words += [f"--{option}={shape[name]}" for name, option in _GCLOUD.items() if name in shape]
     words += [f"--{option}={_listed(values)}" for option, values in lists.items()]
     words += ["--disable-public-ips"] if shape["ipConfiguration"] == "WORKER_IP_PRIVATE" else []
@@ -113,6 +122,6 @@ def gcloud(launch: LaunchConfig, body: dict[str, Any]) -> str:
 
 
 def _listed(values: list[str]) -> str:
-    """Returns values as gcloud takes them; after ``^MARK^`` with another separator where one holds a comma."""
+    """Returns values joined as gcloud takes them: by commas, or after ``^MARK^`` by a mark that no value holds."""
     free = next(mark for mark in (",", "~", ":", "@", "#", "^") if not any(mark in value for value in values))
     return ",".join(values) if free == "," else f"^{free}^{free.join(values)}"

@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from beam_pipelines.config.base import any_of
+
 DRIVER = "install-nvidia-driver:5xx"  # the newer branch: the locked torch needs CUDA 13, and that 580 or later
 LAYOUTS = ("A", "B")
 _SINGLE_PROCESS = "no_use_multiple_sdk_containers"
@@ -19,14 +21,14 @@ class Preset:
     """One shape of worker.
 
     Attributes:
-      name: what ``--preset`` takes.
+      name: the value of ``--preset``.
       machine_type: of Compute Engine.
       vcpus: of the machine.
       memory_gb: of the machine.
-      accelerator: Dataflow's name of the GPU, of which a worker has one; empty without.
-      disk_gb: boot disk; holds the image twice over (layers and unpacked) and the logs.
+      accelerator: Dataflow's name of the GPU; a worker has one; empty for a worker without.
+      disk_gb: boot disk; it holds the container image twice (layers and unpacked) and the logs.
       layout: the container layout when none is named.
-      threads: bundles a process works on at once in layout B.
+      threads: bundles that one process works on at once in layout B.
     """
 
     name: str
@@ -82,7 +84,7 @@ def environment(preset: str, layout: str) -> dict[str, Any]:
     return {
         "machineType": shape.machine_type,
         "diskSizeGb": shape.disk_gb,
-        # a GPU at work looks idle to an autoscaler that watches the CPU
+        # the autoscaler watches the CPU, so a busy GPU looks idle to it
         "autoscalingAlgorithm": f"AUTOSCALING_ALGORITHM_{'NONE' if accelerator else 'BASIC'}",
         "additionalExperiments": [*shape.experiments(layout), *([accelerator] if accelerator else [])],
         "additionalPipelineOptions": [f"number_of_worker_harness_threads={shape.harness_threads(layout)}"],
@@ -95,12 +97,12 @@ def check(preset: str, layout: str, device: str | None) -> list[str]:
     Args:
       preset: name, or empty for none.
       layout: ``A``, ``B`` or empty for the preset's own.
-      device: what the job is told by ``--device``; None for a job that has no use for a GPU.
+      device: value of the job's ``--device``; None for a job that has no use for a GPU.
     """
     if preset and preset not in PRESETS:
-        return [f"--preset must be {', '.join(PRESETS)}, got {preset!r}"]
+        return [f"--preset must be {any_of(list(PRESETS))}, got {preset!r}"]
     if layout and layout not in LAYOUTS:
-        return [f"--layout must be {' or '.join(LAYOUTS)}, got {layout!r}"]
+        return [f"--layout must be {any_of(LAYOUTS)}, got {layout!r}"]
     if layout and not preset:
         return ["--layout needs a --preset, whose workers it lays out"]
     gpu = bool(preset) and bool(PRESETS[preset].accelerator)

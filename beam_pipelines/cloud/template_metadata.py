@@ -1,4 +1,4 @@
-"""What a Flex Template says about its parameters, made from the job's flags: ``templates/JOB/metadata.json``.
+"""The description of a Flex Template's parameters, ``templates/JOB/metadata.json``, derived from the job's flags.
 
 python -m beam_pipelines.cloud.template_metadata --output templates      (`make templates`)
 
@@ -8,7 +8,6 @@ The form is Dataflow's ``TemplateMetadata`` (v1b3 discovery document).
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import re
 import sys
@@ -18,69 +17,71 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.cloud import presets
-from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS, Flags
+from beam_pipelines.config.base import Flag, Flags, flags_of
+from beam_pipelines.config.jobs import JOBS
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
-JOB_PARAMETER = "job"  # one launcher image serves all templates; this tells it which job it is to build
-_NUMBERS = {int: r"-?[0-9]+", float: r"-?[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
+JOB_PARAMETER = "job"  # one launcher image serves all templates; this parameter names the job to start
+_NUMBERS = {int: r"[0-9]+", float: r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
 _FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker; Dataflow has no type for s3://
 
 
 def template_jobs() -> list[str]:
     """Returns the jobs that have a Dataflow template."""
-    return [job for job in JOBS if job not in LOCAL_JOBS]
+    return [name for name, job in JOBS.items() if job.template]
 
 
 def required(config: type[Flags]) -> set[str]:
-    """Returns the flags without which a job refuses to start: those it calls missing when told nothing."""
-    return {found[1] for line in config().problems() if (found := re.match(r"--(\w+) is missing", line))}
+    """Returns the flags without which a job refuses to start: those that it calls missing when no flag is given."""
+    return {match[1] for line in config().problems() if (match := re.match(r"--(\w+) is missing", line))}
 
 
 def has_device(job: str) -> bool:
     """Returns whether a job has a use for a GPU."""
-    return any(field.name == "device" for field in dataclasses.fields(JOBS[job][0]))
+    return "device" in flags_of(JOBS[job].settings)
 
 
-def parameter(field: dataclasses.Field[Any], kind: Any, *, optional: bool) -> dict[str, Any]:
+def parameter(name: str, declared: Flag, kind: Any, *, optional: bool) -> dict[str, Any]:
     """Returns the ``ParameterMetadata`` of one flag.
 
     Args:
-      field: of a job's config.
+      name: of the flag, without hyphens in front.
+      declared: the flag.
       kind: its type.
       optional: whether the job starts without it.
     """
-    many = typing.get_origin(kind) is tuple
     plain = kind if isinstance(kind, type) else typing.get_args(kind)[0]
-    choices = [value for value in field.metadata.get("choices", ()) if value]  # none of them: leave it out
-    text = field.metadata["help"].removesuffix(" (required)")
+    text = declared.help().removesuffix(" (required)")
     text = text.replace("; may be repeated", f"; several: put {SEPARATOR} between them")
-    made: dict[str, Any] = {
-        "name": field.name,
-        "label": field.name.replace("_", " ").capitalize(),
+    form: dict[str, Any] = {
+        "name": name,
+        "label": name.replace("_", " ").capitalize(),
         "helpText": text[0].upper() + text[1:] + ("" if text.endswith(".") else "."),
         "isOptional": optional,
     }
     if plain is bool:
-        made |= {"paramType": "BOOLEAN", "regexes": ["^(true|false)$"]}
-    elif choices:
-        options = [{"value": value, "label": value} for value in choices]
-        made |= {"paramType": "ENUM", "enumOptions": options, "regexes": [f"^({'|'.join(choices)})$"]}
+        form |= {"paramType": "BOOLEAN", "regexes": ["^(true|false)$"]}
+    elif declared.choices:
+        options = [{"value": value, "label": value} for value in declared.choices]
+        form |= {"paramType": "ENUM", "enumOptions": options, "regexes": [f"^({'|'.join(declared.choices)})$"]}
     elif plain in _NUMBERS:
-        made |= {"paramType": "NUMBER", "regexes": [f"^{_NUMBERS[plain]}$"]}
-    elif field.name == "output":
-        made |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
-        made["helpText"] = made["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER")
+        sign = "-?" if declared.range.holds(-1) else ""
+        form |= {"paramType": "NUMBER", "regexes": [f"^{sign}{_NUMBERS[plain]}$"]}
+    elif name == "output":
+        form |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
+        form["helpText"] = form["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER")
     else:
-        made |= {"paramType": "TEXT", "regexes": ["^.+$"]}
-    if field.default not in (None, "", ()):
-        default = SEPARATOR.join(typing.cast("tuple[str, ...]", field.default)) if many else str(field.default)
-        made["defaultValue"] = default.lower() if plain is bool else default
-    return made
+        form |= {"paramType": "TEXT", "regexes": ["^.+$"]}
+    if declared.default not in (None, "", ()):
+        values = declared.default if isinstance(declared.default, tuple) else (declared.default,)
+        default = SEPARATOR.join(map(str, values))
+        form["defaultValue"] = default.lower() if plain is bool else default
+    return form
 
 
 def metadata(job: str) -> dict[str, Any]:
     """Returns the ``TemplateMetadata`` of a job: the job's name, then a parameter for each flag."""
-    config, summary = JOBS[job]
+    config = JOBS[job].settings
     kinds = typing.get_type_hints(config)
     needed = required(config)
     first = {
@@ -93,24 +94,24 @@ def metadata(job: str) -> dict[str, Any]:
         "regexes": [f"^{job}$"],
         "defaultValue": job,
     }
-    fields = sorted(dataclasses.fields(config), key=lambda field: field.name not in needed)  # required ones first
-    rest = [parameter(field, kinds[field.name], optional=field.name not in needed) for field in fields]
+    flags = sorted(flags_of(config).items(), key=lambda item: item[0] not in needed)  # required ones first
+    rest = [parameter(name, declared, kinds[name], optional=name not in needed) for name, declared in flags]
     return {
         "name": f"Winnow {job}",
-        "description": summary[0].upper() + summary[1:] + ".",
+        "description": JOBS[job].sentence,
         "parameters": [first, *rest],
         "streaming": False,
     }
 
 
-def refused(job: str, said: Mapping[str, str]) -> list[str]:
-    """Returns a line for each parameter that Dataflow will refuse for its regexes."""
-    regexes = {made["name"]: made["regexes"] for made in metadata(job)["parameters"]}
+def refused(job: str, parameters: Mapping[str, str]) -> list[str]:
+    """Returns a line for each parameter that Dataflow will refuse because of its regexes."""
+    regexes = {form["name"]: form["regexes"] for form in metadata(job)["parameters"]}
     return [
-        f"--{name} must match {one} in a template, got {value!r}"
-        for name, value in said.items()
-        for one in regexes[name]
-        if not re.search(one, value)
+        f"--{name} must match {regex} in a template, got {value!r}"
+        for name, value in parameters.items()
+        for regex in regexes[name]
+        if not re.search(regex, value)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What each job can be told: frozen dataclasses whose fields are the flags. Imports nothing heavy.
+"""The record of each job and its settings: frozen dataclasses whose fields are the flags. Imports nothing heavy.
 
-Imports: the errors of ``lib``. Start reading at ``base``, then ``jobs``.
+Imports: ``transforms``; of it only ``lib.similar``. Start reading at ``jobs``, then ``base``.
 """

@@ -1,37 +1,198 @@
-"""What every job's configuration has: fields that are flags, and their check. Imports nothing heavy."""
+"""What every job's settings have: fields that are flags, and their check. Imports nothing heavy.
+
+A field is declared once, by ``flag``: its default, its words and which values it takes. The help text, the check and
+the parameters of the templates all come from that declaration. ``problems`` of a class adds conditions between flags.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import TYPE_CHECKING, Any
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-def flag(default: Any, text: str, **more: Any) -> Any:
-    """Returns a dataclass field that is also a command line flag; ``text`` says what, unit and range.
+class Form(NamedTuple):
+    """What a text must look like.
 
-    ``operational=True``: it says where or how fast, not what. ``choices=``: all values there are.
+    Attributes:
+      pattern: regular expression that matches the whole text.
+      words: the same for people, after "must be".
     """
-    return dataclasses.field(default=default, metadata={"help": text, **more})
+
+    pattern: str
+    words: str
+
+    def matches(self, text: str) -> bool:
+        """Returns whether the whole text has the form."""
+        return re.fullmatch(self.pattern, text) is not None
+
+
+SET_NAME = Form(r"[A-Za-z0-9_-]+", "letters, digits, _ and -")
+"""Form of the name of a column set."""
+
+
+class Range(NamedTuple):
+    """An interval of finite numbers; a bound that is None does not bind."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Returns whether a number is in the interval."""
+        return (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def text(self, whole: bool) -> str:
+        """Returns the interval in words: ``at least 1``, ``in 0 .. 8`` of whole numbers, ``in [0, 1)`` of others."""
+        low = self.above if self.at_least is None else self.at_least
+        high = self.below if self.at_most is None else self.at_most
+        if low is not None and high is not None:
+            marks = "[" if self.above is None else "(", "]" if self.below is None else ")"
+            return f"in {low} .. {high}" if whole else f"in {marks[0]}{low:g}, {high:g}{marks[1]}"
+        bounds = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
+        return next((f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None), "")
+
+
+class Flag(NamedTuple):
+    """The declaration of one flag; the arguments of ``flag`` say what each part means."""
+
+    words: str
+    default: Any
+    choices: Mapping[str, str]
+    range: Range
+    form: Form | None
+    required: str
+    hint: str
+    operational: bool
+    positional: bool
+
+    def help(self) -> str:
+        """Returns the whole help text but the default: words, values, range, and whether it is required.
+
+        The values and the range follow the first clause of the words.
+        """
+        head, mark, rest = self.words.partition(";")
+        values = any_of([f"{name} ({meaning})" if meaning else name for name, meaning in self.choices.items()])
+        whole = isinstance(self.default, int)
+        limits = "" if whole and self.range == Range(at_least=0) else self.range.text(whole)  # counts are not negative
+        text = head + (f": {values}" if values else "") + (f", {limits}" if limits else "") + mark + rest
+        return text + (" (required)" if self.required else "")
+
+    def problems(self, name: str, value: Any) -> Iterable[str]:
+        """Yields what is wrong with a value, one line each; the default is always allowed.
+
+        Args:
+          name: of the flag, without hyphens in front.
+          value: of the flag; of a repeated one, a tuple.
+        """
+        if self.required and not value:
+            yield f"--{name} is missing; {self.required}"
+        if value == self.default or value is None:
+            return
+        for one in value if isinstance(value, tuple) else (value,):
+            allowed = self._allowed(one)
+            if allowed:
+                yield f"--{name} must be {allowed}, got {one!r}{self.hint and '; '}{self.hint}"
+
+    def _allowed(self, value: Any) -> str:
+        """Returns what a value must be, after "must be"; empty where it is so."""
+        if self.choices and value not in self.choices:
+            return any_of(list(self.choices))
+        if self.form and not self.form.matches(value):
+            return self.form.words
+        if self.range != Range() and not self.range.holds(value):
+            limits = self.range.text(isinstance(value, int))
+            return f"{limits} and finite" if math.isinf(value) and not limits.startswith("in ") else limits
+        return ""
+
+
+def any_of(names: Sequence[str]) -> str:
+    """Returns names as words: ``a, b or c``."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def flag(
+    default: Any,
+    words: str,
+    *,
+    choices: Iterable[str] | Mapping[str, str] = (),
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    form: Form | None = None,
+    required: str = "",
+    hint: str = "",
+    operational: bool = False,
+    positional: bool = False,
+) -> Any:
+    """Returns a dataclass field that is also a command line flag.
+
+    Args:
+      default: a tuple for a flag that may be repeated; its values are allowed without a check.
+      words: a phrase that says what the flag is, with its unit; clauses are separated by semicolons.
+      choices: every value there is; as a mapping, value -> what it means, empty where the value says it.
+      at_least: smallest number allowed.
+      above: number that the value must exceed.
+      at_most: largest number allowed.
+      below: number that the value must stay under.
+      form: what a text must look like; of a repeated flag, each of its texts.
+      required: what to do when the flag is missing; empty for a flag that may be left out.
+      hint: what ends a message about a wrong value.
+      operational: the flag says where or how fast, not what; no stamp depends on it.
+      positional: the values are given without the name of the flag.
+    """
+    declared = Flag(
+        words=words,
+        default=default,
+        choices=choices if isinstance(choices, Mapping) else dict.fromkeys(choices, ""),
+        range=Range(at_least, above, at_most, below),
+        form=form,
+        required=required,
+        hint=hint,
+        operational=operational,
+        positional=positional,
+    )
+    return dataclasses.field(default=default, metadata={"flag": declared})
+
+
+def flags_of(settings: type[Flags]) -> dict[str, Flag]:
+    """Returns the flags of a class of settings, name -> declaration, in the order of its fields."""
+    return {field.name: field.metadata["flag"] for field in dataclasses.fields(settings)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flags:
-    """What a job can be told."""
+    """What a command can be given."""
 
     def problems(self) -> list[str]:
         """Returns what is wrong with the values, one line each: flag, value, what is allowed, hint."""
-        return []
+        flags = flags_of(type(self)).items()
+        return [line for name, declared in flags for line in declared.problems(name, getattr(self, name))]
 
     def dated(self, today: datetime.date) -> Self:
-        """Returns the values with days that are named, as yesterday, in place of their names."""
+        """Returns the settings with dates in the place of words such as ``{yesterday}``.
+
+        Args:
+          today: the day in UTC on which the job is started.
+        """
         return self
 
     def placed(self) -> Self:
-        """Returns the values as the job is to use them, once nothing is wrong with them."""
+        """Returns the settings as the job uses them, with folders filled in; only for settings without problems."""
         return self
 
     def recorded(self) -> dict[str, Any]:
@@ -39,7 +200,7 @@ class Flags:
 
         Repeated flags are sorted, since their order says nothing.
         """
-        skip = {f.name for f in dataclasses.fields(self) if f.metadata.get("operational")} | {"output"}
+        skip = {name for name, declared in flags_of(type(self)).items() if declared.operational} | {"output"}
         values = dataclasses.asdict(self)
         return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
 
@@ -48,7 +209,8 @@ class Flags:
 class Config(Flags):
     """Where a job works; every job that knows a pool has it."""
 
-    output: str = flag("", "folder that holds everything Winnow writes: local, gs:// or s3:// (required)")
-
-    def problems(self) -> list[str]:
-        return [] if self.output else ["--output is missing; name the folder that Winnow writes to"]
+    output: str = flag(
+        "",
+        "folder that holds everything Winnow writes: local, gs:// or s3://",
+        required="name the folder that Winnow writes to",
+    )

@@ -1,43 +1,56 @@
-"""What ``cluster`` can be told. Imports nothing heavy."""
+"""Flags of ``winnow cluster``. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 
-from beam_pipelines.config.base import flag
+from beam_pipelines.config.base import SET_NAME, flag
 from beam_pipelines.config.crawl import PoolConfig
 
 _CLUSTERS = 500
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterConfig(PoolConfig):
     """Flags of ``cluster``."""
 
-    name: str = flag("", "column set to write; default: cluster_k followed by the number of clusters")
+    name: str = flag(
+        "",
+        "column set to write; default: cluster_k followed by the number of clusters",
+        form=SET_NAME,
+        hint="it names the column set",
+    )
     column: str = flag("", "embeddings to cluster, SET.COLUMN; default: the image embeddings of the only model")
     k: int = flag(
         0,
-        "clusters, 2 to 100000; 0 = 500, or as many as --centroids has; density-based pruning: 100 for DataComp "
-        "medium, 500 for LAION",
+        "clusters; 0 = 500, or as many as --centroids has; density-based pruning: 100 for DataComp medium, 500 for "
+        "LAION",
+        at_least=2,
+        at_most=100_000,
     )
     metric: str = flag(
         "spherical",
-        "what k-means makes small: spherical (1 - cosine) or euclidean (squared distance)",
-        choices=("spherical", "euclidean"),
+        "what k-means makes small",
+        choices={"spherical": "1 - cosine", "euclidean": "squared distance"},
     )
-    rounds: int = flag(20, "rounds of k-means at most; each reads the sample once")
-    tolerance: float = flag(1e-4, "stop when a round lowers the inertia by at most this share of it; 0 = never")
+    rounds: int = flag(20, "most rounds of k-means; each reads the sample once", at_least=1)
+    tolerance: float = flag(
+        1e-4, "stop when a round lowers the inertia by no more than this share of it; 0 = never", at_least=0, below=1
+    )
     sample: int = flag(
-        0, "samples to fit on, drawn by uid; 0 = 256 a cluster, at least 20000; all when there are fewer"
+        0,
+        "samples to fit on, drawn by uid; 0 = 256 per cluster, and no fewer than 20000; all when there are fewer",
+        at_least=0,
     )
-    seed: int = flag(0, "of the sample and the start; equal seeds give equal centroids")
+    seed: int = flag(0, "seed of the sample and the start; equal seeds give equal centroids", at_least=0)
     centroids: str = flag(
         "", "assign to these centroids and fit none: .npy, .safetensors or .pt, float [clusters, dimensions]"
     )
-    assign: str = flag("", "inner (inner product) or euclidean; default: as --metric, and inner with --centroids")
+    assign: str = flag(
+        "",
+        "how samples are assigned; default: as --metric, and inner with --centroids",
+        choices={"inner": "inner product", "euclidean": "squared distance"},
+    )
     target: str = flag(
         "",
         "also list the clusters of target images: a folder of images, or shards such as 'imagenet/*.tar', embedded by "
@@ -45,10 +58,9 @@ class ClusterConfig(PoolConfig):
     )
     device: str = flag(
         "auto",
-        "auto (a GPU if there is one), cpu or cuda; a GPU that is asked for by name and absent is an error; clusters "
-        "are the same on both",
+        "device of k-means; one that is named and absent is an error; clusters are the same on all",
+        choices={"auto": "a GPU if there is one", "cpu": "", "cuda": ""},
         operational=True,
-        choices=DEVICES,
     )
 
     def clusters(self) -> int:
@@ -64,24 +76,11 @@ class ClusterConfig(PoolConfig):
         return self.assign or ("euclidean" if self.metric == "euclidean" and not self.centroids else "inner")
 
     def problems(self) -> list[str]:
-        found = super().problems()
-        if not re.fullmatch(r"[A-Za-z0-9_-]*", self.name):
-            found.append(f"--name must be letters, digits, _ and -, got {self.name!r}; it names the column set")
+        problems = super().problems()
         if self.centroids and not self.name:
-            found.append("--name is missing; with --centroids, say what the column set is to be called")
-        if not 2 <= self.clusters() <= 100_000:
-            found.append(f"--k must be in 2 .. 100000, got {self.k}")
-        for name, allowed in (("metric", ("spherical", "euclidean")), ("assign", ("", "inner", "euclidean")),
-                              ("device", DEVICES)):  # fmt: skip
-            if getattr(self, name) not in allowed:
-                found.append(f"--{name} must be {' or '.join(filter(None, allowed))}, got {getattr(self, name)!r}")
-        for name, least in (("rounds", 1), ("sample", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                found.append(f"--{name} must be at least {least}, got {getattr(self, name)}")
+            problems.append("--name is missing; with --centroids, say what the column set is to be called")
         if 0 < self.sample < self.clusters():
-            found.append(
+            problems.append(
                 f"--sample {self.sample} is less than --k {self.clusters()}; give each cluster some samples, try 256"
             )
-        if not 0 <= self.tolerance < 1:
-            found.append(f"--tolerance must be in [0, 1), got {self.tolerance}")
-        return found
+        return problems

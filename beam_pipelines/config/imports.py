@@ -1,14 +1,14 @@
-"""Flags of the jobs that import what other tools made. Imports nothing heavy."""
+"""Flags of ``winnow import-scores`` and ``winnow import-datacomp``. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 
-from beam_pipelines.config.base import flag
+from beam_pipelines.config.base import SET_NAME, flag
 from beam_pipelines.config.crawl import PoolConfig
 
 DATACOMP_SETS = ("clip_b32", "clip_l14")
+"""Column sets of embeddings that DataComp publishes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,26 +16,22 @@ class ImportConfig(PoolConfig):
     """Flags of ``import-scores``."""
 
     input: tuple[str, ...] = flag(
-        (), "table of scores, .parquet or .csv with a header; a glob; may be repeated (required)"
+        (),
+        "table of scores, .parquet or .csv with a header; a glob; may be repeated",
+        required="name the tables, for example --input scores.parquet",
     )
-    by: str = flag("uid", "what names a sample, and the column of the table that has it: uid or key")
-    name: str = flag("", "name of the column set to write (required)")
+    by: str = flag("uid", "what names a sample, and the column of the table that has it", choices=("uid", "key"))
+    name: str = flag(
+        "",
+        "name of the column set to write",
+        form=SET_NAME,
+        required="it names the column set",
+        hint="it names the column set",
+    )
     columns: tuple[str, ...] = flag((), "column of numbers to import; may be repeated; default: all of them")
-    min_coverage: float = flag(1.0, "fail when a smaller share of the readable samples has all values, in [0, 1]")
-
-    def problems(self) -> list[str]:
-        found = super().problems()
-        if not self.input:
-            found.append("--input is missing; name the tables, for example --input scores.parquet")
-        if self.by not in ("uid", "key"):
-            found.append(f"--by must be uid or key, got {self.by!r}")
-        if not self.name:
-            found.append("--name is missing; it names the column set")
-        elif not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
-            found.append(f"--name must be letters, digits, _ and -, got {self.name!r}; it names the column set")
-        if not 0 <= self.min_coverage <= 1:
-            found.append(f"--min_coverage must be in [0, 1], got {self.min_coverage}")
-        return found
+    min_coverage: float = flag(
+        1.0, "smallest share of the readable samples that have all values; the job fails on less", at_least=0, at_most=1
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +39,9 @@ class MetadataConfig(PoolConfig):
     """Flags of ``import-datacomp``."""
 
     input: tuple[str, ...] = flag(
-        (), "folder of DataComp's metadata (.parquet, and .npz beside them), or a glob; may be repeated (required)"
+        (),
+        "folder of DataComp's metadata (.parquet, and .npz beside them), or a glob; may be repeated",
+        required="name the folder of DataComp's metadata",
     )
     embeddings: str = flag(
         "", "column sets to make of the .npz files: clip_b32,clip_l14 or one of them, or none; default: both if there"
@@ -58,10 +56,8 @@ class MetadataConfig(PoolConfig):
         return tuple(dict.fromkeys(name for name in names if name not in ("", "none")))
 
     def problems(self) -> list[str]:
-        found = super().problems()
-        if not self.input:
-            found.append("--input is missing; name the folder of DataComp's metadata")
+        problems = super().problems()
         unknown = [name for name in self.wanted() if name not in DATACOMP_SETS]
         if unknown:
-            found.append(f"--embeddings {','.join(unknown)} is unknown; give {', '.join(DATACOMP_SETS)} or none")
-        return found
+            problems.append(f"--embeddings {','.join(unknown)} is unknown; give {', '.join(DATACOMP_SETS)} or none")
+        return problems

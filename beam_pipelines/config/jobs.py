@@ -1,4 +1,4 @@
-"""What each job can be told: frozen dataclasses whose fields are the flags, and the check of all values at once.
+"""Every job of ``winnow`` as one record; whatever else is known of jobs is derived from these.
 
 Imports no Beam, no torch and no numpy, so that ``--help`` is instant.
 """
@@ -7,70 +7,220 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.config.annotate import AnnotateConfig as AnnotateConfig
-from beam_pipelines.config.base import Config as Config
-from beam_pipelines.config.base import Flags as Flags
-from beam_pipelines.config.base import flag as flag
-from beam_pipelines.config.cluster import ClusterConfig as ClusterConfig
-from beam_pipelines.config.crawl import BasisConfig as BasisConfig
-from beam_pipelines.config.crawl import GateConfig as GateConfig
-from beam_pipelines.config.crawl import PoolConfig as PoolConfig
-from beam_pipelines.config.crawl import PublishConfig as PublishConfig
-from beam_pipelines.config.dedup import DedupConfig as DedupConfig
-from beam_pipelines.config.explain import ExplainConfig as ExplainConfig
-from beam_pipelines.config.imports import ImportConfig as ImportConfig
-from beam_pipelines.config.imports import MetadataConfig as MetadataConfig
-from beam_pipelines.config.reshard import ReshardConfig, ReshardJobConfig
+from beam_pipelines.config.annotate import AnnotateConfig
+from beam_pipelines.config.base import Flags
+from beam_pipelines.config.cluster import ClusterConfig
+from beam_pipelines.config.crawl import PublishConfig
+from beam_pipelines.config.curate import CurateConfig
+from beam_pipelines.config.dedup import DedupConfig
+from beam_pipelines.config.explain import ExplainConfig
+from beam_pipelines.config.imports import ImportConfig, MetadataConfig
+from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.config.score import ScoreConfig
 from beam_pipelines.config.select import SelectConfig
-from beam_pipelines.config.subset import ExportConfig as ExportConfig
-from beam_pipelines.config.subset import ImportSubsetConfig as ImportSubsetConfig
-from beam_pipelines.config.train import DEFAULT_MODEL as DEFAULT_MODEL
-from beam_pipelines.config.train import MetaConfig as MetaConfig
-from beam_pipelines.config.train import ScoreFlytConfig as ScoreFlytConfig
-from beam_pipelines.config.train import TrainConfig as TrainConfig
-from beam_pipelines.config.train import TrainFlytConfig as TrainFlytConfig
-from beam_pipelines.config.train import TrainMixConfig as TrainMixConfig
+from beam_pipelines.config.subset import ExportConfig, ImportSubsetConfig
+from beam_pipelines.config.train import ScoreFlytConfig, TrainConfig, TrainFlytConfig, TrainMixConfig
+from beam_pipelines.config.verify import VerifyConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CurateConfig(ScoreConfig, SelectConfig, ReshardConfig, GateConfig):
-    """Flags of ``curate``: those of score, select, reshard and publish."""
+class Command:
+    """One word that ``winnow`` understands.
+
+    Attributes:
+      name: the word, in lower case with hyphens.
+      summary: what it does, as a phrase without a full stop.
+    """
+
+    name: str
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module whose ``main(argv)`` runs it."""
+        return f"beam_pipelines.{self.name.replace('-', '_')}"
+
+    @property
+    def sentence(self) -> str:
+        """The summary as a sentence."""
+        return f"{self.summary[0].upper()}{self.summary[1:]}."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VerifyConfig(PoolConfig):
-    """Flags of ``verify``."""
+class Listing(Command):
+    """A command without flags that prints what a flag of the jobs takes; ``main`` is given its name."""
 
-    compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
+    @property
+    def module(self) -> str:
+        """Dotted name of the module that all listings share."""
+        return "beam_pipelines.listing"
 
 
-JOBS: dict[str, tuple[type[Flags], str]] = {
-    "curate": (CurateConfig, "score a pool, select by a recipe, write better shards: all of it"),
-    "score": (ScoreConfig, "add a model's scores and embeddings to the column store"),
-    "annotate": (AnnotateConfig, "add column sets that need no image: language, counts, related scores"),
-    "dedup": (
-        DedupConfig,
-        "find exact, near and semantic duplicates, and samples of evaluation sets; adds a column set",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job(Command):
+    """All that is known of a job without running it.
+
+    Attributes:
+      settings: the dataclass whose fields are the flags.
+      example: one command line that works.
+      counters: namespaces of the Beam counters that the workers of the job increment.
+      pipeline: whether a Beam runner runs the job; without, it runs in the process that starts it.
+      template: whether the job has a Dataflow template; only a job with a pipeline can have one.
+    """
+
+    settings: type[Flags]
+    example: str
+    counters: tuple[str, ...] = ()
+    pipeline: bool = True
+    template: bool = True
+
+
+_RECORDS = (
+    Job(
+        name="curate",
+        settings=CurateConfig,
+        summary="score a pool, select by a recipe, write better shards: all of it",
+        example="winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
+        counters=("score", "select", "reshard"),
     ),
-    "cluster": (ClusterConfig, "find clusters by k-means, or assign to given centroids; adds a column set"),
-    "select": (SelectConfig, "turn columns into decisions by a recipe"),
-    "explain": (ExplainConfig, "say why samples were kept or dropped, with every column they were judged by"),
-    "export-subset": (ExportConfig, "write what was kept or dropped as a subset file"),
-    "import-subset": (ImportSubsetConfig, "make a sorted subset file of any list of uids, joined with others"),
-    "reshard": (ReshardJobConfig, "turn decisions, or a subset file, into equal output shards"),
-    "import-scores": (ImportConfig, "bring scores of other tools into the column store"),
-    "import-datacomp": (MetadataConfig, "make a pool of DataComp's published metadata, without any shard"),
-    "publish": (PublishConfig, "let a crawl become the latest when it passes its gate, and say what it changes"),
-    "verify": (VerifyConfig, "check every output against its manifest, its books and its input"),
-    "train-filter": (TrainConfig, "train a filtering network on a pool of clean pairs"),
-    "train-mix": (TrainMixConfig, "learn the weights of a mix of scores (M-FLYT)"),
-    "train-flyt": (TrainFlytConfig, "learn a scoring head on embeddings (FLYT)"),
-    "score-flyt": (ScoreFlytConfig, "add the scores of a FLYT head, from saved embeddings"),
+    Job(
+        name="score",
+        settings=ScoreConfig,
+        summary="add a model's scores and embeddings to the column store",
+        example="winnow score --input 'pool/*.tar' --output out --model tinyclip",
+        counters=("score",),
+    ),
+    Job(
+        name="annotate",
+        settings=AnnotateConfig,
+        summary="add column sets that need no image: language, counts, related scores",
+        example="winnow annotate --output out --columns language,caption",
+        counters=("annotate",),
+    ),
+    Job(
+        name="dedup",
+        settings=DedupConfig,
+        summary="find exact, near and semantic duplicates, and samples of evaluation sets; adds a column set",
+        example="winnow dedup --output out --by exact",
+        counters=("dedup",),
+    ),
+    Job(
+        name="cluster",
+        settings=ClusterConfig,
+        summary="find clusters by k-means, or assign to given centroids; adds a column set",
+        example="winnow cluster --output out --k 100",
+        counters=("cluster",),
+    ),
+    Job(
+        name="select",
+        settings=SelectConfig,
+        summary="turn columns into decisions by a recipe",
+        example="winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
+        counters=("select",),
+    ),
+    Job(
+        name="explain",
+        settings=ExplainConfig,
+        summary="say why samples were kept or dropped, with every column they were judged by",
+        example="winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
+        name="export-subset",
+        settings=ExportConfig,
+        summary="write what was kept or dropped as a subset file",
+        example="winnow export-subset --output out --to dropped.npy --where dropped",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
+        name="import-subset",
+        settings=ImportSubsetConfig,
+        summary="make a sorted subset file of any list of uids, joined with others",
+        example="winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
+        name="reshard",
+        settings=ReshardJobConfig,
+        summary="turn decisions, or a subset file, into equal output shards",
+        example="winnow reshard --output out --samples_per_shard 1000",
+        counters=("reshard",),
+    ),
+    Job(
+        name="import-scores",
+        settings=ImportConfig,
+        summary="bring scores of other tools into the column store",
+        example="winnow import-scores --input scores.parquet --output out --by uid --name others",
+        counters=("import",),
+    ),
+    Job(
+        name="import-datacomp",
+        settings=MetadataConfig,
+        summary="make a pool of DataComp's published metadata, without any shard",
+        example="winnow import-datacomp --input metadata --output out",
+        counters=("import",),
+    ),
+    Job(
+        name="publish",
+        settings=PublishConfig,
+        summary="let a crawl become the latest when it passes its gate, and say what it changes",
+        example="winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05",
+    ),
+    Job(
+        name="verify",
+        settings=VerifyConfig,
+        summary="check every output against its manifest, its books and its input",
+        example="winnow verify --output out",
+        counters=("verify",),
+        template=False,
+    ),
+    Job(
+        name="train-filter",
+        settings=TrainConfig,
+        summary="train a filtering network on a pool of clean pairs",
+        example="winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
+    ),
+    Job(
+        name="train-mix",
+        settings=TrainMixConfig,
+        summary="learn the weights of a mix of scores (M-FLYT)",
+        example="winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
+        name="train-flyt",
+        settings=TrainFlytConfig,
+        summary="learn a scoring head on embeddings (FLYT)",
+        example="winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
+        name="score-flyt",
+        settings=ScoreFlytConfig,
+        summary="add the scores of a FLYT head, from saved embeddings",
+        example="winnow score-flyt --output out --head my-flyt",
+        counters=("score",),
+    ),
+)
+
+JOBS = {job.name: job for job in _RECORDS}
+"""Name -> job, in the order in which they are listed to users."""
+
+COUNTERS = frozenset(name for job in _RECORDS for name in job.counters)
+"""Namespaces of Winnow's own Beam counters."""
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(name="launch", summary="start a job from its Dataflow template"),
+        Command(name="plan", summary="say what a pool will cost on each shape of worker"),
+        Listing(name="models", summary="list what can be given to --model"),
+        Listing(name="recipes", summary="list the recipes and what they do"),
+    )
 }
-
-LOCAL_JOBS = ("verify", "explain", "export-subset", "import-subset", "train-mix", "train-flyt")
-"""Jobs without a Dataflow template."""
-
-PIPELINE_JOBS = (*(job for job in JOBS if job not in LOCAL_JOBS), "verify")
-"""Jobs that a runner runs; the others know no Beam."""
+"""Name -> command that is no job: it has no settings that a run records."""

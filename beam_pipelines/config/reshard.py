@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.config.annotate import AnnotateConfig as AnnotateConfig
-from beam_pipelines.config.base import Config as Config
-from beam_pipelines.config.base import Flags as Flags
-from beam_pipelines.config.base import flag as flag
-from beam_pipelines.config.cluster import ClusterConfig as ClusterConfig
-from beam_pipelines.config.crawl import BasisConfig as BasisConfig
-from beam_pipelines.config.crawl import GateConfig as GateConfig
-from beam_pipelines.config.crawl import PoolConfig as PoolConfig
-from beam_pipelines.config.crawl import PublishConfig as PublishConfig
-from beam_pipelines.config.dedup import DedupConfig as DedupConfig
-from beam_pipelines.config.explain import ExplainConfig as ExplainConfig
-from beam_pipelines.config.imports import ImportConfig as ImportConfig
-from beam_pipelines.config.imports import MetadataConfig as MetadataConfig
-from beam_pipelines.config.subset import ExportConfig as ExportConfig
-from beam_pipelines.config.subset import ImportSubsetConfig as ImportSubsetConfig
-from beam_pipelines.config.train import DEFAULT_MODEL as DEFAULT_MODEL
-from beam_pipelines.config.train import MetaConfig as MetaConfig
-from beam_pipelines.config.train import ScoreFlytConfig as ScoreFlytConfig
-from beam_pipelines.config.train import TrainConfig as TrainConfig
-from beam_pipelines.config.train import TrainFlytConfig as TrainFlytConfig
-from beam_pipelines.config.train import TrainMixConfig as TrainMixConfig
-
-SHUFFLES = ("none", "shards", "full")
-FORMATS = ("webdataset", "parquet", "tfrecord")
+from beam_pipelines.config.base import flag
+from beam_pipelines.config.crawl import PoolConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReshardConfig(PoolConfig):
-    """Flags of ``reshard``."""
+    """Flags of ``reshard`` that ``curate`` has too."""
 
-    samples_per_shard: int = flag(10_000, "copies in each output shard but the last")
-    max_shard_bytes: int = flag(0, "cut output shards whose samples have more bytes; 0 = no limit")
+    samples_per_shard: int = flag(10_000, "copies in each output shard but the last", at_least=1)
+    max_shard_bytes: int = flag(
+        0, "most bytes of the samples of an output shard, which is cut there; 0 = no limit", at_least=0
+    )
     shuffle: str = flag(
         "shards",
-        "none: order of the pool; shards: input shards in a seeded order, samples shuffled inside an output shard; "
-        "full: every output shard takes its share of every input shard, which reads each of them many times",
+        "order of the output; full reads each input shard many times",
+        choices={
+            "none": "that of the pool",
+            "shards": "input shards in a seeded order, samples shuffled inside an output shard",
+            "full": "every output shard takes its share of every input shard",
+        },
     )
-    shuffle_seed: int = flag(0, "of the order of shards and of the samples inside an output shard")
-    format: str = flag("webdataset", "webdataset, parquet or tfrecord")
+    shuffle_seed: int = flag(0, "seed of the order of shards and of the samples inside an output shard", at_least=0)
+    format: str = flag("webdataset", "form of the output shards", choices=("webdataset", "parquet", "tfrecord"))
     blur_faces: str = flag(
         "",
         "blur faces: json (boxes in the json field face_bboxes), or Parquet files with columns uid and face_bboxes, "
@@ -50,21 +34,11 @@ class ReshardConfig(PoolConfig):
     )
     coalesce_bytes: int = flag(
         0,
-        "gaps between wanted samples up to this are read through; 0 = 64 KiB locally, 4 MiB on an object store",
+        "gaps between wanted samples up to this are read through, in bytes; 0 = 64 KiB locally, 4 MiB on an object "
+        "store",
+        at_least=0,
         operational=True,
     )
-
-    def problems(self) -> list[str]:
-        found = super().problems()
-        if self.samples_per_shard < 1:
-            found.append(f"--samples_per_shard must be at least 1, got {self.samples_per_shard}")
-        for name in ("max_shard_bytes", "coalesce_bytes"):
-            if getattr(self, name) < 0:
-                found.append(f"--{name} must be at least 0, got {getattr(self, name)}")
-        for name, allowed in (("shuffle", SHUFFLES), ("format", FORMATS)):
-            if getattr(self, name) not in allowed:
-                found.append(f"--{name} must be {' or '.join(allowed)}, got {getattr(self, name)!r}")
-        return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,13 +47,15 @@ class ReshardJobConfig(ReshardConfig):
 
     input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")
     subset: str = flag("", "copy what this subset file lists (.npy, u8,u8, sorted), not what `select` decided")
-    max_sample_bytes: int = flag(1 << 28, "reject samples with more bytes")
-    max_reject_fraction: float = flag(0.01, "fail when a larger share of the samples is rejected, in [0, 1]")
+    max_sample_bytes: int = flag(1 << 28, "most bytes of a sample; larger ones are rejected", at_least=1)
+    max_reject_fraction: float = flag(
+        0.01, "largest share of the samples that may be rejected; the job fails on more", at_least=0, at_most=1
+    )
 
     def problems(self) -> list[str]:
-        found = super().problems()
+        problems = super().problems()
         if self.input and not self.subset:
-            found.append(
+            problems.append(
                 "--subset is missing; --input is for a pool that was not scored, to be copied by a subset file"
             )
-        return found
+        return problems

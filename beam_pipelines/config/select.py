@@ -4,27 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.config.annotate import AnnotateConfig as AnnotateConfig
-from beam_pipelines.config.base import Config as Config
-from beam_pipelines.config.base import Flags as Flags
-from beam_pipelines.config.base import flag as flag
-from beam_pipelines.config.cluster import ClusterConfig as ClusterConfig
-from beam_pipelines.config.crawl import BasisConfig as BasisConfig
-from beam_pipelines.config.crawl import GateConfig as GateConfig
-from beam_pipelines.config.crawl import PoolConfig as PoolConfig
-from beam_pipelines.config.crawl import PublishConfig as PublishConfig
-from beam_pipelines.config.dedup import DedupConfig as DedupConfig
-from beam_pipelines.config.explain import ExplainConfig as ExplainConfig
-from beam_pipelines.config.imports import ImportConfig as ImportConfig
-from beam_pipelines.config.imports import MetadataConfig as MetadataConfig
-from beam_pipelines.config.subset import ExportConfig as ExportConfig
-from beam_pipelines.config.subset import ImportSubsetConfig as ImportSubsetConfig
-from beam_pipelines.config.train import DEFAULT_MODEL as DEFAULT_MODEL
-from beam_pipelines.config.train import MetaConfig as MetaConfig
-from beam_pipelines.config.train import ScoreFlytConfig as ScoreFlytConfig
-from beam_pipelines.config.train import TrainConfig as TrainConfig
-from beam_pipelines.config.train import TrainFlytConfig as TrainFlytConfig
-from beam_pipelines.config.train import TrainMixConfig as TrainMixConfig
+from beam_pipelines.config.base import Form, flag
+from beam_pipelines.config.crawl import BasisConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,20 +13,19 @@ class SelectConfig(BasisConfig):
     """Flags of ``select``."""
 
     recipe: str = flag("dfn", "name of a recipe (`winnow recipes` lists them) or path of a .yaml file")
-    keep_fraction: float | None = flag(None, "share to keep, in (0, 1]; replaces the recipe's top_fraction")
-    set: tuple[str, ...] = flag((), "another parameter of the recipe, STEP.PARAMETER=VALUE; may be repeated")
-    seed: int = flag(0, "of every draw and tie; equal seeds give equal bytes")
-    max_reject_fraction: float = flag(0.01, "fail when a larger share of the samples is rejected, in [0, 1]")
-
-    def problems(self) -> list[str]:
-        found = super().problems()
-        if self.keep_fraction is not None and not 0 < self.keep_fraction <= 1:
-            found.append(f"--keep_fraction must be in (0, 1], got {self.keep_fraction}; 0.15 keeps the best 15 %")
-        if not 0 <= self.max_reject_fraction <= 1:
-            found.append(f"--max_reject_fraction must be in [0, 1], got {self.max_reject_fraction}")
-        found += [
-            f"--set must be STEP.PARAMETER=VALUE, got {text!r}"
-            for text in self.set
-            if "=" not in text or "." not in text
-        ]
-        return found
+    keep_fraction: float | None = flag(
+        None,
+        "share to keep; replaces the recipe's top_fraction",
+        above=0,
+        at_most=1,
+        hint="0.15 keeps the best 15 %",
+    )
+    set: tuple[str, ...] = flag(
+        (),
+        "another parameter of the recipe, STEP.PARAMETER=VALUE; may be repeated",
+        form=Form(r"(?s)(?=.*\.).*=.*", "STEP.PARAMETER=VALUE"),
+    )
+    seed: int = flag(0, "seed of every draw and tie; equal seeds give equal bytes", at_least=0)
+    max_reject_fraction: float = flag(
+        0.01, "largest share of the samples that may be rejected; the job fails on more", at_least=0, at_most=1
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines.config.jobs import AnnotateConfig
+from beam_pipelines.config.annotate import AnnotateConfig
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.annotate import AnnotateSettings
 from transforms.lib.annotators import caption_counts, clipscore, language, negclip, target_scores

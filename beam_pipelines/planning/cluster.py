@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_pipelines.config.jobs import ClusterConfig
+from beam_pipelines.config.cluster import ClusterConfig
 from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from beam_pipelines.planning.target_files import TargetPlan, find_target
 from transforms.lib import stamps

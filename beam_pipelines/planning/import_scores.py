@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from beam_pipelines.config.jobs import ImportConfig
+from beam_pipelines.config.imports import ImportConfig
 from transforms.import_scores import ImportSettings
 from transforms.lib import stamps
 from transforms.lib.errors import InputError

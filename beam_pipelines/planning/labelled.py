@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from beam_pipelines.config.jobs import MetaConfig
+from beam_pipelines.config.train import MetaConfig
 from beam_pipelines.planning.plan_facts import Problems
 from transforms import shards as pools
 from transforms.lib.errors import ConfigError, InputError, Reason, ShardError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any, TypeVar
 
-from beam_pipelines.config.jobs import Config
+from beam_pipelines.config.base import Config
 from transforms.lib.devices import devices
 from transforms.lib.errors import ConfigError
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,9 +52,8 @@ def _text(name: str) -> str:
     if not name.endswith((".yaml", ".yml")):
         if name in recipe_names():
             return (FOLDER / f"{name}.yaml").read_text()
-        near = difflib.get_close_matches(name, recipe_names(), 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"--recipe {name!r} is unknown; {hint}`winnow recipes` lists them, or give a .yaml file")
+        hint = f"{similar.did_you_mean(name, recipe_names())} `winnow recipes` lists them, or give a .yaml file"
+        raise ConfigError(f"--recipe {name!r} is unknown; {hint.strip()}")
     from transforms.storage import filesystem
 
     try:

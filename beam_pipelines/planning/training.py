@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_pipelines.config.jobs import MetaConfig
+from beam_pipelines.config.train import MetaConfig
 from beam_pipelines.planning import labelled, workspace
 from beam_pipelines.planning.plan_facts import Problems
 from transforms.lib import stamps

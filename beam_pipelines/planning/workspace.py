@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_pipelines.config.jobs import Config, ImportConfig
+from beam_pipelines.config.base import Config
+from beam_pipelines.config.imports import ImportConfig
 from transforms import publish
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns

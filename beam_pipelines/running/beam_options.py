@@ -1,4 +1,4 @@
-"""What the flags for Beam make: its options, how stores are reached, and where the workers are."""
+"""What follows from the flags for Beam: its options, how stores are reached, and where the workers are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> PipelineOptions:
-    """Returns Beam's options; the local runner is Beam's portable one, in this process unless told otherwise.
+    """Returns Beam's options, with ``FnApiRunner``, in this process, in the place of ``DirectRunner``.
 
-    ``DirectRunner`` would first try to download another runner; ``FnApiRunner`` is what it falls back to.
+    ``DirectRunner`` would first try to download another runner, and then fall back to ``FnApiRunner``.
 
     Args:
       beam_args: the flags that are not ours.
-      spread: a local run uses every core unless the flags say how many.
+      spread: whether a local run uses every core; ``--direct_num_workers`` among the flags wins.
     """
     from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
 
@@ -36,9 +36,10 @@ def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> Pipeline
 
 
 def tell_stores(beam_args: Sequence[str]) -> None:
-    """Gives Beam's file systems the flags that are about stores before the first file is looked for.
+    """Gives Beam's file systems the flags about stores; call it before the first file is looked for.
 
-    What its clients log on the way, of credentials and of what they ask again, is said in one line at the end.
+    It also silences what store clients log of credentials and retries: an error reaches the user as one line, at the
+    end.
     """
     from apache_beam.io.filesystems import FileSystems
 
@@ -60,19 +61,19 @@ def store_problems(beam_args: Sequence[str]) -> list[str]:
 
 
 def not_for_stores(beam_args: Sequence[str]) -> list[str]:
-    """Returns Beam's flags without those that say how a store is reached."""
-    left: list[str] = []
+    """Returns Beam's flags without those about stores, and without their values."""
+    others: list[str] = []
     skipping = False
     for text in beam_args:
         if text.startswith("--"):
             skipping = text.startswith("--s3_")
         if not skipping:
-            left.append(text)
-    return left
+            others.append(text)
+    return others
 
 
 def runs_elsewhere(beam_args: Sequence[str]) -> bool:
-    """Returns whether the workers are other machines than this one, whose devices say nothing about theirs."""
+    """Returns whether the workers are other machines, so that the devices of this one say nothing about theirs."""
     from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
     return runners.name_of(PipelineOptions(list(beam_args)).view_as(StandardOptions).runner) == dataflow.RUNNER

@@ -1,4 +1,4 @@
-"""What a job on Dataflow needs that can be seen before any work starts; ``winnow launch`` asks for the same."""
+"""A check of what a job on Dataflow needs, before any work starts; ``winnow launch`` asks for the same."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.cloud.config import PATTERNS
+from beam_pipelines.cloud.config import FORMS, WORKERS
 from beam_pipelines.cloud.presets import PRESETS
-from beam_pipelines.config.jobs import Flags
+from beam_pipelines.config.base import Flags
 from beam_pipelines.running import runners
 
 RUNNER = "DataflowRunner"
@@ -21,7 +21,8 @@ _FOLDER = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/.*")  # Beam wants the 
 def problems(config: Flags, beam_args: Sequence[str], preset: str = "") -> list[str]:
     """Returns what is wrong with running a job on Dataflow, one line each; nothing for another runner.
 
-    Beam would find some of it after the job has written its first files, and make up a bucket where none is named.
+    Beam itself would notice some of it only after the job has written its first files, and would make up a bucket where
+    none is named.
 
     Args:
       config: of the job.
@@ -32,10 +33,10 @@ def problems(config: Flags, beam_args: Sequence[str], preset: str = "") -> list[
         return []
     from apache_beam.options import pipeline_options as beam
 
-    told = beam.PipelineOptions(list(beam_args))
-    if runners.name_of(told.view_as(beam.StandardOptions).runner) != RUNNER:
+    options = beam.PipelineOptions(list(beam_args))
+    if runners.name_of(options.view_as(beam.StandardOptions).runner) != RUNNER:
         return []
-    cloud, workers = told.view_as(beam.GoogleCloudOptions), told.view_as(beam.WorkerOptions)
+    cloud, workers = options.view_as(beam.GoogleCloudOptions), options.view_as(beam.WorkerOptions)
     return [*_local(config), *_cloud(cloud), *_temporary(cloud), *_workers(cloud, workers, preset)]
 
 
@@ -50,18 +51,18 @@ def _local(config: Flags) -> list[str]:
 
 
 def _cloud(cloud: Any) -> list[str]:
-    """Checks where the job is to run; a template that is written says nothing of it, its launch does."""
+    """Returns what is wrong with where the job is to run; with ``--template_location``, its launch says where."""
     needed = () if cloud.template_location else _REQUIRED
-    found = [
-        f"--{name} is missing; --runner {RUNNER} needs {PATTERNS[name][1]}"
+    problems = [
+        f"--{name} is missing; --runner {RUNNER} needs {FORMS[name].words}"
         for name in needed
         if not getattr(cloud, name)
     ]
     for name in (*_REQUIRED, "job_name"):
         value = getattr(cloud, name)
-        if value and not re.fullmatch(PATTERNS[name][0], value):
-            found.append(f"--{name} must be {PATTERNS[name][1]}, got {value!r}")
-    return found
+        if value and not FORMS[name].matches(value):
+            problems.append(f"--{name} must be {FORMS[name].words}, got {value!r}")
+    return problems
 
 
 def _temporary(cloud: Any) -> list[str]:
@@ -77,20 +78,22 @@ def _temporary(cloud: Any) -> list[str]:
 
 def _workers(cloud: Any, workers: Any, preset: str) -> list[str]:
     number, most = workers.num_workers, workers.max_num_workers
-    found = [
-        f"--{name} must be in 1 to 1000, got {value}"
+    problems = [
+        f"--{name} must be {WORKERS.text(whole=True)}, got {value}"
         for name, value in (("num_workers", number), ("max_num_workers", most))
-        if value is not None and not 1 <= value <= 1000
+        if value is not None and not WORKERS.holds(value)
     ]
-    if not found and number and most and number > most:
-        found.append(f"--num_workers {number} is more than --max_num_workers {most}; leave the second out, or raise it")
+    if not problems and number and most and number > most:
+        problems.append(
+            f"--num_workers {number} is more than --max_num_workers {most}; leave the second out, or raise it"
+        )
     if preset not in PRESETS or not PRESETS[preset].accelerator:
-        return found
+        return problems
     if cloud.flexrs_goal == "COST_OPTIMIZED":
-        found.append(f"--flexrs_goal: FlexRS has no GPUs, and --preset is {preset}; leave it out, or take cpu")
+        problems.append(f"--flexrs_goal: FlexRS has no GPUs, and --preset is {preset}; leave it out, or take cpu")
     if workers.autoscaling_algorithm == "NONE" and number is None:
-        found.append(
+        problems.append(
             f"--num_workers is missing; --preset {preset} runs without an autoscaler, which would take a busy GPU for "
             "an idle worker: say how many workers there are to be"
         )
-    return found
+    return problems

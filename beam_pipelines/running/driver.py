@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beam_pipelines.config.jobs import Flags
+from beam_pipelines.config.base import Flags
+from beam_pipelines.config.jobs import COUNTERS
 from beam_pipelines.running import beam_options, options, runners
 from transforms.lib.errors import ConfigError, CurationError, GateError
 
@@ -27,7 +28,6 @@ _OURS = re.compile(
 )
 
 _WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
-_NAMESPACES = ("score", "annotate", "dedup", "import", "cluster", "select", "reshard", "verify")  # of our own counters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     """Runs a job.
 
     Args:
-      job: its name in ``config.JOBS``.
+      job: its name in ``config.jobs.JOBS``.
       plan: finds out what there is to do, or notes problems and returns None.
       argv: the flags; those of the process when None.
 
@@ -161,7 +161,7 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], sprea
         return None
     result.wait_until_finish()
     found = result.metrics().query()["counters"]
-    own = [metric for metric in found if metric.key.metric.namespace in _NAMESPACES]
+    own = [metric for metric in found if metric.key.metric.namespace in COUNTERS]
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from beam_pipelines.config.jobs import TrainFlytConfig, TrainMixConfig
+from beam_pipelines.config.train import TrainFlytConfig, TrainMixConfig
 from beam_pipelines.planning import plan_facts
 from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.planning.training import Found

@@ -1,4 +1,4 @@
-"""From argv to a config, the flags for Beam and every problem found, without importing Beam until needed."""
+"""From argv to settings, the flags for Beam and every problem. Beam is imported only where a flag is for Beam."""
 
 from __future__ import annotations
 
@@ -8,37 +8,24 @@ import datetime
 import itertools
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from beam_pipelines.cloud import presets
-from beam_pipelines.config.jobs import JOBS, PIPELINE_JOBS, Flags
-from beam_pipelines.running import beam_options, dataflow, runners
-
-EXAMPLES = {
-    "curate": "winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
-    "score": "winnow score --input 'pool/*.tar' --output out --model tinyclip",
-    "annotate": "winnow annotate --output out --columns language,caption",
-    "dedup": "winnow dedup --output out --by exact",
-    "cluster": "winnow cluster --output out --k 100",
-    "select": "winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
-    "explain": "winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
-    "export-subset": "winnow export-subset --output out --to dropped.npy --where dropped",
-    "import-subset": "winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy",
-    "reshard": "winnow reshard --output out --samples_per_shard 1000",
-    "import-scores": "winnow import-scores --input scores.parquet --output out --by uid --name others",
-    "import-datacomp": "winnow import-datacomp --input metadata --output out",
-    "publish": "winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05",
-    "verify": "winnow verify --output out",
-    "train-filter": "winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
-    "train-mix": "winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
-    "train-flyt": "winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt",
-    "score-flyt": "winnow score-flyt --output out --head my-flyt",
-}
+from beam_pipelines.config.base import Flags, flags_of
+from beam_pipelines.config.jobs import JOBS
+from transforms.lib import similar
 
 
 class Parsed(NamedTuple):
-    """What the command line said: the job's config, whether to run it, and the flags for Beam."""
+    """A command line that was read.
+
+    Attributes:
+      config: settings of the job; defaults stand where a value is unusable.
+      dry_run: whether to print the plan instead of running it.
+      beam_args: the flags for Beam and its runners, the preset's among them.
+      problems: what is wrong with the flags, one line each.
+    """
 
     config: Flags
     dry_run: bool
@@ -47,11 +34,10 @@ class Parsed(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser that collects problems instead of stopping at the first."""
+    """An argument parser that raises its problems instead of ending the process, and takes whole names only."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
-        self.found: list[str] = []
 
     def error(self, message: str) -> typing.NoReturn:
         raise argparse.ArgumentError(None, message)
@@ -64,7 +50,7 @@ def _bool(text: str) -> bool:
 
 
 def _kind(annotation: Any) -> Any:
-    """Returns the type of one value of a field."""
+    """Returns what turns a text of the command line into one value of a field."""
     if typing.get_origin(annotation) is tuple:
         return typing.get_args(annotation)[0]
     if isinstance(annotation, types.UnionType):
@@ -74,14 +60,14 @@ def _kind(annotation: Any) -> Any:
 
 def parser_of(job: str) -> argparse.ArgumentParser:
     """Returns the parser of a job: one flag per field of its config, ``--preset``, ``--layout`` and ``--dry_run``."""
-    config, summary = JOBS[job]
+    record = JOBS[job]
     parser = flag_parser(
         prog=f"winnow {job}",
-        description=summary[0].upper() + summary[1:] + ".",
+        description=record.sentence,
         epilog=f"Flags of Beam and its runners are passed on, for example --runner, --direct_num_workers.\n\n"
-        f"example:\n  {EXAMPLES[job]}",
+        f"example:\n  {record.example}",
     )
-    add_fields(parser, config)
+    add_fields(parser, record.settings)
     names = ", ".join(presets.PRESETS)
     parser.add_argument("--preset", default="", help=f"shape of Dataflow's workers: {names}; flags of Beam win over it")
     parser.add_argument("--layout", default="", help="A: a process per vCPU, B: one process; default: the preset's own")
@@ -94,24 +80,24 @@ def flag_parser(**settings: Any) -> argparse.ArgumentParser:
     return _Parser(**settings, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def add_fields(parser: argparse.ArgumentParser, config: type[Any]) -> None:
-    """Adds a flag for each field of a config."""
+def add_fields(parser: argparse.ArgumentParser, config: type[Flags]) -> None:
+    """Adds the flags that the fields of ``config`` declare; ``problems`` of its instances checks their values."""
     kinds = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
-        many = isinstance(field.default, tuple)
-        shown = " ".join(field.default) if isinstance(field.default, tuple) else field.default
-        text = field.metadata["help"] + ("" if shown in ("", None) else f" (default: {shown})")
-        if field.metadata.get("positional"):
-            parser.add_argument(field.name, nargs="*", metavar=field.name.upper(), help=text)
+    for name, declared in flags_of(config).items():
+        many = isinstance(declared.default, tuple)
+        default = " ".join(declared.default) if many else declared.default
+        text = declared.help() + ("" if default in ("", None) else f" (default: {default})")
+        if declared.positional:
+            parser.add_argument(name, nargs="*", metavar=name.upper(), help=text)
             continue
         parser.add_argument(
-            f"--{field.name}",
-            type=_kind(kinds[field.name]),
+            f"--{name}",
+            type=_kind(kinds[name]),
             action="append" if many else "store",
             default=None,
-            nargs="?" if kinds[field.name] is bool else None,
-            const=True if kinds[field.name] is bool else None,
-            metavar=field.name.upper() if not many else "VALUE",
+            nargs="?" if kinds[name] is bool else None,
+            const=True if kinds[name] is bool else None,
+            metavar="VALUE" if many else name.upper(),
             help=text.replace("%", "%%"),
         )
 
@@ -119,10 +105,11 @@ def add_fields(parser: argparse.ArgumentParser, config: type[Any]) -> None:
 def read(
     parser: argparse.ArgumentParser, argv: Sequence[str]
 ) -> tuple[argparse.Namespace, dict[str, Any], list[str], list[str]]:
-    """Reads flags, noting every problem instead of stopping at the first.
+    """Reads flags and collects every problem instead of stopping at the first.
 
     Returns:
-      the namespace, the values that were given (repeated flags as tuples), what no flag took, and the problems.
+      the namespace, the values that were given (repeated flags as tuples), the arguments that are no flags, and the
+      problems.
     """
     problems: list[str] = []
     args = list(argv)
@@ -141,10 +128,11 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
     """Reads the flags of a job without a look at Beam's.
 
     Returns:
-      the config (defaults where a value is unusable), the namespace, what no flag took, and the problems.
+      the settings (defaults where a value is unusable), the namespace, the arguments that are no flags of the job, and
+      the problems.
     """
     known, values, rest, problems = read(parser_of(job), argv)
-    kind = JOBS[job][0]
+    kind = JOBS[job].settings
     names = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in values.items() if name in names})
     config = config.dated(datetime.datetime.now(datetime.timezone.utc).date())
@@ -155,14 +143,23 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
 def parse(job: str, argv: Sequence[str]) -> Parsed:
     """Reads the flags of a job and those for Beam, the preset's among them.
 
-    Returns:
-      the config (defaults where a value is unusable), the flags for Beam, and every problem found so far.
+    Args:
+      job: name in ``JOBS``.
+      argv: what follows the job's name on the command line.
     """
+    from beam_pipelines.running import beam_options, dataflow, runners  # --help has no use for them, and starts faster
+
     config, known, rest, problems = parse_config(job, argv)
-    chosen = presets.check(known.preset, known.layout, getattr(config, "device", None))
-    beam_args = rest if chosen else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
-    problems += [*chosen, *unknown_flags(rest), *runners.problems(rest), *beam_options.store_problems(rest)]
-    problems += dataflow.problems(config, beam_args, known.preset) if job in PIPELINE_JOBS else []
+    preset_problems = presets.check(known.preset, known.layout, getattr(config, "device", None))
+    beam_args = rest if preset_problems else [*rest, *presets.beam_flags(known.preset, known.layout, rest)]
+    known_flags = parser_of(job)._option_string_actions if rest else ()
+    problems += [
+        *preset_problems,
+        *unknown_flags(rest, known_flags),
+        *runners.problems(rest),
+        *beam_options.store_problems(rest),
+    ]
+    problems += dataflow.problems(config, beam_args, known.preset) if JOBS[job].pipeline else []
     return Parsed(config, known.dry_run, beam_args, problems)
 
 
@@ -180,8 +177,13 @@ def _without_culprit(args: list[str], message: str) -> list[str]:
     return []
 
 
-def unknown_flags(beam_args: Sequence[str]) -> list[str]:
-    """Returns a line for each argument that Beam and its runners do not know either; Beam itself would drop it."""
+def unknown_flags(beam_args: Sequence[str], known_flags: Iterable[str] = ()) -> list[str]:
+    """Returns a line for each argument that Beam and its runners do not know either; Beam itself would drop it.
+
+    Args:
+      beam_args: the arguments that are no flags of the job.
+      known_flags: flags of the job, one of which may have been meant.
+    """
     if not beam_args:
         return []
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -195,4 +197,11 @@ def unknown_flags(beam_args: Sequence[str]) -> list[str]:
         return [_readable(error.message)]
     values = {text for flag, text in itertools.pairwise(unknown) if flag.startswith("--") and "=" not in flag}
     named = [text for text in unknown if text.startswith("--") or text not in values]
-    return [f"{text} is unknown; --help lists the flags" for text in named]
+    every = [*known_flags, *parser._option_string_actions]
+    return [unknown_flag(text, every) for text in named]
+
+
+def unknown_flag(text: str, known_flags: Iterable[str]) -> str:
+    """Returns the line about an argument that is no flag, with the flag that may have been meant."""
+    hint = f"{similar.did_you_mean(text.partition('=')[0], known_flags)} --help lists the flags"
+    return f"{text} is unknown; {hint.strip()}"

@@ -157,9 +157,21 @@ def test_a_dry_run_tells_and_does_nothing(winnow, small_pool, tiny_network, tmp_
 
 
 def test_an_unknown_job_is_named(winnow):
-    code, _, stderr = winnow("curat")
+    assert winnow("curat") == (2, "", "winnow: there is no job 'curat'; did you mean curate?\n")
+    code, _, stderr = winnow("xyz")
     assert code == 2
-    assert "there is no job 'curat'" in stderr
+    assert "there is no job 'xyz'; there are curate, score," in stderr
+
+
+def test_an_unknown_flag_leads_to_the_one_that_was_meant(winnow, tmp_path):
+    code, _, stderr = winnow("verify", "--output", tmp_path, "--compare_inputs", "--runer=DirectRunner", "--xyzzy")
+    assert code == 2
+    for line in (
+        "--compare_inputs is unknown; did you mean --compare_input? --help lists the flags",
+        "--runer=DirectRunner is unknown; did you mean --runner? --help lists the flags",
+        "--xyzzy is unknown; --help lists the flags",
+    ):
+        assert f"winnow verify: {line}\n" in stderr
 
 
 @pytest.mark.parametrize("manifest", ["missing.txt", "binary.txt"])

@@ -253,7 +253,7 @@ def test_frozen_thresholds_are_those_of_the_crawl_named_and_a_resumed_crawl_rest
         (["--crawl_id", DAYS[1], "--thresholds", "old"], "must be fitted, pooled or frozen:CRAWL, got 'old'"),
         (["--crawl_id", DAYS[1], "--thresholds", f"frozen:{DAYS[1]}"], "is this very crawl"),
         (["--crawl_id", DAYS[1], "--thresholds", "frozen:2020-01-01"], "has no complete crawl 2020-01-01"),
-        (["--crawl_id", DAYS[1], "--dedup_against", "all"], "--dedup_against must be none or kept_images or kept_uids"),
+        (["--crawl_id", DAYS[1], "--dedup_against", "all"], "--dedup_against must be none, kept_images or kept_uids"),
         (["--crawl_id", "2020-01-01"], "holds no scored pool"),
         (["--crawl_id", DAYS[1], "--thresholds", "pooled", "--recipe", "random"],
          "random_fraction: what random_fraction fits belongs to one crawl"),

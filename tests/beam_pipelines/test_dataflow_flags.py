@@ -1,4 +1,4 @@
-"""What a job on Dataflow lacks is said before anything is written, and the runner's name is taken in any case."""
+"""What a job on Dataflow lacks is named before anything is written, and the runner's name is taken in any case."""
 
 import subprocess
 import sys
@@ -20,11 +20,11 @@ def problems(*flags, places=PLACES):
 
 
 def test_all_that_is_missing_is_said_at_once():
-    found = problems("--runner", "dataflowrunner", "--preset", "l4", places=["--input", "a.tar", "--output", "out"])
+    lines = problems("--runner", "dataflowrunner", "--preset", "l4", places=["--input", "a.tar", "--output", "out"])
     for start, line in zip(
         ["--input a.tar is on this machine", "--output out is on this machine", "--project is missing",
          "--region is missing", "--temp_location is missing", "--num_workers is missing; --preset l4 runs without"],
-        found, strict=True,
+        lines, strict=True,
     ):  # fmt: skip
         assert line.startswith(start)
         assert ";" in line, "a hint"
@@ -39,14 +39,14 @@ def test_all_that_is_missing_is_said_at_once():
         ([*STAGED, "--project", "My Project"], "--project must be a project's id"),
         ([*STAGED, "--region", "nowhere"], "--region must be a region"),
         ([*STAGED, "--job_name", "My_Job"], "--job_name must be lower-case letters"),
-        ([*STAGED, "--num_workers", "0"], "--num_workers must be in 1 to 1000, got 0"),
+        ([*STAGED, "--num_workers", "0"], "--num_workers must be in 1 .. 1000, got 0"),
         ([*STAGED, "--num_workers", "9", "--max_num_workers", "3"], "--num_workers 9 is more than --max_num_workers 3"),
         ([*STAGED, "--preset", "t4", "--num_workers", "2", "--flexrs_goal", "COST_OPTIMIZED"], "FlexRS has no GPUs"),
     ],
 )
 def test_what_is_wrong_is_one_line(flags, line):
-    (found,) = problems(*CLOUD, *flags)
-    assert line in found
+    (problem,) = problems(*CLOUD, *flags)
+    assert line in problem
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_what_is_right_is_let_through(flags):
 def test_a_template_is_launched_somewhere_else_but_its_workers_are_no_nearer():
     written = ["--runner", "DataflowRunner", "--template_location", "gs://b/job.json"]
     assert problems(*written, *STAGED) == []
-    (found,) = problems(*written, *STAGED, "--input", "more/*.tar")
-    assert found.startswith("--input more/*.tar is on this machine")
+    (problem,) = problems(*written, *STAGED, "--input", "more/*.tar")
+    assert problem.startswith("--input more/*.tar is on this machine")
 
 
 def test_another_runner_needs_none_of_it():
@@ -109,5 +109,5 @@ def test_jobs_without_a_pipeline_say_that_they_have_none(tmp_path):
 
 def test_every_job_with_a_template_is_looked_at():
     for job in template_jobs():
-        found = options.parse(job, ["--output", "out", "--runner", "DataflowRunner"]).problems
-        assert any(line.startswith("--output out is on this machine") for line in found), job
+        lines = options.parse(job, ["--output", "out", "--runner", "DataflowRunner"]).problems
+        assert any(line.startswith("--output out is on this machine") for line in lines), job

@@ -57,7 +57,7 @@ def work_of(job, argv):
     parsed = options.parse(job, argv)
     others = [line for line in parsed.problems if "is on this machine, and Dataflow's workers" not in line]
     problems = plan_facts.Problems(others, elsewhere=beam_options.runs_elsewhere(parsed.beam_args))
-    work = importlib.import_module(f"beam_pipelines.{job.replace('-', '_')}").plan(parsed.config, problems)
+    work = importlib.import_module(JOBS[job].module).plan(parsed.config, problems)
     assert work is not None, problems
     return work, parsed.beam_args
 
@@ -65,7 +65,7 @@ def work_of(job, argv):
 def flags_of(job, scored, network, tmp_path):
     """Returns the flags that a job needs, found by what it calls missing; only odd ones need a line here."""
     pool, done = scored
-    needed = required(JOBS[job][0])
+    needed = required(JOBS[job].settings)
     if job == "import-scores":
         table = pq.read_table(next(done.glob("columns/index/*.parquet")), columns=["uid"])
         pq.write_table(table.append_column("quality", [[0.5] * len(table)]), tmp_path / "t.parquet")

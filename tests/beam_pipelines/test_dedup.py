@@ -401,10 +401,10 @@ def test_samples_near_an_evaluation_set_are_listed(winnow, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        (["--by", "same"], "--by must be exact or uid"),
+        (["--by", "same"], "--by must be exact, uid, phash"),
         (["--order", "hard"], "only --by semantic reads"),
         (["--order", "best"], "--order best and --score COLUMN go together"),
-        (["--radius", 9], "--radius must be in 0 to 8"),
+        (["--radius", 9], "--radius must be in 0 .. 8"),
         (["--epsilon", 0], "--epsilon must be in (0, 1]"),
         (["--by", "contamination"], "--against_embeddings FILE go together"),
         (["--by", "semantic", "--clusters", "none"], "--clusters none is no column set"),

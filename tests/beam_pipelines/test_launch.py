@@ -46,13 +46,13 @@ def test_a_launch_arrives_whole(server, winnow):
     ((path, authorization, body),) = server.seen
     assert path == "/v1b3/projects/my-project/locations/us-central1/flexTemplates:launch"
     assert authorization == "Bearer loopback"
-    told = body["launchParameter"]
-    assert told["containerSpecGcsPath"] == "gs://my-bucket/templates/score.json"
-    assert told["parameters"] == {
+    launched = body["launchParameter"]
+    assert launched["containerSpecGcsPath"] == "gs://my-bucket/templates/score.json"
+    assert launched["parameters"] == {
         "job": "score", "input": "gs://my-bucket/{a,b}.tar|gs://other/*.tar", "output": "gs://my-bucket/out",
         "device": "cuda",
     }  # fmt: skip
-    assert told["environment"] == {
+    assert launched["environment"] == {
         "machineType": "g2-standard-12", "diskSizeGb": 100, "numWorkers": 20, "maxWorkers": 20,
         "autoscalingAlgorithm": "AUTOSCALING_ALGORITHM_NONE", "ipConfiguration": "WORKER_IP_PRIVATE",
         "additionalExperiments": ["use_runner_v2", "no_use_multiple_sdk_containers",
@@ -126,13 +126,13 @@ def test_every_problem_is_told_at_once_and_nothing_is_sent(server, winnow):
     )  # fmt: skip
     assert code == 2
     assert server.seen == []
-    for told in (
+    for expected in (
         "--project must be", "--region is missing", "--template must be", "--workers must be", "--flexrs: FlexRS",
         "--label must be", "--launcher_machine_type must be a machine type",
         "--bogus is unknown", "--keep_fraction must be", "--runner is no flag of select",
         "--dry_run comes before --", "no use for a GPU",
     ):  # fmt: skip
-        assert told in stderr
+        assert expected in stderr
 
 
 def test_a_local_output_is_refused_as_dataflow_would(server, winnow):
@@ -164,9 +164,9 @@ def test_flexrs_is_for_workers_without_a_gpu():
 
 
 def sorted_lists(body):
-    """Returns a request in which the order of lists, and where an option is said, make no difference."""
-    told = json.loads(json.dumps(body["launchParameter"]))
-    shape = told["environment"]
+    """Returns a request in which the order of lists, and where an option stands, make no difference."""
+    parameter = json.loads(json.dumps(body["launchParameter"]))
+    shape = parameter["environment"]
     assert shape.pop("enableStreamingEngine", False) is False  # gcloud always says so
     options = dict(text.split("=", 1) for text in shape.pop("additionalPipelineOptions", []))
     for name, option in (("diskSizeGb", "disk_size_gb"), ("sdkContainerImage", "sdk_container_image")):
@@ -175,7 +175,7 @@ def sorted_lists(body):
     algorithm = shape.pop("autoscalingAlgorithm", None)
     if algorithm:
         options["autoscaling_algorithm"] = "NONE" if algorithm.endswith("NONE") else "THROUGHPUT_BASED"
-    return {**told, "environment": {**shape, "options": options}}
+    return {**parameter, "environment": {**shape, "options": options}}
 
 
 def test_the_printed_request_is_the_one_that_is_sent(server, winnow):

@@ -51,7 +51,7 @@ def test_cost_grows_with_samples_and_not_with_workers(winnow):
 def test_prices_of_one_s_own_replace_those_of_the_page(winnow):
     usual, mine = plan(winnow), plan(winnow, "--set", "h100_hour=1", "--set", "decodes_per_vcpu=3000")
     assert mine["inputs"]["h100_hour"] == 1
-    before, after = ({row["preset"]: row for row in made["scoring"]} for made in (usual, mine))
+    before, after = ({row["preset"]: row for row in plan["scoring"]} for plan in (usual, mine))
     assert after["h100"]["usd_hour"] == pytest.approx(before["h100"]["usd_hour"] - 10.8)
     assert after["h100"]["bound"] == "GPU"
     assert after["t4"]["usd_hour"] == before["t4"]["usd_hour"]
@@ -75,11 +75,13 @@ def test_every_input_is_used():
         assert [(costs.scoring(c, given), costs.others(c, given)) for c in configs] != figures, name
 
 
-@pytest.mark.parametrize("work", ["inf", "nan", "0", "-1"])
-def test_a_network_does_some_work_and_not_endlessly_much(winnow, work):
+@pytest.mark.parametrize(
+    ("work", "words"), [("inf", "above 0 and finite"), ("nan", "above 0"), ("0", "above 0"), ("-1", "above 0")]
+)
+def test_a_network_does_some_work_and_not_endlessly_much(winnow, work, words):
     code, stdout, stderr = winnow("plan", "--gflop_per_pair", work)
     assert (code, stdout) == (2, "")
-    assert stderr.splitlines() == [f"winnow plan: --gflop_per_pair must be a number above 0, got {float(work)}"]
+    assert stderr.splitlines() == [f"winnow plan: --gflop_per_pair must be {words}, got {float(work)}"]
 
 
 def test_problems_are_told_at_once(winnow):
@@ -87,5 +89,5 @@ def test_problems_are_told_at_once(winnow):
         "plan", "--samples", "0", "--keep_fraction", "2", "--set", "l4_hours=1", "--set", "l4_hour=x", "--bogus"
     )
     assert (code, stdout) == (2, "")
-    for told in ("--samples must be", "--keep_fraction must be", "there is l4_hour", "must be a number", "--bogus"):
-        assert told in stderr
+    for expected in ("--samples must be", "--keep_fraction must be", "there is l4_hour", "must be a number", "--bogus"):
+        assert expected in stderr

@@ -66,9 +66,9 @@ def test_the_page_of_runners_is_about_those_that_are_taken(tmp_path, monkeypatch
     monkeypatch.setattr(shutil, "which", lambda name: name)
     rows = re.findall(r"^\| `(\w+)`", PAGE, re.MULTILINE)
     assert set(rows) == set(runners.RUNNERS) - {"FnApiRunner"}
-    found = commands(PAGE)
-    assert len(found) == 6
-    for line in found:
+    lines = commands(PAGE)
+    assert len(lines) == 6
+    for line in lines:
         assert options.parse("curate", shlex.split(line)[2:]).problems == []
 
 

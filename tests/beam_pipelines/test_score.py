@@ -178,7 +178,7 @@ def test_the_order_of_networks_decides_nothing(winnow, tiny_network, tmp_path):
 def test_what_no_machine_has_is_refused_in_a_line(winnow, small_pool, tmp_path, flag, most, value):
     code, _, err = winnow("score", "--input", f"{small_pool}/*.tar", "--output", tmp_path / "out", flag, value)
     assert code == 2
-    assert err == f"winnow score: {flag} must be 0 to {most}, got {value}; 0 chooses by the machine\n"
+    assert err == f"winnow score: {flag} must be in 0 .. {most}, got {value}; 0 chooses by the machine\n"
 
 
 def test_a_second_network_leaves_the_first_in_the_manifest(winnow, tiny_network, tmp_path):

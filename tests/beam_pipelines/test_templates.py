@@ -9,7 +9,7 @@ import pytest
 
 from beam_pipelines import template
 from beam_pipelines.cloud import discovery, template_metadata
-from beam_pipelines.config.jobs import JOBS, LOCAL_JOBS
+from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running.options import parser_of
 
 ROOT = Path(__file__).parents[2]
@@ -29,16 +29,16 @@ def test_terraform_reads_the_presets_that_launch_uses():
 
 def test_there_is_a_template_of_every_job_that_runs_on_dataflow_and_of_no_other():
     folders = {path.parent.name for path in ROOT.glob("templates/*/metadata.json")}
-    assert folders == set(JOBS) - set(LOCAL_JOBS)
+    assert folders == {name for name, job in JOBS.items() if job.template}
 
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_parameters_flags_fields_and_page_are_one_set(job):
     document = json.loads((ROOT / "templates" / job / "metadata.json").read_text())
-    names = [made["name"] for made in document["parameters"]]
+    names = [form["name"] for form in document["parameters"]]
     assert len(names) == len(set(names))
     flags = {action.dest for action in parser_of(job)._actions} - RUN_FLAGS
-    fields = {field.name for field in dataclasses.fields(JOBS[job][0])}
+    fields = {field.name for field in dataclasses.fields(JOBS[job].settings)}
     section = (ROOT / "docs/cli.md").read_text().split(f"## winnow {job}\n")[1].split("\n## ")[0]
     page = set(re.findall(r"^\| `--(\w+)` \|", section, re.MULTILINE)) - RUN_FLAGS
     assert set(names) - {"job"} == flags == fields == page
@@ -51,12 +51,12 @@ def test_dataflow_allows_it(job):
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_what_is_required_is_what_the_job_misses(job):
-    config = JOBS[job][0]
-    required = {made["name"] for made in template_metadata.metadata(job)["parameters"] if not made["isOptional"]} - {
+    config = JOBS[job].settings
+    required = {form["name"] for form in template_metadata.metadata(job)["parameters"] if not form["isOptional"]} - {
         "job"
     }
-    said = {name: {"columns": "caption"}.get(name, "x") for name in required}
-    given = {name: (text,) if isinstance(getattr(config(), name), tuple) else text for name, text in said.items()}
+    values = {name: {"columns": "caption"}.get(name, "x") for name in required}
+    given = {name: (text,) if isinstance(getattr(config(), name), tuple) else text for name, text in values.items()}
     assert config(**given).problems() == []
     for name in required:
         assert config(**{k: v for k, v in given.items() if k != name}).problems()
@@ -64,22 +64,33 @@ def test_what_is_required_is_what_the_job_misses(job):
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_a_regex_allows_the_default_and_refuses_nonsense(job):
-    for made in template_metadata.metadata(job)["parameters"]:
-        (regex,) = made["regexes"]
-        if "defaultValue" in made:
-            assert re.search(regex, made["defaultValue"]), made["name"]
-        if made["paramType"] in ("NUMBER", "BOOLEAN", "ENUM"):
-            assert not re.search(regex, "1 2 nonsense"), made["name"]
+    for form in template_metadata.metadata(job)["parameters"]:
+        (regex,) = form["regexes"]
+        if "defaultValue" in form:
+            assert re.search(regex, form["defaultValue"]), form["name"]
+        if form["paramType"] in ("NUMBER", "BOOLEAN", "ENUM"):
+            assert not re.search(regex, "1 2 nonsense"), form["name"]
         assert not re.search(regex, "")
+
+
+def test_a_number_that_cannot_be_negative_takes_no_sign():
+    forms = {form["name"]: form for form in template_metadata.metadata("train-filter")["parameters"]}
+    signs = {
+        name: re.search(form["regexes"][0], "-1") is not None
+        for name, form in forms.items()
+        if "NUM" in form["paramType"]
+    }
+    assert not signs["epochs"]
+    assert signs["noise"]
 
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())
 def test_an_output_is_offered_where_it_may_be(job):
-    (made,) = [made for made in template_metadata.metadata(job)["parameters"] if made["name"] == "output"]
+    (form,) = [form for form in template_metadata.metadata(job)["parameters"] if form["name"] == "output"]
     for scheme in ("gs", "s3"):
-        allowed = re.search(made["regexes"][0], f"{scheme}://my-bucket/out") is not None
-        assert allowed == (f"{scheme}://" in made["helpText"])
-    assert "local" not in made["helpText"]  # a worker's disk is gone with it
+        allowed = re.search(form["regexes"][0], f"{scheme}://my-bucket/out") is not None
+        assert allowed == (f"{scheme}://" in form["helpText"])
+    assert "local" not in form["helpText"]  # a worker's disk is gone with it
 
 
 def test_a_missing_required_field_and_an_unknown_one_are_found():
@@ -87,8 +98,8 @@ def test_a_missing_required_field_and_an_unknown_one_are_found():
     del broken["parameters"][1]["helpText"]
     broken["parameters"][2]["paramType"] = "FOLDER"
     broken["colour"] = "red"
-    found = discovery.problems(broken, "TemplateMetadata")
-    assert [line.split()[0] for line in found] == [
+    problems = discovery.problems(broken, "TemplateMetadata")
+    assert [line.split()[0] for line in problems] == [
         "$.parameters[1].helpText", "$.parameters[2].paramType", "$.colour",
     ]  # fmt: skip
 

@@ -83,7 +83,8 @@ def exists(uri: str) -> bool:
 def read_bytes(uri: str) -> bytes:
     """Returns a whole object, in one request."""
     bucket, key = split(uri)
-    return _body({"Bucket": bucket, "Key": key})
+    data: bytes = _body({"Bucket": bucket, "Key": key})
+    return data
 
 
 def open_read(uri: str) -> BinaryIO:
@@ -200,7 +201,8 @@ class _Object(Downloader):
         return self._size
 
     def get_range(self, start: int, end: int) -> bytes:
-        return _body({**self._where, "Range": f"bytes={start}-{end - 1}", "IfMatch": self._version})
+        data: bytes = _body({**self._where, "Range": f"bytes={start}-{end - 1}", "IfMatch": self._version})
+        return data
 
 
 @retry.with_exponential_backoff(

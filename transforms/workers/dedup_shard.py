@@ -237,7 +237,7 @@ def _wanted_vectors(settings: DedupSettings) -> dict[str, tuple[str, str]]:
 
 
 def _comparable(samples: _Samples) -> Bool:
-    inside = (samples.columns["cluster"] >= 0) & np.isfinite(samples.columns["similarity"])
+    inside: Bool = (samples.columns["cluster"] >= 0) & np.isfinite(samples.columns["similarity"])
     return inside & semdedup.unit_rows(samples.columns["vector"])
 
 

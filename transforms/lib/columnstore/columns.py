@@ -7,7 +7,6 @@ for the only set that has it, or else for the score of the set of that name.
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transforms.lib import uids
+from transforms.lib import similar, uids
 from transforms.lib.arrays import Bool, Float32, UInt64
 from transforms.lib.columnstore.hints import hint_for
 from transforms.lib.errors import ConfigError
@@ -198,9 +197,9 @@ def resolve(
         elif matches:
             problems.append(f"column {name!r} is in several column sets; write one of {', '.join(matches)}")
         else:
-            near = difflib.get_close_matches(name, [*every, *(e.partition(".")[2] for e in every)], 1)
-            similar = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(sets))};"
-            problems.append(f"no column set has {name!r}: {similar} {(hints or {}).get(name) or hint_for(name)}")
+            known = [*every, *(full.partition(".")[2] for full in every)]
+            near = similar.did_you_mean(name, known, f"there are {', '.join(sorted(sets))};")
+            problems.append(f"no column set has {name!r}: {near} {(hints or {}).get(name) or hint_for(name)}")
     if problems:
         raise ConfigError(problems)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import os
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import timm_model, tinyclip
 
@@ -142,7 +142,7 @@ def _from_tag(spec: ParsedModel | ModelSpec) -> tuple[dict[str, Any], str]:
     tag = get_pretrained_cfg(spec.source, spec.weights)
     if not tag:
         known = list_pretrained_tags_by_model(spec.source)
-        near = difflib.get_close_matches(spec.weights, known, 3) or known
+        near = similar.nearest(spec.weights, known, 3) or known
         raise ConfigError(f"--model {spec.source}/{spec.weights}: no such weights; there are {', '.join(near)}")
     try:
         weights = download_pretrained(tag)

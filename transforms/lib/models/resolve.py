@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
 
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import tinyclip, weight_files
 from transforms.lib.models.locate import PREPROCESS, Fetch, architectures, local_only, locate
@@ -92,9 +92,9 @@ def _name_of(spec: str) -> str:
 def _check_architecture(arch: str, spec: str) -> None:
     known = architectures()
     if arch not in known:
-        near = difflib.get_close_matches(arch, [*known, "tinyclip"], 2)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ConfigError(f"--model {spec}: {arch!r} is unknown; {hint}`winnow models` lists what can be given")
+        hint = similar.did_you_mean(arch, [*known, "tinyclip"], most=2)
+        lists = "`winnow models` lists what can be given"
+        raise ConfigError(f"--model {spec}: {arch!r} is unknown; {f'{hint} {lists}'.strip()}")
 
 
 def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "exact") -> ModelSpec:

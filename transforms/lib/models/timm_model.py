@@ -6,10 +6,10 @@ gives without a classifier: the pooled features before the head.
 
 from __future__ import annotations
 
-import difflib
 import threading
 from typing import Any
 
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import weight_files
 
@@ -40,8 +40,7 @@ def config(source: str) -> dict[str, Any]:
 
     name, side = parts(source)
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`timm.list_models()` names all"
+        hint = similar.did_you_mean(name, timm.list_models(), "`timm.list_models()` names all", 3)
         raise ConfigError(f"--model timm:{source}: {name!r} is unknown to timm {timm.__version__}; {hint}")
     with torch.device("meta"):
         network = timm.create_model(name, pretrained=False, num_classes=0, **_sized(name, side))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from transforms.lib import similar
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes.contract.step import Step
 from transforms.lib.recipes.recipe import Recipe
@@ -106,9 +106,8 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
         return _composed(kind, parameters, labels, seed, found)
     if kind not in STEPS:
         known = [*STEPS, *COMPOSED]
-        near = difflib.get_close_matches(str(kind), known, 1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
-        found.append(f"step {kind!r} is unknown{hint}")
+        hint = similar.did_you_mean(str(kind), known, f"known: {', '.join(sorted(known))}")
+        found.append(f"step {kind!r} is unknown; {hint}")
         return None
     if not isinstance(parameters, dict | None):
         found.append(f"a step is written as '- {kind}: {{parameter: value}}', got '{kind}: {parameters!r}'")

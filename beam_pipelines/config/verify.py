@@ -1,0 +1,15 @@
+"""Flags of ``winnow verify``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from beam_pipelines.config.base import flag
+from beam_pipelines.config.crawl import PoolConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyConfig(PoolConfig):
+    """Flags of ``verify``."""
+
+    compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
