@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ from transforms.lib.columnstore import columns
 from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
+from transforms.workers.shard_log import Outcome, logged
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +92,7 @@ class AnnotateHandler(ModelHandler[ShardRef, Annotated, _Loaded]):
     def run_inference(
         self, batch: Sequence[ShardRef], model: _Loaded, inference_args: Mapping[str, Any] | None = None
     ) -> list[Annotated]:
-        return [self._annotate(ref, model) for ref in batch]
+        return [self._logged(ref, model) for ref in batch]
 
     def get_num_bytes(self, batch: Sequence[ShardRef]) -> int:
         return sum(ref.size for ref in batch)
@@ -96,7 +100,11 @@ class AnnotateHandler(ModelHandler[ShardRef, Annotated, _Loaded]):
     def get_metrics_namespace(self) -> str:
         return "annotate"
 
-    def _annotate(self, ref: ShardRef, loaded: _Loaded) -> Annotated:
+    def _logged(self, ref: ShardRef, loaded: _Loaded) -> Annotated:
+        with logged(_LOG, "annotate", ref.name) as outcome:
+            return self._annotate(ref, loaded, outcome)
+
+    def _annotate(self, ref: ShardRef, loaded: _Loaded, outcome: Outcome) -> Annotated:
         store = Store(self._settings.root)
         missing = self._settings.missing(ref.name)
         files = []
@@ -112,6 +120,8 @@ class AnnotateHandler(ModelHandler[ShardRef, Annotated, _Loaded]):
             written = store.write(name, ref.name, table, missing[name], job="annotate", uri=ref.uri)
             files.append((name, written))
             Metrics.counter("annotate", f"rows_{name}").inc(len(table))
+            outcome.samples = len(table)
+        outcome.skipped = not missing
         Metrics.counter("annotate", "shards_annotated" if missing else "shards_skipped").inc()
         return Annotated(tuple(files))
 

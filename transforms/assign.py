@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -25,9 +26,11 @@ from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings, load_nearest
+from transforms.workers.shard_log import Outcome, logged
 
 VERSION = 2  # raise when the same embeddings and centroids would give other columns
 NONE = -1  # the cluster of a sample that has none
+_LOG = logging.getLogger(__name__)
 
 SCHEMA = pa.schema(
     [
@@ -54,13 +57,20 @@ def stamp_of(ref: ShardRef, file: FileRow, settings: ClusterSettings) -> str:
 
 def assign(ref: ShardRef, file: FileRow, settings: ClusterSettings) -> AssignedShard:
     """Writes the clusters of a shard's samples, unless they are there."""
+    with logged(_LOG, "assign", ref.name) as outcome:
+        return _assign(ref, file, settings, outcome)
+
+
+def _assign(ref: ShardRef, file: FileRow, settings: ClusterSettings, outcome: Outcome) -> AssignedShard:
     store = Store(settings.root)
     stamp = stamp_of(ref, file, settings)
     if store.facts(settings.name, ref.name).get("stamp") == stamp:
+        outcome.skipped = True
         Metrics.counter("cluster", "shards_skipped").inc()
         cluster = store.read(settings.name, ref.name, ["cluster"])["cluster"].to_numpy()
         return AssignedShard(store.row_of(settings.name, ref.name), *_sizes(cluster, settings.k))
     rows = settings.rows(ref)
+    outcome.samples = rows.total
     found = load_nearest(file, settings.root, settings.rule, settings.device)(rows.embeddings)
     cluster = np.full(rows.total, NONE, np.int32)
     similarity, margin = np.full((2, rows.total), np.nan, np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -22,8 +23,10 @@ from transforms.lib.stats import quantiles, ties
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings, load_nearest
+from transforms.workers.shard_log import logged
 
 _BLOCK = 4096  # clusters whose sums travel under one key
+_LOG = logging.getLogger(__name__)
 
 
 class Cut(NamedTuple):
@@ -93,6 +96,13 @@ class Drawn(NamedTuple):
 
 def draw_sample(ref: ShardRef, cut: Cut, settings: ClusterSettings) -> Drawn:
     """Draws a shard's part of the sample, and sets it aside: to read Parquet would take longer than a round does."""
+    with logged(_LOG, "draw", ref.name) as outcome:
+        drawn = _draw(ref, cut, settings)
+        outcome.samples = drawn.samples
+    return drawn
+
+
+def _draw(ref: ShardRef, cut: Cut, settings: ClusterSettings) -> Drawn:
     found = settings.rows(ref)
     hashes = settings.hashes(ref)[1][found.numbers]
     upper = hashes >> np.uint64(32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -21,6 +22,9 @@ from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers import dedup_shard as shard
 from transforms.workers.dedup_shard import DedupSettings, Numbered, Sent
+from transforms.workers.shard_log import logged
+
+_LOG = logging.getLogger(__name__)
 
 
 class Deduplicated(NamedTuple):
@@ -234,6 +238,12 @@ class _MatchFn(beam.DoFn):
         self._targets = contamination.read_targets(path, self._settings.target, self._settings.sha256)
 
     def process(self, ref: ShardRef) -> Iterator[_Matched]:
+        with logged(_LOG, "match", ref.name) as outcome:
+            matched = self._match(ref)
+            outcome.samples = matched.counts["samples"]
+        yield matched
+
+    def _match(self, ref: ShardRef) -> _Matched:
         settings = self._settings
         wanted = {name: (columns.INDEX, name) for name in ("status", "uid", "key")} | {"vector": settings.embedding}
         arrays = Store(settings.root).arrays(ref.name, wanted)
@@ -243,7 +253,7 @@ class _MatchFn(beam.DoFn):
         table = contamination.table(compared, *found)
         matches = contamination.matches(ref.name, rows, arrays["uid"], arrays["key"], *found)
         file, counted = shard.put(ref, table, settings.root, settings.name, settings.stamp(ref))
-        yield _Matched(file, counted, contamination.packed(matches))
+        return _Matched(file, counted, contamination.packed(matches))
 
 
 def write_matches(parts: Iterable[bytes], settings: MatchSettings) -> FileRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,11 @@ from transforms.lib.importers import datacomp
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard
 from transforms.storage import filesystem
+from transforms.workers.shard_log import Outcome, logged
 
 VERSION = 1  # raise when the same files would give other columns
 
+_LOG = logging.getLogger(__name__)
 _GLOB = re.compile(r"[*?\[]")
 _OPEN = 16  # files that are checked at once
 _SHOWN = 10  # problems that are told
@@ -188,6 +191,12 @@ class ImportFile:
     settings: MetadataSettings
 
     def __call__(self, file: MetaFile) -> Imported:
+        with logged(_LOG, "import", file.name) as outcome:
+            imported = self._import(file, outcome)
+            outcome.samples, outcome.rejected = imported.samples, imported.rejected
+        return imported
+
+    def _import(self, file: MetaFile, outcome: Outcome) -> Imported:
         store = Store(self.settings.root)
         missing = self.settings.missing(file)
         made = {name: stamp for name, stamp in self.settings.stamps(file).items() if name in missing}
@@ -198,6 +207,7 @@ class ImportFile:
             else:
                 rows.append(self._table(file, name, stamp))
         facts = store.facts(columns.INDEX, file.name)
+        outcome.skipped = not made
         Metrics.counter("import", "shards_imported" if made else "shards_skipped").inc()
         return Imported(int(facts["samples"]), int(facts["rejected"]), tuple(rows))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,8 +20,10 @@ from transforms.lib.importers import score_table
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
+from transforms.workers.shard_log import Outcome, logged
 
 IMPORT_VERSION = 1  # raise when the same table would give other columns
+_LOG = logging.getLogger(__name__)
 
 ImportCounts = tuple[int, int]  # samples that could be read, and of those the ones with a value in every column
 
@@ -106,11 +109,18 @@ def check(counts: ImportCounts, settings: ImportSettings) -> dict[str, int]:
 
 def write(ref: ShardRef, coverage: dict[str, int], settings: ImportSettings) -> FileRow:
     """Writes a shard's column set, once the ``coverage`` of the pool is known to suffice."""
+    with logged(_LOG, "import", ref.name) as outcome:
+        return _write(ref, settings, outcome)
+
+
+def _write(ref: ShardRef, settings: ImportSettings, outcome: Outcome) -> FileRow:
     store = Store(settings.root)
     if settings.finished(ref) is not None:
+        outcome.skipped = True
         Metrics.counter("import", "shards_skipped").inc()
         return store.row_of(settings.name, ref.name)
     values, (samples, covered) = _values(ref, settings)
+    outcome.samples = samples
     Metrics.counter("import", "in").inc(samples)
     Metrics.counter("import", "out").inc(covered)
     table = pa.table({name: pa.array(column, pa.float32()) for name, column in values.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,12 +21,14 @@ from transforms.lib.flyt import scoring_head
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
+from transforms.workers.shard_log import Outcome, logged
 
 if TYPE_CHECKING:
     from transforms.lib.flyt.adamw import Params
 
 HEAD_VERSION = 2  # raise when the same head and embeddings would give another score
 SCHEMA = pa.schema([pa.field("score", pa.float32(), False)])  # NaN for a rejected sample
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,19 +94,25 @@ class HeadHandler(ModelHandler[ShardRef, HeadScored, "_Head"]):
     def run_inference(
         self, batch: Sequence[ShardRef], model: _Head, inference_args: Mapping[str, Any] | None = None
     ) -> list[HeadScored]:
-        return [self._score(ref, model) for ref in batch]
+        return [self._logged(ref, model) for ref in batch]
 
     def get_metrics_namespace(self) -> str:
         return "score"
 
-    def _score(self, ref: ShardRef, head: _Head) -> HeadScored:
+    def _logged(self, ref: ShardRef, head: _Head) -> HeadScored:
+        with logged(_LOG, "score", ref.name) as outcome:
+            return self._score(ref, head, outcome)
+
+    def _score(self, ref: ShardRef, head: _Head, outcome: Outcome) -> HeadScored:
         store, settings = Store(self._settings.root), self._settings
         if is_done(settings, ref.name):
+            outcome.skipped = True
             Metrics.counter("score", "shards_skipped").inc()
             return HeadScored(ref, store.row_of(settings.name, ref.name))
         wanted = {"status": (columns.INDEX, "status"), "image": (settings.source, "image")}
         found = store.arrays(ref.name, {**wanted, "text": (settings.source, "text")})
         valid = (found["status"] == columns.OK) & columns.embedded(found["image"])
+        outcome.samples, outcome.rejected = len(valid), int((~valid).sum())
         scores = np.full(len(valid), np.nan, np.float32)
         scores[valid] = scoring_head.scores(head.params, found["image"][valid], found["text"][valid])
         table = pa.table({"score": scores}, schema=SCHEMA)

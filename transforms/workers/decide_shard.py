@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -24,8 +25,10 @@ from transforms.lib.reshard import shard_layout
 from transforms.outputs.sort_uids import SortedRun, write_run
 from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FileRow, ShardRef
+from transforms.workers.shard_log import logged
 
 _EXHIBIT_SEED = 12  # of the thumbnails that the report draws
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,12 @@ class DecideShard:
     settings: SelectSettings
 
     def __call__(self, ref: ShardRef, states: tuple[Any, ...]) -> Decided:
+        with logged(_LOG, "decide", ref.name) as outcome:
+            decided = self._decide(ref, states)
+            outcome.samples, outcome.rejected = decided.books.samples, sum(decided.books.rejected.values())
+        return decided
+
+    def _decide(self, ref: ShardRef, states: tuple[Any, ...]) -> Decided:
         settings = self.settings
         with Store(settings.root).held() as store:
             block = settings.reader.of(store).block(ref, settings.recipe.inputs())

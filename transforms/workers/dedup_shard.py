@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,8 +18,10 @@ from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, groups, hamming, semdedup
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
+from transforms.workers.shard_log import logged
 
 VERSION = 2  # raise when the same columns would give other duplicates
+_LOG = logging.getLogger(__name__)
 
 Numbered = tuple[int, ShardRef]  # a shard and its number
 Sent = tuple[int, bytes]  # a part, or a shard's number, and packed rows for it
@@ -260,10 +263,13 @@ def write(
     number, found = joined
     decided = np.frombuffer(b"".join(found["sent"]), groups.VERDICT)
     for ref in found["ref"]:
-        compared = np.zeros(len(Store(settings.root).valid(ref.name)), bool)
-        samples = _read((number, ref), settings, _wanted_vectors(settings) if settings.by == "semantic" else {})
-        compared[samples.rows] = _comparable(samples) if settings.by == "semantic" else True
-        yield put(ref, groups.table(compared, decided), settings.root, settings.name, settings.stamp)
+        with logged(_LOG, "deduplicate", ref.name) as outcome:
+            compared = np.zeros(len(Store(settings.root).valid(ref.name)), bool)
+            samples = _read((number, ref), settings, _wanted_vectors(settings) if settings.by == "semantic" else {})
+            compared[samples.rows] = _comparable(samples) if settings.by == "semantic" else True
+            written = put(ref, groups.table(compared, decided), settings.root, settings.name, settings.stamp)
+            outcome.samples = len(compared)
+        yield written
 
 
 def put(ref: ShardRef, table: pa.Table, root: str, name: str, stamp: str) -> tuple[FileRow, dict[str, int]]:

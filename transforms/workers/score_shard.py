@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -22,9 +23,11 @@ from transforms.lib.tar.shard_samples import read_samples
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem
+from transforms.workers.shard_log import logged
 
 INDEX_VERSION = 5  # raise when the same tar would give another index
 SCORE_VERSION = 3  # raise when the same pixels and text would give another score
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,14 +123,19 @@ class ShardScorer:
 
     def score(self, shard: Shard) -> Scored:
         """Scores a shard and writes its column sets, or passes it on unread when all carry the right stamp."""
-        store = Store(self._settings.root)
-        wanted = self._settings.stamps(shard)
-        missing = missing_sets(self._settings, shard)
-        files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
-        if missing:
-            files += self._write(store, shard, missing, self._scored(shard, missing))
-        else:
-            Metrics.counter("score", "shards_skipped").inc()
+        with logged(_LOG, "score", shard.name) as outcome:
+            store = Store(self._settings.root)
+            wanted = self._settings.stamps(shard)
+            missing = missing_sets(self._settings, shard)
+            files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
+            if missing:
+                scored = self._scored(shard, missing)
+                outcome.samples = len(scored.index)
+                outcome.rejected = sum(scoring.rejected_reasons(scored.index).values())
+                files += self._write(store, shard, missing, scored)
+            else:
+                outcome.skipped = True
+                Metrics.counter("score", "shards_skipped").inc()
         return Scored(ShardRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
 
     def _scored(self, shard: Shard, missing: list[str]) -> scoring.ScoredShard:

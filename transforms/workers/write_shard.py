@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,8 +16,10 @@ from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.shard_contents import ShardContents
+from transforms.workers.shard_log import logged
 
 RESHARD_VERSION = 2  # raise when the same plan would give other bytes
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +97,19 @@ class WriteShard:
     settings: ReshardSettings
 
     def __call__(self, output: shard_layout.OutputShard) -> WrittenShard:
-        settings = self.settings
-        stamp = settings.stamp(output)
-        done = self._done(output.number, stamp)
-        if done is not None:
+        with logged(_LOG, "write", f"{output.number:08d}") as outcome:
+            stamp = self.settings.stamp(output)
+            done = self._done(output.number, stamp)
+            if done is None:
+                outcome.samples = output.num_samples
+                return self._replace(output, stamp)
+            outcome.skipped = True
             Metrics.counter("reshard", "shards_skipped").inc()
             return done
+
+    def _replace(self, output: shard_layout.OutputShard, stamp: str) -> WrittenShard:
+        """Writes the shard, whatever was there before, and then its statistics."""
+        settings = self.settings
         path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
         stats_uri = filesystem.join(settings.root, stats_path)
         if filesystem.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
