@@ -25,7 +25,7 @@ from transforms.lib.reshard import shard_layout
 from transforms.outputs.sort_uids import SortedRun, write_run
 from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FileRow, ShardRef
-from transforms.workers.shard_log import logged
+from transforms.workers.shard_work import logged
 
 _EXHIBIT_SEED = 12  # of the thumbnails that the report draws
 _LOG = logging.getLogger(__name__)

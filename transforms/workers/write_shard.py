@@ -16,7 +16,7 @@ from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.shard_contents import ShardContents
-from transforms.workers.shard_log import logged
+from transforms.workers.shard_work import logged
 
 RESHARD_VERSION = 2  # raise when the same plan would give other bytes
 _LOG = logging.getLogger(__name__)

@@ -1,7 +1,10 @@
-"""What a worker logs: one line when work on a shard begins and one when it ends, at INFO, of the same form everywhere.
+"""What all work on one shard shares: its form, what it loads once, and its lines in the log of the worker.
 
-Beam's runners show INFO of their workers; the command line shows WARNING and above, so a local run stays silent. The
-lines name shards and counts, and nothing of the samples: no caption, no key, no uid, no address.
+Work on a shard is a frozen dataclass of settings, which is sent to the workers, with ``__call__(ref, ...)``.
+
+Its log: one line when the work begins and one when it ends, at INFO, of the same form everywhere. Beam's runners show
+INFO of their workers; the command line shows WARNING and above, so a local run stays silent. The lines name shards and
+counts, and nothing of the samples: no caption, no key, no uid, no address.
 """
 
 from __future__ import annotations
@@ -11,6 +14,41 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
+
+import apache_beam as beam
+
+Row = TypeVar("Row", contravariant=True)
+Loaded = TypeVar("Loaded")
+Result = TypeVar("Result", covariant=True)
+
+
+class LoadingWork(Protocol[Row, Loaded, Result]):
+    """Work on one shard with models or files that stay in memory: settings that are sent to the workers."""
+
+    def load(self) -> Loaded:
+        """Loads what every shard needs; threads share it."""
+
+    def __call__(self, ref: Row, loaded: Loaded, /) -> Result:
+        """Works on one shard."""
+
+
+class LoadOnceFn(beam.DoFn):
+    """Calls a work for each shard, with what it loads once; ``ShardHandler`` does so where one process shares a model.
+
+    Args:
+      work: what is done with a shard.
+    """
+
+    def __init__(self, work: LoadingWork[Any, Any, Any]) -> None:
+        super().__init__()
+        self._work = work
+
+    def setup(self) -> None:
+        self._loaded = self._work.load()
+
+    def process(self, ref: Any) -> Iterator[Any]:
+        yield self._work(ref, self._loaded)
 
 
 @dataclasses.dataclass

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from transforms.workers.shard_log import logged
+from transforms.workers.shard_work import logged
 
 LOG = logging.getLogger("transforms.workers.some_module")
 BEGUN = re.compile(r"(\w+) (\S+): begun")
