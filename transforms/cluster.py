@@ -50,9 +50,9 @@ def _save(vectors: Float32, turn: int, settings: ClusterSettings) -> FileRow:
 
 def start(parts: Iterable[Drawn], settings: ClusterSettings) -> Fit:
     """Draws the centroids to start from."""
-    found = [part for part in parts if len(part.order)]
-    order = np.concatenate([part.order for part in found] or [np.zeros(0, ties.DTYPE)])
-    rows = np.concatenate([part.seeds for part in found] or [np.zeros((0, 1), np.float16)])
+    drawn = [part for part in parts if len(part.order)]
+    order = np.concatenate([part.order for part in drawn] or [np.zeros(0, ties.DTYPE)])
+    rows = np.concatenate([part.seeds for part in drawn] or [np.zeros((0, 1), np.float16)])
     place = np.lexsort((order["row"], order["shard"], order["hash"]))
     chosen = place[seeding.draw(rows[place], order["hash"][place], settings.k)]
     return Fit(0, _save(kmeans.rounded_to_grid(rows[chosen]), 0, settings))
@@ -99,14 +99,14 @@ def solve(fit: Fit, parts: Iterable[tuple[int, Any]], settings: ClusterSettings)
     """Moves the centroids to the means of what was assigned to them, and tells whether that is the end."""
     if fit.done:
         return fit
-    found = sorted(parts, key=lambda part: part[0])
-    rows = [np.flatnonzero(counts) for _, (_, counts, _) in found]
+    blocks = sorted(parts, key=lambda part: part[0])
+    rows = [np.flatnonzero(counts) for _, (_, counts, _) in blocks]
     sums = kmeans.ClusterSums(
-        np.concatenate([block * _BLOCK + inside for (block, _), inside in zip(found, rows, strict=True)]),
-        np.concatenate([part[0][inside] for (_, part), inside in zip(found, rows, strict=True)]),
-        np.concatenate([part[1][inside] for (_, part), inside in zip(found, rows, strict=True)]),
+        np.concatenate([block * _BLOCK + inside for (block, _), inside in zip(blocks, rows, strict=True)]),
+        np.concatenate([part[0][inside] for (_, part), inside in zip(blocks, rows, strict=True)]),
+        np.concatenate([part[1][inside] for (_, part), inside in zip(blocks, rows, strict=True)]),
     )
-    squared = fit.squared + sum(part[2] for _, part in found)
+    squared = fit.squared + sum(part[2] for _, part in blocks)
     before = load_nearest(fit.file, settings.root, "inner", "cpu").centroids
     inertias = (*fit.inertias, kmeans.inertia(settings.metric, sums, squared, before))
     turn = fit.round + 1

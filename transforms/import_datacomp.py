@@ -23,7 +23,7 @@ from transforms.workers.import_metadata import MetaFile as MetaFile
 
 _GLOB = re.compile(r"[*?\[]")
 _OPEN = 16  # files that are checked at once
-_SHOWN = 10  # problems that are told
+_SHOWN = 10  # problems that an error lists
 
 
 def find_files(patterns: Sequence[str]) -> list[MetaFile]:
@@ -35,7 +35,7 @@ def find_files(patterns: Sequence[str]) -> list[MetaFile]:
     Raises:
       InputError: a pattern matches no Parquet file, or two files have one stem; all of it at once.
     """
-    found: dict[str, filesystem.FileInfo] = {}
+    tables: dict[str, filesystem.FileInfo] = {}
     problems = []
     for pattern in patterns:
         try:
@@ -43,12 +43,12 @@ def find_files(patterns: Sequence[str]) -> list[MetaFile]:
             listed = filesystem.match([pattern])[0] if named else list(filesystem.children(pattern.rstrip("/")))
         except BeamIOError as error:
             raise InputError(f"--input {pattern} cannot be listed: {error}; check your access to it") from None
-        tables = {info.uri: info for info in listed if info.uri.endswith(".parquet")}
-        if not tables:
+        matched = {info.uri: info for info in listed if info.uri.endswith(".parquet")}
+        if not matched:
             problems.append(f"--input {pattern!r} has no .parquet file; name the folder of DataComp's metadata")
-        found |= tables
+        tables |= matched
     by_stem: dict[str, list[filesystem.FileInfo]] = {}
-    for info in found.values():
+    for info in tables.values():
         by_stem.setdefault(_stem(info.uri), []).append(info)
     for stem, files in sorted(by_stem.items()):
         if len(files) > 1:
@@ -56,17 +56,17 @@ def find_files(patterns: Sequence[str]) -> list[MetaFile]:
             problems.append(f"--input: {uris} would both be shard {stem}; rename one, or leave it out")
     if problems:
         raise InputError(_shortened(problems))
-    arrays = _npz_beside(found)
-    return sorted(_meta_file(info, arrays.get(info.uri.removesuffix(".parquet"))) for info in found.values())
+    arrays = _npz_beside(tables)
+    return sorted(_meta_file(info, arrays.get(info.uri.removesuffix(".parquet"))) for info in tables.values())
 
 
 def _stem(uri: str) -> str:
     return uri.rsplit("/", 1)[-1].removesuffix(".parquet")
 
 
-def _npz_beside(found: Iterable[str]) -> dict[str, filesystem.FileInfo]:
+def _npz_beside(uris: Iterable[str]) -> dict[str, filesystem.FileInfo]:
     """Returns address without its ending -> npz file, of all folders that have metadata."""
-    folders = sorted({uri.rpartition("/")[0] for uri in found})
+    folders = sorted({uri.rpartition("/")[0] for uri in uris})
     listed = filesystem.match([filesystem.join(folder, "*.npz") if folder else "*.npz" for folder in folders])
     return {info.uri.removesuffix(".npz"): info for files in listed for info in files}
 
@@ -89,7 +89,7 @@ def check_files(files: Sequence[MetaFile], sets: tuple[str, ...]) -> None:
       sets: column sets of embeddings that are to be made.
 
     Raises:
-      InputError: schemas, arrays or numbers of rows are not as they must be, one line a file and problem.
+      InputError: schemas, arrays or numbers of rows are not as they must be, one line per file and problem.
     """
     with ThreadPoolExecutor(_OPEN) as pool:
         problems = [line for lines in pool.map(lambda file: _problems_of(file, sets), files) for line in lines]
@@ -104,14 +104,14 @@ def _problems_of(file: MetaFile, sets: tuple[str, ...]) -> list[str]:
             schema, rows = footer.schema_arrow, footer.metadata.num_rows
     except (pa.ArrowInvalid, OSError, BeamIOError) as error:
         return [f"{file.uri} cannot be read: {' '.join(str(error).split())}; download it again"]
-    found = [f"{file.uri} {line}" for line in datacomp.schema_problems(schema)]
+    problems = [f"{file.uri} {line}" for line in datacomp.schema_problems(schema)]
     if sets:
         try:
             with filesystem.open_read(file.npz) as opened:
-                found += [f"{file.npz} {line}" for line in datacomp.npz_problems(opened, sets, rows)]
+                problems += [f"{file.npz} {line}" for line in datacomp.npz_problems(opened, sets, rows)]
         except (OSError, BeamIOError) as error:
-            found.append(f"{file.npz} cannot be read: {error}; check your access to it")
-    return found
+            problems.append(f"{file.npz} cannot be read: {error}; check your access to it")
+    return problems
 
 
 MetadataCounts = tuple[int, int, int]

@@ -47,12 +47,12 @@ class AnnotateSettings:
         store = Store(self.root)
         reads = {a.name: sorted({columns.INDEX, *(self.where[n][0] for n in a.inputs())}) for a in self.annotators}
         sets = {*reads, *(owner for owners in reads.values() for owner in owners)}
-        found = {owner: store.facts(owner, shard).get("stamp", "") for owner in sets}
+        stored = {owner: store.facts(owner, shard).get("stamp", "") for owner in sets}
         wanted = {
-            a.name: stamps.stamp(inputs={owner: found[owner] for owner in reads[a.name]}, **a.made_by())
+            a.name: stamps.stamp(inputs={owner: stored[owner] for owner in reads[a.name]}, **a.made_by())
             for a in self.annotators
         }
-        return {name: stamp for name, stamp in wanted.items() if found[name] != stamp}
+        return {name: stamp for name, stamp in wanted.items() if stored[name] != stamp}
 
 
 class Annotated(NamedTuple):

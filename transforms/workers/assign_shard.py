@@ -72,8 +72,8 @@ class AssignShard:
     def stamp(self, ref: ShardRef, centroids: FileRow) -> str:
         """Returns the stamp of a shard's clusters: what they are made from, the centroids, the rule."""
         settings = self.settings
-        made = {"centroids": centroids.sha256, "rule": settings.rule, "column": ".".join(settings.column)}
-        return stamps.stamp(version=VERSION, inputs=settings.inputs(ref.name), **made)
+        basis = {"centroids": centroids.sha256, "rule": settings.rule, "column": ".".join(settings.column)}
+        return stamps.stamp(version=VERSION, inputs=settings.inputs(ref.name), **basis)
 
     def _clusters(self, ref: ShardRef, centroids: FileRow) -> pa.Table:
         """Returns the table of a shard's samples, with the columns of ``SCHEMA``."""

@@ -121,8 +121,8 @@ def _wanted_vectors(settings: DedupSettings) -> dict[str, tuple[str, str]]:
 
 
 def _comparable(samples: Samples) -> Bool:
-    inside = (samples.columns["cluster"] >= 0) & np.isfinite(samples.columns["similarity"])
-    return inside & semdedup.unit_rows(samples.columns["vector"])
+    inside: Bool = (samples.columns["cluster"] >= 0) & np.isfinite(samples.columns["similarity"])
+    return np.logical_and(inside, semdedup.unit_rows(samples.columns["vector"]))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,8 +65,8 @@ class MetadataSettings:
     def stamps(self, file: MetaFile) -> dict[str, str]:
         """Returns column set -> stamp of what a metadata file becomes."""
         table = stamps.stamp(shard=file.stamp, version=VERSION, copy=self.copy)
-        made = {name: stamps.stamp(shard=file.stamp, npz=file.npz_stamp, version=VERSION) for name in self.sets}
-        return {columns.INDEX: table, datacomp.SET: table, **made}
+        embeddings = {name: stamps.stamp(shard=file.stamp, npz=file.npz_stamp, version=VERSION) for name in self.sets}
+        return {columns.INDEX: table, datacomp.SET: table, **embeddings}
 
     def missing(self, file: MetaFile) -> list[str]:
         """Returns the column sets of a shard that are absent or were made from something else."""
@@ -101,16 +101,16 @@ class ImportFile:
     def _import(self, file: MetaFile, outcome: Outcome) -> Imported:
         store = Store(self.settings.root)
         missing = self.settings.missing(file)
-        made = {name: stamp for name, stamp in self.settings.stamps(file).items() if name in missing}
-        rows = [store.row_of(name, file.name) for name in self.settings.stamps(file) if name not in made]
-        for name, stamp in made.items():
+        lacking = {name: stamp for name, stamp in self.settings.stamps(file).items() if name in missing}
+        rows = [store.row_of(name, file.name) for name in self.settings.stamps(file) if name not in lacking]
+        for name, stamp in lacking.items():
             if name in datacomp.KEYS:
                 rows.append(self._embeddings(file, name, stamp))
             else:
                 rows.append(self._table(file, name, stamp))
         facts = store.facts(columns.INDEX, file.name)
-        outcome.skipped = not made
-        Metrics.counter("import", "shards_imported" if made else "shards_skipped").inc()
+        outcome.skipped = not lacking
+        Metrics.counter("import", "shards_imported" if lacking else "shards_skipped").inc()
         return Imported(int(facts["samples"]), int(facts["rejected"]), tuple(rows))
 
     def _table(self, file: MetaFile, name: str, stamp: str) -> FileRow:

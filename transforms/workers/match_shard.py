@@ -46,8 +46,8 @@ class MatchSettings:
         """Returns the stamp of a shard's column set."""
         store = Store(self.root)
         inputs = [store.facts(name, ref.name)["stamp"] for name in (columns.INDEX, self.embedding[0])]
-        made = {"target": self.sha256, "embedding": self.embedding, "threshold": self.threshold}
-        return stamps.stamp(version=VERSION, inputs=inputs, **made)
+        basis = {"target": self.sha256, "embedding": self.embedding, "threshold": self.threshold}
+        return stamps.stamp(version=VERSION, inputs=inputs, **basis)
 
 
 class MatchedShard(NamedTuple):
@@ -85,8 +85,8 @@ class MatchShard:
         arrays = Store(settings.root).arrays(ref.name, wanted)
         compared = (arrays["status"] == columns.OK) & semdedup.unit_rows(arrays["vector"])
         rows = np.flatnonzero(compared)
-        found = semdedup.nearest(semdedup.normalised_on_grid(arrays["vector"][rows]), targets, settings.threshold)
-        table = contamination.table(compared, *found)
-        matches = contamination.matches(ref.name, rows, arrays["uid"], arrays["key"], *found)
+        nearest = semdedup.nearest(semdedup.normalised_on_grid(arrays["vector"][rows]), targets, settings.threshold)
+        table = contamination.table(compared, *nearest)
+        matches = contamination.matches(ref.name, rows, arrays["uid"], arrays["key"], *nearest)
         file, counts = put(ref, table, settings.root, settings.name, settings.stamp(ref))
         return MatchedShard(file, counts, contamination.packed(matches))

@@ -66,8 +66,8 @@ class ScoreSettings:
 
     def stamps(self, shard: Shard) -> dict[str, str]:
         """Returns column set -> stamp, the index included."""
-        made = {model.name: self.score_stamp(shard, model) for model in self.models}
-        return {columns.INDEX: self.index_stamp(shard), **made}
+        scores = {model.name: self.score_stamp(shard, model) for model in self.models}
+        return {columns.INDEX: self.index_stamp(shard), **scores}
 
 
 def missing_sets(settings: ScoreSettings, shard: Shard) -> list[str]:

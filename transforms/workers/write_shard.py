@@ -31,8 +31,8 @@ class ReshardSettings:
       samples_per_shard: copies in each output shard but the last.
       max_shard_bytes: a shard whose samples have more bytes, as they lie in the input, is cut; 0 = no limit.
       seed: of the order of shards and of the samples inside one.
-      shuffle: ``none``, ``shards`` or ``full``, as in ``plan.output_shards``.
-      format: one of ``formats.NAMES``.
+      shuffle: ``none``, ``shards`` or ``full``, as in ``shard_layout.output_shards``.
+      format: one of ``shard_formats.NAMES``.
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where the boxes are of faces to blur; None blurs nothing.
     """
@@ -144,8 +144,8 @@ class WriteShard:
         if text is None:
             return None
         stats = json.loads(text)
-        found = filesystem.match([filesystem.join(self.settings.root, path)])[0]
-        if stats.get("stamp") != stamp or [info.size for info in found] != [stats["bytes"]]:
+        present = filesystem.match([filesystem.join(self.settings.root, path)])[0]
+        if stats.get("stamp") != stamp or [info.size for info in present] != [stats["bytes"]]:
             return None
         row, stats_row = (
             FileRow(path, stats["bytes"], stats["sha256"]),
