@@ -53,7 +53,7 @@ def exists(uri: str) -> bool:
 
 @contextlib.contextmanager
 def open_read(uri: str) -> Iterator[BinaryIO]:
-    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed by its name.
+    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed because of its name.
 
     Raises:
       MissingError: there is no such object.
@@ -98,7 +98,7 @@ def read_if_exists(uri: str) -> bytes | None:
     """Returns a whole file, or None where there is none.
 
     Raises:
-      NoBucketError: there is none of its kind, and never was.
+      NoBucketError: there is no such bucket.
       StoreError: the store refuses or does not answer.
     """
     try:
@@ -165,7 +165,7 @@ def remove_partial(folder: str) -> None:
 
 
 def check_writable(folder: str) -> None:
-    """Checks that a local folder is one, or can be made; says nothing of object stores, which tell when written to.
+    """Checks that a local folder is a folder, or can be made; an object store refuses when it is written to.
 
     Raises:
       InputError: a file is in the way, or this user may not write there.
@@ -216,7 +216,7 @@ def children(folder: str) -> Iterator[FileInfo]:
 
 
 def folders(folder: str) -> list[str]:
-    """Returns the names of the folders directly below a folder, sorted, without a look at what is in them.
+    """Returns the names of the folders directly below a folder, sorted; what is in them is not listed.
 
     Raises:
       NoBucketError: there is no such bucket.

@@ -57,7 +57,7 @@ class Listing(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ShardContents:
-    """Lists and reads what the plan gives to an output shard.
+    """Lists and reads the samples that the plan gives to an output shard.
 
     Attributes:
       root: the output folder, with decisions and index.

@@ -1,9 +1,15 @@
+import dataclasses
+import importlib
 import logging
 import re
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from transforms.workers.shard_work import logged
+import transforms.workers
+from transforms.rows import ShardRef
+from transforms.workers.shard_work import LoadOnceFn, logged
 
 LOG = logging.getLogger("transforms.workers.some_module")
 BEGUN = re.compile(r"(\w+) (\S+): begun")
@@ -87,3 +93,50 @@ def test_workers_of_a_whole_run_name_shards_and_counts_and_nothing_of_the_sample
 
 def test_a_local_run_shows_none_of_it():
     assert not LOG.isEnabledFor(logging.INFO), "of a logger that no test has set a level for"
+
+
+class Doubling(NamedTuple):
+    """A work that counts how often it loads."""
+
+    loads: list
+
+    def load(self):
+        self.loads.append(1)
+        return 2
+
+    def __call__(self, ref, loaded):
+        return ref.size * loaded
+
+
+def test_what_a_work_loads_is_loaded_once_and_given_to_every_shard():
+    shards = [ShardRef("a", "a.tar", 1), ShardRef("b", "b.tar", 2)]
+    once = LoadOnceFn(Doubling([]))
+    once.setup()
+    assert [result for shard in shards for result in once.process(shard)] == [2, 4]
+    assert once._work.loads == [1]
+
+    from transforms.workers.model_handler import ShardHandler
+
+    handler = ShardHandler(Doubling([]), "score")
+    model = handler.load_model()
+    assert handler.run_inference(shards, model) == [2, 4]
+    assert handler.get_num_bytes(shards) == 3, "nothing is pickled to be measured"
+    assert handler.get_metrics_namespace() == "score"
+
+
+def test_every_work_on_a_shard_is_a_frozen_dataclass_of_settings():
+    works = 0
+    for path in Path(transforms.workers.__path__[0]).glob("*.py"):
+        if path.stem == "model_handler":
+            continue
+        for value in vars(importlib.import_module(f"transforms.workers.{path.stem}")).values():
+            here = isinstance(value, type) and value.__module__ == f"transforms.workers.{path.stem}"
+            if here and "__call__" in vars(value) and not value.__name__.startswith("_") and not is_protocol(value):
+                assert dataclasses.is_dataclass(value), value
+                assert value.__dataclass_params__.frozen, value
+                works += 1
+    assert works > 15
+
+
+def is_protocol(kind):
+    return getattr(kind, "_is_protocol", False)
