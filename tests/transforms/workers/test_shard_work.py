@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import transforms.workers
@@ -84,8 +86,13 @@ def test_workers_of_a_whole_run_name_shards_and_counts_and_nothing_of_the_sample
 
     assert winnow("dedup", *job, "--by", "phash")[0] == 0
     assert winnow("cluster", *job, "--k", "3")[0] == 0
+    assert winnow("annotate", *job, "--columns", "caption")[0] == 0
+    index = pa.concat_tables([pq.read_table(path) for path in sorted(out.glob("columns/index/*.parquet"))])
+    pq.write_table(index.select(["uid"]).append_column("theirs", [[1.0] * len(index)]), tmp_path / "t.parquet")
+    table = ("--input", tmp_path / "t.parquet", "--name", "theirs", "--by", "uid", "--min_coverage", "0")
+    assert winnow("import-scores", *job, *table)[0] == 0
     rest = lines()
-    for work in ("deduplicate", "draw", "assign"):
+    for work in ("deduplicate", "draw", "assign", "annotate", "import"):
         assert [line for line in rest if re.match(rf"{work} 00001: done, \d+ samples, ", line)], rest
     for line in (*first, *again, *rest):
         assert not re.search(r"thing number|[0-9a-f]{32}|\.tar|://|/tmp", line), line
