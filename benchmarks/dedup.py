@@ -35,14 +35,15 @@ def index_of(folder: str) -> None:
     from beam_pipelines.config.score import ScoreConfig
     from beam_pipelines.planning import workspace
     from transforms import shards as pools
-    from transforms.workers.score_shard import ScoreSettings, ShardScorer
+    from transforms.workers.score_shard import ScoreSettings, ScoreShard
 
     shards = pools.find_shards([f"{POOL}/*.tar"])
     config = ScoreConfig(output=folder, input=(f"{POOL}/*.tar",))
     workspace.write_run(folder, workspace.check_output(config, "score"))
-    scorer = ShardScorer(ScoreSettings(folder, ()))
+    score = ScoreShard(ScoreSettings(folder, ()))
+    models = score.load()
     for shard in shards:
-        scorer.score(shard)
+        score(shard, models)
     workspace.write_pool(folder, shards)
 
 

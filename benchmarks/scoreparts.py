@@ -56,15 +56,16 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
     from transforms.lib.models import clip
     from transforms.lib.samples.index_row import ReadRules
     from transforms.shards import find_shards
-    from transforms.workers.score_shard import ScoreSettings, ShardScorer
+    from transforms.workers.score_shard import ScoreSettings, ScoreShard
 
     spec = resolve.resolve(resolve.parse_model(f"m={model}"), variant=variant)
     ours, limit = [], []
     with tempfile.TemporaryDirectory() as folder:
         rules = ReadRules(variant=variant)
         settings = ScoreSettings(folder, (spec,), rules, precision=precision, threads=int(threads))
-        scorer = ShardScorer(settings)
-        towers = scorer.models(["m"])["m"]
+        score = ScoreShard(settings)
+        models = score.load()
+        towers = models.named(["m"])["m"]
         assert isinstance(towers, clip.ClipModel)
         for shard in find_shards([pattern]):
             pixels, tokens = ready(shard.uri, towers)
@@ -74,7 +75,7 @@ def steady(pattern: str, model: str, precision: str, threads: str, variant: str)
                 towers.embed_tokens([tokens])
 
             limit.append(timed(alone))
-            ours.append(timed(lambda shard=shard: scorer.score(shard)))  # type: ignore[misc]
+            ours.append(timed(lambda shard=shard: score(shard, models)))  # type: ignore[misc]
     return {"ours": ours[1:], "limit": limit[1:]}
 
 

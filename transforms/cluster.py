@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsIter, AsSingleton
-from numpy.typing import NDArray
 
 from transforms.lib import stamps
 from transforms.lib.arrays import Float32, Int64
@@ -22,30 +19,9 @@ from transforms.lib.stats import quantiles, ties
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings, load_nearest
+from transforms.workers.sample_shard import CountHigh, CountLow, Cut, Drawn, DrawSample, Fit, SumShard
 
 _BLOCK = 4096  # clusters whose sums travel under one key
-
-
-class Cut(NamedTuple):
-    """Which samples are fitted on: those whose uid hash, its upper 32 bits, is at most ``sample``.
-
-    Attributes:
-      of: valid samples of the pool.
-      sample: the bound of the samples that the rounds use.
-      seeds: the bound of those that the start is drawn from.
-      left: while the bounds are sought, the ranks inside their upper 16 bits.
-    """
-
-    of: int
-    sample: int
-    seeds: int
-    left: tuple[int, int] = (0, 0)
-
-
-def count_high(ref: ShardRef, settings: ClusterSettings) -> Int64:
-    """Counts the upper 16 bits of the hashes of a shard's valid samples; int64 ``[65536]``."""
-    valid, hashes = settings.hashes(ref)
-    return quantiles.count_high(hashes[valid], bits=64)
 
 
 def solve_high(counts: Int64, settings: ClusterSettings) -> Cut:
@@ -62,69 +38,10 @@ def solve_high(counts: Int64, settings: ClusterSettings) -> Cut:
     return Cut(total, sample << 16, seeds << 16, (first, second))
 
 
-def count_low(ref: ShardRef, cut: Cut, settings: ClusterSettings) -> Int64:
-    """Counts the next 16 bits of the hashes that share their upper ones with a bound; int64 ``[2, 65536]``."""
-    valid, hashes = settings.hashes(ref)
-    upper = (hashes[valid] >> np.uint64(32)).astype(np.uint32)
-    return np.stack([quantiles.count_low(upper, bound >> 16) for bound in (cut.sample, cut.seeds)])
-
-
 def solve_low(counts: Int64, cut: Cut) -> Cut:
     """Finds both bounds to 32 bits."""
     low = [quantiles.bin_from_bottom(part, rank)[0] for part, rank in zip(counts, cut.left, strict=True)]
     return Cut(cut.of, cut.sample | low[0], cut.seeds | low[1])
-
-
-class Drawn(NamedTuple):
-    """What a shard gives to the sample.
-
-    Attributes:
-      ref: the shard.
-      samples: how many of its samples are in it.
-      order: ``ties.DTYPE`` ``[m]``, places of those that the start may be drawn from.
-      seeds: float16 ``[m, dim]``, their embeddings.
-    """
-
-    ref: ShardRef
-    samples: int
-    order: NDArray[Any]
-    seeds: NDArray[np.float16]
-
-
-def draw_sample(ref: ShardRef, cut: Cut, settings: ClusterSettings) -> Drawn:
-    """Draws a shard's part of the sample, and sets it aside: to read Parquet would take longer than a round does."""
-    found = settings.rows(ref)
-    hashes = settings.hashes(ref)[1][found.numbers]
-    upper = hashes >> np.uint64(32)
-    chosen = upper <= cut.sample
-    if chosen.any():
-        sink = io.BytesIO()
-        np.save(sink, found.embeddings[chosen], allow_pickle=False)
-        settings.write(sink.getvalue(), "fit", f"{ref.name}.npy")
-    first = upper <= cut.seeds
-    order = ties.order(ref.name, found.numbers[first], hashes[first])
-    Metrics.counter("cluster", "sampled").inc(int(chosen.sum()))
-    return Drawn(ref, int(chosen.sum()), order, found.embeddings[first])
-
-
-class Fit(NamedTuple):
-    """Where k-means stands.
-
-    Attributes:
-      round: rounds done.
-      file: the centroids they left.
-      inertias: of each round, under the centroids it started from.
-      squared: ``kmeans.squares`` of the sample.
-      empty: clusters without a sample in the last round.
-      done: no further round is needed.
-    """
-
-    round: int
-    file: FileRow
-    inertias: tuple[float, ...] = ()
-    squared: int = 0
-    empty: int = 0
-    done: bool = False
 
 
 def _save(vectors: Float32, turn: int, settings: ClusterSettings) -> FileRow:
@@ -133,30 +50,12 @@ def _save(vectors: Float32, turn: int, settings: ClusterSettings) -> FileRow:
 
 def start(parts: Iterable[Drawn], settings: ClusterSettings) -> Fit:
     """Draws the centroids to start from."""
-    found = [part for part in parts if len(part.order)]
-    order = np.concatenate([part.order for part in found] or [np.zeros(0, ties.DTYPE)])
-    rows = np.concatenate([part.seeds for part in found] or [np.zeros((0, 1), np.float16)])
+    drawn = [part for part in parts if len(part.order)]
+    order = np.concatenate([part.order for part in drawn] or [np.zeros(0, ties.DTYPE)])
+    rows = np.concatenate([part.seeds for part in drawn] or [np.zeros((0, 1), np.float16)])
     place = np.lexsort((order["row"], order["shard"], order["hash"]))
     chosen = place[seeding.draw(rows[place], order["hash"][place], settings.k)]
     return Fit(0, _save(kmeans.rounded_to_grid(rows[chosen]), 0, settings))
-
-
-PartialSums = tuple[int, tuple[kmeans.ClusterSums, int]]
-
-
-def summarise(ref: ShardRef, fit: Fit, settings: ClusterSettings) -> Iterator[PartialSums]:
-    """Assigns a shard's part of the sample, and yields block of clusters -> (sums, squared norms)."""
-    if fit.done:
-        return
-    rows = settings.sample_of(ref)
-    rule = "inner" if settings.metric == "spherical" else "euclidean"
-    nearest = load_nearest(fit.file, settings.root, rule, settings.device)
-    sums = kmeans.cluster_sums(rows, nearest.clusters(rows))
-    squared = kmeans.squares(rows) if settings.metric == "euclidean" and fit.round == 0 else 0
-    for block in np.unique(sums.ids // _BLOCK).tolist():
-        inside = sums.ids // _BLOCK == block
-        yield block, (kmeans.ClusterSums(*(values[inside] for values in sums)), squared)
-        squared = 0
 
 
 @dataclasses.dataclass(eq=False)
@@ -200,14 +99,14 @@ def solve(fit: Fit, parts: Iterable[tuple[int, Any]], settings: ClusterSettings)
     """Moves the centroids to the means of what was assigned to them, and tells whether that is the end."""
     if fit.done:
         return fit
-    found = sorted(parts, key=lambda part: part[0])
-    rows = [np.flatnonzero(counts) for _, (_, counts, _) in found]
+    blocks = sorted(parts, key=lambda part: part[0])
+    rows = [np.flatnonzero(counts) for _, (_, counts, _) in blocks]
     sums = kmeans.ClusterSums(
-        np.concatenate([block * _BLOCK + inside for (block, _), inside in zip(found, rows, strict=True)]),
-        np.concatenate([part[0][inside] for (_, part), inside in zip(found, rows, strict=True)]),
-        np.concatenate([part[1][inside] for (_, part), inside in zip(found, rows, strict=True)]),
+        np.concatenate([block * _BLOCK + inside for (block, _), inside in zip(blocks, rows, strict=True)]),
+        np.concatenate([part[0][inside] for (_, part), inside in zip(blocks, rows, strict=True)]),
+        np.concatenate([part[1][inside] for (_, part), inside in zip(blocks, rows, strict=True)]),
     )
-    squared = fit.squared + sum(part[2] for _, part in found)
+    squared = fit.squared + sum(part[2] for _, part in blocks)
     before = load_nearest(fit.file, settings.root, "inner", "cpu").centroids
     inertias = (*fit.inertias, kmeans.inertia(settings.metric, sums, squared, before))
     turn = fit.round + 1
@@ -235,10 +134,10 @@ def publish(fit: Fit, cut: Cut, samples: int, stamp: str, settings: ClusterSetti
 class FitCentroids(beam.PTransform):
     """Fits centroids: ``ShardRef`` rows in, the rows of ``centroids.safetensors`` and ``fit.json`` out.
 
-    Cost: two passes over the uids and one over the embeddings draw the sample, which is set aside in one file a shard,
-    ``2 dim`` bytes a sample, until the job ends. Each round reads it once and merges ``8 k dim`` bytes, in blocks of
-    4,096 clusters; a round after the end reads nothing. Memory of a worker: a shard's rows, the centroids twice, the
-    sums once; of the one that draws the start: 8 rows a cluster, at least 20,000, as float16 and float64.
+    Cost: two passes over the uids and one over the embeddings draw the sample, which is set aside in one file per
+    shard, ``2 dim`` bytes per sample, until the job ends. Each round reads it once and merges ``8 k dim`` bytes, in
+    blocks of 4,096 clusters; a round after the end reads nothing. Memory of a worker: a shard's rows, the centroids
+    twice, the sums once; of the one that draws the start: 8 rows per cluster, at least 20,000, as float16 and float64.
 
     Attributes:
       settings: column, number of clusters and where to write.
@@ -252,17 +151,17 @@ class FitCentroids(beam.PTransform):
         settings = self.settings
         cut = (
             refs
-            | "CountHigh" >> beam.Map(count_high, settings)
+            | "CountHigh" >> beam.Map(CountHigh(settings))
             | "AddHigh" >> beam.CombineGlobally(sum)
             | "SolveHigh" >> beam.Map(solve_high, settings)
         )
         cut = (
             refs
-            | "CountLow" >> beam.Map(count_low, AsSingleton(cut), settings)
+            | "CountLow" >> beam.Map(CountLow(settings), AsSingleton(cut))
             | "AddLow" >> beam.CombineGlobally(sum)
             | "SolveLow" >> beam.Map(solve_low, AsSingleton(cut))
         )
-        drawn = refs | "DrawSample" >> beam.Map(draw_sample, AsSingleton(cut), settings)
+        drawn = refs | "DrawSample" >> beam.Map(DrawSample(settings), AsSingleton(cut))
         samples = drawn | "Samples" >> beam.Map(lambda row: row.samples) | "AddSamples" >> beam.CombineGlobally(sum)
         sampled = (
             drawn
@@ -272,10 +171,11 @@ class FitCentroids(beam.PTransform):
         )
         parts = drawn | "GatherSeeds" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
         fit = parts | "Start" >> beam.Map(start, settings)
+        sum_shard = SumShard(settings, _BLOCK).__call__  # Beam's FlatMap gives side inputs to functions alone
         for turn in range(settings.rounds):
             merged = (
                 sampled
-                | f"Assign{turn}" >> beam.FlatMap(summarise, AsSingleton(fit), settings)
+                | f"Assign{turn}" >> beam.FlatMap(sum_shard, AsSingleton(fit))
                 | f"Sum{turn}" >> beam.CombinePerKey(MergeSumsFn(min(settings.k, _BLOCK)))
             )
             fit = fit | f"Move{turn}" >> beam.Map(solve, AsIter(merged), settings)

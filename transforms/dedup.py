@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import apache_beam as beam
-import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms.lib import stamps
 from transforms.lib.arrays import UInt64
 from transforms.lib.columnstore import columns
-from transforms.lib.dedup import components, contamination, groups, semdedup
-from transforms.outputs.store import Store
+from transforms.lib.dedup import components, contamination, groups
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
-from transforms.workers import dedup_shard as shard
-from transforms.workers.dedup_shard import DedupSettings, Numbered, Sent
+from transforms.workers.dedup_data import DedupSettings, Numbered
+from transforms.workers.dedup_part import DecideEqual, DecideSimilar, FindNear, repeated
+from transforms.workers.dedup_shard import (
+    SendBands,
+    SendFingerprints,
+    SendRecords,
+    SendVectors,
+    Sent,
+    WriteDuplicates,
+)
+from transforms.workers.match_shard import MatchSettings as MatchSettings
+from transforms.workers.match_shard import MatchShard
+from transforms.workers.shard_work import LoadOnceFn
 
 
 class Deduplicated(NamedTuple):
@@ -39,8 +47,8 @@ class Deduplicated(NamedTuple):
 class JoinNearHashes(beam.PTransform):
     """Finds near perceptual hashes: numbered shards in, one forest of hashes out.
 
-    Cost: shuffles 8 (radius + 1) bytes a distinct hash of a shard; then 16 bytes a hash that is near another one, all
-    of which meet on one worker. Comparisons: see ``hamming.near``.
+    Cost: shuffles 8 (radius + 1) bytes per distinct hash of a shard; then 16 bytes per hash that is near another one,
+    all of which meet on one worker. Comparisons: see ``hamming.near``.
 
     Attributes:
       settings: radius, and where the columns are.
@@ -51,9 +59,9 @@ class JoinNearHashes(beam.PTransform):
     def expand(self, shards: beam.PCollection[Numbered]) -> beam.PCollection[UInt64]:
         return (
             shards
-            | "SendBands" >> beam.FlatMap(shard.send_bands, self.settings)
+            | "SendBands" >> beam.FlatMap(SendBands(self.settings))
             | "Meet" >> beam.GroupByKey()
-            | "Near" >> beam.Map(shard.near_hashes, self.settings)
+            | "Near" >> beam.Map(FindNear(self.settings))
             | "Join" >> beam.CombineGlobally(components.merge)
         )
 
@@ -62,8 +70,8 @@ class JoinNearHashes(beam.PTransform):
 class GroupEqual(beam.PTransform):
     """Decides about samples of equal identity: numbered shards in, (shard, packed verdicts) out.
 
-    Cost: shuffles 8 bytes a sample; then, of samples whose fingerprint occurs more than once, 8 bytes back, a record of
-    60 and a verdict of 41. A worker holds one part: a share of the pool's fingerprints.
+    Cost: shuffles 8 bytes per sample; then, of samples whose fingerprint occurs more than once, 8 bytes back, a record
+    of 60 and a verdict of 41. A worker holds one part: a share of the pool's fingerprints.
 
     Attributes:
       settings: what makes samples equal, and who survives.
@@ -74,52 +82,28 @@ class GroupEqual(beam.PTransform):
     trees: beam.PCollection[UInt64]
 
     def expand(self, shards: beam.PCollection[Numbered]) -> beam.PCollection[Sent]:
-        trees = AsSingleton(self.trees)
+        trees = AsSingleton(self.trees)  # given to ``__call__``: Beam's FlatMap gives side inputs to functions alone
         back = (
             shards
-            | "SendFingerprints" >> beam.FlatMap(shard.send_fingerprints, trees, self.settings)
+            | "SendFingerprints" >> beam.FlatMap(SendFingerprints(self.settings).__call__, trees)
             | "MeetFingerprints" >> beam.GroupByKey()
-            | "Repeated" >> beam.FlatMap(shard.repeated)
+            | "Repeated" >> beam.FlatMap(repeated)
         )
         return (
             {"ref": shards, "sent": back}
             | "Return" >> beam.CoGroupByKey()
-            | "SendRecords" >> beam.FlatMap(shard.send_records, trees, self.settings)
+            | "SendRecords" >> beam.FlatMap(SendRecords(self.settings).__call__, trees)
             | "MeetRecords" >> beam.GroupByKey()
-            | "Decide" >> beam.FlatMap(shard.decide, self.settings)
+            | "Decide" >> beam.FlatMap(DecideEqual(self.settings))
         )
-
-
-def decide_clusters(sent: tuple[int, Iterable[bytes]], dim: int, settings: DedupSettings) -> Iterator[Sent]:
-    """Decides about the clusters of one part; embeddings wait in a temporary file, not in memory."""
-    kind = semdedup.record_dtype(dim)
-    places = []
-    with tempfile.TemporaryFile() as file:
-        for blob in sent[1]:
-            records = np.frombuffer(blob, kind)
-            places.append(records[["cluster", *(field[0] for field in groups.PLACE)]].copy())
-            file.write(semdedup.normalised_on_grid(records["vector"]).data)
-        file.flush()
-        found = np.concatenate(places)
-        vectors = np.memmap(file, np.float32, "r", shape=(len(found), dim))
-        made = semdedup.clusters(
-            found,
-            vectors,
-            epsilon=settings.epsilon,
-            chains=settings.chains,
-            seed=settings.seed,
-            fresh=settings.fresh,
-        )
-        del vectors
-    yield from shard.send(*made)
 
 
 @dataclasses.dataclass(eq=False)
 class GroupSimilar(beam.PTransform):
     """Decides about near embeddings inside clusters: numbered shards in, (shard, packed verdicts) out.
 
-    Cost: shuffles ``36 + 2 dim`` bytes a sample and a verdict of 41 for each in a group. A worker holds 36 bytes a
-    sample of one part and two tiles; the part's embeddings, ``4 dim`` bytes each, lie in a file on its disk.
+    Cost: shuffles ``36 + 2 dim`` bytes per sample and a verdict of 41 for each in a group. A worker holds 36 bytes
+    per sample of one part and two tiles; the part's embeddings, ``4 dim`` bytes each, lie in a file on its disk.
 
     Attributes:
       settings: clusters, embeddings, epsilon, and who survives.
@@ -132,9 +116,9 @@ class GroupSimilar(beam.PTransform):
     def expand(self, shards: beam.PCollection[Numbered]) -> beam.PCollection[Sent]:
         return (
             shards
-            | "SendVectors" >> beam.FlatMap(shard.send_vectors, self.settings)
+            | "SendVectors" >> beam.FlatMap(SendVectors(self.settings))
             | "Meet" >> beam.GroupByKey()
-            | "Decide" >> beam.FlatMap(decide_clusters, self.dim, self.settings)
+            | "Decide" >> beam.FlatMap(DecideSimilar(self.settings, self.dim))
         )
 
 
@@ -162,7 +146,7 @@ class Deduplicate(beam.PTransform):
         written = (
             {"ref": own, "sent": verdicts}
             | "ToShards" >> beam.CoGroupByKey()
-            | "Write" >> beam.FlatMap(shard.write, settings)
+            | "Write" >> beam.FlatMap(WriteDuplicates(settings))
         )
         return Deduplicated(written | "Files" >> beam.Map(lambda row: row[0]), _counted(written))
 
@@ -185,65 +169,6 @@ class _AddFn(beam.CombineFn):
 
     def extract_output(self, accumulator: dict[str, int]) -> dict[str, int]:
         return accumulator
-
-
-@dataclasses.dataclass(frozen=True)
-class MatchSettings:
-    """What ``MatchTargets`` needs to know; workers get it as a field.
-
-    Attributes:
-      root: the output folder.
-      name: of the column set that is written.
-      target: address of the embeddings of the evaluation set.
-      sha256: of that file.
-      embedding: (column set, column) of the pool's embeddings.
-      threshold: a cosine above it is a match.
-    """
-
-    root: str
-    name: str
-    target: str
-    sha256: str
-    embedding: tuple[str, str]
-    threshold: float
-
-    def stamp(self, ref: ShardRef) -> str:
-        """Returns the stamp of a shard's column set."""
-        store = Store(self.root)
-        inputs = [store.facts(name, ref.name)["stamp"] for name in (columns.INDEX, self.embedding[0])]
-        made = {"target": self.sha256, "embedding": self.embedding, "threshold": self.threshold}
-        return stamps.stamp(version=shard.VERSION, inputs=inputs, **made)
-
-
-class _Matched(NamedTuple):
-    """What one shard leaves behind: its file, its counts, and its matches as an Arrow stream."""
-
-    file: FileRow
-    counts: dict[str, int]
-    matches: bytes
-
-
-class _MatchFn(beam.DoFn):
-    """Matches one shard; holds the evaluation set."""
-
-    def __init__(self, settings: MatchSettings) -> None:
-        self._settings = settings
-
-    def setup(self) -> None:
-        path = filesystem.fetch(self._settings.target)
-        self._targets = contamination.read_targets(path, self._settings.target, self._settings.sha256)
-
-    def process(self, ref: ShardRef) -> Iterator[_Matched]:
-        settings = self._settings
-        wanted = {name: (columns.INDEX, name) for name in ("status", "uid", "key")} | {"vector": settings.embedding}
-        arrays = Store(settings.root).arrays(ref.name, wanted)
-        compared = (arrays["status"] == columns.OK) & semdedup.unit_rows(arrays["vector"])
-        rows = np.flatnonzero(compared)
-        found = semdedup.nearest(semdedup.normalised_on_grid(arrays["vector"][rows]), self._targets, settings.threshold)
-        table = contamination.table(compared, *found)
-        matches = contamination.matches(ref.name, rows, arrays["uid"], arrays["key"], *found)
-        file, counted = shard.put(ref, table, settings.root, settings.name, settings.stamp(ref))
-        yield _Matched(file, counted, contamination.packed(matches))
 
 
 def write_matches(parts: Iterable[bytes], settings: MatchSettings) -> FileRow:
@@ -269,7 +194,7 @@ class MatchTargets(beam.PTransform):
     settings: MatchSettings
 
     def expand(self, refs: beam.PCollection[ShardRef]) -> Deduplicated:
-        matched = refs | "Match" >> beam.ParDo(_MatchFn(self.settings)) | "Checkpoint" >> beam.Reshuffle()
+        matched = refs | "Match" >> beam.ParDo(LoadOnceFn(MatchShard(self.settings))) | "Checkpoint" >> beam.Reshuffle()
         listed = (
             matched
             | "Matches" >> beam.Map(lambda row: row.matches)

@@ -38,7 +38,7 @@ def find(refs: Sequence[ShardRef], root: str, wanted: Sequence[str]) -> Places:
     Raises:
       InputError: uids that no sample has; all of them.
     """
-    found: Places = {}
+    places: Places = {}
     lacking = set(wanted)
     values = pa.array(sorted(lacking), pa.string())
     with ThreadPoolExecutor(_TOGETHER) as pool:
@@ -46,10 +46,10 @@ def find(refs: Sequence[ShardRef], root: str, wanted: Sequence[str]) -> Places:
             some = refs[start : start + _TOGETHER]
             for ref, rows in zip(some, pool.map(lambda ref: _rows(ref, root, values), some), strict=True):
                 if rows:
-                    found[ref] = rows
+                    places[ref] = rows
                 lacking -= {uid for _, uid in rows}
             if not lacking:
-                return found
+                return places
     raise InputError(
         [
             f"no sample of this pool has the uid {uid}; `columns/index` lists those that there are"
@@ -101,14 +101,14 @@ class ExplainShard:
         judged = explain.judge(self.settings.recipe.steps, self.states, block, rows)
         index = store.rows(columns.INDEX, ref.name, ["key", "caption", "status", "detail"], rows)
         decided = store.rows("decisions", ref.name, ["copies", "step", "margin"], rows)
-        found = []
+        explained = []
         for (row, uid), steps, facts, decision in zip(places, judged, index, decided, strict=True):
             top = [step for step in steps if step.depth == 0]
             copies = (top[-1].copies if top[-1].verdict == "kept" else 0) if top else int(block.valid[row])
             if copies != decision["copies"]:
                 raise AccountsError(f"{uid} was decided to have {decision['copies']} copies, the replay gives {copies}")
             outcome, detail = _outcome(decision, facts, explain.not_finite(block, list(block.columns), row))
-            found.append(
+            explained.append(
                 {
                     "uid": uid,
                     "shard": ref.name,
@@ -122,11 +122,11 @@ class ExplainShard:
                     "steps": [dataclasses.asdict(step) for step in steps] if block.valid[row] else [],
                 }
             )
-        return found
+        return explained
 
 
 def _outcome(decision: dict[str, Any], facts: dict[str, Any], lacking: list[str]) -> tuple[str, str]:
-    """Returns in words what became of a sample, and of a rejected one what was found."""
+    """Returns in words what became of a sample, and of a rejected one the detail of the rejection."""
     if decision["step"] == "rejected":
         if facts["status"] != columns.OK:
             return f"rejected: {facts['status']}", facts["detail"]

@@ -11,12 +11,10 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes.contract.step import Step
-from transforms.lib.stats.crawl_summary import SummaryView
-from transforms.outputs.crawls import ALONE, Basis, opened
+from transforms.outputs.crawls import ALONE, Basis
 from transforms.outputs.store import BlockReader
 from transforms.rows import ShardRef, ShardRefs
-
-States = tuple[Any, ...]
+from transforms.workers.summarise_shard import States, SummariseRound
 
 
 @dataclasses.dataclass(eq=False)
@@ -46,39 +44,17 @@ class MergeSummariesFn(beam.CombineFn):
         return accumulator
 
 
-@dataclasses.dataclass(frozen=True)
-class _Round:
-    """One round of one step, as functions for workers."""
-
-    steps: tuple[Step, ...]
-    number: int
-    reader: BlockReader
-    name: str
-
-    def summarise(self, ref: ShardRef | str, states: States) -> Any:
-        """Returns the summary of a shard, or of what lies at the address of summaries of an earlier crawl."""
-        step, state = self.steps[self.number], states[self.number]
-        needs = step.needs(state)
-        if not needs:
-            return None
-        if isinstance(ref, str):
-            with opened([ref]) as (memory,):
-                return step.recall(SummaryView(memory, f"{self.name}/"), state)
-        earlier = self.steps[: self.number]
-        block = self.reader.block(ref, sorted(recipes.stored_inputs(earlier, needs)))
-        return step.summarise(recipes.advance(earlier, block, states[: self.number]), state)
-
-    def solve(self, summary: Any, states: States) -> States:
-        step = self.steps[self.number]
-        return (*states[: self.number], step.solve(states[self.number], summary))
+def solve(summary: Any, states: States, step: Step) -> States:
+    """Solves the state of the last of ``states``, which is that of ``step``, from a round's summary."""
+    return (*states[:-1], step.solve(states[-1], summary))
 
 
 @dataclasses.dataclass(eq=False)
 class FitStep(beam.PTransform):
     """Unrolls the rounds of one step: ``ShardRef`` rows in, the solved states of all steps so far out, one element.
 
-    Cost: each round reads the columns it names again and merges one bounded summary a shard; nothing per sample
-    is shuffled or materialised between rounds. Of earlier crawls it reads some KiB a file and round, and one bin.
+    Cost: each round reads the columns it names again and merges one bounded summary per shard; nothing per sample
+    is shuffled or materialised between rounds. Of earlier crawls it reads some KiB per file and round, and one bin.
 
     Attributes:
       steps: of the recipe.
@@ -98,7 +74,7 @@ class FitStep(beam.PTransform):
         step = self.steps[self.number]
         states = self.states | "Start" >> beam.Map(lambda solved, start: (*solved, start), step.start())
         name = self.basis.names[self.number] if self.basis.names else ""
-        work = _Round(self.steps, self.number, self.reader, name)
+        summarise = SummariseRound(self.steps, self.number, self.reader, name)
         places: beam.PCollection[ShardRef | str] = refs
         if name and self.basis.memories:
             earlier = refs.pipeline | "Earlier" >> beam.Create(self.basis.memories)
@@ -106,10 +82,10 @@ class FitStep(beam.PTransform):
         for turn in range(step.rounds):
             summary = (
                 places
-                | f"Summarise{turn}" >> beam.Map(work.summarise, AsSingleton(states))
+                | f"Summarise{turn}" >> beam.Map(summarise, AsSingleton(states))
                 | f"Merge{turn}" >> beam.CombineGlobally(MergeSummariesFn(step))
             )
-            states = summary | f"Solve{turn}" >> beam.Map(work.solve, AsSingleton(states))
+            states = summary | f"Solve{turn}" >> beam.Map(solve, AsSingleton(states), step)
         return states
 
 

@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
-from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
-from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import InputError
 from transforms.lib.importers import datacomp
-from transforms.outputs.store import Store
-from transforms.rows import FileRow, Shard
+from transforms.rows import FileRow
 from transforms.storage import filesystem
-
-VERSION = 1  # raise when the same files would give other columns
+from transforms.workers.import_metadata import Imported, ImportFile
+from transforms.workers.import_metadata import MetadataSettings as MetadataSettings
+from transforms.workers.import_metadata import MetaFile as MetaFile
 
 _GLOB = re.compile(r"[*?\[]")
 _OPEN = 16  # files that are checked at once
-_SHOWN = 10  # problems that are told
-
-
-class MetaFile(NamedTuple):
-    """A metadata file, which is a shard of the pool.
-
-    Attributes:
-      name: its stem.
-      uri: of the Parquet file.
-      size: bytes of it.
-      stamp: digest of address, size and time of last change.
-      npz: address of the embeddings beside it; empty where there are none.
-      npz_stamp: as ``stamp``, of the npz.
-    """
-
-    name: str
-    uri: str
-    size: int
-    stamp: str
-    npz: str
-    npz_stamp: str
-
-    @property
-    def shard(self) -> Shard:
-        """The shard as the pool lists it."""
-        return Shard(self.name, self.uri, self.size, self.stamp)
+_SHOWN = 10  # problems that an error lists
 
 
 def find_files(patterns: Sequence[str]) -> list[MetaFile]:
@@ -64,7 +35,7 @@ def find_files(patterns: Sequence[str]) -> list[MetaFile]:
     Raises:
       InputError: a pattern matches no Parquet file, or two files have one stem; all of it at once.
     """
-    found: dict[str, filesystem.FileInfo] = {}
+    tables: dict[str, filesystem.FileInfo] = {}
     problems = []
     for pattern in patterns:
         try:
@@ -72,12 +43,12 @@ def find_files(patterns: Sequence[str]) -> list[MetaFile]:
             listed = filesystem.match([pattern])[0] if named else list(filesystem.children(pattern.rstrip("/")))
         except BeamIOError as error:
             raise InputError(f"--input {pattern} cannot be listed: {error}; check your access to it") from None
-        tables = {info.uri: info for info in listed if info.uri.endswith(".parquet")}
-        if not tables:
+        matched = {info.uri: info for info in listed if info.uri.endswith(".parquet")}
+        if not matched:
             problems.append(f"--input {pattern!r} has no .parquet file; name the folder of DataComp's metadata")
-        found |= tables
+        tables |= matched
     by_stem: dict[str, list[filesystem.FileInfo]] = {}
-    for info in found.values():
+    for info in tables.values():
         by_stem.setdefault(_stem(info.uri), []).append(info)
     for stem, files in sorted(by_stem.items()):
         if len(files) > 1:
@@ -85,17 +56,17 @@ def find_files(patterns: Sequence[str]) -> list[MetaFile]:
             problems.append(f"--input: {uris} would both be shard {stem}; rename one, or leave it out")
     if problems:
         raise InputError(_shortened(problems))
-    arrays = _npz_beside(found)
-    return sorted(_meta_file(info, arrays.get(info.uri.removesuffix(".parquet"))) for info in found.values())
+    arrays = _npz_beside(tables)
+    return sorted(_meta_file(info, arrays.get(info.uri.removesuffix(".parquet"))) for info in tables.values())
 
 
 def _stem(uri: str) -> str:
     return uri.rsplit("/", 1)[-1].removesuffix(".parquet")
 
 
-def _npz_beside(found: Iterable[str]) -> dict[str, filesystem.FileInfo]:
+def _npz_beside(uris: Iterable[str]) -> dict[str, filesystem.FileInfo]:
     """Returns address without its ending -> npz file, of all folders that have metadata."""
-    folders = sorted({uri.rpartition("/")[0] for uri in found})
+    folders = sorted({uri.rpartition("/")[0] for uri in uris})
     listed = filesystem.match([filesystem.join(folder, "*.npz") if folder else "*.npz" for folder in folders])
     return {info.uri.removesuffix(".npz"): info for files in listed for info in files}
 
@@ -118,7 +89,7 @@ def check_files(files: Sequence[MetaFile], sets: tuple[str, ...]) -> None:
       sets: column sets of embeddings that are to be made.
 
     Raises:
-      InputError: schemas, arrays or numbers of rows are not as they must be, one line a file and problem.
+      InputError: schemas, arrays or numbers of rows are not as they must be, one line per file and problem.
     """
     with ThreadPoolExecutor(_OPEN) as pool:
         problems = [line for lines in pool.map(lambda file: _problems_of(file, sets), files) for line in lines]
@@ -133,115 +104,14 @@ def _problems_of(file: MetaFile, sets: tuple[str, ...]) -> list[str]:
             schema, rows = footer.schema_arrow, footer.metadata.num_rows
     except (pa.ArrowInvalid, OSError, BeamIOError) as error:
         return [f"{file.uri} cannot be read: {' '.join(str(error).split())}; download it again"]
-    found = [f"{file.uri} {line}" for line in datacomp.schema_problems(schema)]
+    problems = [f"{file.uri} {line}" for line in datacomp.schema_problems(schema)]
     if sets:
         try:
             with filesystem.open_read(file.npz) as opened:
-                found += [f"{file.npz} {line}" for line in datacomp.npz_problems(opened, sets, rows)]
+                problems += [f"{file.npz} {line}" for line in datacomp.npz_problems(opened, sets, rows)]
         except (OSError, BeamIOError) as error:
-            found.append(f"{file.npz} cannot be read: {error}; check your access to it")
-    return found
-
-
-@dataclasses.dataclass(frozen=True)
-class MetadataSettings:
-    """Everything the import needs to know; workers get it as a field.
-
-    Attributes:
-      root: the output folder.
-      sets: column sets of embeddings to make.
-      copy: whether columns are copied, so that the metadata may go; otherwise they are read where they lie.
-    """
-
-    root: str
-    sets: tuple[str, ...] = ()
-    copy: bool = False
-
-    def stamps(self, file: MetaFile) -> dict[str, str]:
-        """Returns column set -> stamp of what a metadata file becomes."""
-        table = stamps.stamp(shard=file.stamp, version=VERSION, copy=self.copy)
-        made = {name: stamps.stamp(shard=file.stamp, npz=file.npz_stamp, version=VERSION) for name in self.sets}
-        return {columns.INDEX: table, datacomp.SET: table, **made}
-
-    def missing(self, file: MetaFile) -> list[str]:
-        """Returns the column sets of a shard that are absent or were made from something else."""
-        store = Store(self.root)
-        return [name for name, stamp in self.stamps(file).items() if store.facts(name, file.name).get("stamp") != stamp]
-
-
-class Imported(NamedTuple):
-    """What a metadata file became: its samples, those whose uid is none, and its files."""
-
-    samples: int
-    rejected: int
-    files: tuple[FileRow, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class ImportFile:
-    """Makes the column sets of one metadata file; called again, it finds its work done.
-
-    Attributes:
-      settings: which sets, how, and where to.
-    """
-
-    settings: MetadataSettings
-
-    def __call__(self, file: MetaFile) -> Imported:
-        store = Store(self.settings.root)
-        missing = self.settings.missing(file)
-        made = {name: stamp for name, stamp in self.settings.stamps(file).items() if name in missing}
-        rows = [store.row_of(name, file.name) for name in self.settings.stamps(file) if name not in made]
-        for name, stamp in made.items():
-            if name in datacomp.KEYS:
-                rows.append(self._embeddings(file, name, stamp))
-            else:
-                rows.append(self._table(file, name, stamp))
-        facts = store.facts(columns.INDEX, file.name)
-        Metrics.counter("import", "shards_imported" if made else "shards_skipped").inc()
-        return Imported(int(facts["samples"]), int(facts["rejected"]), tuple(rows))
-
-    def _table(self, file: MetaFile, name: str, stamp: str) -> FileRow:
-        """Writes the index or the set ``datacomp``: a view, or the columns where they had to be mended."""
-        with filesystem.open_read(file.uri) as opened:
-            stored = pq.ParquetFile(opened)
-            source, samples = stored.schema_arrow, stored.metadata.num_rows
-            plain = name != columns.INDEX or datacomp.is_plain(datacomp.read_uids(opened))
-        if name == columns.INDEX:
-            Metrics.counter("import", "in").inc(samples)
-            schema, made_of = columns.INDEX_SCHEMA, datacomp.index_columns(source)
-        else:
-            schema = datacomp.set_schema(source)
-            made_of = {column: column for column in schema.names}
-        view = views.ColumnView(file.uri, file.size, samples, made_of)
-        store = Store(self.settings.root)
-        facts = {"job": "import-datacomp", "uri": file.uri, "samples": str(samples), "rejected": "0"}
-        if plain and not self.settings.copy:
-            return store.write(name, file.name, schema.empty_table(), stamp, view=views.note(view), **facts)
-        table = self._copied(view, schema)
-        if not plain:
-            table = datacomp.mended(table)
-            rejected = pa.compute.sum(pa.compute.not_equal(table["status"], columns.OK)).as_py() or 0
-            facts["rejected"] = str(rejected)
-            Metrics.counter("import", "rejected_uid_invalid").inc(rejected)
-        return store.write(name, file.name, table, stamp, **facts)
-
-    @staticmethod
-    def _copied(view: views.ColumnView, schema: pa.Schema) -> pa.Table:
-        """Returns the rows that a view of the metadata would show."""
-        noted = pa.BufferReader(columns.to_parquet(schema.empty_table(), "", view=views.note(view)))
-        with contextlib.ExitStack() as stack:
-            stored = views.ColumnFile(pq.ParquetFile(noted), lambda uri: stack.enter_context(filesystem.open_read(uri)))
-            return stored.read(schema.names)
-
-    def _embeddings(self, file: MetaFile, name: str, stamp: str) -> FileRow:
-        with filesystem.open_read(file.uri) as opened:
-            score = datacomp.score_column(opened, name)
-        store = Store(self.settings.root)
-        with filesystem.open_read(file.npz) as opened:
-            schema = columns.score_schema(datacomp.dim_of(opened, name))
-            tables = datacomp.embedding_tables(opened, name, score)
-            return store.write_pieces(name, file.name, schema, tables, stamp, job="import-datacomp", uri=file.uri)
+            problems.append(f"{file.npz} cannot be read: {error}; check your access to it")
+    return problems
 
 
 MetadataCounts = tuple[int, int, int]

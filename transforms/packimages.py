@@ -40,13 +40,13 @@ def find_images(folder: str, to: str) -> tuple[ImageGroup, ...]:
     Raises:
       InputError: there is none.
     """
-    found = sorted(info for info in filesystem.children(folder) if _extension(info.uri) in images.IMAGE_EXTENSIONS)
-    if not found:
+    files = sorted(info for info in filesystem.children(folder) if _extension(info.uri) in images.IMAGE_EXTENSIONS)
+    if not files:
         known = ", ".join(images.IMAGE_EXTENSIONS)
         raise InputError(f"--target {folder} holds no image ({known}), no shard and no scored pool; check the address")
     groups = []
-    for number, at in enumerate(range(0, len(found), _GROUP)):
-        some = found[at : at + _GROUP]
+    for number, at in enumerate(range(0, len(files), _GROUP)):
+        some = files[at : at + _GROUP]
         name = f"{number:05d}"
         stamp = stamps.stamp(images=[info._asdict() for info in some])
         shard = Shard(name, filesystem.join(to, f"{name}.tar"), sum(info.size for info in some), stamp)

@@ -122,15 +122,15 @@ def refusals(gate: Gate, retention: float, distance: float | None, against: str)
       distance: of its scores to those of ``against``; None where they cannot be compared.
       against: id of the latest crawl; empty when there is none, and any distance passes.
     """
-    found = []
+    reasons = []
     if not gate.low <= retention <= gate.high:
         bounds = f"{100 * gate.low:g} to {100 * gate.high:g} %"
-        found.append(f"it keeps {100 * retention:.4g} % of its samples, outside {bounds}")
+        reasons.append(f"it keeps {100 * retention:.4g} % of its samples, outside {bounds}")
     if gate.drift is not None and against and distance is None:
-        found.append(f"its scores are of another column or network than those of {against}, so drift has no meaning")
+        reasons.append(f"its scores are of another column or network than those of {against}, so drift has no meaning")
     if gate.drift is not None and distance is not None and distance > gate.drift:
-        found.append(f"its scores drifted by {distance:.4g} from those of {against}, more than {gate.drift:g}")
-    return found
+        reasons.append(f"its scores drifted by {distance:.4g} from those of {against}, more than {gate.drift:g}")
+    return reasons
 
 
 def _checked(root: str) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def compare(output: str, compare_with: str = "") -> Comparison:
     return Comparison(against, kept / max(1, samples), distance, counts, tuple(files), kept, samples)
 
 
-def conclude(found: Comparison, settings: PublishSettings) -> crawls.Document:
+def conclude(compared: Comparison, settings: PublishSettings) -> crawls.Document:
     """Completes a crawl: writes ``crawl.json``, and moves ``latest.json`` when it passes the gate.
 
     Returns:
@@ -198,35 +198,35 @@ def conclude(found: Comparison, settings: PublishSettings) -> crawls.Document:
     """
     root, crawl = crawls.split(settings.root)
     latest = crawls.latest(root).get("crawl_id", "")
-    refused = refusals(settings.gate, found.retention, found.drift, found.against)
+    refused = refusals(settings.gate, compared.retention, compared.drift, compared.against)
     gate = {**dataclasses.asdict(settings.gate), "passed": not refused, "refused": refused}
-    measured = {name: getattr(found, name) for name in ("against", "retention", "drift", "diff")}
+    measured = {name: getattr(compared, name) for name in ("against", "retention", "drift", "diff")}
     document = {**crawls.read(settings.root), **measured, "gate": gate, "complete": True}
     crawls.write(settings.root, document)
     if refused:
         why = "; ".join(refused)
         raise GateError(f"crawl {crawl} did not pass its gate: {why}; the latest is {latest or 'none'} as before")
     if settings.gate.allow_older or crawl >= latest:
-        named = {"kept": found.kept, "samples": found.samples, "previous": found.against}
+        named = {"kept": compared.kept, "samples": compared.samples, "previous": compared.against}
         crawls.move_latest(root, {"crawl_id": crawl, "path": f"crawls/{crawl}", **named})
     return document
 
 
 def sentence(root: str) -> str:
-    """Returns what people are told of a crawl that was published, in two lines."""
-    found = crawls.read(root)
-    counts = ", ".join(f"{found['diff'][way]:,} {way}" for way in _WAYS)
-    since = f" since {found['against']}" if found["against"] else ""
-    drifted = "" if found["drift"] is None else f"; scores drifted by {found['drift']:.4g}"
+    """Returns two lines for people about a crawl that was published."""
+    crawl = crawls.read(root)
+    counts = ", ".join(f"{crawl['diff'][way]:,} {way}" for way in _WAYS)
+    since = f" since {crawl['against']}" if crawl["against"] else ""
+    drifted = "" if crawl["drift"] is None else f"; scores drifted by {crawl['drift']:.4g}"
     latest = crawls.latest(crawls.split(root)[0]).get("crawl_id", "none")
-    return f"crawl {found['crawl_id']}: {counts}{since}{drifted}\nlatest: {latest}"
+    return f"crawl {crawl['crawl_id']}: {counts}{since}{drifted}\nlatest: {latest}"
 
 
 @dataclasses.dataclass(eq=False)
 class CompareCrawl(beam.PTransform):
     """Compares a crawl with the latest once all else is written: one element in, one ``Comparison`` out.
 
-    Cost: one worker reads the lists of uids of two crawls, 16 bytes a kept copy, a 256th of them at a time, and of
+    Cost: one worker reads the lists of uids of two crawls, 16 bytes per kept copy, a 256th of them at a time, and of
     their scores the bins in which they may differ most.
 
     Attributes:
@@ -252,5 +252,5 @@ class PassGate(beam.PTransform):
     compared: beam.PCollection[Comparison]
 
     def expand(self, recorded: beam.PCollection[None]) -> beam.PCollection[crawls.Document]:
-        found = AsSingleton(self.compared)
-        return recorded | "Gate" >> beam.Map(lambda _, found, to: conclude(found, to), found, self.settings)
+        compared = AsSingleton(self.compared)
+        return recorded | "Gate" >> beam.Map(lambda _, one, to: conclude(one, to), compared, self.settings)

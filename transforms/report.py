@@ -19,7 +19,7 @@ from transforms.workers.thumbnails import thumbnails
 
 @dataclasses.dataclass(frozen=True)
 class ReportFacts:
-    """What the report says that the books do not.
+    """What the report shows beside the books.
 
     Attributes:
       root: the output folder.
@@ -63,9 +63,20 @@ def write_report(
       drawn: the clusters to show; None where the pool has none.
       facts: everything else.
     """
+    page = html_page.render(_report_data(books, fitted, drawn, facts)).encode()
+    filesystem.write_atomic(filesystem.join(facts.root, "report.html"), page)
+    return FileRow("report.html", len(page), stamps.sha256(page))
+
+
+def _report_data(
+    books: accounts.Books,
+    fitted: Mapping[str, Mapping[str, Any]],
+    drawn: gallery.Gallery | None,
+    facts: ReportFacts,
+) -> html_page.ReportData:
     bounds = [fitted[label].get("threshold") for label in facts.score_steps]
     thresholds = [bound for bound in bounds if isinstance(bound, float)]
-    data = html_page.ReportData(
+    return html_page.ReportData(
         title=f"Winnow: {facts.recipe}",
         pool=facts.pool,
         recipe=facts.recipe,
@@ -88,9 +99,6 @@ def write_report(
         settings=tuple(sorted(facts.settings.items())),
         stamps=tuple(sorted(facts.stamps.items())),
     )
-    page = html_page.render(data).encode()
-    filesystem.write_atomic(filesystem.join(facts.root, "report.html"), page)
-    return FileRow("report.html", len(page), stamps.sha256(page))
 
 
 @dataclasses.dataclass(eq=False)
@@ -100,7 +108,7 @@ class WriteReport(beam.PTransform):
     Cost: one worker reads the byte ranges of at most 36 samples, and of 96 more where clusters are shown.
 
     Attributes:
-      facts: what the books do not say.
+      facts: what the report shows beside the books.
       summary: singleton, the content of ``books.json``.
       gallery: singleton, the clusters to show; None for a pool without any.
     """

@@ -113,11 +113,11 @@ def _remove_others(settings: ReshardSettings, count: int) -> None:
     kept = {filesystem.join(settings.root, settings.path(n, s)) for n in range(count) for s in ("", "_stats.json")}
     suffixes = [shard_formats.format_of(name).suffix for name in shard_formats.NAMES]
     patterns = [f"{folder}/*{suffix}" for suffix in (*suffixes, "_stats.json")]
-    found = [info.uri for matched in filesystem.match(patterns) for info in matched]
-    filesystem.delete([uri for uri in found if uri not in kept])
+    present = [info.uri for matched in filesystem.match(patterns) for info in matched]
+    filesystem.delete([uri for uri in present if uri not in kept])
 
 
-class Reshard(NamedTuple):
+class Resharded(NamedTuple):
     """What ``ReshardCopies`` gives to what follows: the written shards, and all files once they are complete."""
 
     written: beam.PCollection[WrittenShard]
@@ -126,7 +126,7 @@ class Reshard(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class ReadSources(beam.PTransform):
-    """Reads the decisions of earlier runs: ``ShardRef`` rows in, one ``plan.DecidedShard`` per shard out.
+    """Reads the decisions of earlier runs: ``ShardRef`` rows in, one ``DecidedShard`` per shard out.
 
     Attributes:
       root: the output folder.
@@ -140,7 +140,7 @@ class ReadSources(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class ReshardCopies(beam.PTransform):
-    """Writes all copies into equal output shards: one ``plan.DecidedShard`` per input shard in, a ``Reshard`` out.
+    """Writes all copies into equal output shards: one ``DecidedShard`` per input shard in, a ``Resharded`` out.
 
     Cost: the plan is shuffled, about 100 bytes for each pair of input and output shard that share samples; each
     output shard reads its byte ranges of the inputs into a temporary file and writes another, so disk is bounded by
@@ -156,7 +156,7 @@ class ReshardCopies(beam.PTransform):
     books: beam.PCollection[accounts.Books] | None = None
     subset: beam.PCollection[FileRow] | None = None
 
-    def expand(self, sources: beam.PCollection[shard_layout.DecidedShard]) -> Reshard:
+    def expand(self, sources: beam.PCollection[shard_layout.DecidedShard]) -> Resharded:
         books = None if self.books is None else AsSingleton(self.books)
         subset = None if self.subset is None else AsSingleton(self.subset)
         to_list = beam.combiners.ToListCombineFn
@@ -176,4 +176,4 @@ class ReshardCopies(beam.PTransform):
             | "AllWritten" >> beam.CombineGlobally(to_list())
             | "Finish" >> beam.FlatMap(finish, AsSingleton(everything), subset, self.settings)
         )
-        return Reshard(written, files)
+        return Resharded(written, files)

@@ -6,22 +6,9 @@ import dataclasses
 
 import apache_beam as beam
 
-from transforms.rows import Shard, Shards
-from transforms.workers.score_shard import Scored, ScoreSettings, ShardScorer
-
-
-class _Index(beam.DoFn):
-    """Makes the index of shards without any model."""
-
-    def __init__(self, settings: ScoreSettings) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def setup(self) -> None:
-        self._scorer = ShardScorer(self._settings)
-
-    def process(self, shard: Shard) -> list[Scored]:
-        return [self._scorer.score(shard)]
+from transforms.rows import Shards
+from transforms.workers.score_shard import Scored, ScoreSettings, ScoreShard
+from transforms.workers.shard_work import LoadOnceFn
 
 
 @dataclasses.dataclass(eq=False)
@@ -31,8 +18,8 @@ class ScoreShards(beam.PTransform):
     Without any model it makes the index alone. A shard whose column sets all carry the right stamp is passed on
     unread; so a killed run continues where it was.
 
-    Cost: each tar is read once; nothing but references is shuffled. Memory a thread: 64 MiB of encoded images, the
-    pixels decoded ahead, and the columns of one shard (8 bytes a dimension and sample, twice).
+    Cost: each tar is read once; nothing but references is shuffled. Memory per thread: 64 MiB of encoded images, the
+    pixels decoded ahead, and the columns of one shard (8 bytes per dimension and sample, twice).
 
     Attributes:
       settings: models, rules and where to write.
@@ -47,9 +34,9 @@ class ScoreShards(beam.PTransform):
 
     def _infer(self) -> beam.PTransform:
         if not self.settings.models:
-            return beam.ParDo(_Index(self.settings))
+            return beam.ParDo(LoadOnceFn(ScoreShard(self.settings)))
         from apache_beam.ml.inference.base import RunInference  # imports torch
 
-        from transforms.workers.model_handler import OpenClipShardHandler
+        from transforms.workers.model_handler import ShardHandler
 
-        return RunInference(OpenClipShardHandler(self.settings))
+        return RunInference(ShardHandler(ScoreShard(self.settings), "score"))

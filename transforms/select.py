@@ -36,7 +36,7 @@ class Selection(NamedTuple):
     """What ``WriteDecisions`` gives to what follows.
 
     Attributes:
-      sources: one ``plan.DecidedShard`` per shard.
+      sources: one ``DecidedShard`` per shard.
       books: one ``accounts.Books`` of the pool, checked.
       summary: one mapping, the content of ``books.json``.
       files: the decisions, ``books.json``, ``fitted.json``, ``subset.npy`` and ``missing.npy``, each for itself: a
@@ -53,9 +53,9 @@ class Selection(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class WriteDecisions(beam.PTransform):
-    """Decides every sample: ``FeatureRef`` rows in, a ``Selection`` out.
+    """Decides every sample: ``ShardRef`` rows in, a ``Selection`` out.
 
-    Cost: reads the recipe's columns once more and shuffles a few KiB a shard; ``subset.npy``, DataComp's list of kept
+    Cost: reads the recipe's columns once more and shuffles a few KiB per shard; ``subset.npy``, DataComp's list of kept
     uids (dtype ``u8,u8``, sorted, one entry per copy), is sorted through files, see ``SortUids``.
 
     Attributes:

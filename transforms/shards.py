@@ -59,7 +59,7 @@ def find_shards(patterns: Sequence[str], flag: str = "--input") -> list[Shard]:
     or moves. Names the user chose are the only ones that ever reach the file system.
 
     Args:
-      patterns: globs, addresses with braces, or ``@FILE`` with one a line.
+      patterns: globs, addresses with braces, or ``@FILE`` with one per line.
       flag: that they were given to, for the messages.
 
     Raises:
@@ -146,7 +146,7 @@ def _name(uri: str, root: list[str]) -> str:
 class ListShards(beam.PTransform):
     """Puts the shards of a pool into the pipeline, spread over all workers.
 
-    Cost: about 200 bytes a shard are shuffled once; no file is opened.
+    Cost: about 200 bytes per shard are shuffled once; no file is opened.
 
     Attributes:
       shards: as ``find_shards`` returns them.

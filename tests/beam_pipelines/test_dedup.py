@@ -42,14 +42,15 @@ def index_only(pool, out):
     from beam_pipelines.config.score import ScoreConfig
     from beam_pipelines.planning import workspace
     from transforms import shards as pools
-    from transforms.workers.score_shard import ScoreSettings, ShardScorer
+    from transforms.workers.score_shard import ScoreSettings, ScoreShard
 
     shards = pools.find_shards([f"{pool}/*.tar"])
     config = ScoreConfig(output=str(out), input=(f"{pool}/*.tar",))
     workspace.write_run(str(out), workspace.check_output(config, "score"))
-    scorer = ShardScorer(ScoreSettings(str(out), ()))
+    score = ScoreShard(ScoreSettings(str(out), ()))
+    models = score.load()
     for shard in shards:
-        scorer.score(shard)
+        score(shard, models)
     workspace.write_pool(str(out), shards)
     return out
 

@@ -109,14 +109,13 @@ def test_a_worker_that_cannot_decode_on_its_gpu_says_so_before_its_first_shard(t
 
     from transforms.lib.errors import InputError
     from transforms.lib.models import resolve
-    from transforms.workers.model_handler import OpenClipShardHandler
-    from transforms.workers.score_shard import ScoreSettings
+    from transforms.workers.score_shard import ScoreSettings, ScoreShard
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     spec = resolve.resolve(resolve.parse_model(f"net={tiny_network}"), variant="gpu")
     with pytest.raises(InputError, match="torchvision cannot decode on cuda"):
-        OpenClipShardHandler(ScoreSettings(str(tmp_path), (spec,), device="cuda")).load_model()
+        ScoreShard(ScoreSettings(str(tmp_path), (spec,), device="cuda")).load()
 
 
 @pytest.mark.parametrize("part", ["", "text:", "image:"])

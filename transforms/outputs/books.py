@@ -75,7 +75,7 @@ def close_books(
 def fitted(recipe: recipes.Recipe, states: tuple[Any, ...]) -> dict[str, dict[str, float | int | str]]:
     """Returns step label -> what was fitted; infinities as text, since JSON has none."""
     facts = {step.label: step.facts(state) for step, state in zip(recipe.steps, states, strict=True)}
-    return {label: {name: _json(value) for name, value in found.items()} for label, found in facts.items()}
+    return {label: {name: _json(value) for name, value in values.items()} for label, values in facts.items()}
 
 
 def _json(value: float | int | str) -> float | int | str:

@@ -62,12 +62,12 @@ def folder(root: str, crawl: str) -> str:
 def _read(uri: str) -> Document:
     data = filesystem.read_if_exists(uri)
     try:
-        found = {} if data is None else json.loads(data)
+        document = {} if data is None else json.loads(data)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        document = None
+    if not isinstance(document, dict):
         raise InputError(f"{uri} is no JSON object; it was not written by Winnow, or was changed: put it back")
-    return found
+    return document
 
 
 def _write(uri: str, document: Mapping[str, Any]) -> None:
@@ -92,13 +92,14 @@ def latest(root: str) -> Document:
       InputError: it does not name a crawl, and the one before it.
     """
     uri = filesystem.join(root, LATEST)
-    found = _read(uri)
-    if found and not (found.get("crawl_id") and all(isinstance(found.get(n), str) for n in ("crawl_id", "previous"))):
+    document = _read(uri)
+    names = all(isinstance(document.get(name), str) for name in ("crawl_id", "previous"))
+    if document and not (names and document["crawl_id"]):
         raise InputError(
             f"{uri} lacks crawl_id or previous; it was not written by Winnow, or was changed: put it back, or delete "
             "it and publish again"
         )
-    return found
+    return document
 
 
 def predecessor(output: str, compare_with: str = "") -> str:

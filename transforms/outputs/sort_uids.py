@@ -85,7 +85,7 @@ class SortUids(beam.PTransform):
     A pool of a million shards takes four passes, all but the last of them spread over the workers. The runs are
     deleted once the file is there.
 
-    Cost: every uid, 16 bytes, is written and read once a pass; a merge holds 16 MiB, four times that while it sorts.
+    Cost: every uid, 16 bytes, is written and read once per pass; a merge holds 16 MiB, four times that while it sorts.
 
     Attributes:
       root: the output folder.

@@ -118,23 +118,23 @@ class Store:
 
     @contextlib.contextmanager
     def _stored(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
-        """Opens the file of a column set, and that which it is a view of once a column of that is asked for."""
+        """Opens the file of a column set, and that which it is a view of once a column of that is read."""
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(filesystem.open_read(self.uri(column_set, shard)))
             yield views.ColumnFile(pq.ParquetFile(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
 
     def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
         """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""
-        found: dict[int, dict[str, Any]] = {}
+        by_row: dict[int, dict[str, Any]] = {}
         with self._stored(column_set, shard) as stored:
             start = 0
             for group, count in enumerate(stored.group_rows()):
                 wanted = [row for row in rows if start <= row < start + count]
                 if wanted:
                     table = stored.read(names, group)
-                    found |= zip(wanted, table.take([row - start for row in wanted]).to_pylist(), strict=True)
+                    by_row |= zip(wanted, table.take([row - start for row in wanted]).to_pylist(), strict=True)
                 start += count
-        return [found[row] for row in rows]
+        return [by_row[row] for row in rows]
 
     def groups(self, column_set: str, shard: str, names: Sequence[str]) -> Iterator[pa.Table]:
         """Yields columns of one file, row group after row group."""
@@ -159,7 +159,7 @@ class Store:
         Args:
           shard: its name.
           wanted: name -> (column set, column).
-          if_float: the same, of columns that are read only where they hold one float a row.
+          if_float: the same, of columns that are read only where they hold one float per row.
 
         Returns:
           name -> array ``[n]`` of its type (of str for text, ``[n, 2]`` for uid, ``[n, dim]`` for embeddings).
@@ -170,16 +170,16 @@ class Store:
         by_set: dict[str, dict[str, str]] = {}
         for name, (owner, column) in {**(if_float or {}), **wanted}.items():
             by_set.setdefault(owner, {})[name] = column
-        found: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for owner, names in by_set.items():
             with self._stored(owner, shard) as stored:
                 table = stored.read(_chosen(names, wanted, stored.schema))
             for name, column in names.items():
                 if column in table.column_names:
-                    found[name] = columns.to_numpy(column, table[column])
-        if len({len(values) for values in found.values()}) > 1:
+                    arrays[name] = columns.to_numpy(column, table[column])
+        if len({len(values) for values in arrays.values()}) > 1:
             raise ValueError(f"the column sets of shard {shard} differ in length; score it again")
-        return found
+        return arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +216,7 @@ class BlockReader:
     Attributes:
       store: where the columns are.
       where: every column that the recipe reads -> (column set, column).
-      files: ``label.parameter`` -> address of the files that the recipe's steps name; fetched once a machine.
+      files: ``label.parameter`` -> address of the files that the recipe's steps name; fetched once per machine.
     """
 
     store: Store
@@ -232,8 +232,8 @@ class BlockReader:
 
         A row is valid when its status is ok and every float column of the whole recipe has a finite value, so that
         all rounds of all steps count the same rows; ``indexed`` are those whose status is ok, whatever their values.
-        Text, whole numbers and embeddings are read only where asked for; where they are, a row whose embedding is zero,
-        since its model could make nothing of the image, is not valid.
+        Text, whole numbers and embeddings are read only where they are named; where they are, a row whose embedding is
+        zero, since its model could make nothing of the image, is not valid.
         """
         wanted = {name: self.where[name] for name in names}
         others = {name: place for name, place in self.where.items() if name != "uid"}

@@ -41,10 +41,11 @@ def gather(refs: Sequence[ShardRef], root: str, where: str, stack: contextlib.Ex
     Args:
       refs: the shards of the pool, all decided.
       root: the output folder.
-      where: ``kept`` (one uid a copy), ``dropped`` (by any step), ``rejected``, or the label of the step that dropped.
+      where: ``kept`` (one uid per copy), ``dropped`` (by any step), ``rejected``, or the label of the step that
+        dropped.
       stack: closes the temporary files.
     """
-    found = UidList(stack)
+    gathered = UidList(stack)
     store = Store(root)
     for ref in refs:
         decisions = store.read("decisions", ref.name, ["copies", "step"])
@@ -57,12 +58,12 @@ def gather(refs: Sequence[ShardRef], root: str, where: str, stack: contextlib.Ex
         if copies.any():
             column = store.read(columns.INDEX, ref.name, ["uid"])["uid"]
             named = pc.not_equal(column, "").to_numpy()
-            found.add(np.repeat(columns.uid_pairs(column), copies * named, axis=0))
-    return found
+            gathered.add(np.repeat(columns.uid_pairs(column), copies * named, axis=0))
+    return gathered
 
 
 def join(input_: UidList, others: dict[str, list[UidList]], uri: str) -> dict[str, int]:
-    """Writes ``input_`` joined with other lists, as ``uidfiles.joined`` joins them; returns counts."""
+    """Writes ``input_`` joined with other lists, as ``uid_lists.joined`` joins them; returns counts."""
     parts = (
         uid_lists.joined(
             input_.part(part), **{name: [one.part(part) for one in lists] for name, lists in others.items()}

@@ -1,4 +1,4 @@
-"""What an object store answers when it refuses, misses or fails, as one line for the user."""
+"""The errors of a store's client, as one line for the user: refused, missing, or without an answer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NO_ANSWER = {  # classes of the clients: a connection that was not made, broke,
     "RetryError",
 }  # fmt: skip
 _GS_NO_BUCKET = "bucket does not exist"  # Google's 404 has one code for both
-_CURES = {
+_HINTS = {  # what to do where there are no credentials
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, give --s3_access_key_id and --s3_secret_access_key, "
     "or run where a role gives them",
     "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
 }
-_SHOWN = 160  # characters of what a client says
+_SHOWN = 160  # characters of a client's message
 
 
 @contextlib.contextmanager
@@ -62,10 +62,10 @@ def _problem(uri: str, error: Exception, writes: bool) -> StoreError | None:
     status = _status(cause)
     if type(cause).__name__ in _NO_CREDENTIALS:
         return StoreError(
-            f"{uri}: there are no credentials for {scheme}:// ({_said(cause)}); {_CURES.get(scheme, 'give them')}"
+            f"{uri}: there are no credentials for {scheme}:// ({_text_of(cause)}); {_HINTS.get(scheme, 'give them')}"
         )
     if status in (401, 403):
-        return StoreError(f"{uri}: access denied ({_said(cause)}); check the credentials, and their rights")
+        return StoreError(f"{uri}: access denied ({_text_of(cause)}); check the credentials, and their rights")
     if status == 404 and (writes or _code(cause) == "NoSuchBucket" or _GS_NO_BUCKET in str(cause)):
         bucket = uri.partition("://")[2].partition("/")[0]
         return NoBucketError(f"{uri}: there is no bucket {bucket}; create it, or check the address")
@@ -76,14 +76,14 @@ def _problem(uri: str, error: Exception, writes: bool) -> StoreError | None:
     silent = status is None and any(kind.__name__ in _NO_ANSWER for kind in type(cause).__mro__)
     if silent or status == 429 or (status or 0) >= 500:
         return StoreError(
-            f"{uri}: the store does not answer, even after retries ({_said(cause)}); "
+            f"{uri}: the store does not answer, even after retries ({_text_of(cause)}); "
             "run the same command again: what is done is kept"
         )
-    return StoreError(f"{uri}: the store refuses the request ({_said(cause)})")
+    return StoreError(f"{uri}: the store refuses the request ({_text_of(cause)})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yields an error and those it wraps: Beam's, and those of clients that gave up."""
+    """Yields an error and those that it wraps: Beam's errors, and those of clients that gave up, wrap others."""
     yield error
     wrapped: list[Any] = [getattr(error, "cause", None)]
     if isinstance(error, BeamIOError):
@@ -94,7 +94,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _status(error: BaseException) -> int | None:
-    """Returns the HTTP status that a client's error speaks of; None where nothing was answered."""
+    """Returns the HTTP status of the answer behind a client's error; None where there was no answer."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):  # botocore's
         return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) or None
@@ -107,6 +107,6 @@ def _code(error: BaseException) -> str:
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
-def _said(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     text = " ".join((str(error) or type(error).__name__).split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -1,4 +1,4 @@
-"""Files on any of Beam's file systems: match, read, fetch, and write so that a file is whole or absent."""
+"""Files on disks and in buckets: match, read, fetch, and write so that a file is whole or absent."""
 
 from __future__ import annotations
 
@@ -7,25 +7,18 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.lib.errors import InputError, MissingError, NoBucketError
-from transforms.storage.clients import store_of
+from transforms.storage.client import FileInfo as FileInfo
+from transforms.storage.clients import client_of
 from transforms.storage.errors import one_line
+from transforms.storage.local import is_partial
 
 _PIECE_BYTES = 1 << 24
-_PARTIAL = ".partial"
-
-
-class FileInfo(NamedTuple):
-    """A file that exists: its address, bytes, and time of last change in seconds (0 where unknown)."""
-
-    uri: str
-    size: int
-    updated: float
 
 
 def join(base: str, *parts: str) -> str:
@@ -45,10 +38,7 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
 
 def _match(pattern: str) -> list[FileInfo]:
     with one_line(pattern, writes=True):
-        if store := store_of(pattern):
-            return sorted(FileInfo(*found) for found in store.match(pattern))
-        found = FileSystems.match([pattern])[0].metadata_list
-        return sorted(FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in found)
+        return sorted(client_of(pattern).match(pattern))
 
 
 def exists(uri: str) -> bool:
@@ -58,38 +48,28 @@ def exists(uri: str) -> bool:
       StoreError: the store does not tell.
     """
     with one_line(uri):
-        return store.exists(uri) if (store := store_of(uri)) else bool(FileSystems.exists(uri))
+        return client_of(uri).exists(uri)
 
 
 @contextlib.contextmanager
 def open_read(uri: str) -> Iterator[BinaryIO]:
-    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed by its name.
+    """Opens a file for reading its bytes as they are, seekable; nothing is decompressed because of its name.
 
     Raises:
       MissingError: there is no such object.
       StoreError: the store refuses or does not answer, now or at a later read.
     """
-    with one_line(uri):
-        if store := store_of(uri):
-            opened = store.open_read(uri)
-        else:
-            opened = FileSystems.open(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED)
-        with opened as file:
-            yield file
+    with one_line(uri), client_of(uri).open_read(uri) as file:
+        yield file
 
 
 @contextlib.contextmanager
 def open_ranges(uri: str) -> Iterator[BinaryIO]:
-    """Opens a file for reads of byte ranges: each read asks for what it was asked for and no more.
+    """Opens a file for reads of byte ranges: each read requests those bytes and no more.
 
     Errors as ``open_read``, whose reader fetches 16 MiB at a time, which suits a file that is read through.
     """
-    store = store_of(uri)
-    if store is None:
-        with open_read(uri) as file:
-            yield file
-        return
-    with one_line(uri), store.open_ranges(uri) as file:
+    with one_line(uri), client_of(uri).open_ranges(uri) as file:
         yield file
 
 
@@ -100,29 +80,25 @@ def is_local(uri: str) -> bool:
 
 def read_bytes(uri: str) -> bytes:
     """Returns a whole file. Errors as ``open_read``."""
-    if store := store_of(uri):
-        with one_line(uri):
-            whole: bytes = store.read_bytes(uri)
-            return whole
-    with open_read(uri) as file:
-        return file.read()
+    with one_line(uri):
+        return client_of(uri).read_bytes(uri)
 
 
 def digest(uri: str) -> tuple[int, str]:
-    """Returns bytes and sha256 of a file, of which 16 MiB are held."""
-    size, found = 0, hashlib.sha256()
+    """Returns bytes and sha256 of a file, of which 16 MiB are in memory at a time."""
+    size, sha256 = 0, hashlib.sha256()
     with open_read(uri) as file:
         while piece := file.read(_PIECE_BYTES):
             size += len(piece)
-            found.update(piece)
-    return size, found.hexdigest()
+            sha256.update(piece)
+    return size, sha256.hexdigest()
 
 
 def read_if_exists(uri: str) -> bytes | None:
     """Returns a whole file, or None where there is none.
 
     Raises:
-      NoBucketError: there is none of its kind, and never was.
+      NoBucketError: there is no such bucket.
       StoreError: the store refuses or does not answer.
     """
     try:
@@ -169,41 +145,14 @@ class NewFile:
 def create_atomic(uri: str) -> Iterator[NewFile]:
     """Opens a file that appears, whole, when the block ends without an error, and replaces an older one.
 
-    Locally: a temporary name beside it, fsync, rename. For an object store it is first put together in a temporary
-    file of this machine; then one upload, which appears when it is complete.
+    Locally: a temporary name beside it, fsync, rename. For an object store: a temporary file of this machine; then one
+    upload, which appears when it is complete.
 
     Raises:
       StoreError: the store refuses or does not answer; there is no such bucket.
     """
-    if not is_local(uri):
-        with tempfile.TemporaryFile() as whole:
-            yield NewFile(cast(BinaryIO, whole))
-            whole.seek(0)
-            _upload(uri, cast(BinaryIO, whole))
-        return
-    folder = os.path.dirname(uri) or "."
-    os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(uri)}.", suffix=_PARTIAL, dir=folder)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield NewFile(cast(BinaryIO, file))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, uri)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _upload(uri: str, whole: BinaryIO) -> None:
-    with one_line(uri, writes=True):
-        if store := store_of(uri):
-            store.put(uri, whole)
-            return
-        with FileSystems.create(uri, "application/octet-stream", CompressionTypes.UNCOMPRESSED) as sink:
-            while piece := whole.read(_PIECE_BYTES):
-                sink.write(piece)
+    with one_line(uri, writes=True), client_of(uri).create(uri) as file:
+        yield NewFile(file)
 
 
 def remove_partial(folder: str) -> None:
@@ -211,18 +160,12 @@ def remove_partial(folder: str) -> None:
     if is_local(folder):
         for path, _, names in os.walk(folder):
             for name in names:
-                if name.startswith(".") and name.endswith(_PARTIAL):
+                if is_partial(name):
                     os.unlink(os.path.join(path, name))
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def check_writable(folder: str) -> None:
-    """Checks that a local folder is one, or can be made; says nothing of object stores, which tell when written to.
+    """Checks that a local folder is a folder, or can be made; an object store refuses when it is written to.
 
     Raises:
       InputError: a file is in the way, or this user may not write there.
@@ -239,22 +182,19 @@ def check_writable(folder: str) -> None:
 
 
 def delete(uris: Sequence[str]) -> None:
-    """Deletes files that exist.
+    """Deletes files of one store; those that are not there are no error.
 
     Raises:
       StoreError: the store refuses or does not answer.
     """
     if uris:
         with one_line(uris[0], writes=True):
-            if store := store_of(uris[0]):
-                store.delete(uris)
-            else:
-                FileSystems.delete(list(uris))
+            client_of(uris[0]).delete(uris)
 
 
 def discard(uris: Sequence[str]) -> None:
-    """Deletes files, those that are still there: a retried worker may come twice; and local folders left empty."""
-    delete([uri for uri in uris if store_of(uri) or exists(uri)])  # a store takes the name of what is gone as well
+    """Deletes files of one store, and the local folders that are empty then; a retried worker may come twice."""
+    delete(uris)
     for folder in {os.path.dirname(uri) for uri in uris if is_local(uri)}:
         with contextlib.suppress(OSError):  # not empty, or gone
             os.removedirs(folder)
@@ -276,21 +216,14 @@ def children(folder: str) -> Iterator[FileInfo]:
 
 
 def folders(folder: str) -> list[str]:
-    """Returns the names of the folders directly below a folder, sorted, without a look at what is in them.
+    """Returns the names of the folders directly below a folder, sorted; what is in them is not listed.
 
     Raises:
       NoBucketError: there is no such bucket.
       StoreError: a store cannot be listed.
     """
-    if is_local(folder):
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
-            return sorted(entry.name for entry in found if entry.is_dir())
-        return []
     with one_line(folder, writes=True):
-        if store := store_of(folder):
-            return sorted(store.folders(folder))
-    below = len(folder.rstrip("/")) + 1
-    return sorted({info.uri[below:].partition("/")[0] for info in children(folder) if "/" in info.uri[below:]})
+        return sorted(client_of(folder).folders(folder))
 
 
 def fetch(uri: str) -> str:
@@ -303,10 +236,10 @@ def fetch(uri: str) -> str:
     """
     if is_local(uri):
         return uri
-    found = match([uri])[0] or list(children(uri))
-    version = hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+    files = match([uri])[0] or list(children(uri))
+    version = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
     target = os.path.join(tempfile.gettempdir(), "winnow-fetched", version, uri.rstrip("/").rsplit("/", 1)[-1])
-    for info in found:
+    for info in files:
         path = os.path.join(target, *info.uri[len(uri) :].split("/"))
         if not os.path.exists(path.rstrip("/")):
             write_atomic(path.rstrip("/"), read_bytes(info.uri))

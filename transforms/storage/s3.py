@@ -1,26 +1,22 @@
-"""Objects at s3:// addresses: listed, read by ranges, and put in one piece, by one boto3 client a process.
+"""Objects at s3:// addresses: listed, read by ranges, and put in one piece, by one boto3 client per process.
 
 Beam's own writer of s3:// completes an upload whatever happened to it, cannot write an empty file, makes a client for
-every call, and waits minutes for credentials that are not there. So boto3 is asked directly; the settings are Beam's
-(``--s3_endpoint_url`` and the others).
-
-Every function raises what botocore raises; ``storage`` turns it into a line.
+every call, and waits minutes for credentials that are not there. So Winnow calls boto3 directly; the settings
+are Beam's (``--s3_endpoint_url`` and the others).
 """
 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from apache_beam.io.filesystem import FileSystem
-from apache_beam.io.filesystemio import Downloader
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions, S3Options
 from apache_beam.utils import retry
 
-from transforms.storage import readers
+from transforms.storage.client import FileInfo
+from transforms.storage.object_store import ObjectStore, RangeReader
 
 _ONE_PUT_BYTES = 1 << 30  # S3 takes 5 GiB in one request; above this, parts are put, and completed when all are there
 _PART_BYTES = 1 << 26
@@ -41,90 +37,73 @@ class _Settings(NamedTuple):
     plain: bool
 
 
-def split(uri: str) -> tuple[str, str]:
+def _split(uri: str) -> tuple[str, str]:
     """Returns bucket and key of an address."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
 
-def match(pattern: str) -> Iterator[tuple[str, int, float]]:
-    """Yields address, bytes and time of last change (seconds) of the objects that a glob pattern matches."""
-    wanted = re.compile(FileSystem.translate_pattern(pattern))
-    bucket, prefix = split(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
-    for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", ()):
-            uri = f"s3://{bucket}/{item['Key']}"
-            if wanted.match(uri):
-                yield uri, item["Size"], item["LastModified"].timestamp()
+class S3Client(ObjectStore):
+    """The ``StoreClient`` of Amazon S3, and of stores that speak as it does."""
 
+    def list_prefix(self, prefix: str) -> Iterator[FileInfo]:
+        bucket, key = _split(prefix)
+        for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+            for item in page.get("Contents", ()):
+                yield FileInfo(f"s3://{bucket}/{item['Key']}", item["Size"], item["LastModified"].timestamp())
 
-def folders(folder: str) -> Iterator[str]:
-    """Yields the names of the folders directly below one; a request a thousand of them, whatever they hold."""
-    bucket, key = split(folder.rstrip("/") + "/")
-    for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key, Delimiter="/"):
-        for found in page.get("CommonPrefixes", ()):
-            yield found["Prefix"][len(key) :].rstrip("/")
+    def folders(self, folder: str) -> Iterator[str]:
+        """Yields the names of the folders directly below one, 1,000 per request, whatever they hold."""
+        bucket, key = _split(folder.rstrip("/") + "/")
+        for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key, Delimiter="/"):
+            for item in page.get("CommonPrefixes", ()):
+                yield item["Prefix"][len(key) :].rstrip("/")
 
+    def exists(self, uri: str) -> bool:
+        from botocore.exceptions import ClientError
 
-def exists(uri: str) -> bool:
-    """Tells whether an object is there."""
-    from botocore.exceptions import ClientError
+        bucket, key = _split(uri)
+        try:
+            _client().head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+        return True
 
-    bucket, key = split(uri)
-    try:
-        _client().head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return False
-        raise
-    return True
+    def read_bytes(self, uri: str) -> bytes:
+        bucket, key = _split(uri)
+        return _body({"Bucket": bucket, "Key": key})
 
+    def reader(self, uri: str) -> RangeReader:
+        return _Object(uri)
 
-def read_bytes(uri: str) -> bytes:
-    """Returns a whole object, in one request."""
-    bucket, key = split(uri)
-    data: bytes = _body({"Bucket": bucket, "Key": key})
-    return data
+    def put(self, uri: str, file: BinaryIO) -> None:
+        from boto3.s3.transfer import TransferConfig
 
+        bucket, key = _split(uri)
+        how = TransferConfig(multipart_threshold=_ONE_PUT_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
+        _client().upload_fileobj(file, bucket, key, {"ContentType": "application/octet-stream"}, Config=how)
 
-def open_read(uri: str) -> BinaryIO:
-    """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""
-    return readers.through(_Object(uri))
+    def delete(self, uris: Sequence[str]) -> None:
+        """Deletes objects; those that are not there are no error.
 
+        Raises:
+          botocore.exceptions.ClientError: the store kept some; as if the first of them had been deleted alone.
+        """
+        from botocore.exceptions import ClientError
 
-def open_ranges(uri: str) -> BinaryIO:
-    """Opens an object for reads that ask for what they are asked for and no more."""
-    return readers.ranges(_Object(uri))
-
-
-def put(uri: str, file: BinaryIO) -> None:
-    """Makes an object of a file that stands at its start; it appears whole, or, after an error, not at all."""
-    from boto3.s3.transfer import TransferConfig
-
-    bucket, key = split(uri)
-    how = TransferConfig(multipart_threshold=_ONE_PUT_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
-    _client().upload_fileobj(file, bucket, key, {"ContentType": "application/octet-stream"}, Config=how)
-
-
-def delete(uris: Sequence[str]) -> None:
-    """Deletes objects; those that are not there are no error.
-
-    Raises:
-      botocore.exceptions.ClientError: the store kept some; as if the first of them had been asked for alone.
-    """
-    from botocore.exceptions import ClientError
-
-    buckets: dict[str, list[str]] = {}
-    for uri in uris:
-        bucket, key = split(uri)
-        buckets.setdefault(bucket, []).append(key)
-    for bucket, keys in buckets.items():
-        for start in range(0, len(keys), _MOST_DELETED):
-            listed = [{"Key": key} for key in keys[start : start + _MOST_DELETED]]
-            answer = _client().delete_objects(Bucket=bucket, Delete={"Objects": listed, "Quiet": True})
-            for refused in answer.get("Errors", ()):
-                status = {"HTTPStatusCode": 403 if refused["Code"] == "AccessDenied" else 500}
-                raise ClientError({"Error": refused, "ResponseMetadata": status}, "DeleteObjects")
+        buckets: dict[str, list[str]] = {}
+        for uri in uris:
+            bucket, key = _split(uri)
+            buckets.setdefault(bucket, []).append(key)
+        for bucket, keys in buckets.items():
+            for start in range(0, len(keys), _MOST_DELETED):
+                listed = [{"Key": key} for key in keys[start : start + _MOST_DELETED]]
+                answer = _client().delete_objects(Bucket=bucket, Delete={"Objects": listed, "Quiet": True})
+                for refused in answer.get("Errors", ()):
+                    status = {"HTTPStatusCode": 403 if refused["Code"] == "AccessDenied" else 500}
+                    raise ClientError({"Error": refused, "ResponseMetadata": status}, "DeleteObjects")
 
 
 def _client() -> Any:
@@ -156,12 +135,12 @@ def _client_of(settings: _Settings) -> Any:
     if not settings.access_key and session.get_credentials() is None:
         raise NoCredentialsError
     try:
-        return _made(session, settings)
+        return _new_client(session, settings)
     except ValueError as error:  # an endpoint of the environment, or of a profile, is no address
         raise InvalidConfigError(error_msg=str(error)) from error
 
 
-def _made(session: Any, settings: _Settings) -> Any:
+def _new_client(session: Any, settings: _Settings) -> Any:
     from botocore.config import Config
 
     return session.client(
@@ -187,12 +166,12 @@ def _broken_off(error: Exception) -> bool:
     return isinstance(error, (HTTPClientError, IncompleteReadError, HTTPError, ConnectionError))
 
 
-class _Object(Downloader):
+class _Object:
     """Reads byte ranges of one version of an object."""
 
     def __init__(self, uri: str) -> None:
-        self._where = dict(zip(("Bucket", "Key"), split(uri), strict=True))
-        head = _client().head_object(**self._where)
+        self._place = dict(zip(("Bucket", "Key"), _split(uri), strict=True))
+        head = _client().head_object(**self._place)
         self._size: int = head["ContentLength"]
         self._version: str = head["ETag"]
 
@@ -201,14 +180,14 @@ class _Object(Downloader):
         return self._size
 
     def get_range(self, start: int, end: int) -> bytes:
-        data: bytes = _body({**self._where, "Range": f"bytes={start}-{end - 1}", "IfMatch": self._version})
-        return data
+        return _body({**self._place, "Range": f"bytes={start}-{end - 1}", "IfMatch": self._version})
 
 
-@retry.with_exponential_backoff(
-    num_retries=_ATTEMPTS - 1, initial_delay_secs=0.5, retry_filter=_broken_off, logger=lambda *said: None
+_again = retry.with_exponential_backoff(
+    num_retries=_ATTEMPTS - 1, initial_delay_secs=0.5, retry_filter=_broken_off, logger=lambda *args: None
 )
-def _body(what: dict[str, str]) -> bytes:
-    """Returns what a request for an object, or for a part of it, answers."""
-    data: bytes = _client().get_object(**what)["Body"].read()
-    return data
+
+
+def _body(request: dict[str, str]) -> bytes:
+    """Returns the bytes that answer a request for an object, or for a range of it."""
+    return bytes(_again(lambda: _client().get_object(**request)["Body"].read())())

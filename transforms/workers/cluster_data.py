@@ -1,4 +1,4 @@
-"""What clustering reads: usable embeddings of a shard, and centroid files, loaded once a process."""
+"""What clustering reads: usable embeddings of a shard, and centroid files, loaded once per process."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class ClusterSettings:
         """Returns what determines the centroids beside the embeddings, as JSON values."""
         values = dataclasses.asdict(self)
         fitted = ("k", "metric", "rounds", "tolerance", "sample", "seed")
-        made = {"centroids": self.given[1]} if self.given[1] else {name: values[name] for name in fitted}
-        return {"column": ".".join(self.column), "version": VERSION, **made}
+        origin = {"centroids": self.given[1]} if self.given[1] else {name: values[name] for name in fitted}
+        return {"column": ".".join(self.column), "version": VERSION, **origin}
 
     def inputs(self, shard: str) -> dict[str, str]:
         """Returns column set -> stamp of what a shard's clusters are made from."""
@@ -98,8 +98,8 @@ class ClusterSettings:
         uri = self.uri("fit", f"{ref.name}.npy")
         local = filesystem.is_local(uri)
         file = uri if local else io.BytesIO(filesystem.read_bytes(uri))
-        found: NDArray[np.float16] = np.load(file, "r" if local else None, allow_pickle=False)
-        return found
+        vectors: NDArray[np.float16] = np.load(file, "r" if local else None, allow_pickle=False)
+        return vectors
 
     def hashes(self, ref: ShardRef) -> tuple[Bool, UInt64]:
         """Reads which samples of a shard are valid, bool ``[n]``, and the hashes of their uids, uint64 ``[n]``."""
@@ -142,10 +142,10 @@ class _Loaded:
 def _read(row: FileRow, root: str) -> NDArray[Any]:
     uri = filesystem.join(root, row.path)
     path = filesystem.fetch(uri)
-    found = vector_files.read_vectors(path, uri, "centroids")
+    vectors = vector_files.read_vectors(path, uri, "centroids")
     if stamps.sha256(filesystem.read_bytes(path)) != row.sha256:
         raise InputError(f"centroids {uri} changed while the job ran; run it again")
-    return found
+    return vectors
 
 
 load_nearest = _Loaded()

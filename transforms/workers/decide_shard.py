@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -24,8 +25,10 @@ from transforms.lib.reshard import shard_layout
 from transforms.outputs.sort_uids import SortedRun, write_run
 from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FileRow, ShardRef
+from transforms.workers.shard_work import logged
 
 _EXHIBIT_SEED = 12  # of the thumbnails that the report draws
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,12 @@ class DecideShard:
     settings: SelectSettings
 
     def __call__(self, ref: ShardRef, states: tuple[Any, ...]) -> Decided:
+        with logged(_LOG, "decide", ref.name) as outcome:
+            decided = self._decide(ref, states)
+            outcome.samples, outcome.rejected = decided.books.samples, sum(decided.books.rejected.values())
+        return decided
+
+    def _decide(self, ref: ShardRef, states: tuple[Any, ...]) -> Decided:
         settings = self.settings
         with Store(settings.root).held() as store:
             block = settings.reader.of(store).block(ref, settings.recipe.inputs())
@@ -107,11 +116,11 @@ class DecideShard:
         """Returns uint64 ``[n, 2]`` and float32 ``[n]`` (NaN when no score is shown), from the block if it has them."""
         wanted = {"uid": (columns.INDEX, "uid")} | ({"score": self.settings.score} if self.settings.score else {})
         names = {place: name for name, place in self.settings.where.items() if name in block.columns}
-        found = {name: block.columns[names[place]] for name, place in wanted.items() if place in names}
-        lacking = {name: place for name, place in wanted.items() if name not in found}
-        found |= store.arrays(ref.name, lacking)
-        score = found.get("score", np.full(len(found["uid"]), np.nan))
-        return found["uid"], score.astype(np.float32)
+        arrays = {name: block.columns[names[place]] for name, place in wanted.items() if place in names}
+        lacking = {name: place for name, place in wanted.items() if name not in arrays}
+        arrays |= store.arrays(ref.name, lacking)
+        score = arrays.get("score", np.full(len(arrays["uid"]), np.nan))
+        return arrays["uid"], score.astype(np.float32)
 
     def _labels(self) -> list[str]:
         """Returns the names of step indices: those of the steps, then ``REJECTED`` and ``KEPT`` from the end."""
@@ -181,7 +190,7 @@ class DecideShard:
                 step=labels[decisions.step[row]],
             )
 
-        return {kind: tuple(exhibit(row, rank) for row, rank in found) for kind, found in chosen.items()}
+        return {kind: tuple(exhibit(row, rank) for row, rank in places) for kind, places in chosen.items()}
 
 
 def _first(rank: Float64, among: Bool) -> list[tuple[int, float]]:

@@ -47,8 +47,8 @@ class FaceBoxes:
         if self.source == JSON:
             return None
         if "{shard}" not in self.source:
-            found = self._read(self.source, {uid for _, uid in wanted})
-            return [found.get(uid, []) for _, uid in wanted]
+            boxes = self._read(self.source, {uid for _, uid in wanted})
+            return [boxes.get(uid, []) for _, uid in wanted]
         by_shard: dict[str, set[str]] = {}
         for shard, uid in wanted:
             by_shard.setdefault(shard, set()).add(uid)
@@ -57,15 +57,15 @@ class FaceBoxes:
 
     @staticmethod
     def _read(pattern: str, uids: set[str]) -> dict[str, list[faces.Box]]:
-        found = {}
+        by_uid = {}
         listed = pa.array(sorted(uids), pa.string())
         for info in filesystem.match([pattern])[0]:
             for batch in pq.ParquetFile(filesystem.fetch(info.uri)).iter_batches(columns=list(_COLUMNS)):
                 padded = pc.utf8_lpad(pc.utf8_lower(batch["uid"].cast(pa.string())), 32, "0")
                 rows = pc.is_in(padded, value_set=listed)
                 for uid, boxes in zip(padded.filter(rows), batch["face_bboxes"].filter(rows), strict=True):
-                    found[uid.as_py()] = faces.boxes_of(boxes.as_py())
-        return found
+                    by_uid[uid.as_py()] = faces.boxes_of(boxes.as_py())
+        return by_uid
 
     def checked(self, shards: Sequence[str]) -> FaceBoxes:
         """Checks, before any work, that the files are there and have the columns.
@@ -84,10 +84,10 @@ class FaceBoxes:
         patterns = sorted({self.source.replace("{shard}", name) for name in shards})
         problems = []
         matched = filesystem.match(patterns)
-        for pattern, found in zip(patterns, matched, strict=True):
-            if not found:
+        for pattern, files in zip(patterns, matched, strict=True):
+            if not files:
                 problems.append(f"--blur_faces: no file matches {pattern}; give json, or Parquet files with boxes")
-            for info in found:
+            for info in files:
                 problems += self._lacking(info.uri)
         if problems:
             raise InputError(problems[:5])

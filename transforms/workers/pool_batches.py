@@ -35,7 +35,7 @@ class PoolBatch(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What one pass over a pool found.
+    """What one pass over a pool counted.
 
     Attributes:
       counts: shard -> samples that can be trained on.
@@ -61,7 +61,7 @@ class PoolBatches:
       store: where the columns are.
       refs: the shards.
       where: name -> (column set, column) of what a batch holds.
-      batch_size: samples a batch; fewer only where so many shards have no more.
+      batch_size: samples per batch; fewer only where so many shards have no more.
       shards_at_once: whose samples are mixed with one another.
       seed: of every draw.
       with_images: also read the shards' images.
@@ -120,8 +120,8 @@ class PoolBatches:
 
     def _scores(self, ref: ShardRef, scores: Sequence[str]) -> Float64:
         valid, arrays = self._valid(ref, scores)
-        found = [arrays[name].astype(np.float64)[valid] for name in scores]
-        return np.stack(found, 1) if found else np.zeros((int(valid.sum()), 0))
+        values = [arrays[name].astype(np.float64)[valid] for name in scores]
+        return np.stack(values, 1) if values else np.zeros((int(valid.sum()), 0))
 
     def batches(self, survey: Survey, first: int = 0) -> Iterator[PoolBatch]:
         """Yields batch ``first`` and those after it, without end; shards of earlier ones are not read."""
@@ -157,13 +157,13 @@ class PoolBatches:
     def _read(self, ref: ShardRef, scores: Sequence[str]) -> PoolBatch:
         valid, _ = self._valid(ref, scores)
         arrays = self.store.arrays(ref.name, {"uid": (columns.INDEX, "uid"), **self.where})
-        found = {name: values[valid] for name, values in arrays.items()}
-        return PoolBatch(found, self._images(ref, valid) if self.with_images else [])
+        chosen = {name: values[valid] for name, values in arrays.items()}
+        return PoolBatch(chosen, self._images(ref, valid) if self.with_images else [])
 
     def _images(self, ref: ShardRef, valid: Bool) -> list[bytes]:
         with filesystem.open_read(ref.uri) as file:
             samples = read_samples(open_tar(file, ref.uri))
-            found = [images.image_of(sample.members)[1] for sample, good in zip(samples, valid, strict=False) if good]
-        if len(found) != valid.sum():
+            encoded = [images.image_of(sample.members)[1] for sample, good in zip(samples, valid, strict=False) if good]
+        if len(encoded) != valid.sum():
             raise InputError(f"--pool: {ref.uri} has changed since it was scored; score it again")
-        return found
+        return encoded

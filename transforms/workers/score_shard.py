@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -22,9 +23,11 @@ from transforms.lib.tar.shard_samples import read_samples
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem
+from transforms.workers.shard_work import logged
 
 INDEX_VERSION = 5  # raise when the same tar would give another index
 SCORE_VERSION = 3  # raise when the same pixels and text would give another score
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +66,8 @@ class ScoreSettings:
 
     def stamps(self, shard: Shard) -> dict[str, str]:
         """Returns column set -> stamp, the index included."""
-        made = {model.name: self.score_stamp(shard, model) for model in self.models}
-        return {columns.INDEX: self.index_stamp(shard), **made}
+        scores = {model.name: self.score_stamp(shard, model) for model in self.models}
+        return {columns.INDEX: self.index_stamp(shard), **scores}
 
 
 def missing_sets(settings: ScoreSettings, shard: Shard) -> list[str]:
@@ -81,10 +84,15 @@ class Scored(NamedTuple):
     files: tuple[FileRow, ...]
 
 
-class ShardScorer:
-    """The models and the decode threads of one process, loaded when the first shard needs them.
+class ScoreModels:
+    """The models and the decode threads of one process; models are loaded when the first shard needs them.
 
-    Safe to call from several threads.
+    Threads share them.
+
+    Attributes:
+      pool: the threads that decode images.
+      turn: held by the thread that embeds, where one at a time must.
+      start_decode: decodes on the GPU; None where ``pool`` decodes.
 
     Raises:
       InputError: JPEGs are to be decoded on a GPU, and torchvision cannot.
@@ -93,57 +101,80 @@ class ShardScorer:
     def __init__(self, settings: ScoreSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._turn = threading.Lock()
         self._models: dict[str, scoring.Model] = {}
         self._workers: devices.Workers | None = None
+        self.turn = threading.Lock()
         self.pool = ThreadPoolExecutor(settings.decode_threads or devices.cpu_count(), "winnow-decode")
-        self._start_decode: prefetch.Decode | None = None  # the pool does it
+        self.start_decode: prefetch.Decode | None = None
         if any(spec.variant == "gpu" for spec in settings.models):
-            self._start_decode = gpu_decode.DeviceDecoder(settings.device, self.pool).submit
+            self.start_decode = gpu_decode.DeviceDecoder(settings.device, self.pool).submit
 
-    def models(self, names: Iterable[str]) -> dict[str, scoring.Model]:
-        """Returns the named models, loading those that are not."""
+    def named(self, names: Iterable[str]) -> dict[str, scoring.Model]:
+        """Returns the named models, loading those that are not loaded yet."""
         with self._lock:
             for spec in self._settings.models:
                 if spec.name in names and spec.name not in self._models:
-                    if self._settings.device == "cpu" and self._workers is None:
-                        self._workers = devices.Workers(self._settings.threads or devices.cpu_count())
-                    self._models[spec.name] = clip.load(
-                        spec,
-                        device=self._settings.device,
-                        precision=self._settings.precision,
-                        batch_size=self._settings.batch_size,
-                        fetch=filesystem.fetch,
-                        workers=self._workers,
-                    )
+                    self._models[spec.name] = self._load(spec)
             return {spec.name: self._models[spec.name] for spec in self._settings.models if spec.name in names}
 
-    def score(self, shard: Shard) -> Scored:
-        """Scores a shard and writes its column sets, or passes it on unread when all carry the right stamp."""
-        store = Store(self._settings.root)
-        wanted = self._settings.stamps(shard)
-        missing = missing_sets(self._settings, shard)
-        files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
-        if missing:
-            files += self._write(store, shard, missing, self._scored(shard, missing))
-        else:
-            Metrics.counter("score", "shards_skipped").inc()
+    def _load(self, model: spec.ModelSpec) -> scoring.Model:
+        settings = self._settings
+        if settings.device == "cpu" and self._workers is None:
+            self._workers = devices.Workers(settings.threads or devices.cpu_count())
+        return clip.load(
+            model,
+            device=settings.device,
+            precision=settings.precision,
+            batch_size=settings.batch_size,
+            fetch=filesystem.fetch,
+            workers=self._workers,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreShard:
+    """Scores a shard and writes its column sets, or passes it on unread when all carry the right stamp.
+
+    Attributes:
+      settings: models, rules and where to write.
+    """
+
+    settings: ScoreSettings
+
+    def load(self) -> ScoreModels:
+        """Prepares the models and threads of a process."""
+        return ScoreModels(self.settings)
+
+    def __call__(self, shard: Shard, models: ScoreModels) -> Scored:
+        store = Store(self.settings.root)
+        with logged(_LOG, "score", shard.name) as outcome:
+            wanted = self.settings.stamps(shard)
+            missing = missing_sets(self.settings, shard)
+            files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
+            if missing:
+                scored = self._scored(shard, missing, models)
+                outcome.samples = len(scored.index)
+                outcome.rejected = sum(scoring.rejected_reasons(scored.index).values())
+                files += self._write(store, shard, missing, scored)
+            else:
+                outcome.skipped = True
+                Metrics.counter("score", "shards_skipped").inc()
         return Scored(ShardRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
 
-    def _scored(self, shard: Shard, missing: list[str]) -> scoring.ScoredShard:
+    def _scored(self, shard: Shard, missing: list[str], models: ScoreModels) -> scoring.ScoredShard:
         start = time.monotonic()
-        models = self.models(missing)
+        rules = self.settings.rules
+        named = models.named(missing)
         with filesystem.open_read(shard.uri) as file:
-            samples = read_samples(open_tar(file, shard.uri), max_sample_bytes=self._settings.rules.max_sample_bytes)
             scored = scoring.score_samples(
-                samples,
+                read_samples(open_tar(file, shard.uri), max_sample_bytes=rules.max_sample_bytes),
                 shard.name,
-                models,
-                self._settings.rules,
-                self.pool,
-                self._settings.batch_size,
-                self._turn,
-                self._start_decode,
+                named,
+                rules,
+                models.pool,
+                self.settings.batch_size,
+                models.turn,
+                models.start_decode,
             )
         self._count(shard, scored, time.monotonic() - start)
         return scored
@@ -166,7 +197,7 @@ class ShardScorer:
             Metrics.counter("score", f"rejected_{reason}").inc(count)
 
     def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
-        wanted = self._settings.stamps(shard)
+        wanted = self.settings.stamps(shard)
         tables = {**scored.sets, columns.INDEX: scored.index}
         facts = {"job": "score", "uri": shard.uri}
         return [store.write(name, shard.name, tables[name], wanted[name], **facts) for name in missing]

@@ -57,7 +57,7 @@ class Listing(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ShardContents:
-    """Lists and reads what the plan gives to an output shard.
+    """Lists and reads the samples that the plan gives to an output shard.
 
     Attributes:
       root: the output folder, with decisions and index.
@@ -125,8 +125,8 @@ class ShardContents:
         boxes = self.boxes and self.boxes.find(list(zip(shards, uids_of, strict=True)))
         for number, (key, block) in enumerate(zip(listing.keys, self._blocks(listing), strict=True)):
             members = members_of(block)
-            found = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
-            yield OutputSample(key, _blurred(members, found) if found else members, bool(found))
+            face_boxes = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
+            yield OutputSample(key, _blurred(members, face_boxes) if face_boxes else members, bool(face_boxes))
 
     def _blocks(self, listing: Listing) -> Iterator[bytes]:
         """Yields the bytes of each sample in its input shard.

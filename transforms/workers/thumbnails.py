@@ -1,20 +1,89 @@
-"""The pictures of a report: samples looked up in the index, their images read and shrunk."""
+"""The pictures of a report: samples drawn from clusters, looked up in the index, their images read and shrunk."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Sequence
 
+import numpy as np
+
+from transforms.lib import uids
 from transforms.lib.byte_ranges import read_ranges
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
 from transforms.lib.recipes import accounts
-from transforms.lib.report import thumbnail
+from transforms.lib.report import gallery, thumbnail
+from transforms.lib.reshard.shard_layout import DecidedShard
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.outputs.store import Store
 from transforms.storage import filesystem
+
+_GALLERY_SEED = 13  # of the samples that are drawn from clusters
+
+
+@dataclasses.dataclass(frozen=True)
+class CountClusters:
+    """Counts the clusters of a shard.
+
+    Attributes:
+      root: the output folder.
+      name: the column set of clusters.
+    """
+
+    root: str
+    name: str
+
+    def __call__(self, source: DecidedShard) -> gallery.Tally:
+        place = {"cluster": (self.name, "cluster"), "similarity": (self.name, "similarity")}
+        arrays = Store(self.root).arrays(source.name, {**place, "copies": ("decisions", "copies")})
+        return gallery.tally(arrays["cluster"], arrays["similarity"], arrays["copies"] > 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawExhibits:
+    """Draws a shard's samples of the clusters to show, by the hashes of their uids.
+
+    Attributes:
+      root: the output folder.
+      name: the column set of clusters.
+    """
+
+    root: str
+    name: str
+
+    def __call__(self, source: DecidedShard, counts: gallery.Tally) -> gallery.Exhibits:
+        store = Store(self.root)
+        wanted = {
+            "cluster": (self.name, "cluster"),
+            "similarity": (self.name, "similarity"),
+            "uid": (columns.INDEX, "uid"),
+        }
+        arrays = store.arrays(source.name, wanted)
+        rank = uids.uniform(arrays["uid"], _GALLERY_SEED)
+        drawn = {}
+        for number in gallery.choose(counts):
+            rows = np.flatnonzero(arrays["cluster"] == number)
+            drawn[number] = rows[np.argsort(rank[rows], kind="stable")][: gallery.PICTURES]
+        rows = np.concatenate([np.zeros(0, np.intp), *drawn.values()])
+        facts = store.rows("decisions", source.name, ["step", "margin"], rows.tolist())
+        decided = dict(zip(rows.tolist(), facts, strict=True))
+
+        def exhibit(row: int) -> accounts.Exhibit:
+            return accounts.Exhibit(
+                rank=float(rank[row]),
+                uid=uids.to_hex(arrays["uid"][row : row + 1])[0],
+                shard=source.name,
+                row=row,
+                uri=source.uri,
+                score=float(arrays["similarity"][row]),
+                margin=float(decided[row]["margin"]),
+                step=decided[row]["step"],
+            )
+
+        return {number: tuple(map(exhibit, rows.tolist())) for number, rows in drawn.items() if len(rows)}
 
 
 def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[thumbnail.Thumbnail, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -15,8 +16,10 @@ from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.shard_contents import ShardContents
+from transforms.workers.shard_work import logged
 
 RESHARD_VERSION = 2  # raise when the same plan would give other bytes
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +31,8 @@ class ReshardSettings:
       samples_per_shard: copies in each output shard but the last.
       max_shard_bytes: a shard whose samples have more bytes, as they lie in the input, is cut; 0 = no limit.
       seed: of the order of shards and of the samples inside one.
-      shuffle: ``none``, ``shards`` or ``full``, as in ``plan.output_shards``.
-      format: one of ``formats.NAMES``.
+      shuffle: ``none``, ``shards`` or ``full``, as in ``shard_layout.output_shards``.
+      format: one of ``shard_formats.NAMES``.
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where the boxes are of faces to blur; None blurs nothing.
     """
@@ -94,12 +97,19 @@ class WriteShard:
     settings: ReshardSettings
 
     def __call__(self, output: shard_layout.OutputShard) -> WrittenShard:
-        settings = self.settings
-        stamp = settings.stamp(output)
-        done = self._done(output.number, stamp)
-        if done is not None:
+        with logged(_LOG, "write", f"{output.number:08d}") as outcome:
+            stamp = self.settings.stamp(output)
+            done = self._done(output.number, stamp)
+            if done is None:
+                outcome.samples = output.num_samples
+                return self._replace(output, stamp)
+            outcome.skipped = True
             Metrics.counter("reshard", "shards_skipped").inc()
             return done
+
+    def _replace(self, output: shard_layout.OutputShard, stamp: str) -> WrittenShard:
+        """Writes the shard, whatever was there before, and then its statistics."""
+        settings = self.settings
         path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
         stats_uri = filesystem.join(settings.root, stats_path)
         if filesystem.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
@@ -134,8 +144,8 @@ class WriteShard:
         if text is None:
             return None
         stats = json.loads(text)
-        found = filesystem.match([filesystem.join(self.settings.root, path)])[0]
-        if stats.get("stamp") != stamp or [info.size for info in found] != [stats["bytes"]]:
+        present = filesystem.match([filesystem.join(self.settings.root, path)])[0]
+        if stats.get("stamp") != stamp or [info.size for info in present] != [stats["bytes"]]:
             return None
         row, stats_row = (
             FileRow(path, stats["bytes"], stats["sha256"]),

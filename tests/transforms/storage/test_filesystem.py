@@ -26,7 +26,10 @@ def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
 def test_a_partial_file_of_a_killed_run_is_never_listed(tmp_path):
     (tmp_path / ".0.tar.x.partial").write_bytes(b"half")
     filesystem.write_atomic(str(tmp_path / "0.tar"), b"whole")
-    assert [info.uri for info in filesystem.match([f"{tmp_path}/*.tar"])[0]] == [str(tmp_path / "0.tar")]
+    for pattern in ("*.tar", "*", "**"):
+        assert [info.uri for info in filesystem.match([f"{tmp_path}/{pattern}"])[0]] == [str(tmp_path / "0.tar")]
+    filesystem.remove_partial(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["0.tar"]
 
 
 def test_files_have_the_rights_that_the_user_wants(tmp_path):
@@ -36,6 +39,12 @@ def test_files_have_the_rights_that_the_user_wants(tmp_path):
     finally:
         os.umask(old)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_umask_of_the_process_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", None)  # to set it, be it for a moment, gives other threads' files other rights
+    filesystem.write_atomic(str(tmp_path / "x"), b"")
+    assert (tmp_path / "x").read_bytes() == b""
 
 
 def test_children_are_found_however_deep(tmp_path):

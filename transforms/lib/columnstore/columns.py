@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import similar, uids
+from transforms.lib.append_only import AppendOnly
 from transforms.lib.arrays import Bool, Float32, UInt64
 from transforms.lib.columnstore.hints import hint_for
 from transforms.lib.errors import ConfigError
@@ -134,30 +135,11 @@ def parquet_writer(write: Callable[[Any], Any], schema: pa.Schema, stamp: str, *
     compression = {f"{name}.list.element" if name in lists else name: codec for name, codec in codecs.items()}
     plain = [name for name in schema.names if not pa.types.is_floating(schema.field(name).type)]
     return pq.ParquetWriter(
-        _Sink(write),
+        AppendOnly(write),
         schema.with_metadata(named),
         compression=compression,
         use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label")],
     )
-
-
-class _Sink(io.RawIOBase):
-    """A file that can only be appended to, as Arrow wants one."""
-
-    def __init__(self, write: Callable[[Any], Any]) -> None:
-        self._append = write
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._append(data)
-        self._size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._size
 
 
 def facts_of(schema: pa.Schema) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transforms.lib.append_only import AppendOnly
 from transforms.lib.errors import SampleError
 from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 from transforms.lib.samples import captions, images
@@ -48,29 +49,6 @@ def _row(key: str, members: Members) -> dict[str, Any]:
     return row
 
 
-class _Positioned:
-    """A sink as pyarrow wants one: it must know its position."""
-
-    closed = False
-
-    def __init__(self, sink: ShardFile) -> None:
-        self._sink = sink
-        self._size = 0
-
-    def write(self, data: Any) -> int:
-        self._size += self._sink.write(memoryview(data).cast("B"))
-        return len(data)
-
-    def tell(self) -> int:
-        return self._size
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """The sink is its owner's to close."""
-
-
 class ParquetFormat(ShardFormat):
     """Parquet with the columns of ``SCHEMA``; row groups of at most 64 MiB and one sample."""
 
@@ -79,10 +57,9 @@ class ParquetFormat(ShardFormat):
     def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
         compression = {"image": "none", **dict.fromkeys(("key", "uid", "caption", "json"), "zstd")}
         options = {"compression": compression, "use_dictionary": False, "write_statistics": ["key", "uid"]}
-        file = pa.PythonFile(_Positioned(sink), "w")
         rows: list[dict[str, Any]] = []
         size = 0
-        with pq.ParquetWriter(file, SCHEMA, **options) as writer:
+        with pq.ParquetWriter(AppendOnly(sink.write), SCHEMA, **options) as writer:
             for key, members in samples:
                 rows.append(_row(key, members))
                 size += sum(len(data) for _, data in members)

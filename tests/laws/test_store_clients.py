@@ -1,0 +1,261 @@
+"""What every store's client must do, on a real disk and on real servers; a new client is tested once it is registered.
+
+A client that is registered in ``clients.CLIENTS`` and has no server here fails every law.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from tests.stores import asking
+from transforms.lib.errors import MissingError, NoBucketError, StoreError
+from transforms.storage import filesystem
+from transforms.storage.client import StoreClient
+from transforms.storage.clients import CLIENTS, client_of
+
+SERVERS = {"gs": "gcs", "s3": "s3"}  # scheme -> fixture
+UNQUOTED = ("100%25", "semi;colon", "hash#mark")  # in its links, the server of gs:// does not quote them; Google does
+NAMES = [
+    "plain",
+    "two words",
+    "Käse 北京 🙂",
+    "a+b&c=d",
+    "100%25",
+    "semi;colon",
+    "it's",
+    "hash#mark",
+    "x.gz",
+    ".hidden",
+]
+
+
+class Place(NamedTuple):
+    """A client, and an empty folder of its store."""
+
+    client: StoreClient
+    folder: str
+
+    def uri(self, name):
+        return f"{self.folder}/{name}"
+
+    def write(self, name, data):
+        with self.client.create(self.uri(name)) as file:
+            file.write(data)
+        return self.uri(name)
+
+    def names(self, pattern):
+        return sorted(info.uri.removeprefix(self.folder + "/") for info in self.client.match(self.uri(pattern)))
+
+
+@pytest.fixture(params=list(CLIENTS), ids=lambda scheme: scheme or "local")
+def place(request, tmp_path, monkeypatch):
+    scheme = request.param
+    if scheme is None:
+        yield Place(CLIENTS[None], str(tmp_path / "folder"))
+        return
+    bucket = request.getfixturevalue(SERVERS[scheme])
+    with asking(bucket, monkeypatch):
+        yield Place(CLIENTS[scheme], bucket.uri(f"laws/{tmp_path.name}"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 9 << 20])
+def test_what_is_written_is_read_back(place, size):
+    data = os.urandom(size)
+    uri = place.write("deep/er/file", data)
+    assert place.client.read_bytes(uri) == data
+    for reader in (place.client.open_read, place.client.open_ranges):
+        with reader(uri) as file:
+            assert file.read(size) == data
+            assert file.read(1) == b""
+            assert file.seekable()
+
+
+def test_ranges_are_read_in_any_order(place):
+    data = os.urandom(3 << 20)
+    uri = place.write("file", data)
+    draw = np.random.default_rng(0)
+    starts, lengths = draw.integers(0, len(data), 12), draw.integers(1, 1 << 18, 12)
+    for reader in (place.client.open_read, place.client.open_ranges):
+        with reader(uri) as file:
+            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+                file.seek(start)
+                assert file.read(length) == data[start : start + length]
+            assert file.seek(-7, os.SEEK_END) == len(data) - 7
+            assert file.read(7) == data[-7:]
+
+
+def test_a_listing_is_complete_and_a_star_stays_in_its_folder(place):
+    sizes = {"a.tar": 3, "b.tar": 0, "b.txt": 1, "c/a.tar": 2, "c/d/a.tar": 4, "cc/a.tar": 5}
+    for name, size in sizes.items():
+        place.write(name, bytes(size))
+    assert place.names("**") == sorted(sizes)
+    assert place.names("*.tar") == ["a.tar", "b.tar"]
+    assert place.names("?.tar") == ["a.tar", "b.tar"]
+    assert place.names("[ab].t*") == ["a.tar", "b.tar", "b.txt"]
+    assert place.names("c/**") == ["c/a.tar", "c/d/a.tar"]
+    assert place.names("*/a.tar") == ["c/a.tar", "cc/a.tar"]
+    assert place.names("a.tar") == ["a.tar"]
+    assert place.names("none*") == []
+    listed = {info.uri: info for info in place.client.match(place.uri("**"))}
+    assert {uri.removeprefix(place.folder + "/"): info.size for uri, info in listed.items()} == sizes
+    assert len({type(info) for info in listed.values()}) == 1
+    assert all(info.updated > 1e9 for info in listed.values()), "a file that is replaced is seen to have changed"
+
+
+def test_a_listing_of_more_than_a_page_is_complete_and_sorted(place):
+    if place.folder.startswith("gs://"):
+        pytest.skip("the server of gs:// has no pages")
+    names = [f"{number:05d}" for number in range(1005)]  # stores list 1,000 names in an answer
+    with ThreadPoolExecutor(8) as threads:
+        uris = list(threads.map(lambda name: place.write(f"many/{name}/x", b""), reversed(names)))
+    assert [info.uri for info in filesystem.match([place.uri("many/**")])[0]] == sorted(uris)
+    assert filesystem.folders(place.uri("many")) == names
+    place.client.delete(uris)
+    assert place.names("**") == []
+
+
+def test_folders_are_those_directly_below(place):
+    for name in ("file", "one/x", "two/deep/x", "two/x"):
+        place.write(name, b"")
+    assert sorted(place.client.folders(place.folder)) == ["one", "two"]
+    assert sorted(place.client.folders(place.folder + "/")) == ["one", "two"]
+    assert list(place.client.folders(place.uri("none"))) == []
+
+
+def test_a_file_exists_from_its_writing_to_its_deletion(place):
+    assert not place.client.exists(place.uri("x"))
+    uri = place.write("x", b"1")
+    assert place.client.exists(uri)
+    place.client.delete([uri])
+    assert not place.client.exists(uri)
+    assert place.names("**") == []
+
+
+def test_deleting_what_is_not_there_is_no_error(place):
+    kept, gone = place.write("kept", b"1"), place.write("gone", b"2")
+    place.client.delete([place.uri("none"), gone, gone])
+    place.client.delete([place.uri("none")])
+    assert place.names("**") == ["kept"]
+    assert place.client.read_bytes(kept) == b"1"
+
+
+def test_what_is_missing_is_an_error_of_its_own_that_names_the_address(place):
+    uri = place.uri("none")
+
+    def through(reader):
+        with reader(uri) as file:
+            file.read()
+
+    for read in (
+        lambda: filesystem.read_bytes(uri),
+        lambda: through(filesystem.open_read),
+        lambda: through(filesystem.open_ranges),
+        lambda: filesystem.digest(uri),
+    ):
+        with pytest.raises((MissingError, FileNotFoundError)) as caught:
+            read()
+        assert not isinstance(caught.value, NoBucketError)
+        assert uri in str(caught.value)
+    assert filesystem.read_if_exists(uri) is None
+    assert list(filesystem.children(uri)) == []
+
+
+def break_off(place, name):
+    with place.client.create(place.uri(name)) as file:
+        file.write(b"half")
+        file.flush()
+        raise ZeroDivisionError
+
+
+def test_a_file_is_whole_or_absent(place):
+    with pytest.raises(ZeroDivisionError):
+        break_off(place, "new")
+    assert place.names("**") == []
+    place.write("old", b"first")
+    with pytest.raises(ZeroDivisionError):
+        break_off(place, "old")
+    assert place.names("**") == ["old"]
+    assert place.client.read_bytes(place.uri("old")) == b"first"
+    place.write("old", b"second, and longer")
+    assert place.client.read_bytes(place.uri("old")) == b"second, and longer"
+    place.write("old", b"")
+    assert place.client.read_bytes(place.uri("old")) == b""
+
+
+def test_a_file_being_written_is_seen_by_nobody(place):
+    with place.client.create(place.uri("x")) as file:
+        file.write(b"half")
+        file.flush()
+        assert place.names("*") == []
+        assert not place.client.exists(place.uri("x"))
+    assert place.names("*") == ["x"]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_never_mixes_two_versions(place):
+    old, new = bytes(6 << 20), b"\1" * (6 << 20)
+    uri = place.write("x", old)
+    if place.folder.startswith("gs://"):
+        pytest.skip("the server of gs:// does not look at ifGenerationMatch; Google does")
+    refusal = ""
+    try:
+        with filesystem.open_ranges(uri) as file:
+            assert file.read(10) == old[:10]
+            place.write("x", new)
+            file.seek(5 << 20)
+            assert file.read(10) == old[:10]
+    except StoreError as error:
+        refusal = str(error)
+    assert refusal in ("", f"{uri} was replaced while it was read; run the same command again")
+    assert place.client.read_bytes(uri) == new
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_taken_as_they_are(place, name):
+    uri = place.write(f"{name}/{name}", name.encode())
+    assert place.client.exists(uri)
+    assert place.client.read_bytes(uri) == name.encode()
+    if not (place.folder.startswith("gs://") and name in UNQUOTED):
+        with place.client.open_ranges(uri) as file:
+            assert file.read(100) == name.encode()
+    assert [info.uri for info in place.client.match(place.uri("**"))] == [uri]
+    assert list(place.client.folders(place.folder)) == [name]
+    place.client.delete([uri])
+    assert not place.client.exists(uri)
+
+
+def test_threads_share_a_client(place):
+    def work(number):
+        data = f"{number}".encode() * 1000
+        uri = place.write(f"{number % 4}/{number}", data)
+        return place.client.exists(uri) and place.client.read_bytes(uri) == data
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(work, range(40)))
+    assert len(place.names("**")) == 40
+
+
+def test_a_bucket_that_is_not_there_is_one_line_that_names_the_address(place):
+    scheme = place.folder.partition("://")[0]
+    if scheme not in SERVERS:
+        pytest.skip("a local disk has no buckets")
+    uri = f"{scheme}://nowhere/x"
+    for call in (
+        lambda: filesystem.match([uri]),
+        lambda: filesystem.folders(uri),
+        lambda: filesystem.write_atomic(uri, b"1"),
+        lambda: list(filesystem.children(uri)),
+    ):
+        with pytest.raises(NoBucketError) as caught:
+            call()
+        (line,) = caught.value.problems
+        assert line.startswith(uri)
+        assert line.endswith(": there is no bucket nowhere; create it, or check the address")
+    with pytest.raises(MissingError, match=f"^{uri}"):
+        filesystem.read_bytes(uri)
+
+
+def test_an_address_leads_to_its_client(place):
+    assert client_of(place.folder) is place.client

@@ -1,0 +1,112 @@
+"""Check one shard: an input's decisions against its index, and a written shard against the bytes of its inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.compute as pc
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.metrics import Metrics
+
+from transforms.lib import uids
+from transforms.lib.columnstore import columns
+from transforms.lib.reshard import shard_formats, shard_layout
+from transforms.outputs.store import Store
+from transforms.rows import ShardRef
+from transforms.storage import filesystem
+from transforms.workers.shard_contents import Listing, ShardContents
+
+
+class Checked(NamedTuple):
+    """What one check showed.
+
+    Attributes:
+      what: ``file``, ``shard`` (an input's decisions) or ``output`` (a written shard).
+      samples: samples looked at.
+      problems: one line each.
+      uids: digest of the uids that were decided to be copied, or that a written shard holds.
+    """
+
+    what: str
+    samples: int
+    problems: tuple[str, ...]
+    uids: uids.Digest = uids.Digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckDecisions:
+    """Compares a shard's decisions with its index; also returns how many samples went which way.
+
+    Attributes:
+      root: the output folder.
+    """
+
+    root: str
+
+    def __call__(self, ref: ShardRef) -> tuple[Checked, Counter[str]]:
+        with Store(self.root).held() as store:
+            return self._check(store, ref)
+
+    @staticmethod
+    def _check(store: Store, ref: ShardRef) -> tuple[Checked, Counter[str]]:
+        index = store.facts(columns.INDEX, ref.name)["stamp"], len(store.read(columns.INDEX, ref.name, ["status"]))
+        decisions = store.read("decisions", ref.name)
+        problems = []
+        if index != (store.facts("decisions", ref.name)["index"], len(decisions)):
+            problems.append(f"decisions/{ref.name} are not about the samples of columns/index/{ref.name}")
+        copies, step = decisions["copies"].to_numpy(), decisions["step"]
+        if ((copies > 0) != pc.equal(step, "").to_numpy()).any():
+            problems.append(f"decisions/{ref.name}: a sample has copies and a step that dropped it, or neither")
+        counted = {row["values"]: row["counts"] for row in pc.value_counts(step).to_pylist()}
+        ways = Counter({"samples": len(step), "copies": int(copies.sum()), **counted})
+        kept = np.repeat(store.arrays(ref.name, {"uid": (columns.INDEX, "uid")})["uid"], copies, axis=0)
+        return Checked("shard", len(step), tuple(problems), uids.digest(kept)), ways
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckOutput:
+    """Reads one written shard and compares each sample with the bytes of its input.
+
+    Attributes:
+      root: the output folder.
+      contents: what lists and reads the samples that a shard must hold.
+      format: of the shard, one of ``formats.NAMES``.
+      compare_input: False skips the comparison of bytes, when the inputs are gone.
+    """
+
+    root: str
+    contents: ShardContents
+    format: str
+    compare_input: bool
+
+    def __call__(self, output: tuple[str, shard_layout.OutputShard]) -> Checked:
+        name, planned = output
+        listing = self.contents.listing(planned)
+        keys: list[str] = []
+        problems: list[str] = []
+        try:
+            with filesystem.open_read(filesystem.join(self.root, name)) as file:
+                keys += [key for key, _ in shard_formats.format_of(self.format).read(file)]
+        except (OSError, ValueError, BeamIOError) as error:
+            problems.append(f"{name} cannot be read: {error}")
+        if keys != listing.keys:
+            lost, extra = len({*listing.keys} - {*keys}), len({*keys} - {*listing.keys})
+            problems.append(f"{name}: {lost} of the planned samples are missing, {extra} are not planned")
+        elif self.compare_input:
+            problems += self._differences(name, listing)
+        pairs = uids.pairs([key.rpartition("-")[0] for key in sorted(keys)])
+        Metrics.counter("verify", "samples").inc(len(keys))
+        return Checked("output", len(keys), tuple(problems), uids.digest(pairs))
+
+    def _differences(self, name: str, listing: Listing) -> list[str]:
+        """Reads a shard beside its inputs and returns the samples whose members differ."""
+        with filesystem.open_read(filesystem.join(self.root, name)) as file:
+            written = shard_formats.format_of(self.format).read(file)
+            return [
+                f"{name}: the members of {key} are not those of its input shard"
+                for (key, members), wanted in zip(written, self.contents.samples(listing), strict=True)
+                if sorted(members) != sorted(wanted.members)
+            ]

@@ -1,0 +1,94 @@
+"""What all work on one shard shares: its form, what it loads once, and its lines in the log of the worker.
+
+Work on a shard is a frozen dataclass of settings, which is sent to the workers, with ``__call__(ref, ...)``.
+
+Its log: one line when the work begins and one when it ends, at INFO, of the same form everywhere. Beam's runners show
+INFO of their workers; the command line shows WARNING and above, so a local run stays silent. The lines name shards and
+counts, and nothing of the samples: no caption, no key, no uid, no address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
+
+import apache_beam as beam
+
+Row = TypeVar("Row", contravariant=True)
+Loaded = TypeVar("Loaded")
+Result = TypeVar("Result", covariant=True)
+
+
+class LoadingWork(Protocol[Row, Loaded, Result]):
+    """Work on one shard with models or files that stay in memory: settings that are sent to the workers."""
+
+    def load(self) -> Loaded:
+        """Loads what every shard needs; threads share it."""
+
+    def __call__(self, ref: Row, loaded: Loaded, /) -> Result:
+        """Works on one shard."""
+
+
+class LoadOnceFn(beam.DoFn):
+    """Calls a work for each shard, with what it loads once; ``ShardHandler`` does so where one process shares a model.
+
+    Args:
+      work: what is done with a shard.
+    """
+
+    def __init__(self, work: LoadingWork[Any, Any, Any]) -> None:
+        super().__init__()
+        self._work = work
+
+    def setup(self) -> None:
+        self._loaded = self._work.load()
+
+    def process(self, ref: Any) -> Iterator[Any]:
+        yield self._work(ref, self._loaded)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a shard; whoever works on it fills it in.
+
+    Attributes:
+      samples: of the shard; None while nobody has counted them.
+      rejected: those of them that were rejected; None where this work rejects none.
+      skipped: the work was done before.
+    """
+
+    samples: int | None = None
+    rejected: int | None = None
+    skipped: bool = False
+
+    def __str__(self) -> str:
+        if self.skipped:
+            return "was done before"
+        counts = {"samples": self.samples, "rejected": self.rejected}
+        return ", ".join(["done", *(f"{count} {name}" for name, count in counts.items() if count is not None)])
+
+
+@contextlib.contextmanager
+def logged(logger: logging.Logger, work: str, shard: str) -> Iterator[Outcome]:
+    """Logs the begin and the end of the work of a ``with`` block on one shard.
+
+    Args:
+      logger: of the module that works.
+      work: a verb, such as ``score``.
+      shard: its name.
+
+    Yields:
+      what the last line tells, to be filled in; of an error it names the class, and the runner logs the rest.
+    """
+    logger.info("%s %s: begun", work, shard)
+    start, outcome = time.monotonic(), Outcome()
+    try:
+        yield outcome
+    except BaseException as error:
+        logger.info("%s %s: failed with %s, %.1f s", work, shard, type(error).__name__, time.monotonic() - start)
+        raise
+    logger.info("%s %s: %s, %.1f s", work, shard, outcome, time.monotonic() - start)
