@@ -39,7 +39,7 @@ def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code."""
-    return driver.main("explain", plan, argv)
+    return driver.main("explain", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def plan(config: ExportConfig, problems: plan_facts.Problems) -> driver.Work | N
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code."""
-    return driver.main("export-subset", plan, argv)
+    return driver.main("export-subset", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

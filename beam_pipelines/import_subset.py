@@ -56,7 +56,7 @@ def plan(config: ImportSubsetConfig, problems: plan_facts.Problems) -> driver.Wo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code."""
-    return driver.main("import-subset", plan, argv)
+    return driver.main("import-subset", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

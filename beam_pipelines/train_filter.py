@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.config.jobs import TrainConfig
-from beam_pipelines.running import beam_options, driver, options
+from beam_pipelines.running import driver
 from transforms.lib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,40 +96,30 @@ def build(pipeline: beam.Pipeline, config: TrainConfig, shards: Sequence[Any]) -
 
 
 def plan(config: TrainConfig, problems: Problems) -> driver.Work | None:
-    """Finds the shards of clean pairs for a training on another machine."""
+    """Finds the shards of clean pairs; a pipeline carries the training to another machine, where one is given."""
     shards = check(config, problems)
-    if "://" not in config.output:
+    if problems.elsewhere and "://" not in config.output:
         problems.append(f"--output {config.output}: a worker's disk is gone with it; name a gs:// or s3:// folder")
     if problems:
         return None
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        text = f"trained on {len(shards)} shards: {config.output}"
+        if problems.elsewhere:
+            return text, {"shards": len(shards)}
+        return text, {"output": config.output, **train(config, shards)}
+
     return driver.Work(
         {"shards": len(shards)},
         lambda: None,
-        lambda pipeline: build(pipeline, config, shards),
-        lambda: (f"trained on {len(shards)} shards: {config.output}", {"shards": len(shards)}),
+        (lambda pipeline: build(pipeline, config, shards)) if problems.elsewhere else None,
+        finish,
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    parsed = options.parse("train-filter", sys.argv[1:] if argv is None else argv)
-    if beam_options.runs_elsewhere(parsed.beam_args):
-        return driver.main("train-filter", plan, argv)
-    config, problems = parsed.config, [*parsed.problems, *(f"{text} is unknown" for text in parsed.beam_args)]
-    assert isinstance(config, TrainConfig)
-    shards = check(config, problems)
-    if not problems and not parsed.dry_run:
-        try:
-            figures = train(config, shards)
-        except ConfigError as error:
-            problems.extend(error.problems)
-        else:
-            print(json.dumps({"job": "train-filter", "output": config.output, **figures}, sort_keys=True))
-    for line in problems:
-        print(f"winnow train-filter: {line}", file=sys.stderr)
-    if parsed.dry_run and not problems:
-        print(json.dumps({"configuration": config.recorded(), "shards": len(shards)}, indent=1))
-    return ConfigError.exit_code if problems else 0
+    """Runs the job; returns the exit code."""
+    return driver.main("train-filter", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

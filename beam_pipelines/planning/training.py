@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from beam_pipelines.config.jobs import MetaConfig
 from beam_pipelines.planning import labelled, workspace
-from beam_pipelines.planning.plan_facts import Problems
+from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
@@ -33,8 +33,8 @@ VERSION = 3  # raise when the same run would give other weights
 _PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # the stamp has what lies there
 
 
-class Found(NamedTuple):
-    """What a request is about, once nothing is wrong with it.
+class TrainingInputs(NamedTuple):
+    """What a run learns from, once nothing is wrong with the request.
 
     Attributes:
       refs: the shards of the pool.
@@ -75,7 +75,7 @@ class Trained(NamedTuple):
     figures: dict[str, Any]
 
 
-def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) -> Found | None:
+def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) -> TrainingInputs | None:
     """Finds the pool's columns, the model behind them, the labelled pictures and the prompts; notes what is wrong."""
     if config.output:
         _check_folder(config.output, problems)
@@ -93,7 +93,17 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}
     where["caption"] = (columns.INDEX, "caption")
-    return Found(refs, where, list(scores), spec, tasks)
+    return TrainingInputs(refs, where, list(scores), spec, tasks)
+
+
+def summary(inputs: TrainingInputs) -> dict[str, Any]:
+    """Returns what ``--dry_run`` says of a training."""
+    return {"shards": len(inputs.refs), "model": dataclasses.asdict(inputs.spec), "version": version()}
+
+
+def sentence(config: MetaConfig, trained: Trained) -> str:
+    """Returns the line for people at the end of a run."""
+    return f"trained for {trained.figures['steps']} steps: {config.output}"
 
 
 def _check_folder(output: str, problems: Problems) -> None:
@@ -142,7 +152,7 @@ def _spec(config: MetaConfig, problems: Problems, source: str) -> spec.ModelSpec
     return None
 
 
-def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
+def train(config: MetaConfig, inputs: TrainingInputs, scorer: TrainedScorer) -> Trained:
     """Trains, or continues, to the last step.
 
     Raises:
@@ -153,12 +163,12 @@ def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
     torch.set_num_threads(config.threads or devices.cpu_count())
     devices.keep_freed_memory()
     pool = PoolBatches(
-        Store(config.pool), found.refs, found.where, config.batch_size, config.shards_at_once, config.seed,
+        Store(config.pool), inputs.refs, inputs.where, config.batch_size, config.shards_at_once, config.seed,
         scorer.with_images or config.reference == "towers",
     )  # fmt: skip
-    survey = pool.survey(found.scores)
-    tasks = [labelled.read(source) for source in found.tasks]
-    stamp = _stamp(config, found, survey, tasks)
+    survey = pool.survey(inputs.scores)
+    tasks = [labelled.read(source) for source in inputs.tasks]
+    stamp = _stamp(config, inputs, survey, tasks)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = training_loop.stamp_of(folder)
@@ -166,7 +176,7 @@ def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
     told, read = labelled.sources_of(tasks)
     print(f"{sum(survey.counts.values())} samples of the pool, {told}", file=sys.stderr)
-    feed = _feed(config, found, tasks)
+    feed = _feed(config, inputs, tasks)
 
     def start(restart: int) -> dict[str, Any]:
         return {name: value.to(config.device) for name, value in feed.reference.start(restart).items()}
@@ -183,12 +193,12 @@ def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
     return Trained(state.scorer, survey, {**_finish(folder, state.step), **read})
 
 
-def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[task_batches.Task]) -> str:
+def _stamp(config: MetaConfig, inputs: TrainingInputs, survey: Survey, tasks: list[task_batches.Task]) -> str:
     """Returns the digest of what determines the weights: settings and data, wherever they lie."""
     settings = {name: value for name, value in config.recorded().items() if name not in _PLACES}
     return stamps.stamp(
-        version=VERSION, kind=config.kind, settings=settings, columns=found.where, pool=survey.stamp,
-        shards=survey.counts, model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
+        version=VERSION, kind=config.kind, settings=settings, columns=inputs.where, pool=survey.stamp,
+        shards=survey.counts, model=inputs.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
     )  # fmt: skip
 
 
@@ -207,9 +217,11 @@ def _digest(task: task_batches.Task) -> list[str]:
     return [task.name, pictures, stamps.stamp(labels=task.labelled.labels, of=task.labelled.names, in_=task.templates)]
 
 
-def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> task_batches.Frozen | task_batches.Whole:
+def _feed(
+    config: MetaConfig, inputs: TrainingInputs, tasks: list[task_batches.Task]
+) -> task_batches.Frozen | task_batches.Whole:
     def load() -> clip.ClipModel:
-        return clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
+        return clip.load(inputs.spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
 
     draws = task_batches.Draws(config.seed, config.downstream_batch_size)
     if config.reference == "towers":
@@ -218,9 +230,9 @@ def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> t
         threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
         return task_batches.Whole(reference, model, tasks, draws, threads, config.device)
     shelf = labelled.CacheFolder(config.cache or filesystem.join(config.pool, "labelled"))
-    embedder = embedded_tasks.Embedder(found.spec, config.device, load, shelf)
+    embedder = embedded_tasks.Embedder(inputs.spec, config.device, load, shelf)
     seed = config.seed if config.reference_start == "random" else None
-    projections = reference_model.Projections(found.spec.dim, embedder.logit_scale(), seed)
+    projections = reference_model.Projections(inputs.spec.dim, embedder.logit_scale(), seed)
     return task_batches.Frozen(projections, [embedder.embed(task) for task in tasks], draws)
 
 

@@ -381,7 +381,7 @@ def test_every_problem_is_told_at_once(winnow, scored, folder, tmp_path):
     for expected in ("holds no run of this job", f"--downstream '{tmp_path}/none.tar' matches",
                      "did you mean m.score", "--column_set vit",
                      "--class_names", "no {} for the class", "--steps must be", "--learning_rate", "--weight_decay",
-                     "--device must be", "--reference_start must be", "--runner is unknown"):  # fmt: skip
+                     "--device must be", "--reference_start must be", "train-mix runs none; leave it out"):  # fmt: skip
         assert expected in stderr
     code, _, stderr = winnow("train-mix")
     assert code == 2
@@ -465,5 +465,7 @@ def test_a_dry_run_starts_nothing(winnow, scored, folder, tmp_path):
     flags = ["--pool", scored, "--downstream", folder, "--dry_run"]
     code, stdout, stderr = winnow("train-flyt", "--output", tmp_path / "out", *flags)
     assert code == 0, stderr
-    assert json.loads(stdout)["model"]["name"] == "m"
+    shown = json.loads(stdout)
+    assert (shown["job"], shown["configuration"]["steps"], shown["shards"]) == ("train-flyt", 5000, 3)
+    assert shown["model"]["name"] == "m"
     assert not (tmp_path / "out").exists()
