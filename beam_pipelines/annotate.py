@@ -17,11 +17,12 @@ from beam_pipelines.running import driver
 from transforms.annotate import AnnotateShards
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: annotate.AnnotatePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     files = shards | "Annotate" >> AnnotateShards(plan.settings) | "Files" >> beam.FlatMap(lambda row: row.files)
     sections = [
         files

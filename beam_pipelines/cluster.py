@@ -21,14 +21,14 @@ from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.packimages import PackImages
 from transforms.rows import FileRow, ShardRef
 from transforms.score import ScoreShards
-from transforms.shards import ListShards
+from transforms.shards import ListRefs, ListShards
 from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: cluster.ClusterPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     settings = plan.settings
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     if plan.found:
         fitted = pipeline | "Found" >> beam.Create(plan.found).with_output_types(FileRow)
     elif settings.given[0]:

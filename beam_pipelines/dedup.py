@@ -17,7 +17,7 @@ from beam_pipelines.running import driver
 from transforms.dedup import Deduplicate, MatchTargets
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 from transforms.workers.dedup_shard import DedupSettings
 
 
@@ -28,7 +28,7 @@ def build(pipeline: beam.Pipeline, plan: dedup.DedupPlan) -> None:
         numbered = pipeline | "Shards" >> beam.Create(plan.shards) | "Spread" >> beam.Reshuffle()
         done = numbered | "Deduplicate" >> Deduplicate(settings, plan.dim)
     else:
-        refs = pipeline | "Shards" >> beam.Create(plan.own).with_output_types(ShardRef) | beam.Reshuffle()
+        refs = pipeline | "Shards" >> ListRefs(plan.own)
         done = refs | "Match" >> MatchTargets(settings)
     section = done.files | "Manifest" >> MakeSection(f"dedup {settings.name}", plan.facts, done.counts)
     section | "WriteManifest" >> WriteManifest(settings.root)

@@ -21,12 +21,13 @@ from transforms.lib.importers import score_table
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: ImportSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     files, coverage = shards | "Import" >> ImportScores(settings)
     section = files | "Manifest" >> MakeSection(f"import-scores {settings.name}", facts, coverage)
     section | "WriteManifest" >> WriteManifest(settings.root)

@@ -17,11 +17,12 @@ from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     sources = shards | "Sources" >> ReadSources(plan.settings.root)
     resharded = sources | "Reshard" >> ReshardCopies(plan.settings)
     section = resharded.files | "Manifest" >> MakeSection("reshard", plan.facts)

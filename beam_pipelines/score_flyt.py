@@ -24,12 +24,13 @@ from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.score_flyt import HeadSettings, ScoreByHead, is_done
+from transforms.shards import ListRefs
 from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: HeadSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     files = shards | "Score" >> ScoreByHead(settings) | "Files" >> beam.Map(lambda row: row.file)
     section = files | "Manifest" >> MakeSection(f"score-flyt.{settings.name}", facts)
     section | "WriteManifest" >> WriteManifest(settings.root)

@@ -1,4 +1,4 @@
-"""The three stages in one pipeline, as ``curate`` and ``reshard --subset`` run them."""
+"""The stages that jobs share: the selection, the copies that follow it, and what publishes a crawl."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from beam_pipelines.planning import reshard as reshardplan
 from beam_pipelines.planning import score as scoreplan
 from beam_pipelines.planning import select as selectplan
 from transforms.fit import FitRecipe
-from transforms.outputs.manifest import MakeSection, WriteManifest
+from transforms.gallery import DrawGallery
+from transforms.outputs.manifest import MakeSection, Section, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
 from transforms.report import ReportFacts, WriteReport
 from transforms.reshard import ReshardCopies
-from transforms.rows import ShardRef
+from transforms.rows import ShardRef, ShardRefs
 from transforms.score import ScoreShards
-from transforms.select import WriteDecisions
-from transforms.shards import ListShards
+from transforms.select import Selection, WriteDecisions
+from transforms.shards import ListRefs, ListShards
 from transforms.summarise_crawl import Remember
 
 
@@ -39,34 +40,60 @@ class WholePlan(NamedTuple):
     publish: PublishSettings | None = None
 
 
+class Selected(NamedTuple):
+    """What the selection gives to what follows.
+
+    Attributes:
+      selection: decisions, books and subset.
+      sections: for the manifest: of the selection, and of the crawl where it is one.
+    """
+
+    selection: Selection
+    sections: list[beam.PCollection[Section]]
+
+
+def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, shards: int) -> Selected:
+    """Adds the selection: columns -> a few global numbers -> copies, books that close, and the report.
+
+    Args:
+      refs: the scored shards.
+      plan: what decides; its ``clusters`` are drawn into the report.
+      report: what the report says.
+      shards: how many there are.
+    """
+    settings = plan.settings
+    states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis)
+    selection = refs | "Decide" >> WriteDecisions(settings, states, shards)
+    drawn = selection.sources | "Gallery" >> DrawGallery(settings.root, plan.clusters) if plan.clusters else None
+    page = selection.books | "Report" >> WriteReport(report, selection.summary, drawn)
+    files = (*selection.files, page) | "SelectFiles" >> beam.Flatten()
+    sections = [files | "SelectSection" >> MakeSection("select", plan.facts, selection.summary)]
+    if plan.crawl:
+        summaries = refs | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)
+        sections.append(summaries | "CrawlSection" >> MakeSection("crawl", plan.crawl.facts))
+    return Selected(selection, sections)
+
+
 def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    # 1. Tars -> columns, or columns that are there already.
     sections = []
     if isinstance(plan.score, scoreplan.ScorePlan):
         scored = pipeline | "List" >> ListShards(plan.score.shards) | "Score" >> ScoreShards(plan.score.settings)
-        refs = scored | "Refs" >> beam.Map(lambda row: row.ref)
+        refs, shards = scored | "Refs" >> beam.Map(lambda row: row.ref), len(plan.score.shards)
         files = scored | "ScoreFiles" >> beam.FlatMap(lambda row: row.files)
         sections.append(files | "ScoreSection" >> MakeSection("score", plan.score.facts))
     else:
-        refs = pipeline | "Shards" >> beam.Create(plan.score).with_output_types(ShardRef) | beam.Reshuffle()
+        refs, shards = pipeline | "Shards" >> ListRefs(plan.score), len(plan.score)
 
-    # 2. Columns -> a few global numbers -> copies, and books that close.
-    states = refs | "Fit" >> FitRecipe(plan.select.settings.recipe, plan.select.settings.reader, plan.select.basis)
-    shards = len(plan.score.shards if isinstance(plan.score, scoreplan.ScorePlan) else plan.score)
-    selection = refs | "Decide" >> WriteDecisions(plan.select.settings, states, shards)
-    report = selection.books | "Report" >> WriteReport(plan.report, selection.summary)
-    files = (*selection.files, report) | "SelectFiles" >> beam.Flatten()
-    sections.append(files | "SelectSection" >> MakeSection("select", plan.select.facts, selection.summary))
-    if plan.select.crawl:
-        left = refs | "Remember" >> Remember(plan.select.crawl.remember, states, selection.summary)
-        sections.append(left | "CrawlSection" >> MakeSection("crawl", plan.select.crawl.facts))
+    selected = select(refs, plan.select, plan.report, shards)
+    sections += selected.sections
 
-    # 3. Copies -> equal shards.
-    resharded = selection.sources | "Reshard" >> ReshardCopies(plan.reshard.settings, selection.books, selection.subset)
+    # Copies -> equal shards.
+    copies = ReshardCopies(plan.reshard.settings, selected.selection.books, selected.selection.subset)
+    resharded = selected.selection.sources | "Reshard" >> copies
     sections.append(resharded.files | "ReshardSection" >> MakeSection("reshard", plan.reshard.facts))
 
-    # 4. What was done, with the sha256 of every file; then a crawl may become the latest.
+    # The sha256 of every file; then a crawl may become the latest.
     written = sections | "Sections" >> beam.Flatten() | "Manifest" >> WriteManifest(plan.select.settings.root)
     if plan.publish:
         publish(written, plan.publish)
@@ -75,8 +102,8 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
 def publish(finished: beam.PCollection[None], settings: PublishSettings) -> None:
     """Adds what comes after all else of a crawl: it is compared with the latest, and passes its gate or not."""
     compared = finished | "Compare" >> CompareCrawl(settings)
-    files = compared | "DiffFiles" >> beam.FlatMap(lambda found: found.files)
-    section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda found: found.diff))
+    files = compared | "DiffFiles" >> beam.FlatMap(lambda comparison: comparison.files)
+    section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda one: one.diff))
     recorded = section | "PublishManifest" >> WriteManifest(settings.root)
     _ = recorded | "Gate" >> PassGate(settings, compared)
 
