@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines.config.jobs import ScoreFlytConfig
-from beam_pipelines.planning import plan_facts, workspace
+from beam_pipelines.planning import column_sets, plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.lib import stamps
 from transforms.lib.flyt import scoring_head
@@ -48,12 +48,9 @@ def find_head(
     if head is None:
         return None
     problems.collect(scoring_head.load, folder, config.head)
-    source = config.column_set or head.column_set
-    if "image" not in sets.get(source, []):
-        having = ", ".join(name for name in sets if "image" in sets[name]) or "none"
-        problems.append(
-            f"--column_set {source}: there are no such embeddings; there are {having}; `winnow score` adds them"
-        )
+    named = config.column_set or head.column_set
+    source = problems.collect(column_sets.choose_set, "--column_set", named, sets, ("image",))
+    if source is None:
         return None
     made_by = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {}).get(source)
     known = head.embeddings.get("weights_sha256")

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config.jobs import AnnotateConfig
+from beam_pipelines.planning.column_sets import choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.annotate import AnnotateSettings
 from transforms.lib.annotators import caption_counts, clipscore, language, negclip, target_scores
 from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import ConfigError
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
@@ -42,6 +42,7 @@ OF_MODELS: dict[str, Maker] = {
     "clipscore": lambda config, model: clipscore.ClipScore(model=model),
 }
 MAKERS = OF_CAPTIONS | OF_MODELS
+_RELATED = ("score", "image", "text")  # what related scores are made of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,28 +58,13 @@ class AnnotatePlan:
     facts: dict[str, dict[str, Any]]
 
 
-def scored_set(config: AnnotateConfig, sets: dict[str, list[str]]) -> str:
-    """Returns the column set that related scores are made of.
-
-    Raises:
-      ConfigError: ``--model`` names none that has embeddings, or is missing and there is not exactly one.
-    """
-    found = [name for name, columns_ in sets.items() if {"score", "image", "text"} <= set(columns_)]
-    known = f"there are {', '.join(found)}" if found else "`winnow score` adds one"
-    if config.model and config.model not in found:
-        raise ConfigError(f"--model {config.model} is no column set with a score and embeddings; {known}")
-    if not config.model and len(found) != 1:
-        raise ConfigError(f"--model is missing; name a column set with a score and embeddings; {known}")
-    return config.model or found[0]
-
-
 def plan_annotate(
     config: AnnotateConfig, problems: Problems, sets: dict[str, list[str]], refs: list[ShardRef]
 ) -> AnnotatePlan | None:
     """Finds the annotators and the columns they read among ``sets`` (column set -> columns); None when wrong."""
     wanted = [name for name in config.wanted() if name in MAKERS]
     related = sets and any(name in OF_MODELS for name in wanted)
-    model = problems.collect(scored_set, config, sets) if related else ""
+    model = problems.collect(choose_set, "--model", config.model, sets, _RELATED) if related else ""
     made = [problems.collect(MAKERS[name], config, model or "") for name in wanted if model is not None]
     annotators = tuple(annotator for annotator in made if annotator is not None)
     inputs = dict.fromkeys(name for annotator in annotators for name in annotator.inputs())

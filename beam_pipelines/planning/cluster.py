@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config.jobs import ClusterConfig
+from beam_pipelines.planning.column_sets import choose
 from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from beam_pipelines.planning.target_files import TargetPlan, find_target
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
-from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.errors import InputError
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -47,25 +48,21 @@ def find_column(config: ClusterConfig, refs: list[ShardRef], sets: dict[str, lis
     """Returns the embedding column to cluster, as (column set, column).
 
     Raises:
-      ConfigError: ``--column`` names none, or is missing and there is not exactly one model.
+      ConfigError: ``--column`` names none, or is missing and there is not exactly one of images.
     """
     store = Store(config.output)
     schemas = {owner: store.schema(owner, refs[0].name) for owner in sets}
     every = [
-        (owner, field.name)
+        f"{owner}.{field.name}"
         for owner, schema in schemas.items()
         for field in schema
         if pa.types.is_fixed_size_list(field.type)
     ]
-    known = ", ".join(map(".".join, every)) or "`winnow score` adds some"
-    if config.column:
-        if tuple(config.column.split(".", 1)) not in every:
-            raise ConfigError(f"--column {config.column} holds no embeddings; there are {known}")
-        return config.column.split(".", 1)[0], config.column.split(".", 1)[1]
-    images = [place for place in every if place[1] == "image"]
-    if len(images) != 1:
-        raise ConfigError(f"--column is missing; name the embeddings to cluster; there are {known}")
-    return images[0]
+    images = [name for name in every if name.partition(".")[2] == "image"]
+    what, hint = "column of embeddings", "`winnow score` adds one"
+    name = choose("--column", config.column, every, what=what, hint=hint, defaults=images)
+    owner, _, column = name.partition(".")
+    return owner, column
 
 
 def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from beam_pipelines.config.dedup import DedupConfig
 from beam_pipelines.planning import workspace
+from beam_pipelines.planning.column_sets import ColumnSets, choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.dedup import MatchSettings
 from transforms.lib.clusters.vector_files import read_target
@@ -23,7 +24,6 @@ from transforms.workers.dedup_shard import DedupSettings, Numbered, count_identi
 
 MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
 _OPEN = 16  # shards that are looked at at once
-ColumnSets = dict[str, list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,24 +57,9 @@ class DedupPlan:
         return [ref.name for ref in self.own if have[ref.name] != settings.stamp(ref)]
 
 
-def only_set(sets: ColumnSets, named: str, flag: str, needs: tuple[str, ...], hint: str) -> str:
-    """Returns the column set that a flag names, or the only one that has the columns ``needs``.
-
-    Raises:
-      ConfigError: there is none, or it is not clear which.
-    """
-    found = [name for name, have in sets.items() if set(needs) <= set(have)]
-    known = f"there are {', '.join(found)}" if found else hint
-    if named and named not in found:
-        raise ConfigError(f"{flag} {named} is no column set with {' and '.join(needs)}; {known}")
-    if not named and len(found) != 1:
-        raise ConfigError(f"{flag} is missing; name a column set with {' and '.join(needs)}; {known}")
-    return named or found[0]
-
-
 def embeddings(config: DedupConfig, sets: ColumnSets) -> tuple[str, str]:
-    """Returns the embedding column; raises what ``only_set`` raises."""
-    return only_set(sets, config.model, "--model", ("score", "image"), "`winnow score` adds one"), "image"
+    """Returns the embedding column; raises what ``choose_set`` raises."""
+    return choose_set("--model", config.model, sets, ("score", "image")), "image"
 
 
 def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[ShardRef]:
@@ -178,8 +163,7 @@ def plan_groups(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> 
         check_images(config.output, "--output", refs, config.by)
     dim = 0
     if config.by == "semantic":
-        needs = ("cluster", "similarity")
-        clusters = only_set(sets, config.clusters, "--clusters", needs, "`winnow cluster` adds one")
+        clusters = choose_set("--clusters", config.clusters, sets, ("cluster", "similarity"), "winnow cluster")
         settings = dataclasses.replace(settings, clusters=clusters, embedding=embeddings(config, sets))
         schema = Store(config.output).schema(settings.embedding[0], refs[0].name)
         dim = schema.field(settings.embedding[1]).type.list_size

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from beam_pipelines.config.jobs import MetaConfig
 from beam_pipelines.planning import labelled, workspace
+from beam_pipelines.planning.column_sets import choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
@@ -84,12 +85,12 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     where = problems.collect(columns.resolve, scores, sets) if sets else None
     if refs and sets and where:
         _check_scores(config, problems, where, sets, refs[0].name)
-    source = _embeddings(config, problems, sets) if sets else ""
+    source = problems.collect(choose_set, "--column_set", config.column_set, sets, ("image", "text")) if sets else None
     spec = _spec(config, problems, source) if source else None
     tasks = labelled.find(config, problems)
     if config.device == "cuda":
         problems.collect(devices.device_of, config.device)
-    if problems or refs is None or where is None or spec is None:
+    if problems or refs is None or where is None or source is None or spec is None:
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}
     where["caption"] = (columns.INDEX, "caption")
@@ -130,15 +131,6 @@ def _check_scores(
                 f"--score {name} is no number a sample ({kind}), and a mix is of such; there are "
                 f"{', '.join(scores) or 'none'}; `winnow score` and `winnow import-scores` add some"
             )
-
-
-def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str]]) -> str:
-    having = [name for name in sets if {"image", "text"} <= set(sets[name])]
-    if config.column_set in having or (not config.column_set and len(having) == 1):
-        return config.column_set or having[0]
-    told = f"--column_set {config.column_set}: no such embeddings" if config.column_set else "--column_set is missing"
-    problems.append(f"{told}; there are {', '.join(having) or 'none'}; `winnow score` adds them")
-    return ""
 
 
 def _spec(config: MetaConfig, problems: Problems, source: str) -> spec.ModelSpec | None:

@@ -256,7 +256,7 @@ def test_the_towers_under_the_head_are_trained_with_it(winnow, scored, folder, t
 
     code, _, stderr = winnow("score-flyt", "--output", scored, "--head", out)
     assert code == 2
-    assert "--column_set flyt_towers: there are no such embeddings" in stderr
+    assert "--column_set flyt_towers is no column set with image; there are m" in stderr
     pool = ["--input", f"{tmp_path}/pool/*.tar", "--output", scored]
     models = ["--model", f"m={tiny_network}", "--model", f"flyt_towers={out}/towers"]
     assert winnow("score", *pool, *models)[0] == 0
@@ -458,7 +458,7 @@ def test_embeddings_of_one_tower_are_none_to_learn_from(winnow, folder, tiny_net
     for more in ([], ["--column_set", "m"]):
         code, _, stderr = winnow("train-flyt", "--pool", tmp_path / "scored", *flags, *more)
         assert code == 2
-        assert "there are none; `winnow score` adds them" in stderr
+        assert "there are none; `winnow score` adds one" in stderr
 
 
 def test_a_dry_run_starts_nothing(winnow, scored, folder, tmp_path):
