@@ -45,10 +45,10 @@ def plan(config: DedupConfig, problems: plan_facts.Problems) -> driver.Work | No
     if problems or found is None or record is None:
         return None
     todo = len(found.todo())
-    again = todo or manifest.read(config.output).get(section, {}).get("stamps") != found.facts["stamps"]
+    again = todo or manifest.read(config.output).section(section).stamps != found.facts["stamps"]
 
     def finish() -> tuple[str, dict[str, Any]]:
-        counts = manifest.read(config.output)[section]["counts"]
+        counts = manifest.read(config.output).section(section).counts
         what = "matches" if config.by == "contamination" else "duplicates"
         words = f"{counts['duplicates']} {what} among {counts['compared']} of {counts['samples']} samples"
         return f"{config.column_set()}: {words}", counts

@@ -73,7 +73,7 @@ def plan(config: MetadataConfig, problems: plan_facts.Problems) -> driver.Work |
         workspace.write_pool(config.output, shards)
 
     def finish() -> tuple[str, dict[str, Any]]:
-        counts = manifest.read(config.output)[JOB]["counts"]
+        counts = manifest.read(config.output).section(JOB).counts
         made = ", ".join(["index", "datacomp", *sets])
         return f"{counts['samples']:,} samples in {counts['shards']} shards; columns: {made}", counts
 

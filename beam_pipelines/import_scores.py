@@ -61,7 +61,7 @@ def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | N
     def finish() -> tuple[str, dict[str, Any]]:
         if filesystem.exists(settings.lookup):
             filesystem.delete([settings.lookup])
-        counts = manifest.read(config.output)[f"import-scores {config.name}"]["counts"]
+        counts = manifest.read(config.output).section(f"import-scores {config.name}").counts
         lacking = f"{counts['missing']} of {counts['samples']} samples lack a value"
         unnamed = f"; left out: {', '.join(name or 'a column without a name' for name in left_out)}" if left_out else ""
         return f"{config.name}: {', '.join(settings.columns)}; {lacking}{unnamed}", counts

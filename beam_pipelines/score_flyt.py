@@ -52,7 +52,7 @@ def find_head(
     source = problems.collect(column_sets.choose_set, "--column_set", named, sets, ("image",))
     if source is None:
         return None
-    made_by = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {}).get(source)
+    made_by = manifest.read(config.output).models.get(source)
     known = head.embeddings.get("weights_sha256")
     if made_by and known and made_by["weights_sha256"] != known:
         problems.append(

@@ -16,6 +16,7 @@ from beam_pipelines.planning import plan_facts, reshard, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
+from transforms.outputs import manifest
 from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -29,15 +30,13 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
     Raises:
       InputError: there is no manifest, or nothing was selected yet.
     """
-    data = filesystem.read_if_exists(filesystem.join(output, "manifest.json"))
-    sections = json.loads(data) if data else {}
-    if "select" not in sections:
+    known = manifest.read(output)
+    if "select" not in known.sections:
         raise InputError(f"--output {output} is not finished; run `winnow select`, or `winnow curate`, to the end")
-    outputs = {path: found for section in sections.values() for path, found in section["outputs"].items()}
-    files = [FileRow(path, found["bytes"], found["sha256"]) for path, found in sorted(outputs.items())]
-    if "reshard" not in sections:
-        return files, None
-    return files, reshard.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
+    if "reshard" not in known.sections:
+        return known.files, None
+    config = ReshardConfig(output=output, **known.section("reshard").configuration)
+    return known.files, reshard.reshard_settings(config)
 
 
 def planned(refs: Sequence[ShardRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:

@@ -220,7 +220,7 @@ def check_publishable(output: str, shards: bool) -> None:
     Raises:
       InputError: it was not.
     """
-    done = manifest.read(output)
+    done = manifest.read(output).sections
     lacking = [job for job in ("select", *(["reshard"] if shards else [])) if job not in done]
     if lacking or not crawls.read(output):
         job = lacking[0] if lacking else "select"

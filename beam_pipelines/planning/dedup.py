@@ -114,8 +114,8 @@ def check_images(root: str, flag: str, refs: list[ShardRef], by: str) -> None:
 
 def centroids_of(root: str, clusters: str) -> str:
     """Returns the sha256 of the centroids of a clustering, as the manifest has it; empty when it does not."""
-    outputs = manifest.read(root).get(f"cluster {clusters}", {}).get("outputs", {})
-    return next((made["sha256"] for path, made in outputs.items() if path.endswith("centroids.safetensors")), "")
+    files = manifest.read(root).section(f"cluster {clusters}").files
+    return next((file.sha256 for file in files if file.path.endswith("centroids.safetensors")), "")
 
 
 def plan_matches(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan:

@@ -126,9 +126,9 @@ def plan_select(
     clusters = _shown_clusters(where, sets)
     if earlier is None:
         return SelectPlan(settings, facts, clusters=clusters)
-    stamped = scoring.facts["stamps"] if scoring else manifest.read(config.output).get("score", {}).get("stamps", {})
-    made = stamped.get("models", {}), shards, scoring.facts["stamps"]["pool"] if scoring else ""
-    crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, *made)
+    models = scoring.facts["stamps"]["models"] if scoring else manifest.read(config.output).models
+    pool = scoring.facts["stamps"]["pool"] if scoring else ""
+    crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, models, shards, pool)
     return SelectPlan(settings, facts, crawl, clusters) if crawl else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from beam_pipelines.planning import workspace
 from transforms import packimages
@@ -91,17 +90,17 @@ def scoring_of(settings: ClusterSettings) -> ScoreSettings:
       InputError: they are none of images, or not known to be made by ``winnow score``.
     """
     owner, part = settings.column
-    section = manifest.read(settings.root).get("score", {})
-    made: dict[str, Any] | None = section.get("stamps", {}).get("models", {}).get(owner)
-    if part != "image" or made is None:
+    known = manifest.read(settings.root)
+    made_by = known.models.get(owner)
+    if part != "image" or made_by is None:
         raise InputError(
             f"--target: target images cannot be embedded, since {owner}.{part} is no image embedding of `winnow score` "
             "in this --output; give their embeddings as .npy"
         )
-    told = section.get("scored_with", {}).get(owner, {})
-    model = ModelSpec(**{**made, "part": "image"})
+    scored_with = known.scored_with.get(owner, {})
+    model = ModelSpec(**{**made_by, "part": "image"})
     rules = ImageRules(variant=model.variant)
-    kept = {name: told[name] for name in ("batch_size", "precision") if name in told}
+    kept = {name: scored_with[name] for name in ("batch_size", "precision") if name in scored_with}
     return ScoreSettings(settings.uri("target"), (model,), rules, device=settings.device, **kept)
 
 

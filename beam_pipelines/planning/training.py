@@ -134,7 +134,7 @@ def _check_scores(
 
 
 def _spec(config: MetaConfig, problems: Problems, source: str) -> spec.ModelSpec | None:
-    made_by = manifest.read(config.pool).get("score", {}).get("stamps", {}).get("models", {}).get(source)
+    made_by = manifest.read(config.pool).models.get(source)
     if made_by is not None:
         return spec.ModelSpec(**made_by)
     problems.append(

@@ -16,7 +16,7 @@ from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.report import terminal_text
-from transforms.outputs import crawls
+from transforms.outputs import crawls, manifest
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
@@ -181,9 +181,7 @@ def check_unscored(output: str) -> None:
     Raises:
       InputError: it has, and a plain index would replace it.
     """
-    manifest = filesystem.read_if_exists(filesystem.join(output, "manifest.json"))
-    models = json.loads(manifest or b"{}").get("score", {}).get("stamps", {}).get("models")
-    if models:
+    if manifest.read(output).models:
         raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
 
 
