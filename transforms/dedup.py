@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from transforms.lib import stamps
 from transforms.lib.arrays import UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, contamination, groups, semdedup
+from transforms.outputs import file_rows
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -250,9 +250,8 @@ def write_matches(parts: Iterable[bytes], settings: MatchSettings) -> FileRow:
     """Writes the list of matches, ``dedup/<name>.parquet``, sorted by target and similarity."""
     table = contamination.gathered(parts)
     path = f"dedup/{settings.name}.parquet"
-    sink = io.BytesIO(columns.to_parquet(table, stamps.stamp(target=settings.sha256, threshold=settings.threshold)))
-    filesystem.write_atomic(filesystem.join(settings.root, path), sink.getvalue())
-    return FileRow(path, len(sink.getvalue()), stamps.sha256(sink.getvalue()))
+    stamp = stamps.stamp(target=settings.sha256, threshold=settings.threshold)
+    return file_rows.write(settings.root, path, columns.to_parquet(table, stamp))
 
 
 @dataclasses.dataclass(eq=False)

@@ -18,11 +18,10 @@ from transforms.lib.columnstore import columns
 from transforms.lib.recipes import recipe
 from transforms.lib.recipes.steps.drop_kept import LISTS, images_of
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
-from transforms.outputs import crawls
+from transforms.outputs import crawls, file_rows
 from transforms.outputs.sort_uids import SortedRun, SortUids, write_run
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
-from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings
 
 SHARDS = 256  # shards whose summaries share a file
@@ -87,8 +86,7 @@ def write(part: tuple[int, Iterable[bytes]], settings: RememberSettings) -> File
             made |= crawl_summary.prefixed(f"{name}/", step.join(gathered(f"{name}/")))
     data = crawl_summary.to_bytes(made)
     path = f"{crawls.SUMMARIES}/{number:05d}.safetensors"
-    filesystem.write_atomic(filesystem.join(settings.select.root, path), data)
-    return FileRow(path, len(data), stamps.sha256(data))
+    return file_rows.write(settings.select.root, path, data)
 
 
 def kept_images(ref: ShardRef, _: Any, root: str) -> SortedRun:

@@ -16,6 +16,7 @@ from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.errors import InputError
+from transforms.outputs import file_rows
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -94,7 +95,7 @@ def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
         return ()
     noted = json.loads(fit)
     rows = [
-        FileRow(settings.path(name), len(content), stamps.sha256(content))
+        file_rows.of_bytes(settings.path(name), content)
         for name, content in (("centroids.safetensors", data), ("fit.json", fit))
     ]
     return tuple(rows) if (noted["stamp"], noted["sha256"]) == (stamp, rows[0].sha256) else ()

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 
@@ -88,8 +89,8 @@ def _section_of(job: str, values: Mapping[str, Any]) -> Section:
     """Returns the section that ``Section.as_dict`` gave as ``values``."""
     facts = {name: value for name, value in values.items() if name not in ("counts", "outputs")}
     outputs = values.get("outputs", {})
-    files = tuple(FileRow(path, file["bytes"], file["sha256"]) for path, file in sorted(outputs.items()))
-    return Section(job, facts, values.get("counts", {}), files)
+    rows = tuple(file_rows.of_record(path, file) for path, file in sorted(outputs.items()))
+    return Section(job, facts, values.get("counts", {}), rows)
 
 
 def _document(root: str) -> dict[str, Any]:
