@@ -34,7 +34,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: ImportSetting
 
 
 def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what the tables hold; sorts them unless every shard is done."""
+    """Finds the columns of the tables; reads and sorts the tables unless every shard is done."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.stored_sets, config.output, refs)

@@ -1,4 +1,4 @@
-"""Make a sorted subset file of any list of uids, and join it with others.
+"""Make a sorted subset file of any list of uids, joined with other lists.
 
 winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy
 """

@@ -1,4 +1,4 @@
-"""Score a pool with a FLYT head: from the embeddings in the column store to one score more; no image is read.
+"""Score a pool by a FLYT head: reads embeddings of the column store and adds a score; no image is read.
 
 winnow score-flyt --output out --head my-flyt
 """
@@ -39,7 +39,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: HeadSettings,
 def find_head(
     config: ScoreFlytConfig, problems: plan_facts.Problems, sets: dict[str, list[str]], shard: str
 ) -> HeadSettings | None:
-    """Returns what to do, after checking that the head and the embeddings (of one shard) belong together."""
+    """Returns the settings, after checking that the head fits the embeddings, by the schema of one shard."""
     store = Store(config.output)
     folder = Path(filesystem.fetch(config.head))
     head = problems.collect(scoring_head.read_config, folder, config.head)
@@ -67,7 +67,7 @@ def find_head(
 
 
 def plan(config: ScoreFlytConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out which shards there are and whether the head fits them."""
+    """Finds the shards and the head, and checks that they fit."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     settings = find_head(config, problems, sets, refs[0].name) if config.head and sets and refs else None

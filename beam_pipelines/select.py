@@ -27,7 +27,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: select.SelectPlan
 
 
 def plan(config: SelectConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out which columns there are and what the recipe reads."""
+    """Finds the columns of the pool and those that the recipe reads."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     if refs and sets and config.dedup_against == "kept_images":

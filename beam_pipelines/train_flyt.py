@@ -1,4 +1,4 @@
-"""Learn a scoring head on embeddings by what its weights teach a reference model (FLYT); plain torch, no Beam inside.
+"""Train a scoring head on embeddings by the loss of a reference model that learns from its weights (FLYT).
 
 winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt
 winnow score-flyt --output out --head my-flyt
@@ -29,11 +29,11 @@ from transforms.workers.pool_batches import PoolBatch, Survey
 if TYPE_CHECKING:
     from transforms.lib.flyt.adamw import Params
 
-COLUMN_SET = "flyt_towers"  # what trained towers' embeddings are called
+COLUMN_SET = "flyt_towers"  # name of the embeddings of trained towers
 
 
 def plan(config: TrainFlytConfig, problems: Problems) -> driver.Work | None:
-    """Finds out what there is to learn from."""
+    """Finds the pool, its embeddings and the labelled pictures."""
     inputs = training.check(config, problems)
     if problems or inputs is None:
         return None
@@ -68,7 +68,7 @@ def train(config: TrainFlytConfig, inputs: training.TrainingInputs) -> training.
 def _with_towers(
     config: TrainFlytConfig, inputs: training.TrainingInputs, head: scoring_head.HeadConfig, start: Params
 ) -> training.Trained:
-    """Trains and writes the towers too; the head then reads the embeddings that they make."""
+    """Trains the head with the towers under it, and writes both; the head then reads the embeddings of those towers."""
     from transforms.lib.flyt import trained_towers
     from transforms.lib.training import network_folder
 
@@ -87,8 +87,8 @@ def _with_towers(
         )
     folder = Path(config.output) / trained_towers.FOLDER
     towers.save(folder, trained.params, opened, files)
-    made = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
-    head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(made))
+    trained_spec = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
+    head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(trained_spec))
     scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     print(f"`winnow score --model {COLUMN_SET}={folder}` makes the embeddings that the head reads", file=sys.stderr)
     return trained

@@ -1,4 +1,4 @@
-"""Learn the weights of a mix of scores by what it teaches a reference model (M-FLYT); plain torch, no Beam inside.
+"""Train the weights of a mix of scores by the loss of a reference model that learns from them (M-FLYT).
 
 winnow train-mix --pool out --output my-mix --downstream labelled --score tinyclip.score --score other.score
 """
@@ -17,7 +17,7 @@ from beam_pipelines.running import driver
 
 
 def plan(config: TrainMixConfig, problems: Problems) -> driver.Work | None:
-    """Finds out what there is to learn from."""
+    """Finds the pool, its scores and embeddings, and the labelled pictures."""
     inputs = training.check(config, problems, sorted(config.score))
     if problems or inputs is None:
         return None

@@ -25,7 +25,7 @@ from transforms.workers.write_shard import ReshardSettings
 
 
 def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
-    """Reads the files that the manifest lists, and how the shards were planned and written; None: nothing was.
+    """Reads the files that the manifest lists, and the settings of ``reshard``, None where it did not run.
 
     Raises:
       InputError: there is no manifest, or nothing was selected yet.
@@ -40,19 +40,19 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
 
 
 def planned(refs: Sequence[ShardRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
-    """Plans the output shards anew from the decisions: their paths, and what each must hold."""
+    """Plans the output shards again from the decisions: their paths, and the samples that each must hold."""
     sources = [read_source(ref, root) for ref in refs]
     outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
     return [(settings.path(output.number), output) for output in outputs]
 
 
 def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what there is to check."""
+    """Finds the files and the shards to check."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    found = problems.collect(read_outputs, config.output) if refs else None
-    if problems or refs is None or found is None:
+    known = problems.collect(read_outputs, config.output) if refs else None
+    if problems or refs is None or known is None:
         return None
-    files, settings = found
+    files, settings = known
     outputs, checking = [], None
     if settings:
         outputs = planned(refs, config.output, settings)

@@ -1,4 +1,4 @@
-"""Runs every job from argv to exit code: check everything, say everything that is wrong, only then start."""
+"""Runs every job from argv to exit code: make the plan, print every problem, and start only when there is none."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from beam_pipelines.planning.plan_facts import Problems
 
+# The class and the message of our errors, inside the text of a runner's error.
 _OURS = re.compile(
     r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError|"
     r"NoBucketError): "
@@ -26,8 +27,8 @@ _OURS = re.compile(
     re.MULTILINE,
 )
 
-_WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
-_NAMESPACES = ("score", "annotate", "dedup", "import", "cluster", "select", "reshard", "verify")  # of our own counters
+_WHERE = re.compile(r" \[while running '.*'\]$")  # runners add the name of the transform
+_NAMESPACES = ("score", "annotate", "dedup", "import", "cluster", "select", "reshard", "verify")  # of our counters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +36,13 @@ class Work:
     """What a job is going to do, once nothing is wrong.
 
     Attributes:
-      summary: what ``--dry_run`` prints: shards found and work to do.
-      prepare: writes what the driver itself writes, just before the pipeline starts.
+      summary: what ``--dry_run`` prints beside the flags: how many shards there are, and how many are to do.
+      prepare: writes the driver's own files, directly before the pipeline starts.
       build: adds the whole job to a pipeline; runs nothing. None for a job that needs no pipeline.
       finish: returns what to print at the end: text for people, and values for the JSON line. A job without a pipeline
         does all of its work here.
-      spread: shards are worked on side by side on this machine too; not where a model uses every core already.
-      remark: returns another line for people, from the job's counters; "" for none.
+      remark: job's counters -> another line for people; "" for none.
+      spread: a run on this machine works on several shards at once; not where a model uses every core already.
     """
 
     summary: dict[str, Any]
@@ -60,7 +61,7 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None, *, alone: bool
 
     Args:
       job: its name in ``config.JOBS``.
-      plan: finds out what there is to do, or notes problems and returns None.
+      plan: returns the work; or notes problems and returns None.
       argv: the flags; those of the process when None.
       alone: the job runs no pipeline here, so that flags for one are a problem even where there is no plan.
 
@@ -152,7 +153,7 @@ def _refused(job: str, problems: Sequence[str]) -> int:
 
 
 def _code_of(error: str) -> int:
-    """Returns the exit code of a job that began and ended in an error of this name."""
+    """Returns the exit code of a job that failed with an error of this class."""
     return GateError.exit_code if error == GateError.__name__ else CurationError.exit_code
 
 
@@ -168,7 +169,8 @@ def _shown(config: Flags) -> dict[str, Any]:
 def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], spread: bool) -> dict[str, int] | None:
     """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count.
 
-    The launcher of a Flex Template only writes the job down (``--template_location``); then the result is None.
+    Returns:
+      None where the launcher of a Flex Template only writes the job's description (``--template_location``).
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import GoogleCloudOptions

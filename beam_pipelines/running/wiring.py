@@ -23,14 +23,14 @@ from transforms.summarise_crawl import Remember
 
 
 class WholePlan(NamedTuple):
-    """The plans of the three stages.
+    """The plans of the three stages, of ``curate`` and ``reshard --subset``.
 
     Attributes:
-      score: shards to score or to index; or the references of shards that are done already.
-      select: what decides.
+      score: shards to score or to index; or the shards of a pool that is scored already.
+      select: recipe, columns and files that decide.
       reshard: how large the output shards are.
-      report: what the report says.
-      publish: how a crawl is published; None for a pool that is none.
+      report: facts for the report.
+      publish: how a crawl is published; None for a pool that is no crawl.
     """
 
     score: scoreplan.ScorePlan | list[ShardRef]
@@ -41,11 +41,11 @@ class WholePlan(NamedTuple):
 
 
 class Selected(NamedTuple):
-    """What the selection gives to what follows.
+    """The results of the selection.
 
     Attributes:
-      selection: decisions, books and subset.
-      sections: for the manifest: of the selection, and of the crawl where it is one.
+      selection: decisions, books and subset file, for the copies.
+      sections: of the selection, and of the crawl where it is one, for the manifest.
     """
 
     selection: Selection
@@ -53,13 +53,13 @@ class Selected(NamedTuple):
 
 
 def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, shards: int) -> Selected:
-    """Adds the selection: columns -> a few global numbers -> copies, books that close, and the report.
+    """Adds the selection: fits the recipe, decides every sample, and writes books, subset file and report.
 
     Args:
       refs: the scored shards.
-      plan: what decides; its ``clusters`` are drawn into the report.
-      report: what the report says.
-      shards: how many there are.
+      plan: recipe, columns and files that decide; the report shows samples of its ``clusters``.
+      report: facts for the report.
+      shards: how many ``refs`` has.
     """
     settings = plan.settings
     states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis)
@@ -75,7 +75,7 @@ def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, sh
 
 
 def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
-    """Adds the whole job to ``pipeline``; runs nothing."""
+    """Adds scoring, selection and copies to ``pipeline``; runs nothing."""
     sections = []
     if isinstance(plan.score, scoreplan.ScorePlan):
         scored = pipeline | "List" >> ListShards(plan.score.shards) | "Score" >> ScoreShards(plan.score.settings)
@@ -100,7 +100,7 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
 
 
 def publish(finished: beam.PCollection[None], settings: PublishSettings) -> None:
-    """Adds what comes after all else of a crawl: it is compared with the latest, and passes its gate or not."""
+    """Adds the last stage of a crawl: it is compared with the latest, and becomes the latest if it passes its gate."""
     compared = finished | "Compare" >> CompareCrawl(settings)
     files = compared | "DiffFiles" >> beam.FlatMap(lambda comparison: comparison.files)
     section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda one: one.diff))
@@ -109,5 +109,5 @@ def publish(finished: beam.PCollection[None], settings: PublishSettings) -> None
 
 
 def publish_alone(pipeline: beam.Pipeline, settings: PublishSettings) -> None:
-    """Adds a job that only lets a finished crawl become the latest; runs nothing."""
+    """Adds the publishing of a crawl that is finished already; runs nothing."""
     publish(pipeline | "Crawl" >> beam.Create([None]), settings)

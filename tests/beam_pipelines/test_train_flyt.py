@@ -446,7 +446,7 @@ def test_columns_that_are_no_scores_are_told_before_any_work(winnow, scored, fol
     lines = sorted(stderr.splitlines())
     assert len(lines) == len(wrong)
     for line, (name, kind) in zip(lines, sorted(wrong.items()), strict=True):
-        assert f"--score {name} is no number a sample ({kind}" in line
+        assert f"--score {name} is no number per sample ({kind}" in line
         assert "there are m.score;" in line
 
 
