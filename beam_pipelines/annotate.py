@@ -1,4 +1,4 @@
-"""Annotate a scored pool: add column sets such as the language of each caption; no image is touched.
+"""Annotate a scored pool: add column sets such as the language of each caption; no image is read.
 
 winnow annotate --output out --columns language,caption
 """
@@ -17,11 +17,12 @@ from beam_pipelines.running import driver
 from transforms.annotate import AnnotateShards
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: annotate.AnnotatePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     files = shards | "Annotate" >> AnnotateShards(plan.settings) | "Files" >> beam.FlatMap(lambda row: row.files)
     sections = [
         files
@@ -34,7 +35,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: annotate.Annotate
 
 
 def plan(config: AnnotateConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out which columns there are and what the annotators need."""
+    """Finds the columns of the pool, and the models and files of the annotators."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     annotation = annotate.plan_annotate(config, problems, sets or {}, refs or [])
@@ -46,8 +47,8 @@ def plan(config: AnnotateConfig, problems: plan_facts.Problems) -> driver.Work |
         return None
 
     def finish() -> tuple[str, dict[str, Any]]:
-        made = sorted(annotation.facts)
-        return f"{len(refs)} shards are annotated; columns: {', '.join(made)}", {"shards": len(refs), "columns": made}
+        names = sorted(annotation.facts)
+        return f"{len(refs)} shards are annotated; columns: {', '.join(names)}", {"shards": len(refs), "columns": names}
 
     return driver.Work(
         annotate.summary(annotation, refs),

@@ -21,16 +21,16 @@ from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.packimages import PackImages
 from transforms.rows import FileRow, ShardRef
 from transforms.score import ScoreShards
-from transforms.shards import ListShards
+from transforms.shards import ListRefs, ListShards
 from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: cluster.ClusterPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     settings = plan.settings
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
-    if plan.found:
-        fitted = pipeline | "Found" >> beam.Create(plan.found).with_output_types(FileRow)
+    shards = pipeline | "Shards" >> ListRefs(refs)
+    if plan.finished:
+        fitted = pipeline | "Finished" >> beam.Create(plan.finished).with_output_types(FileRow)
     elif settings.given[0]:
         fitted = pipeline | "Given" >> beam.Create([settings]) | "Publish" >> beam.Map(publish_given)
     else:
@@ -46,7 +46,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: cluster.ClusterPl
 
 
 def targets(pipeline: beam.Pipeline, plan: target_files.TargetPlan) -> beam.PCollection[TargetPart]:
-    """Adds what makes the embeddings of target images, where they are not there yet."""
+    """Adds the scoring of target images that have no embeddings yet; returns the embeddings of all of them."""
     if plan.scoring is None:
         return pipeline | "Target" >> beam.Create(plan.parts) | "SpreadTarget" >> beam.Reshuffle()
     shards = [pipeline | "ListTarget" >> ListShards(plan.shards), pipeline | "Pack" >> PackImages(plan.images)]
@@ -56,16 +56,16 @@ def targets(pipeline: beam.Pipeline, plan: target_files.TargetPlan) -> beam.PCol
 
 
 def plan(config: ClusterConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out which embeddings there are, and what is done already."""
+    """Finds the embeddings, the centroids and the target, and what is finished already."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
-    found = cluster.plan_cluster(config, problems, sets, refs) if sets and refs else None
+    clustering = cluster.plan_cluster(config, problems, sets, refs) if sets and refs else None
     name = config.column_set()
     writes = workspace.OwnedSets("cluster", [name])
     record = problems.collect(workspace.check_output, config, f"cluster {name}", writes) if refs else None
-    if problems or found is None or refs is None or record is None:
+    if problems or clustering is None or refs is None or record is None:
         return None
-    settings = found.settings
+    settings = clustering.settings
 
     def finish() -> tuple[str, dict[str, Any]]:
         for folder in ("fit", "target/images"):
@@ -80,12 +80,12 @@ def plan(config: ClusterConfig, problems: plan_facts.Problems) -> driver.Work | 
         "shards": len(refs),
         "column": column,
         "clusters": settings.k,
-        "to_fit": not (found.found or settings.given[0]),
+        "to_fit": not (clustering.finished or settings.given[0]),
     }
     return driver.Work(
         summary,
         lambda: workspace.write_run(config.output, record),
-        lambda pipeline: build(pipeline, refs, found),
+        lambda pipeline: build(pipeline, refs, clustering),
         finish,
     )
 

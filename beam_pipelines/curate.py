@@ -2,7 +2,7 @@
 
 winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3
 
-Every row that moves is one shard. Images are read twice, once to score and once to copy what was kept.
+Each element of the pipeline is one shard. Images are read twice: to score, and to copy what was kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transforms.outputs import crawls
 
 
 def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what there is to do."""
+    """Plans all stages, and checks that an earlier crawl allows this one."""
     scoring = score.plan_score(plan_facts.narrow(config, ScoreConfig), problems)
     sets = score.model_sets(scoring) if scoring else {}
     shards = len(scoring.shards) if scoring else 0

@@ -17,7 +17,7 @@ from beam_pipelines.running import driver
 from transforms.dedup import Deduplicate, MatchTargets
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 from transforms.workers.dedup_shard import DedupSettings
 
 
@@ -28,36 +28,40 @@ def build(pipeline: beam.Pipeline, plan: dedup.DedupPlan) -> None:
         numbered = pipeline | "Shards" >> beam.Create(plan.shards) | "Spread" >> beam.Reshuffle()
         done = numbered | "Deduplicate" >> Deduplicate(settings, plan.dim)
     else:
-        refs = pipeline | "Shards" >> beam.Create(plan.own).with_output_types(ShardRef) | beam.Reshuffle()
+        refs = pipeline | "Shards" >> ListRefs(plan.own)
         done = refs | "Match" >> MatchTargets(settings)
     section = done.files | "Manifest" >> MakeSection(f"dedup {settings.name}", plan.facts, done.counts)
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
 def plan(config: DedupConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out which columns there are, and whether anything is to be done."""
+    """Finds the columns to compare, and the shards that are not done yet."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
-    found = dedup.plan_dedup(config, problems, sets, refs) if sets and refs else None
+    grouping = dedup.plan_dedup(config, problems, sets, refs) if sets and refs else None
     section = f"dedup {config.column_set()}"
     writes = workspace.OwnedSets("dedup", [config.column_set()])
     record = problems.collect(workspace.check_output, config, section, writes) if refs else None
-    if problems or found is None or record is None:
+    if problems or grouping is None or record is None:
         return None
-    todo = len(found.todo())
-    again = todo or manifest.read(config.output).get(section, {}).get("stamps") != found.facts["stamps"]
+    todo = len(grouping.todo())
+    again = todo or manifest.read(config.output).section(section).stamps != grouping.facts["stamps"]
 
     def finish() -> tuple[str, dict[str, Any]]:
-        counts = manifest.read(config.output)[section]["counts"]
+        counts = manifest.read(config.output).section(section).counts
         what = "matches" if config.by == "contamination" else "duplicates"
         words = f"{counts['duplicates']} {what} among {counts['compared']} of {counts['samples']} samples"
         return f"{config.column_set()}: {words}", counts
 
-    summary = {"shards": len(found.own), "to_do": todo, "earlier_shards": len(found.shards) - len(found.own)}
+    summary = {
+        "shards": len(grouping.own),
+        "to_do": todo,
+        "earlier_shards": len(grouping.shards) - len(grouping.own),
+    }
     return driver.Work(
         summary,
         lambda: workspace.write_run(config.output, record),
-        lambda pipeline: build(pipeline, found) if again else None,
+        lambda pipeline: build(pipeline, grouping) if again else None,
         finish,
     )
 

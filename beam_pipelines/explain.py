@@ -18,7 +18,7 @@ from transforms.workers import fitted
 
 
 def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out how the pool was decided."""
+    """Finds the recipe and the fitted states by which the pool was decided."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.check_decisions, config.output, refs)
@@ -39,7 +39,7 @@ def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code."""
-    return driver.main("explain", plan, argv)
+    return driver.main("explain", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from transforms.workers import fitted
 
 
 def check_where(config: ExportConfig) -> None:
-    """Checks that ``--where`` names something that a selection can do.
+    """Checks that ``--where`` names an outcome of the selection: kept, dropped, rejected, or dropped by a step.
 
     Raises:
-      InputError: it names no step of the recipe.
+      InputError: it names none.
     """
     steps = [step.label for step in fitted.read(config.output)[0].recipe.steps]
     allowed = ["kept", "dropped", "rejected", *steps]
@@ -32,7 +32,7 @@ def check_where(config: ExportConfig) -> None:
 
 
 def plan(config: ExportConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what was decided."""
+    """Checks that the pool was decided, and that ``--where`` names an outcome."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.check_decisions, config.output, refs)
@@ -42,8 +42,8 @@ def plan(config: ExportConfig, problems: plan_facts.Problems) -> driver.Work | N
 
     def finish() -> tuple[str, dict[str, Any]]:
         with contextlib.ExitStack() as stack:
-            found = uidlists.gather(refs, config.output, config.where, stack)
-            counts = uidlists.write((found.part(part) for part in range(uid_lists.PARTS)), config.to)
+            uids = uidlists.gather(refs, config.output, config.where, stack)
+            counts = uidlists.write((uids.part(part) for part in range(uid_lists.PARTS)), config.to)
         return "{written:,} uids, {distinct:,} of them distinct".format(**counts) + f": {config.to}", counts
 
     return driver.Work({"shards": len(refs)}, lambda: None, None, finish)
@@ -51,7 +51,7 @@ def plan(config: ExportConfig, problems: plan_facts.Problems) -> driver.Work | N
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code."""
-    return driver.main("export-subset", plan, argv)
+    return driver.main("export-subset", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

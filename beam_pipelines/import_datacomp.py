@@ -45,14 +45,14 @@ def build(
     pipeline: beam.Pipeline, files: Sequence[MetaFile], settings: MetadataSettings, facts: dict[str, Any]
 ) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    found = pipeline | "Files" >> beam.Create(list(files)) | "Spread" >> beam.Reshuffle()
-    written, counts = found | "Import" >> ImportMetadata(settings)
+    spread = pipeline | "Files" >> beam.Create(list(files)) | "Spread" >> beam.Reshuffle()
+    written, counts = spread | "Import" >> ImportMetadata(settings)
     section = written | "Manifest" >> MakeSection(JOB, facts, counts)
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
 def plan(config: MetadataConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds the metadata, and checks every file's footer and headers."""
+    """Finds the metadata, and checks the footer of every Parquet file and the headers of every npz file."""
     files = problems.collect(find_files, config.input) if config.input else None
     sets = problems.collect(sets_of, config, files) if files else None
     if files and sets is not None and not problems:
@@ -73,9 +73,9 @@ def plan(config: MetadataConfig, problems: plan_facts.Problems) -> driver.Work |
         workspace.write_pool(config.output, shards)
 
     def finish() -> tuple[str, dict[str, Any]]:
-        counts = manifest.read(config.output)[JOB]["counts"]
-        made = ", ".join(["index", "datacomp", *sets])
-        return f"{counts['samples']:,} samples in {counts['shards']} shards; columns: {made}", counts
+        counts = manifest.read(config.output).section(JOB).counts
+        names = ", ".join(["index", "datacomp", *sets])
+        return f"{counts['samples']:,} samples in {counts['shards']} shards; columns: {names}", counts
 
     summary = {
         "shards": len(files),

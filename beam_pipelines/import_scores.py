@@ -21,19 +21,20 @@ from transforms.lib.importers import score_table
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: ImportSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     files, coverage = shards | "Import" >> ImportScores(settings)
     section = files | "Manifest" >> MakeSection(f"import-scores {settings.name}", facts, coverage)
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
 def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what the tables hold; sorts them unless every shard is done."""
+    """Finds the columns of the tables; reads and sorts the tables unless every shard is done."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.stored_sets, config.output, refs)
@@ -60,7 +61,7 @@ def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | N
     def finish() -> tuple[str, dict[str, Any]]:
         if filesystem.exists(settings.lookup):
             filesystem.delete([settings.lookup])
-        counts = manifest.read(config.output)[f"import-scores {config.name}"]["counts"]
+        counts = manifest.read(config.output).section(f"import-scores {config.name}").counts
         lacking = f"{counts['missing']} of {counts['samples']} samples lack a value"
         unnamed = f"; left out: {', '.join(name or 'a column without a name' for name in left_out)}" if left_out else ""
         return f"{config.name}: {', '.join(settings.columns)}; {lacking}{unnamed}", counts

@@ -1,4 +1,4 @@
-"""Make a sorted subset file of any list of uids, and join it with others.
+"""Make a sorted subset file of any list of uids, joined with other lists.
 
 winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy
 """
@@ -56,7 +56,7 @@ def plan(config: ImportSubsetConfig, problems: plan_facts.Problems) -> driver.Wo
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the job; returns the exit code."""
-    return driver.main("import-subset", plan, argv)
+    return driver.main("import-subset", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from transforms.publish import sentence
 
 
 def plan(config: PublishConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out whether the crawl is finished."""
+    """Checks that the crawl is finished."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         copied = not any(ref.uri.endswith(".parquet") for ref in refs)
@@ -28,8 +28,8 @@ def plan(config: PublishConfig, problems: plan_facts.Problems) -> driver.Work | 
     settings = crawl.publishing(config)
 
     def finish() -> tuple[str, dict[str, Any]]:
-        found = crawls.read(config.output)
-        return sentence(config.output), {name: found[name] for name in ("against", "retention", "drift", "diff")}
+        document = crawls.read(config.output)
+        return sentence(config.output), {name: document[name] for name in ("against", "retention", "drift", "diff")}
 
     return driver.Work(
         {"shards": len(refs), "latest": crawls.latest(crawls.split(config.output)[0]).get("crawl_id", "")},

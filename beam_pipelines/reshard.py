@@ -17,11 +17,12 @@ from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import ShardRef
+from transforms.shards import ListRefs
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     sources = shards | "Sources" >> ReadSources(plan.settings.root)
     resharded = sources | "Reshard" >> ReshardCopies(plan.settings)
     section = resharded.files | "Manifest" >> MakeSection("reshard", plan.facts)
@@ -29,7 +30,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPl
 
 
 def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what is to be copied: what ``select`` decided, or what a subset file lists."""
+    """Finds the copies: those that ``select`` decided, or those that a subset file lists."""
     if config.subset or config.input:
         return plan_subset(config, problems)
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
@@ -49,7 +50,7 @@ def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work
 
 
 def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what a subset file lists, of a scored pool or of shards that Winnow never saw."""
+    """Finds the subset file and the shards to copy from: those of a scored pool, or new ones."""
     index = score.plan_index(config, problems) if config.input else None
     refs = problems.collect(workspace.read_pool, config.output) if config.output and not config.input else None
     if refs:

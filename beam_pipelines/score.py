@@ -30,7 +30,7 @@ def build(pipeline: beam.Pipeline, plan: score.ScorePlan) -> None:
 
 
 def plan(config: ScoreConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what there is to score."""
+    """Finds the shards and the models."""
     scoring = score.plan_score(config, problems)
     writes = score.sets_of(scoring)
     record = problems.collect(workspace.check_output, config, "score", writes) if config.output else None

@@ -1,4 +1,4 @@
-"""Score a pool with a FLYT head: from the embeddings in the column store to one score more; no image is read.
+"""Score a pool by a FLYT head: reads embeddings of the column store and adds a score; no image is read.
 
 winnow score-flyt --output out --head my-flyt
 """
@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines.config.train import ScoreFlytConfig
-from beam_pipelines.planning import plan_facts, workspace
+from beam_pipelines.planning import column_sets, plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.lib import stamps
 from transforms.lib.flyt import scoring_head
@@ -24,12 +24,13 @@ from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.score_flyt import HeadSettings, ScoreByHead, is_done
+from transforms.shards import ListRefs
 from transforms.storage import filesystem
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: HeadSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
+    shards = pipeline | "Shards" >> ListRefs(refs)
     files = shards | "Score" >> ScoreByHead(settings) | "Files" >> beam.Map(lambda row: row.file)
     section = files | "Manifest" >> MakeSection(f"score-flyt.{settings.name}", facts)
     section | "WriteManifest" >> WriteManifest(settings.root)
@@ -38,7 +39,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: HeadSettings,
 def find_head(
     config: ScoreFlytConfig, problems: plan_facts.Problems, sets: dict[str, list[str]], shard: str
 ) -> HeadSettings | None:
-    """Returns what to do, after checking that the head and the embeddings (of one shard) belong together."""
+    """Returns the settings, after checking that the head fits the embeddings, by the schema of one shard."""
     store = Store(config.output)
     folder = Path(filesystem.fetch(config.head))
     head = problems.collect(scoring_head.read_config, folder, config.head)
@@ -47,14 +48,11 @@ def find_head(
     if head is None:
         return None
     problems.collect(scoring_head.load, folder, config.head)
-    source = config.column_set or head.column_set
-    if "image" not in sets.get(source, []):
-        having = ", ".join(name for name in sets if "image" in sets[name]) or "none"
-        problems.append(
-            f"--column_set {source}: there are no such embeddings; there are {having}; `winnow score` adds them"
-        )
+    named = config.column_set or head.column_set
+    source = problems.collect(column_sets.choose_set, "--column_set", named, sets, ("image",))
+    if source is None:
         return None
-    made_by = manifest.read(config.output).get("score", {}).get("stamps", {}).get("models", {}).get(source)
+    made_by = manifest.read(config.output).models.get(source)
     known = head.embeddings.get("weights_sha256")
     if made_by and known and made_by["weights_sha256"] != known:
         problems.append(
@@ -69,7 +67,7 @@ def find_head(
 
 
 def plan(config: ScoreFlytConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out which shards there are and whether the head fits them."""
+    """Finds the shards and the head, and checks that they fit."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     settings = find_head(config, problems, sets, refs[0].name) if config.head and sets and refs else None

@@ -12,33 +12,22 @@ import apache_beam as beam
 
 from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import dedup, plan_facts, select, workspace
-from beam_pipelines.running import driver
-from transforms.fit import FitRecipe
-from transforms.gallery import DrawGallery
-from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.report import ReportFacts, WriteReport
+from beam_pipelines.running import driver, wiring
+from transforms.outputs.manifest import WriteManifest
+from transforms.report import ReportFacts
 from transforms.rows import ShardRef
-from transforms.select import WriteDecisions
-from transforms.summarise_crawl import Remember
+from transforms.shards import ListRefs
 
 
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: select.SelectPlan, facts: ReportFacts) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    shards = pipeline | "Shards" >> beam.Create(refs).with_output_types(ShardRef) | beam.Reshuffle()
-    states = shards | "Fit" >> FitRecipe(plan.settings.recipe, plan.settings.reader, plan.basis)
-    selection = shards | "Decide" >> WriteDecisions(plan.settings, states, len(refs))
-    shown = selection.sources | "Gallery" >> DrawGallery(plan.settings.root, plan.clusters) if plan.clusters else None
-    report = selection.books | "Report" >> WriteReport(facts, selection.summary, shown)
-    files = (*selection.files, report) | "AllFiles" >> beam.Flatten()
-    sections = [files | "Manifest" >> MakeSection("select", plan.facts, selection.summary)]
-    if plan.crawl:
-        left = shards | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)
-        sections.append(left | "CrawlSection" >> MakeSection("crawl", plan.crawl.facts))
-    _ = sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
+    shards = pipeline | "Shards" >> ListRefs(refs)
+    selected = wiring.select(shards, plan, facts, len(refs))
+    _ = selected.sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
 def plan(config: SelectConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out which columns there are and what the recipe reads."""
+    """Finds the columns of the pool and those that the recipe reads."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     if refs and sets and config.dedup_against == "kept_images":

@@ -8,48 +8,48 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import apache_beam as beam
 
 from beam_pipelines.config.train import TrainConfig
-from beam_pipelines.running import beam_options, driver, options
-from transforms.lib.errors import ConfigError
+from beam_pipelines.planning.plan_facts import Problems
+from beam_pipelines.running import driver
+from transforms.lib.devices import devices
+from transforms.lib.tar import shard_samples
+from transforms.rows import Shard
+from transforms.shards import check_images, find_shards
+from transforms.storage import filesystem
 
-if TYPE_CHECKING:
-    import apache_beam as beam
 
-    from beam_pipelines.planning.plan_facts import Problems
+def is_free(output: str) -> bool:
+    """Returns whether a folder is missing or empty, so that a training may write to it."""
+    if "://" in output:
+        return not any(filesystem.children(output))
+    folder = Path(output)
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
-def check(config: TrainConfig, problems: list[str]) -> list[Any]:
-    """Returns the shards to train on, noting everything that is wrong."""
-    from transforms.shards import check_images, find_shards
-    from transforms.storage import filesystem
-
-    folder = Path(config.output)
-    local = "://" not in config.output and folder.exists()
-    taken = local and (not folder.is_dir() or any(folder.iterdir()))
-    if config.output and (taken or ("://" in config.output and any(filesystem.children(config.output)))):
+def find(config: TrainConfig, problems: Problems) -> list[Shard]:
+    """Returns the shards to train on; notes everything that is wrong."""
+    if config.output and not is_free(config.output):
         problems.append(f"--output {config.output} exists and is not empty; name a new folder")
-    if not config.input:
-        return []
-    try:
-        shards = find_shards(config.input)
-        check_images(shards)
-    except ConfigError as error:
-        problems.extend(error.problems)
-        return []
-    return shards
+    shards = problems.collect(find_shards, config.input) if config.input else None
+    if shards:
+        problems.collect(check_images, shards)
+    return shards or []
 
 
-def train(config: TrainConfig, shards: Sequence[Any]) -> dict[str, Any]:
-    """Reads the pairs, trains, writes the folder, a remote one by way of a local one; returns the held-out figures."""
-    from transforms.storage import filesystem
+def train(config: TrainConfig, shards: Sequence[Shard]) -> dict[str, Any]:
+    """Reads the pairs, trains and writes the folder; a remote one is uploaded from a local one.
 
+    Returns:
+      the figures of the best epoch on the held-out pairs.
+    """
     if "://" not in config.output:
         return train_here(config, shards, Path(config.output))
     with tempfile.TemporaryDirectory() as temporary:
@@ -59,21 +59,18 @@ def train(config: TrainConfig, shards: Sequence[Any]) -> dict[str, Any]:
     return figures
 
 
-def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict[str, Any]:
-    """Reads the pairs, trains, writes a local folder; returns the held-out figures."""
+def train_here(config: TrainConfig, shards: Sequence[Shard], folder: Path) -> dict[str, Any]:
+    """Reads the pairs, trains and writes a local folder; returns the figures as ``train``."""
     import torch
 
-    from transforms.lib.devices import devices
-    from transforms.lib.tar import shard_samples
     from transforms.lib.training import network_folder, projections, towers, training_pairs, training_run
-    from transforms.storage import filesystem
 
     torch.set_num_threads(config.threads or devices.cpu_count())
     devices.keep_freed_memory()
     torch.manual_seed(config.seed)  # a bare architecture starts from random weights
     network = network_folder.open_network(config.model, fetch=filesystem.fetch)
 
-    def pairs_of(shard: Any) -> list[training_pairs.Pair]:
+    def pairs_of(shard: Shard) -> list[training_pairs.Pair]:
         with filesystem.open_read(shard.uri) as file:
             samples = shard_samples.read_samples(shard_samples.open_tar(file, shard.uri))
             return list(training_pairs.read_pairs(samples, config.caption_field))
@@ -84,53 +81,41 @@ def train_here(config: TrainConfig, shards: Sequence[Any], folder: Path) -> dict
     settings = kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
     result = training_run.run(network, pairs, config.holdout_fraction, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    told = {**config.recorded(), "pairs": len(pairs), "held out": int(result.held)}
-    return network_folder.save(network, folder, result.history, result.best, told, result.control_auc)
+    facts = {**config.recorded(), "pairs": len(pairs), "held out": int(result.held)}
+    return network_folder.save(network, folder, result.history, result.best, facts, result.control_auc)
 
 
-def build(pipeline: beam.Pipeline, config: TrainConfig, shards: Sequence[Any]) -> None:
-    """Adds the training, which is one element's work, to ``pipeline``; runs nothing."""
-    import apache_beam as beam
-
+def build(pipeline: beam.Pipeline, config: TrainConfig, shards: Sequence[Shard]) -> None:
+    """Adds the training to ``pipeline`` as the work of one element; runs nothing."""
     job = pipeline | "Job" >> beam.Create([config]) | beam.Reshuffle()
-    _ = job | "Train" >> beam.Map(lambda told: sorted(train(told, shards).items()))
+    _ = job | "Train" >> beam.Map(lambda one: sorted(train(one, shards).items()))
 
 
 def plan(config: TrainConfig, problems: Problems) -> driver.Work | None:
-    """Finds the shards of clean pairs for a training on another machine."""
-    shards = check(config, problems)
-    if "://" not in config.output:
+    """Finds the shards of clean pairs; the training runs here, or in a pipeline where the workers are elsewhere."""
+    shards = find(config, problems)
+    if problems.elsewhere and "://" not in config.output:
         problems.append(f"--output {config.output}: a worker's disk is gone with it; name a gs:// or s3:// folder")
     if problems:
         return None
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        text = f"trained on {len(shards)} shards: {config.output}"
+        if problems.elsewhere:
+            return text, {"shards": len(shards)}
+        return text, {"output": config.output, **train(config, shards)}
+
     return driver.Work(
         {"shards": len(shards)},
         lambda: None,
-        lambda pipeline: build(pipeline, config, shards),
-        lambda: (f"trained on {len(shards)} shards: {config.output}", {"shards": len(shards)}),
+        (lambda pipeline: build(pipeline, config, shards)) if problems.elsewhere else None,
+        finish,
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    parsed = options.parse("train-filter", sys.argv[1:] if argv is None else argv)
-    if beam_options.runs_elsewhere(parsed.beam_args):
-        return driver.main("train-filter", plan, argv)
-    config, problems = parsed.config, [*parsed.problems, *(f"{text} is unknown" for text in parsed.beam_args)]
-    assert isinstance(config, TrainConfig)
-    shards = check(config, problems)
-    if not problems and not parsed.dry_run:
-        try:
-            figures = train(config, shards)
-        except ConfigError as error:
-            problems.extend(error.problems)
-        else:
-            print(json.dumps({"job": "train-filter", "output": config.output, **figures}, sort_keys=True))
-    for line in problems:
-        print(f"winnow train-filter: {line}", file=sys.stderr)
-    if parsed.dry_run and not problems:
-        print(json.dumps({"configuration": config.recorded(), "shards": len(shards)}, indent=1))
-    return ConfigError.exit_code if problems else 0
+    """Runs the job; returns the exit code."""
+    return driver.main("train-filter", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

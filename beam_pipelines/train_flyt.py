@@ -1,4 +1,4 @@
-"""Learn a scoring head on embeddings by what its weights teach a reference model (FLYT); plain torch, no Beam inside.
+"""Train a scoring head on embeddings by the loss of a reference model that learns from its weights (FLYT).
 
 winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt
 winnow score-flyt --output out --head my-flyt
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from beam_pipelines.config.train import TrainFlytConfig
 from beam_pipelines.planning import training
 from beam_pipelines.planning.plan_facts import Problems
-from beam_pipelines.running import local
+from beam_pipelines.running import driver
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve
@@ -29,42 +29,50 @@ from transforms.workers.pool_batches import PoolBatch, Survey
 if TYPE_CHECKING:
     from transforms.lib.flyt.adamw import Params
 
-COLUMN_SET = "flyt_towers"  # what trained towers' embeddings are called
+COLUMN_SET = "flyt_towers"  # name of the embeddings of trained towers
 
 
-def plan(config: TrainFlytConfig, problems: Problems) -> training.Found | None:
-    """Finds out what there is to learn from."""
-    return training.check(config, problems)
+def plan(config: TrainFlytConfig, problems: Problems) -> driver.Work | None:
+    """Finds the pool, its embeddings and the labelled pictures."""
+    inputs = training.check(config, problems)
+    if problems or inputs is None:
+        return None
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        trained = train(config, inputs)
+        return training.sentence(config, trained), {"output": config.output, **trained.figures}
+
+    return driver.Work(training.summary(inputs), lambda: None, None, finish)
 
 
 def _see(rows: PoolBatch, survey: Survey) -> list[NDArray[Any]]:
     return [np.concatenate([rows.arrays["image"], rows.arrays["text"]], 1).astype(np.float32)]
 
 
-def work(config: TrainFlytConfig, found: training.Found) -> dict[str, Any]:
-    """Trains the head, or the head and its towers, and writes them; returns the run's figures."""
+def train(config: TrainFlytConfig, inputs: training.TrainingInputs) -> training.Trained:
+    """Trains the head, or the head and its towers, and writes them."""
     import torch
 
     head = scoring_head.HeadConfig(
-        found.spec.dim, config.hidden_mod, found.where["image"][0], dataclasses.asdict(found.spec)
+        inputs.spec.dim, config.hidden_mod, inputs.where["image"][0], dataclasses.asdict(inputs.spec)
     )
     generator = torch.Generator().manual_seed(config.seed)
     start = scoring_head.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
     if config.train_towers:
-        return _with_towers(config, found, head, start)
-    trained = training.train(config, found, training.TrainedScorer(start, scoring_head.apply, _see))
+        return _with_towers(config, inputs, head, start)
+    trained = training.train(config, inputs, training.TrainedScorer(start, scoring_head.apply, _see))
     scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
-    return trained.figures
+    return trained
 
 
 def _with_towers(
-    config: TrainFlytConfig, found: training.Found, head: scoring_head.HeadConfig, start: Params
-) -> dict[str, Any]:
-    """Trains and writes the towers too; the head then reads the embeddings that they make."""
+    config: TrainFlytConfig, inputs: training.TrainingInputs, head: scoring_head.HeadConfig, start: Params
+) -> training.Trained:
+    """Trains the head with the towers under it, and writes both; the head then reads the embeddings of those towers."""
     from transforms.lib.flyt import trained_towers
     from transforms.lib.training import network_folder
 
-    spec = found.spec
+    spec = inputs.spec
     opened, _ = locate.locate(spec, filesystem.fetch)
     files = network_folder.text_files(spec, opened)
     model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
@@ -75,20 +83,20 @@ def _with_towers(
             return towers.see(rows.images, rows.arrays["caption"].tolist())
 
         trained = training.train(
-            config, found, training.TrainedScorer(towers.start(start), towers.apply, see, with_images=True)
+            config, inputs, training.TrainedScorer(towers.start(start), towers.apply, see, with_images=True)
         )
     folder = Path(config.output) / trained_towers.FOLDER
     towers.save(folder, trained.params, opened, files)
-    made = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
-    head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(made))
+    trained_spec = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
+    head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(trained_spec))
     scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     print(f"`winnow score --model {COLUMN_SET}={folder}` makes the embeddings that the head reads", file=sys.stderr)
-    return trained.figures
+    return trained
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    return local.main("train-flyt", argv, plan, work)
+    """Runs the job; returns the exit code."""
+    return driver.main("train-flyt", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

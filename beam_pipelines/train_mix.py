@@ -1,4 +1,4 @@
-"""Learn the weights of a mix of scores by what it teaches a reference model (M-FLYT); plain torch, no Beam inside.
+"""Train the weights of a mix of scores by the loss of a reference model that learns from them (M-FLYT).
 
 winnow train-mix --pool out --output my-mix --downstream labelled --score tinyclip.score --score other.score
 """
@@ -13,32 +13,36 @@ from typing import Any
 from beam_pipelines.config.train import TrainMixConfig
 from beam_pipelines.planning import training
 from beam_pipelines.planning.plan_facts import Problems
-from beam_pipelines.running import local
+from beam_pipelines.running import driver
 
 
-def plan(config: TrainMixConfig, problems: Problems) -> training.Found | None:
-    """Finds out what there is to learn from."""
-    return training.check(config, problems, sorted(config.score))
+def plan(config: TrainMixConfig, problems: Problems) -> driver.Work | None:
+    """Finds the pool, its scores and embeddings, and the labelled pictures."""
+    inputs = training.check(config, problems, sorted(config.score))
+    if problems or inputs is None:
+        return None
+    return driver.Work(training.summary(inputs), lambda: None, None, lambda: train(config, inputs))
 
 
-def work(config: TrainMixConfig, found: training.Found) -> dict[str, Any]:
-    """Trains the mix and writes it; returns the weights and the run's figures."""
+def train(config: TrainMixConfig, inputs: training.TrainingInputs) -> tuple[str, dict[str, Any]]:
+    """Trains the mix and writes it; returns a line for people, and the weights with the run's figures."""
     from transforms.lib.flyt import mix_weights
 
     scorer = training.TrainedScorer(
-        mix_weights.start(len(found.scores)),
+        mix_weights.start(len(inputs.scores)),
         mix_weights.apply,
         lambda rows, survey: [mix_weights.standardised(rows.arrays, survey.mean, survey.std)],
     )
-    trained = training.train(config, found, scorer)
+    trained = training.train(config, inputs, scorer)
     survey = trained.survey
-    weights = mix_weights.save(Path(config.output), found.scores, trained.params, survey.mean, survey.std)
-    return {**trained.figures, "weights": {name: round(value, 6) for name, value in weights.items()}}
+    weights = mix_weights.save(Path(config.output), inputs.scores, trained.params, survey.mean, survey.std)
+    shown = {name: round(value, 6) for name, value in weights.items()}
+    return training.sentence(config, trained), {"output": config.output, **trained.figures, "weights": shown}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the job; returns the exit code: 0 done, 2 the request is wrong."""
-    return local.main("train-mix", argv, plan, work)
+    """Runs the job; returns the exit code."""
+    return driver.main("train-mix", plan, argv, alone=True)
 
 
 if __name__ == "__main__":

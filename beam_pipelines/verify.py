@@ -16,6 +16,7 @@ from beam_pipelines.planning import plan_facts, reshard, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
+from transforms.outputs import manifest
 from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -24,36 +25,34 @@ from transforms.workers.write_shard import ReshardSettings
 
 
 def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
-    """Reads the files that the manifest lists, and how the shards were planned and written; None: nothing was.
+    """Reads the files that the manifest lists, and the settings of ``reshard``, None where it did not run.
 
     Raises:
       InputError: there is no manifest, or nothing was selected yet.
     """
-    data = filesystem.read_if_exists(filesystem.join(output, "manifest.json"))
-    sections = json.loads(data) if data else {}
-    if "select" not in sections:
+    known = manifest.read(output)
+    if "select" not in known.sections:
         raise InputError(f"--output {output} is not finished; run `winnow select`, or `winnow curate`, to the end")
-    outputs = {path: found for section in sections.values() for path, found in section["outputs"].items()}
-    files = [FileRow(path, found["bytes"], found["sha256"]) for path, found in sorted(outputs.items())]
-    if "reshard" not in sections:
-        return files, None
-    return files, reshard.reshard_settings(ReshardConfig(output=output, **sections["reshard"]["configuration"]))
+    if "reshard" not in known.sections:
+        return known.files, None
+    config = ReshardConfig(output=output, **known.section("reshard").configuration)
+    return known.files, reshard.reshard_settings(config)
 
 
 def planned(refs: Sequence[ShardRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
-    """Plans the output shards anew from the decisions: their paths, and what each must hold."""
+    """Plans the output shards again from the decisions: their paths, and the samples that each must hold."""
     sources = [read_source(ref, root) for ref in refs]
     outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
     return [(settings.path(output.number), output) for output in outputs]
 
 
 def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | None:
-    """Finds out what there is to check."""
+    """Finds the files and the shards to check."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    found = problems.collect(read_outputs, config.output) if refs else None
-    if problems or refs is None or found is None:
+    known = problems.collect(read_outputs, config.output) if refs else None
+    if problems or refs is None or known is None:
         return None
-    files, settings = found
+    files, settings = known
     outputs, checking = [], None
     if settings:
         outputs = planned(refs, config.output, settings)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.shardway [--list]
 
-Prints how many files of Winnow run on a worker and on the driver, and how many pairs (calling file, called file) there are.
-A file counts when one of its functions is called; a worker is what Beam's worker calls, and every thread but the main one.
+Prints how many files of Winnow run on a worker and on the driver, and how many pairs (calling file, called file) there
+are. A file counts when one of its functions is called. A worker is what Beam's worker calls, and every thread but the
+main one.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def trace(commands: list[list[str]]) -> Way:
                 raise SystemExit(f"winnow {' '.join(command)} ended with {code}")
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # None ends it, as sys.setprofile's does
+        threading.setprofile(None)
     return pairs
 
 

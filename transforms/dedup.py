@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -14,8 +13,8 @@ from transforms.lib import stamps
 from transforms.lib.arrays import UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import components, contamination, groups
+from transforms.outputs import file_rows
 from transforms.rows import FileRow, ShardRef
-from transforms.storage import filesystem
 from transforms.workers.dedup_data import DedupSettings, Numbered
 from transforms.workers.dedup_part import DecideEqual, DecideSimilar, FindNear, repeated
 from transforms.workers.dedup_shard import (
@@ -175,9 +174,8 @@ def write_matches(parts: Iterable[bytes], settings: MatchSettings) -> FileRow:
     """Writes the list of matches, ``dedup/<name>.parquet``, sorted by target and similarity."""
     table = contamination.gathered(parts)
     path = f"dedup/{settings.name}.parquet"
-    sink = io.BytesIO(columns.to_parquet(table, stamps.stamp(target=settings.sha256, threshold=settings.threshold)))
-    filesystem.write_atomic(filesystem.join(settings.root, path), sink.getvalue())
-    return FileRow(path, len(sink.getvalue()), stamps.sha256(sink.getvalue()))
+    stamp = stamps.stamp(target=settings.sha256, threshold=settings.threshold)
+    return file_rows.write(settings.root, path, columns.to_parquet(table, stamp))
 
 
 @dataclasses.dataclass(eq=False)

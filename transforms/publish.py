@@ -16,7 +16,7 @@ from transforms.lib.errors import AccountsError, GateError
 from transforms.lib.stats import sorted_keys
 from transforms.lib.stats.crawl_summary import SummaryView
 from transforms.lib.subsets import subset_files, uid_lists
-from transforms.outputs import crawls
+from transforms.outputs import crawls, file_rows
 from transforms.outputs.uid_lists import write as write_uids
 from transforms.rows import FileRow
 from transforms.storage import filesystem
@@ -104,13 +104,12 @@ def diff(root: str, other: str) -> tuple[dict[str, int], list[FileRow]]:
     before = np.zeros(0, uids.SUBSET_DTYPE)
     if other:
         before = subset_files.open_subset(filesystem.fetch(filesystem.join(other, crawls.SUBSET)))
-    counts, files = {}, []
+    counts, rows = {}, []
     for way in _WAYS:
         path = f"diff/{way}.npy"
-        uri = filesystem.join(root, path)
-        counts[way] = write_uids(changes(before, after, way), uri)["written"]
-        files.append(FileRow(path, *filesystem.digest(uri)))
-    return counts, files
+        counts[way] = write_uids(changes(before, after, way), filesystem.join(root, path))["written"]
+        rows.append(file_rows.of_stored(root, path))
+    return counts, rows
 
 
 def refusals(gate: Gate, retention: float, distance: float | None, against: str) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from transforms.lib import stamps
 from transforms.lib.recipes import accounts
 from transforms.lib.report import cluster_page, gallery, html_page
+from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.thumbnails import thumbnails
@@ -64,8 +64,7 @@ def write_report(
       facts: everything else.
     """
     page = html_page.render(_report_data(books, fitted, drawn, facts)).encode()
-    filesystem.write_atomic(filesystem.join(facts.root, "report.html"), page)
-    return FileRow("report.html", len(page), stamps.sha256(page))
+    return file_rows.write(facts.root, "report.html", page)
 
 
 def _report_data(

@@ -14,6 +14,7 @@ from transforms.lib import stamps
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import shard_formats, shard_layout
+from transforms.outputs import file_rows
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
@@ -88,12 +89,11 @@ def finish(
         "output_count": total,
         "blur_count": sum(row.blurred for row in ordered),
     }
-    files = [file for row in ordered for file in (row.file, row.stats)]
+    rows = [file for row in ordered for file in (row.file, row.stats)]
     for name, document in (("sizes.json", sizes), ("meta.json", meta)):
         data = stamps.canonical(document).encode()
-        filesystem.write_atomic(filesystem.join(settings.root, "shards", name), data)
-        files.append(FileRow(f"shards/{name}", len(data), stamps.sha256(data)))
-    return [*files, _copy_subset(subset, settings.root)]
+        rows.append(file_rows.write(settings.root, f"shards/{name}", data))
+    return [*rows, _copy_subset(subset, settings.root)]
 
 
 def _copy_subset(subset: FileRow | None, root: str) -> FileRow:
@@ -104,7 +104,7 @@ def _copy_subset(subset: FileRow | None, root: str) -> FileRow:
             copy.write(piece)
     if subset is not None and subset.sha256 != copy.sha256:
         raise AccountsError("subset.npy changed while the shards were written")
-    return FileRow(path, copy.size, copy.sha256)
+    return file_rows.of_new(path, copy)
 
 
 def _remove_others(settings: ReshardSettings, count: int) -> None:

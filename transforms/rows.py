@@ -52,4 +52,3 @@ for _row in (Shard, ShardRef, FileRow):
 
 Shards = beam.PCollection[Shard]
 ShardRefs = beam.PCollection[ShardRef]
-FileRows = beam.PCollection[FileRow]

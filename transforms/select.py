@@ -15,6 +15,7 @@ from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
 from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
+from transforms.outputs import file_rows
 from transforms.outputs.books import MergeBooksFn, close_books
 from transforms.outputs.sort_uids import SortUids
 from transforms.rows import FileRow, ShardRefs
@@ -29,7 +30,7 @@ def write_missing(subset: FileRow, settings: SelectSettings, listed: Sequence[st
     lacking = [subset_files.missing(subset_files.open_subset(filesystem.fetch(uri)), kept) for uri in listed]
     with filesystem.create_atomic(filesystem.join(settings.root, "missing.npy")) as file:
         uids.write_subset(file, np.unique(np.concatenate(lacking)))
-    return FileRow("missing.npy", file.size, file.sha256)
+    return file_rows.of_new("missing.npy", file)
 
 
 class Selection(NamedTuple):

@@ -11,13 +11,11 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 from numpy.typing import NDArray
 
-from transforms.lib import stamps
 from transforms.lib.recipes.steps.drop_kept import LISTS
 from transforms.lib.stats import crawl_summary, sorted_keys
-from transforms.outputs import crawls
+from transforms.outputs import crawls, file_rows
 from transforms.outputs.sort_uids import SortUids
 from transforms.rows import FileRow, ShardRefs
-from transforms.storage import filesystem
 from transforms.workers.summarise_shard import RememberSettings as RememberSettings
 from transforms.workers.summarise_shard import SummariseCrawl, WriteKeptImages
 
@@ -39,8 +37,7 @@ def write(part: tuple[int, Iterable[bytes]], settings: RememberSettings) -> File
             arrays |= crawl_summary.prefixed(f"{name}/", step.join(gathered(f"{name}/")))
     data = crawl_summary.to_bytes(arrays)
     path = f"{crawls.SUMMARIES}/{number:05d}.safetensors"
-    filesystem.write_atomic(filesystem.join(settings.select.root, path), data)
-    return FileRow(path, len(data), stamps.sha256(data))
+    return file_rows.write(settings.select.root, path, data)
 
 
 @dataclasses.dataclass(eq=False)

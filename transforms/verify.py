@@ -14,6 +14,7 @@ from transforms.lib import uids
 from transforms.lib.errors import AccountsError
 from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
+from transforms.outputs import file_rows
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.check_shard import CheckDecisions, Checked
@@ -28,8 +29,8 @@ def check_file(row: FileRow, root: str) -> Checked:
     problems: list[str] = []
     if not filesystem.exists(uri):
         problems.append(f"{row.path} is missing")
-    elif (digest := filesystem.digest(uri)) != (row.size, row.sha256):
-        problems.append(f"{row.path} is not what was written: {digest[0]} bytes, expected {row.size}, or other bytes")
+    elif (stored := file_rows.of_stored(root, row.path)) != row:
+        problems.append(f"{row.path} is not what was written: {stored.size} bytes, expected {row.size}, or other bytes")
     return Checked("file", 0, tuple(problems))
 
 

@@ -1,4 +1,4 @@
-"""What ``annotate`` finds out before any work starts: models, files, columns, and every problem with them."""
+"""The plan of ``annotate``: annotators, the models and files they need, and the columns they read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config.annotate import AnnotateConfig
+from beam_pipelines.planning.column_sets import choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.annotate import AnnotateSettings
 from transforms.lib.annotators import caption_counts, clipscore, language, negclip, target_scores
 from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import ConfigError
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
@@ -27,8 +27,8 @@ def _target(name: str) -> Maker:
 
 
 def _negclip(config: AnnotateConfig, model: str) -> Annotator:
-    made = {name: getattr(config, name) for name in ("temperature", "batch", "repeats", "seed")}
-    return negclip.NegClip(model=model, **made)
+    settings = {name: getattr(config, name) for name in ("temperature", "batch", "repeats", "seed")}
+    return negclip.NegClip(model=model, **settings)
 
 
 OF_CAPTIONS: dict[str, Maker] = {
@@ -42,6 +42,7 @@ OF_MODELS: dict[str, Maker] = {
     "clipscore": lambda config, model: clipscore.ClipScore(model=model),
 }
 MAKERS = OF_CAPTIONS | OF_MODELS
+_RELATED = ("score", "image", "text")  # the columns that related scores read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,30 +58,25 @@ class AnnotatePlan:
     facts: dict[str, dict[str, Any]]
 
 
-def scored_set(config: AnnotateConfig, sets: dict[str, list[str]]) -> str:
-    """Returns the column set that related scores are made of.
-
-    Raises:
-      ConfigError: ``--model`` names none that has embeddings, or is missing and there is not exactly one.
-    """
-    found = [name for name, columns_ in sets.items() if {"score", "image", "text"} <= set(columns_)]
-    known = f"there are {', '.join(found)}" if found else "`winnow score` adds one"
-    if config.model and config.model not in found:
-        raise ConfigError(f"--model {config.model} is no column set with a score and embeddings; {known}")
-    if not config.model and len(found) != 1:
-        raise ConfigError(f"--model is missing; name a column set with a score and embeddings; {known}")
-    return config.model or found[0]
-
-
 def plan_annotate(
     config: AnnotateConfig, problems: Problems, sets: dict[str, list[str]], refs: list[ShardRef]
 ) -> AnnotatePlan | None:
-    """Finds the annotators and the columns they read among ``sets`` (column set -> columns); None when wrong."""
+    """Finds the annotators and the columns that they read.
+
+    Args:
+      config: of the job.
+      problems: gets a line for everything that is wrong.
+      sets: column set -> its columns; empty where the pool could not be read.
+      refs: the shards of the pool.
+
+    Returns:
+      the plan; None when something is wrong.
+    """
     wanted = [name for name in config.wanted() if name in MAKERS]
     related = sets and any(name in OF_MODELS for name in wanted)
-    model = problems.collect(scored_set, config, sets) if related else ""
-    made = [problems.collect(MAKERS[name], config, model or "") for name in wanted if model is not None]
-    annotators = tuple(annotator for annotator in made if annotator is not None)
+    model = problems.collect(choose_set, "--model", config.model, sets, _RELATED) if related else ""
+    resolved = [problems.collect(MAKERS[name], config, model or "") for name in wanted if model is not None]
+    annotators = tuple(annotator for annotator in resolved if annotator is not None)
     inputs = dict.fromkeys(name for annotator in annotators for name in annotator.inputs())
     where = problems.collect(columns.resolve, inputs, sets) if sets and model is not None else None
     if where is not None:
@@ -89,8 +85,8 @@ def plan_annotate(
     if problems or where is None:
         return None
     settings = AnnotateSettings(config.output, annotators, where)
-    told = {"configuration": config.recorded(), "version": version()}
-    facts = {annotator.name: {**told, "made_by": annotator.made_by()} for annotator in annotators}
+    common = {"configuration": config.recorded(), "version": version()}
+    facts = {annotator.name: {**common, "made_by": annotator.made_by()} for annotator in annotators}
     return AnnotatePlan(settings, facts)
 
 
@@ -100,7 +96,7 @@ def _types(output: str, shard: str, where: Mapping[str, tuple[str, str]]) -> dic
 
 
 def summary(plan: AnnotatePlan, refs: list[ShardRef]) -> dict[str, Any]:
-    """Returns what ``--dry_run`` says of annotation."""
+    """Returns what ``--dry_run`` prints about annotation."""
     todo = [ref.name for ref in refs if plan.settings.missing(ref.name)]
     return {
         "shards": len(refs),

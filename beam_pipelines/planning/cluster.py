@@ -1,4 +1,4 @@
-"""What ``cluster`` finds out before any work starts: the column, the centroids, the target, what is done already."""
+"""The plan of ``cluster``: the column of embeddings, the centroids, the target, and what is finished already."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config.cluster import ClusterConfig
+from beam_pipelines.planning.column_sets import choose
 from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from beam_pipelines.planning.target_files import TargetPlan, find_target
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
-from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.errors import InputError
+from transforms.outputs import file_rows
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings
 
-_PER_CLUSTER = 256  # samples fitted on, as faiss draws them
+_PER_CLUSTER = 256  # samples to fit on, the default of faiss (max_points_per_centroid)
 _AT_LEAST = 20_000
 
 
@@ -31,14 +33,14 @@ class ClusterPlan:
     Attributes:
       settings: for the workers.
       stamp: of the fit.
-      found: the centroids that are there already, with the files of their fit; empty to fit them.
-      target: the target images; None where none are asked for.
+      finished: the centroids and the record of their fit, where an earlier run wrote them; empty to fit them.
+      target: the target images; None without ``--target``.
       facts: for the manifest.
     """
 
     settings: ClusterSettings
     stamp: str
-    found: tuple[FileRow, ...]
+    finished: tuple[FileRow, ...]
     target: TargetPlan | None
     facts: dict[str, Any]
 
@@ -47,66 +49,67 @@ def find_column(config: ClusterConfig, refs: list[ShardRef], sets: dict[str, lis
     """Returns the embedding column to cluster, as (column set, column).
 
     Raises:
-      ConfigError: ``--column`` names none, or is missing and there is not exactly one model.
+      ConfigError: ``--column`` names none, or is missing and there is not exactly one of images.
     """
     store = Store(config.output)
     schemas = {owner: store.schema(owner, refs[0].name) for owner in sets}
     every = [
-        (owner, field.name)
+        f"{owner}.{field.name}"
         for owner, schema in schemas.items()
         for field in schema
         if pa.types.is_fixed_size_list(field.type)
     ]
-    known = ", ".join(map(".".join, every)) or "`winnow score` adds some"
-    if config.column:
-        if tuple(config.column.split(".", 1)) not in every:
-            raise ConfigError(f"--column {config.column} holds no embeddings; there are {known}")
-        return config.column.split(".", 1)[0], config.column.split(".", 1)[1]
-    images = [place for place in every if place[1] == "image"]
-    if len(images) != 1:
-        raise ConfigError(f"--column is missing; name the embeddings to cluster; there are {known}")
-    return images[0]
+    images = [name for name in every if name.partition(".")[2] == "image"]
+    what, hint = "column of embeddings", "`winnow score` adds one"
+    name = choose("--column", config.column, every, what=what, hint=hint, defaults=images)
+    owner, _, column = name.partition(".")
+    return owner, column
 
 
 def given_centroids(uri: str, dim: int, k: int) -> tuple[str, int]:
-    """Returns sha256 and number of the centroids in a file, after a look at them.
+    """Reads the centroids of a file; returns the sha256 of the file and how many centroids it has.
+
+    Args:
+      uri: of the file.
+      dim: dimensions of the embeddings.
+      k: how many centroids there must be; 0 for any number.
 
     Raises:
-      InputError: they cannot be used, have not ``dim`` dimensions, or are not ``k``, where that is not 0.
+      InputError: the centroids cannot be used, or have another number or other dimensions.
     """
     path = filesystem.fetch(uri)
-    found = vector_files.read_vectors(path, uri, "--centroids")
-    if found.shape[1] != dim:
+    centroids = vector_files.read_vectors(path, uri, "--centroids")
+    if centroids.shape[1] != dim:
         raise InputError(
-            f"--centroids {uri} has {found.shape[1]} dimensions, the embeddings {dim}; use their own model"
+            f"--centroids {uri} has {centroids.shape[1]} dimensions, the embeddings {dim}; use their own model"
         )
-    if k and len(found) != k:
-        raise InputError(f"--k {k}, but --centroids {uri} has {len(found)}; leave out --k")
+    if k and len(centroids) != k:
+        raise InputError(f"--k {k}, but --centroids {uri} has {len(centroids)}; leave out --k")
     try:
-        Nearest(found, "inner")
+        Nearest(centroids, "inner")
     except InputError as error:
         raise InputError(f"--centroids {uri}: {error}") from None
-    return stamps.sha256_of(path), len(found)
+    return stamps.sha256_of(path), len(centroids)
 
 
 def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
-    """Returns the files of a fit with this stamp; empty where there is none, or its centroids are not what it wrote."""
+    """Returns the files of an earlier fit with this stamp; empty without one, or if its centroids changed since."""
     fit = filesystem.read_if_exists(settings.uri("fit.json"))
     data = filesystem.read_if_exists(settings.uri("centroids.safetensors"))
     if fit is None or data is None:
         return ()
-    noted = json.loads(fit)
+    record = json.loads(fit)
     rows = [
-        FileRow(settings.path(name), len(content), stamps.sha256(content))
+        file_rows.of_bytes(settings.path(name), content)
         for name, content in (("centroids.safetensors", data), ("fit.json", fit))
     ]
-    return tuple(rows) if (noted["stamp"], noted["sha256"]) == (stamp, rows[0].sha256) else ()
+    return tuple(rows) if (record["stamp"], record["sha256"]) == (stamp, rows[0].sha256) else ()
 
 
 def plan_cluster(
     config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: list[ShardRef]
 ) -> ClusterPlan | None:
-    """Finds the column among ``sets`` (column set -> columns) and all files; None when something is wrong."""
+    """Finds the column among ``sets`` (column set -> columns) and reads all files; None when something is wrong."""
     device = device_for(config.device, problems)
     column = problems.collect(find_column, config, refs, sets)
     if column is None:

@@ -1,4 +1,4 @@
-"""What recurring curation finds out before any work starts: the crawls that one rests on, and whether it may."""
+"""The plan of one crawl of many: the earlier crawls that it uses, and whether their summaries and states fit."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ KEPT = "kept_before"  # label of the step that --dedup_against puts first
 
 @dataclasses.dataclass(frozen=True)
 class Earlier:
-    """The crawls that one rests on, fixed when it is first started.
+    """The earlier crawls that a crawl uses; fixed when the crawl is first started.
 
     Attributes:
-      over: id -> what is known of the crawls that thresholds are fitted over too, or the one they are taken from.
+      over: id -> ``crawl.json`` of the crawls that thresholds are fitted over too, or of the one that they come from.
       kept: ids of the crawls whose kept samples are dropped.
-      asked: stamp of everything that decides about a crawl but these.
+      request: stamp of the flags and the recipe that decide about the crawl.
     """
 
     over: Mapping[str, Document]
     kept: tuple[str, ...]
-    asked: str
+    request: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +44,9 @@ class CrawlPlan:
     """What is special about selecting from a crawl.
 
     Attributes:
-      basis: what its fit rests on.
-      remember: what it leaves behind.
-      document: ``crawl.json`` as it is until the crawl is published.
+      basis: summaries of earlier crawls to fit over too, or states to take over.
+      remember: the settings of its own summary.
+      document: ``crawl.json`` until the crawl is published.
     """
 
     basis: Basis
@@ -55,7 +55,7 @@ class CrawlPlan:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the manifest says."""
+        """The values of ``crawl.json`` that the manifest repeats."""
         return {name: self.document[name] for name in ("thresholds", "over", "dedup_against", "kept_of")}
 
     def done(self, output: str) -> bool:
@@ -64,23 +64,23 @@ class CrawlPlan:
         return bool(known.get("complete")) and all(known[name] == self.document[name] for name in ("pool", "asked"))
 
     def prepare(self, output: str) -> None:
-        """Writes down what the crawl rests on, and removes what an earlier run of it left behind for others."""
+        """Writes ``crawl.json``, and removes the summaries that an earlier run of this crawl wrote."""
         filesystem.delete(crawls.summaries(output))
         crawls.write(output, self.document)
 
 
 def earlier_of(config: SelectConfig, recipe: Recipe) -> Earlier:
-    """Finds the crawls that one rests on; those it rested on when it was first started, if it was.
+    """Returns the earlier crawls that a crawl uses: the published ones, or those of its first run where it had one.
 
     Raises:
       InputError: the crawl whose thresholds are to be taken is not complete.
     """
     root, crawl = crawls.split(config.output)
     names = {field.name for field in dataclasses.fields(SelectConfig)}
-    told = {name: value for name, value in config.recorded().items() if name in names}
-    asked = stamps.stamp(configuration=told, recipe=recipe.as_dict())
+    flags = {name: value for name, value in config.recorded().items() if name in names}
+    request = stamps.stamp(configuration=flags, recipe=recipe.as_dict())
     known = crawls.read(config.output)
-    if known.get("asked") == asked:
+    if known.get("asked") == request:
         over, kept = known["over"], known["kept_of"]
     else:
         looks = config.thresholds == "pooled" or config.dedup_against != "none"
@@ -90,11 +90,11 @@ def earlier_of(config: SelectConfig, recipe: Recipe) -> Earlier:
     documents = {one: crawls.read(crawls.folder(root, one)) for one in over}
     if config.frozen() and not documents[config.frozen()].get("complete"):
         raise InputError(f"--thresholds {config.thresholds}: {root} has no complete crawl {config.frozen()}")
-    return Earlier(documents, tuple(kept), asked)
+    return Earlier(documents, tuple(kept), request)
 
 
 def with_kept(recipe: Recipe, config: SelectConfig, earlier: Earlier) -> Recipe:
-    """Returns the recipe with the step first that drops what earlier crawls kept, if that is asked for.
+    """Returns the recipe; with ``--dedup_against``, a step comes first that drops what earlier crawls kept.
 
     Raises:
       ConfigError: the recipe has a step of that name.
@@ -110,18 +110,18 @@ def with_kept(recipe: Recipe, config: SelectConfig, earlier: Earlier) -> Recipe:
 def plan_crawl(
     config: SelectConfig, settings: SelectSettings, earlier: Earlier, models: Mapping[str, Any], shards: int, pool: str
 ) -> CrawlPlan:
-    """Finds out what a crawl's fit rests on.
+    """Plans the fit of a crawl and its summary.
 
     Args:
       config: of the job.
       settings: how the crawl is decided.
-      earlier: the crawls it rests on.
-      models: column set -> what made it, of those that a network made.
-      shards: of the crawl.
+      earlier: the crawls that it uses.
+      models: column set -> values of its ``ModelSpec``, of those that a network made.
+      shards: how many the crawl has.
       pool: stamp of the crawl's shards; empty where it is not known.
 
     Raises:
-      ConfigError: steps cannot be fitted so, or earlier crawls do not go with them; all of it.
+      ConfigError: steps cannot be fitted with ``--thresholds``, or earlier crawls do not fit them; every problem.
     """
     steps = settings.recipe.steps
     producers = {
@@ -129,15 +129,11 @@ def plan_crawl(
     }
     digests = {name: digest for name, (_, digest) in settings.files.items()}
     names = pooling.remembered(steps, producers, digests)
-    basis = Basis()
-    if config.frozen():
-        basis = Basis(states=_frozen(config, settings, earlier.over[config.frozen()], producers))
-    elif config.thresholds == "pooled":
-        basis = _pooled(config, settings, earlier.over, names)
+    basis = _basis(config, settings, earlier, producers, names)
     score = settings.score and {"column": ".".join(settings.score), "by": models.get(settings.score[0])}
     document = {
         "crawl_id": config.crawl_id,
-        "asked": earlier.asked,
+        "asked": earlier.request,
         "pool": pool,
         "thresholds": config.thresholds,
         "over": sorted(earlier.over),
@@ -151,6 +147,18 @@ def plan_crawl(
     return CrawlPlan(basis, RememberSettings(settings, names, shards), document)
 
 
+def _basis(
+    config: SelectConfig,
+    settings: SelectSettings,
+    earlier: Earlier,
+    producers: Mapping[str, Any],
+    names: tuple[str, ...],
+) -> Basis:
+    if config.frozen():
+        return Basis(states=_frozen(config, settings, earlier.over[config.frozen()], producers))
+    return _pooled(config, settings, earlier.over, names) if config.thresholds == "pooled" else Basis()
+
+
 def _pooled(
     config: SelectConfig, settings: SelectSettings, over: Mapping[str, Document], names: tuple[str, ...]
 ) -> Basis:
@@ -159,7 +167,7 @@ def _pooled(
     root = crawls.split(config.output)[0]
     memories = []
     for crawl, known in over.items():
-        found = crawls.summaries(crawls.folder(root, crawl))
+        summaries = crawls.summaries(crawls.folder(root, crawl))
         lacking = [
             step.label
             for step, name in zip(steps, names, strict=True)
@@ -170,11 +178,11 @@ def _pooled(
             "seed or step before it; use fitted, or select that crawl alike"
             for label in lacking
         ]
-        if not found:
+        if not summaries:
             problems.append(
                 f"--thresholds pooled: the summaries of crawl {crawl} are gone; select it again, or use fitted"
             )
-        memories += found
+        memories += summaries
     if problems:
         raise ConfigError(problems)
     return Basis(memories=tuple(memories), names=names)
@@ -183,7 +191,7 @@ def _pooled(
 def _frozen(
     config: SelectConfig, settings: SelectSettings, known: Document, producers: Mapping[str, Any]
 ) -> tuple[Any, ...]:
-    """Returns the solved states of another crawl, for the steps of this one."""
+    """Returns the solved states of another crawl, one per step of this crawl."""
     flag = f"--thresholds {config.thresholds}"
     root = crawls.split(config.output)[0]
     theirs, solved = fitted.read(crawls.folder(root, config.frozen()))
@@ -191,13 +199,13 @@ def _frozen(
     problems = [f"{flag}: {line}" for line in pooling.not_carried(settings.recipe.steps)]
     states = []
     for step in settings.recipe.steps:
-        found = fits.get(step.label)
+        fit = fits.get(step.label)
         if not step.fits:
             states.append(pooling.idle_state(step))
-        elif found is None or found[0] != step:
+        elif fit is None or fit[0] != step:
             problems.append(f"{flag}: that crawl has no step {step.label} with these parameters; give the same recipe")
         else:
-            states.append(found[1])
+            states.append(fit[1])
         stored = [name for name in step.inputs() if name in producers]
         if step.fits and any(known["producers"].get(name) != producers[name] for name in stored):
             problems.append(
@@ -209,7 +217,7 @@ def _frozen(
 
 
 def publishing(config: GateConfig) -> PublishSettings:
-    """Returns what publishing a crawl needs to know."""
+    """Returns the settings of publishing a crawl."""
     low, high = config.retention()
     return PublishSettings(config.output, Gate(low, high, config.gate_drift, config.allow_older), config.compare_with)
 
@@ -220,7 +228,7 @@ def check_publishable(output: str, shards: bool) -> None:
     Raises:
       InputError: it was not.
     """
-    done = manifest.read(output)
+    done = manifest.read(output).sections
     lacking = [job for job in ("select", *(["reshard"] if shards else [])) if job not in done]
     if lacking or not crawls.read(output):
         job = lacking[0] if lacking else "select"

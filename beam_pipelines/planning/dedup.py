@@ -1,4 +1,4 @@
-"""What ``dedup`` finds out before any work starts: columns, the earlier pool, and every problem with them."""
+"""The plan of ``dedup``: the columns to compare, the earlier pool or the evaluation set, and the shards to do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from beam_pipelines.config.dedup import DedupConfig
 from beam_pipelines.planning import workspace
+from beam_pipelines.planning.column_sets import ColumnSets, choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.dedup import MatchSettings
 from transforms.lib.clusters.vector_files import read_target
@@ -21,9 +22,8 @@ from transforms.rows import ShardRef
 from transforms.storage import filesystem
 from transforms.workers.dedup_shard import DedupSettings, Numbered, count_identities
 
-MAX_PARTS = 4096  # smaller pieces would weigh less than what is sent around them
-_OPEN = 16  # shards that are looked at at once
-ColumnSets = dict[str, list[str]]
+MAX_PARTS = 4096  # with more parts, a message would hold more overhead than data
+_OPEN = 16  # shards that are read at the same time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,28 +57,13 @@ class DedupPlan:
         return [ref.name for ref in self.own if have[ref.name] != settings.stamp(ref)]
 
 
-def only_set(sets: ColumnSets, named: str, flag: str, needs: tuple[str, ...], hint: str) -> str:
-    """Returns the column set that a flag names, or the only one that has the columns ``needs``.
-
-    Raises:
-      ConfigError: there is none, or it is not clear which.
-    """
-    found = [name for name, have in sets.items() if set(needs) <= set(have)]
-    known = f"there are {', '.join(found)}" if found else hint
-    if named and named not in found:
-        raise ConfigError(f"{flag} {named} is no column set with {' and '.join(needs)}; {known}")
-    if not named and len(found) != 1:
-        raise ConfigError(f"{flag} is missing; name a column set with {' and '.join(needs)}; {known}")
-    return named or found[0]
-
-
 def embeddings(config: DedupConfig, sets: ColumnSets) -> tuple[str, str]:
-    """Returns the embedding column; raises what ``only_set`` raises."""
-    return only_set(sets, config.model, "--model", ("score", "image"), "`winnow score` adds one"), "image"
+    """Returns the column of image embeddings, as (column set, column). Errors as ``choose_set``."""
+    return choose_set("--model", config.model, sets, ("score", "image")), "image"
 
 
 def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[ShardRef]:
-    """Returns the shards of the earlier pool, after a look whether they can be compared.
+    """Returns the shards of the earlier pool, after checking that they can be compared.
 
     Raises:
       InputError: it lacks columns, or its clusters have other centroids.
@@ -107,17 +92,23 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[ShardRef]
 
 
 def check_images(root: str, flag: str, refs: list[ShardRef], by: str) -> None:
-    """Checks that some sample of a pool has what makes it a copy; shards are read until one does.
+    """Checks that some sample of a pool has the digest by which ``dedup`` compares; reads shards until one has.
+
+    Args:
+      root: the output folder of the pool.
+      flag: that names it, for the message.
+      refs: its shards.
+      by: ``exact`` (sha256 of the image) or ``phash`` (perceptual hash).
 
     Raises:
-      InputError: none has, since the index was made without a look at the images.
+      InputError: no sample has one, since the index was written without decoding the images.
     """
     samples = 0
     with ThreadPoolExecutor(_OPEN) as pool:
         for at in range(0, len(refs), _OPEN):
             counted = list(pool.map(lambda ref: count_identities(Store(root), ref, by), refs[at : at + _OPEN]))
             samples += sum(valid for valid, _ in counted)
-            if any(found for _, found in counted):
+            if any(comparable for _, comparable in counted):
                 return
     if samples:
         what = {"exact": "a sha256 of its image", "phash": "a perceptual hash"}[by]
@@ -128,13 +119,13 @@ def check_images(root: str, flag: str, refs: list[ShardRef], by: str) -> None:
 
 
 def centroids_of(root: str, clusters: str) -> str:
-    """Returns the sha256 of the centroids of a clustering, as the manifest has it; empty when it does not."""
-    outputs = manifest.read(root).get(f"cluster {clusters}", {}).get("outputs", {})
-    return next((made["sha256"] for path, made in outputs.items() if path.endswith("centroids.safetensors")), "")
+    """Returns the sha256 of the centroids of a clustering by the manifest; empty where it lists none."""
+    files = manifest.read(root).section(f"cluster {clusters}").files
+    return next((file.sha256 for file in files if file.path.endswith("centroids.safetensors")), "")
 
 
 def plan_matches(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan:
-    """Finds the evaluation set.
+    """Plans a comparison with the embeddings of an evaluation set.
 
     Raises:
       ConfigError: it cannot be used, or there are no embeddings to compare it with.
@@ -156,7 +147,7 @@ def plan_matches(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) ->
 
 
 def plan_groups(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan:
-    """Finds the columns that decide, and the earlier pool.
+    """Plans groups of duplicates within the pool, and with the earlier pool.
 
     Raises:
       ConfigError: something is missing.
@@ -178,8 +169,7 @@ def plan_groups(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> 
         check_images(config.output, "--output", refs, config.by)
     dim = 0
     if config.by == "semantic":
-        needs = ("cluster", "similarity")
-        clusters = only_set(sets, config.clusters, "--clusters", needs, "`winnow cluster` adds one")
+        clusters = choose_set("--clusters", config.clusters, sets, ("cluster", "similarity"), "winnow cluster")
         settings = dataclasses.replace(settings, clusters=clusters, embedding=embeddings(config, sets))
         schema = Store(config.output).schema(settings.embedding[0], refs[0].name)
         dim = schema.field(settings.embedding[1]).type.list_size
@@ -198,5 +188,5 @@ def _facts(config: DedupConfig) -> dict[str, Any]:
 
 
 def plan_dedup(config: DedupConfig, problems: Problems, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan | None:
-    """Returns what is to be done, or None after noting what is wrong."""
+    """Returns the plan; None after noting what is wrong."""
     return problems.collect(plan_matches if config.by == "contamination" else plan_groups, config, sets, refs)

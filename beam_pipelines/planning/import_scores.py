@@ -1,4 +1,4 @@
-"""What an import of scores finds out before any work starts: the tables and their columns."""
+"""The plan of ``import-scores``: the tables and their columns."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def find_tables(patterns: Sequence[str]) -> list[str]:
       InputError: a pattern matches nothing.
     """
     matched = filesystem.match(patterns)
-    lacking = [pattern for pattern, found in zip(patterns, matched, strict=True) if not found]
+    lacking = [pattern for pattern, files in zip(patterns, matched, strict=True) if not files]
     if lacking:
         raise InputError([f"--input {pattern!r} matches no file; check the address" for pattern in lacking])
-    return sorted({filesystem.fetch(info.uri) for found in matched for info in found})
+    return sorted({filesystem.fetch(info.uri) for files in matched for info in files})
 
 
 def schemas_of(paths: Sequence[str]) -> list[pa.Schema]:
@@ -37,21 +37,21 @@ def schemas_of(paths: Sequence[str]) -> list[pa.Schema]:
 
 
 def left_out(schemas: Sequence[pa.Schema], settings: ImportSettings) -> list[str]:
-    """Returns the columns of numbers that nobody named, such as the index that pandas writes, and that are left out."""
-    found = {name for schema in schemas for name in score_table.numbers_of(schema) if score_table.is_unnamed(name)}
-    return sorted(found - set(settings.columns))
+    """Returns the columns of numbers that have no name, such as the index that pandas writes, and are not imported."""
+    unnamed = {name for schema in schemas for name in score_table.numbers_of(schema) if score_table.is_unnamed(name)}
+    return sorted(unnamed - set(settings.columns))
 
 
 def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa.Schema]) -> ImportSettings:
-    """Returns what is to be imported.
+    """Returns the settings of the import.
 
     Raises:
-      InputError: a table lacks columns, or has two of a name.
+      InputError: a table lacks columns, or has two columns of one name, or the tables have different columns.
     """
-    found = [score_table.score_columns(schema, config.by, config.columns) for schema in schemas]
-    if len({tuple(sorted(names)) for names in found}) > 1:
+    columns = [score_table.score_columns(schema, config.by, config.columns) for schema in schemas]
+    if len({tuple(sorted(names)) for names in columns}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
     sources = tuple(sorted(stamps.sha256_of(path) for path in paths))
     lookup = filesystem.join(config.output, "imports", f"{config.name}.npy")
-    made = tuple(sorted(found[0]))
-    return ImportSettings(config.output, config.name, config.by, made, sources, lookup, config.min_coverage)
+    names = tuple(sorted(columns[0]))
+    return ImportSettings(config.output, config.name, config.by, names, sources, lookup, config.min_coverage)

@@ -1,4 +1,4 @@
-"""The labelled pools that ``train-mix`` and ``train-flyt`` are told of: which tasks, where their pictures are, read."""
+"""The labelled pictures of ``train-mix`` and ``train-flyt``: their folders and shards, by task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LabelledSource(NamedTuple):
 
     Attributes:
       name: of the task; empty where it is the only one.
-      folders: with a folder for each class; empty when the pictures are in shards.
+      folders: each with one folder per class; empty when the pictures are in shards.
       shards: of labelled samples.
       field: json field with the label; empty for the ``.cls`` member.
       names: of the classes, None when labels are names.
@@ -63,18 +63,18 @@ class CacheFolder:
 
 
 def split(texts: Sequence[str]) -> dict[str, list[str]]:
-    """Returns task -> values of a flag that says ``TASK=VALUE``, or ``VALUE`` for the task without a name, in order."""
-    found: dict[str, list[str]] = {}
+    """Returns task -> values in order, of a repeated flag: ``TASK=VALUE``, or ``VALUE`` for the task named ``""``."""
+    values: dict[str, list[str]] = {}
     for text in texts:
-        named = TASK.fullmatch(text)
-        found.setdefault(named[1] if named else "", []).append(named[2] if named else text)
-    return found
+        match = TASK.fullmatch(text)
+        values.setdefault(match[1] if match else "", []).append(match[2] if match else text)
+    return values
 
 
 def find(config: MetaConfig, problems: Problems) -> list[LabelledSource]:
-    """Finds every task's pictures, class names and prompts, and notes what is wrong.
+    """Finds the pictures, class names and prompts of every task, and notes what is wrong.
 
-    What a flag says without a task holds for every task that it says nothing else about.
+    A flag without a task holds for every task that has no value of its own.
     """
     tasks = split(config.downstream)
     flags = {name: split(getattr(config, name)) for name in ("label_field", "class_names", "prompts")}
@@ -119,11 +119,11 @@ def read(source: LabelledSource) -> task_batches.Task:
     )
     classes = [place.name for folder in folders for place in labelled.class_folders(folder)]
     try:
-        found = labelled.gather(entries, source.names, classes)
+        pictures = labelled.gather(entries, source.names, classes)
     except ConfigError as error:
         where = f" (task {source.name})" if source.name else ""
         raise ConfigError([problem + where for problem in error.problems]) from None
-    return task_batches.Task(source.name, found, source.templates)
+    return task_batches.Task(source.name, pictures, source.templates)
 
 
 def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
@@ -135,10 +135,10 @@ def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
 
 
 def sources_of(tasks: Sequence[task_batches.Task]) -> tuple[str, dict[str, Any]]:
-    """Returns what was read, in one line for people and as values."""
+    """Returns the counts of what was read: one line for people, and values for the JSON line."""
     pictures = sum(len(task.labelled.labels) for task in tasks)
     names = [name for task in tasks for name in task.labelled.names]
-    bare = [name for task in tasks for name in _bare(task.labelled)]
+    bare = [name for task in tasks for name in _classes_without_picture(task.labelled)]
     left_out: Counter[Reason] = sum((Counter(task.labelled.left_out) for task in tasks), Counter())
     text = f"{pictures} labelled pictures, {len(names)} classes"
     text += f" ({len(bare)} without a picture: {bare[0]} ...)" if bare else ""
@@ -146,6 +146,6 @@ def sources_of(tasks: Sequence[task_batches.Task]) -> tuple[str, dict[str, Any]]
     return text + labelled.counts(left_out, "; labelled pictures left out: "), values
 
 
-def _bare(found: labelled.Labelled) -> list[str]:
-    having = set(found.labels)
-    return [name for number, name in enumerate(found.names) if number not in having]
+def _classes_without_picture(pictures: labelled.Labelled) -> list[str]:
+    labels = set(pictures.labels)
+    return [name for number, name in enumerate(pictures.names) if number not in labels]

@@ -1,4 +1,4 @@
-"""What every plan is made with: the problems found, and what a manifest records."""
+"""What every plan shares: the list of problems, the choice of a device, and facts for the manifest."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ T = TypeVar("T")
 
 
 class Problems(list[str]):
-    """Every problem of a run, so that the user sees all of them at once.
+    """Every problem with a request, one line each, so that the user sees all of them at once.
 
     Attributes:
       elsewhere: the workers are other machines than this one; what this one lacks is no problem.
-      notes: what the user is told, a line each, once the work starts.
+      notes: lines for the user, printed when the work starts.
     """
 
-    def __init__(self, found: Iterable[str] = (), *, elsewhere: bool = False) -> None:
-        super().__init__(found)
+    def __init__(self, lines: Iterable[str] = (), *, elsewhere: bool = False) -> None:
+        super().__init__(lines)
         self.elsewhere = elsewhere
         self.notes: list[str] = []
 
     def collect(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
-        """Returns what ``work`` returns, or None after noting why it could not."""
+        """Calls ``work`` and returns its result; None after adding the lines of the ``ConfigError`` that it raised."""
         try:
             return work(*args, **kwargs)
         except ConfigError as error:
@@ -36,26 +36,26 @@ class Problems(list[str]):
             return None
 
 
-def device_for(asked: str, problems: Problems) -> str:
-    """Returns ``cpu`` or ``cuda``, and notes what ``auto`` turned out to be.
+def device_for(flag: str, problems: Problems) -> str:
+    """Returns the device to work on, ``cpu`` or ``cuda``, and notes the choice of ``auto``.
 
     Args:
-      asked: ``auto``, ``cpu`` or ``cuda``.
-      problems: gets a line when a GPU was asked for by name and is not there.
+      flag: the value of ``--device``: ``auto``, ``cpu`` or ``cuda``.
+      problems: gets a line when ``cuda`` is given and this machine, which works, has no GPU.
     """
-    if asked != "auto":
-        return asked if problems.elsewhere else problems.collect(devices.device_of, asked) or "cpu"
-    found = "cpu" if problems.elsewhere else devices.device_of(asked)
+    if flag != "auto":
+        return flag if problems.elsewhere else problems.collect(devices.device_of, flag) or "cpu"
+    device = "cpu" if problems.elsewhere else devices.device_of(flag)
     why = "; the workers are not this machine: name it for a GPU" if problems.elsewhere else ""
-    problems.notes.append(f"--device auto: {found}{why}")
-    return found
+    problems.notes.append(f"--device auto: {device}{why}")
+    return device
 
 
 def version() -> str:
-    """Returns Winnow's version, as ``setup.py`` has it."""
+    """Returns the version of Winnow that is installed."""
     return metadata.version("winnow-beam")
 
 
 def narrow(config: Config, kind: type[Config]) -> Any:
-    """Returns the part of a config that another job's config has."""
+    """Returns the config of type ``kind`` with the values of ``config``, which has all of its fields."""
     return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})

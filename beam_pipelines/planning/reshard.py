@@ -1,4 +1,4 @@
-"""What ``reshard`` is going to do, found out before any work starts."""
+"""The plan of ``reshard``: how large the output shards are, and the face boxes to blur."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ReshardPlan:
 def plan_reshard(
     config: ReshardConfig, shards: Sequence[Shard] | Sequence[ShardRef], problems: Problems
 ) -> ReshardPlan:
-    """Returns the settings, recorded alike whichever job reshards; looks for the face boxes of ``shards``."""
+    """Returns the settings and facts, equal whichever job reshards; checks that ``shards`` have their face boxes."""
     config = narrow(config, ReshardConfig)
     settings = reshard_settings(config)
     if settings.boxes and shards:
@@ -34,7 +34,7 @@ def plan_reshard(
 
 
 def reshard_settings(config: ReshardConfig) -> ReshardSettings:
-    """Returns what the resharder needs to know."""
+    """Returns the settings of the workers."""
     return ReshardSettings(
         config.output,
         samples_per_shard=config.samples_per_shard,

@@ -1,4 +1,4 @@
-"""What ``score`` is going to do: shards, models and settings, found out before any work starts."""
+"""The plan of ``score``: shards, models and settings; and of the index that ``reshard`` makes of new shards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ScorePlan:
 
     @property
     def refs(self) -> list[ShardRef]:
-        """The shards as later stages see them."""
+        """The shards as the stages after scoring take them."""
         return [ShardRef(shard.name, shard.uri, shard.size) for shard in self.shards]
 
     def todo(self) -> list[str]:
@@ -45,23 +45,35 @@ def _resolved(text: str, variant: str) -> spec.ModelSpec:
     return resolve.resolve(resolve.parse_model(text), fetch=filesystem.fetch, variant=variant)
 
 
-def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
-    """Finds shards and models; None when something is wrong."""
-    shards = problems.collect(pools.find_shards, config.input) if config.input else None
-    if shards:
-        problems.collect(pools.check_images, shards)
-    specs = [problems.collect(_resolved, text, config.preprocess) for text in config.model]
-    models = tuple(spec for spec in specs if spec is not None)
+def _models(config: ScoreConfig, problems: Problems) -> tuple[spec.ModelSpec, ...]:
+    """Returns the models of ``--model`` that can be used; notes the others, and names that are given twice."""
+    resolved = [problems.collect(_resolved, text, config.preprocess) for text in config.model]
+    models = tuple(model for model in resolved if model is not None)
     for name, count in Counter(model.name for model in models).items():
         if count > 1:
             problems.append(f"--model: {count} models are called {name}; write --model OTHER=SPEC")
+    return models
+
+
+def _check_gpu_decoding(config: ScoreConfig, device: str, problems: Problems) -> None:
+    """Notes why ``--preprocess gpu`` cannot work; ``device`` is what ``--device`` means on this machine."""
+    if "cuda" not in (device, config.device):
+        problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
+    elif device == "cuda" and not problems.elsewhere:
+        problems.collect(gpu_decode.check, device)
+
+
+def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
+    """Finds shards and models; returns None when something is wrong."""
+    shards = problems.collect(pools.find_shards, config.input) if config.input else None
+    if shards:
+        problems.collect(pools.check_images, shards)
+    models = _models(config, problems)
     device = device_for(config.device, problems)
     if config.tfio_python and not problems.elsewhere:
         problems.collect(tfio_formats.check, config.tfio_python)
-    if config.preprocess == "gpu" and "cuda" not in (device, config.device):
-        problems.append("--preprocess gpu needs a GPU: give --device cuda too, or use --preprocess fast")
-    elif config.preprocess == "gpu" and device == "cuda" and not problems.elsewhere:
-        problems.collect(gpu_decode.check, device)
+    if config.preprocess == "gpu":
+        _check_gpu_decoding(config, device, problems)
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
     if problems or shards is None:
         return None
@@ -92,9 +104,9 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
 
 
 def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None:
-    """Finds the shards of a pool that is only to be copied from: an index is made.
+    """Finds the shards of a pool that is only copied; its index is made first.
 
-    No image is looked at, unless faces are to be blurred: then an image that cannot be decoded is rejected now.
+    Images are decoded only where faces are to be blurred: then an image that cannot be decoded is rejected now.
     """
     shards = problems.collect(pools.find_shards, config.input)
     if shards is None:
@@ -107,8 +119,8 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
 
 def model_schemas(plan: ScorePlan) -> dict[str, pa.Schema]:
     """Returns column set -> schema as they will be after scoring."""
-    made = {model.name: columns.score_schema(model.dim, model.part) for model in plan.settings.models}
-    return {columns.INDEX: columns.INDEX_SCHEMA, **made}
+    schemas = {model.name: columns.score_schema(model.dim, model.part) for model in plan.settings.models}
+    return {columns.INDEX: columns.INDEX_SCHEMA, **schemas}
 
 
 def sets_of(plan: ScorePlan | None) -> workspace.OwnedSets:
@@ -123,7 +135,7 @@ def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
 
 
 def score_summary(plan: ScorePlan) -> dict[str, Any]:
-    """Returns what ``--dry_run`` says of scoring."""
+    """Returns what ``--dry_run`` prints about scoring."""
     todo = plan.todo()
     return {
         "shards": len(plan.shards),

@@ -1,4 +1,4 @@
-"""What ``select`` is going to do: recipe, columns and files, found out before any work starts."""
+"""The plan of ``select``: the recipe, the columns and files that it reads, and the crawl where it is one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SelectPlan:
     Attributes:
       settings: for the workers.
       facts: for the manifest.
-      crawl: what is special about it when it is one of many crawls; None when it is not.
+      crawl: the plan of the crawl; None for a pool that is no crawl.
       clusters: the column set of clusters that the report shows; empty for none.
     """
 
@@ -47,7 +47,7 @@ class SelectPlan:
 
     @property
     def basis(self) -> Basis:
-        """What the fit rests on beside the pool."""
+        """What the fit uses beside the pool."""
         return self.crawl.basis if self.crawl else ALONE
 
     def _reads_score(self, step: Step) -> bool:
@@ -90,19 +90,16 @@ def plan_select(
     shards: int,
     scoring: ScorePlan | None = None,
 ) -> SelectPlan | None:
-    """Finds the recipe and the columns it reads; None when wrong.
+    """Finds the recipe and the columns it reads; returns None when something is wrong.
 
     Args:
       config: of the job.
       problems: what is wrong is added to them.
-      sets: column set -> columns, those that there are or will be.
-      shards: of the pool.
+      sets: column set -> columns, of the sets that exist or that ``scoring`` adds.
+      shards: how many the pool has.
       scoring: what scores the pool in the same run; None when it is scored already.
     """
-    overrides = dict(text.split("=", 1) for text in config.set if "=" in text)
-    in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1
-    fraction = config.keep_fraction if in_range else None
-    recipe = problems.collect(load_recipe, config.recipe, keep_fraction=fraction, overrides=overrides, seed=config.seed)
+    recipe = _recipe(config, problems)
     crawled = recipe and config.crawl_id and not config.problems()
     earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
     if recipe and earlier:
@@ -114,26 +111,41 @@ def plan_select(
         problems.collect(recipe.check_types, _types(config.output, where, scoring))
     if problems or recipe is None or where is None:
         return None
-    files = {name: found for step in recipe.steps for name, found in step_files(step, config.output, problems).items()}
+    files = {name: file for step in recipe.steps for name, file in step_files(step, config.output, problems).items()}
     if problems:
         return None
-    shown = next((where[name] for step in recipe.steps if (name := step.score()) in where), None)
-    scores = [(owner, "score") for owner, names in sorted(sets.items()) if "score" in names]
-    score = shown or (scores[0] if scores else None)
+    score = _shown_score(recipe, where, sets)
     settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts["files"] = {name: digest for name, (_, digest) in files.items()}
     clusters = _shown_clusters(where, sets)
     if earlier is None:
         return SelectPlan(settings, facts, clusters=clusters)
-    stamped = scoring.facts["stamps"] if scoring else manifest.read(config.output).get("score", {}).get("stamps", {})
-    made = stamped.get("models", {}), shards, scoring.facts["stamps"]["pool"] if scoring else ""
-    crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, *made)
+    models = scoring.facts["stamps"]["models"] if scoring else manifest.read(config.output).models
+    pool = scoring.facts["stamps"]["pool"] if scoring else ""
+    crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, models, shards, pool)
     return SelectPlan(settings, facts, crawl, clusters) if crawl else None
 
 
+def _recipe(config: SelectConfig, problems: Problems) -> Recipe | None:
+    """Reads the recipe with the changes of the flags; those out of range are noted already and left out."""
+    overrides = dict(text.split("=", 1) for text in config.set if "=" in text)
+    in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1
+    fraction = config.keep_fraction if in_range else None
+    return problems.collect(load_recipe, config.recipe, keep_fraction=fraction, overrides=overrides, seed=config.seed)
+
+
+def _shown_score(
+    recipe: Recipe, where: Mapping[str, tuple[str, str]], sets: Mapping[str, Sequence[str]]
+) -> tuple[str, str] | None:
+    """Returns the score that the report shows: that of the first step with one, else the first of the pool, if any."""
+    named = next((where[name] for step in recipe.steps if (name := step.score()) and name in where), None)
+    scores = [(owner, "score") for owner, names in sorted(sets.items()) if "score" in names]
+    return named or (scores[0] if scores else None)
+
+
 def _types(root: str, where: Mapping[str, tuple[str, str]], scoring: ScorePlan | None) -> dict[str, pa.DataType]:
-    """Returns the type of each column that a recipe reads, as it is in the pool's first shard or will be."""
+    """Returns the type of each column that a recipe reads: that of the pool's first shard, or after ``scoring``."""
     owners = {owner for owner, _ in where.values()}
     if scoring:
         schemas = model_schemas(scoring)
@@ -150,7 +162,13 @@ def _shown_clusters(where: Mapping[str, tuple[str, str]], sets: Mapping[str, Seq
 
 
 def step_files(step: Step, root: str, problems: Problems) -> dict[str, tuple[str, str]]:
-    """Returns ``label.parameter`` -> (address, sha256) of the files that a step names, checked; ``root`` as for it."""
+    """Checks the files that a step names; returns ``label.parameter`` -> (address, sha256), empty after a problem.
+
+    Args:
+      step: of the recipe.
+      root: the output folder, for files of earlier crawls.
+      problems: gets a line for each file that is missing or cannot be used.
+    """
     addresses = step.named_files(root)
     local: dict[str, str] = {}
     for name, uri in addresses.items():

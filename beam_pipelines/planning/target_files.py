@@ -1,9 +1,8 @@
-"""What ``--target`` names: embeddings in a file, a scored pool, or images that are still to be embedded."""
+"""What ``--target`` of ``cluster`` names: embeddings in a file, a scored pool, or images without embeddings yet."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from beam_pipelines.planning import workspace
 from transforms import packimages
@@ -20,7 +19,7 @@ from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings
 from transforms.workers.score_shard import ScoreSettings, missing_sets
 
-_ROWS = 65_536  # of a file, assigned at once
+_ROWS = 65_536  # rows of a file that one worker assigns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +27,10 @@ class TargetPlan:
     """The target images of a clustering.
 
     Attributes:
-      parts: embeddings that are there.
-      scoring: how images are embedded that have none yet; None where there are none such.
-      shards: of images to embed, or embedded by an earlier run.
-      images: image files to pack into shards first.
+      parts: the embeddings that exist.
+      scoring: how the images without embeddings are embedded; None where all have some.
+      shards: of images to embed, or that an earlier run embedded.
+      images: image files that are packed into shards first.
     """
 
     parts: tuple[TargetPart, ...] = ()
@@ -41,16 +40,21 @@ class TargetPlan:
 
 
 def find_target(uri: str, settings: ClusterSettings, dim: int) -> TargetPlan:
-    """Returns what ``--target`` names, ``dim`` dimensions wide.
+    """Returns the target images that ``--target`` names.
+
+    Args:
+      uri: the value of the flag.
+      settings: of the clustering.
+      dim: dimensions of the embeddings.
 
     Raises:
       InputError: it names nothing that can be used.
     """
     if uri.endswith((".npy", ".safetensors", ".pt")):
-        found = vector_files.read_vectors(filesystem.fetch(uri), uri, "--target")
-        _check_width(uri, found.shape[1], dim)
-        starts = range(0, len(found), _ROWS)
-        return TargetPlan(tuple(TargetPart(uri, "", at, min(at + _ROWS, len(found))) for at in starts))
+        vectors = vector_files.read_vectors(filesystem.fetch(uri), uri, "--target")
+        _check_width(uri, vectors.shape[1], dim)
+        starts = range(0, len(vectors), _ROWS)
+        return TargetPlan(tuple(TargetPart(uri, "", at, min(at + _ROWS, len(vectors))) for at in starts))
     if filesystem.exists(filesystem.join(uri, "pool.parquet")):
         return TargetPlan(_scored(uri, settings.column, dim))
     scoring = scoring_of(settings)
@@ -85,23 +89,23 @@ def _scored(uri: str, column: tuple[str, str], dim: int) -> tuple[TargetPart, ..
 
 
 def scoring_of(settings: ClusterSettings) -> ScoreSettings:
-    """Returns how the embeddings that are clustered were made, for images of another pool.
+    """Returns the settings by which the clustered embeddings were scored, to score the target images alike.
 
     Raises:
-      InputError: they are none of images, or not known to be made by ``winnow score``.
+      InputError: they are no embeddings of images, or the manifest does not list them among those of ``winnow score``.
     """
     owner, part = settings.column
-    section = manifest.read(settings.root).get("score", {})
-    made: dict[str, Any] | None = section.get("stamps", {}).get("models", {}).get(owner)
-    if part != "image" or made is None:
+    known = manifest.read(settings.root)
+    made_by = known.models.get(owner)
+    if part != "image" or made_by is None:
         raise InputError(
             f"--target: target images cannot be embedded, since {owner}.{part} is no image embedding of `winnow score` "
             "in this --output; give their embeddings as .npy"
         )
-    told = section.get("scored_with", {}).get(owner, {})
-    model = ModelSpec(**{**made, "part": "image"})
+    scored_with = known.scored_with.get(owner, {})
+    model = ModelSpec(**{**made_by, "part": "image"})
     rules = ImageRules(variant=model.variant)
-    kept = {name: told[name] for name in ("batch_size", "precision") if name in told}
+    kept = {name: scored_with[name] for name in ("batch_size", "precision") if name in scored_with}
     return ScoreSettings(settings.uri("target"), (model,), rules, device=settings.device, **kept)
 
 

@@ -1,4 +1,4 @@
-"""What ``train-mix`` and ``train-flyt`` share: find the pool and the labelled pictures, train, write."""
+"""The plan and the training of ``train-mix`` and ``train-flyt``: pool, labelled pictures, then step by step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from beam_pipelines.config.train import MetaConfig
 from beam_pipelines.planning import labelled, workspace
-from beam_pipelines.planning.plan_facts import Problems
+from beam_pipelines.planning.column_sets import choose_set
+from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.devices import devices
@@ -30,11 +31,11 @@ from transforms.storage import filesystem
 from transforms.workers.pool_batches import PoolBatch, PoolBatches, Survey
 
 VERSION = 3  # raise when the same run would give other weights
-_PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # the stamp has what lies there
+_PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # stamped by content
 
 
-class Found(NamedTuple):
-    """What a request is about, once nothing is wrong with it.
+class TrainingInputs(NamedTuple):
+    """What a run learns from, once nothing is wrong with the request.
 
     Attributes:
       refs: the shards of the pool.
@@ -52,12 +53,12 @@ class Found(NamedTuple):
 
 
 class TrainedScorer(NamedTuple):
-    """What is trained.
+    """The scorer that a run trains.
 
     Attributes:
-      start: its parameters.
-      score: as in ``flytrun.advance``.
-      see: a batch of the pool -> what ``score`` reads of it: one array, or several for a tuple of tensors.
+      start: its parameters before the first step.
+      score: as in ``training_loop.run``.
+      see: a batch of the pool -> the arrays that ``score`` reads: one array, or several for a tuple of tensors.
       with_images: ``see`` reads images and captions.
     """
 
@@ -68,15 +69,24 @@ class TrainedScorer(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What came out."""
+    """What a run gives: the scorer's parameters, the survey of the pool, and figures for the JSON line."""
 
     params: dict[str, Any]
     survey: Survey
     figures: dict[str, Any]
 
 
-def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) -> Found | None:
-    """Finds the pool's columns, the model behind them, the labelled pictures and the prompts; notes what is wrong."""
+def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) -> TrainingInputs | None:
+    """Finds the pool's columns, the model that made them, the labelled pictures and the prompts.
+
+    Args:
+      config: of the job.
+      problems: gets a line for everything that is wrong.
+      scores: names of the columns to mix.
+
+    Returns:
+      the inputs of the training; None when something is wrong.
+    """
     if config.output:
         _check_folder(config.output, problems)
     refs = problems.collect(workspace.read_pool, config.pool) if config.pool else None
@@ -84,16 +94,26 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     where = problems.collect(columns.resolve, scores, sets) if sets else None
     if refs and sets and where:
         _check_scores(config, problems, where, sets, refs[0].name)
-    source = _embeddings(config, problems, sets) if sets else ""
+    source = problems.collect(choose_set, "--column_set", config.column_set, sets, ("image", "text")) if sets else None
     spec = _spec(config, problems, source) if source else None
     tasks = labelled.find(config, problems)
     if config.device == "cuda":
         problems.collect(devices.device_of, config.device)
-    if problems or refs is None or where is None or spec is None:
+    if problems or refs is None or where is None or source is None or spec is None:
         return None
     where |= {"image": (source, "image"), "text": (source, "text")}
     where["caption"] = (columns.INDEX, "caption")
-    return Found(refs, where, list(scores), spec, tasks)
+    return TrainingInputs(refs, where, list(scores), spec, tasks)
+
+
+def summary(inputs: TrainingInputs) -> dict[str, Any]:
+    """Returns what ``--dry_run`` prints about a training."""
+    return {"shards": len(inputs.refs), "model": dataclasses.asdict(inputs.spec), "version": version()}
+
+
+def sentence(config: MetaConfig, trained: Trained) -> str:
+    """Returns the line for people at the end of a run."""
+    return f"trained for {trained.figures['steps']} steps: {config.output}"
 
 
 def _check_folder(output: str, problems: Problems) -> None:
@@ -109,7 +129,7 @@ def _check_folder(output: str, problems: Problems) -> None:
 def _check_scores(
     config: MetaConfig, problems: Problems, where: Mapping[str, tuple[str, str]], sets: dict[str, list[str]], shard: str
 ) -> None:
-    """Notes the scores that are no number a row, by the schema of one shard."""
+    """Notes the scores that are no number per sample, by the schema of one shard."""
     store = Store(config.pool)
     schemas = {owner: store.schema(owner, shard) for owner in sets}
     scores = [f"{owner}.{field.name}" for owner in sets for field in schemas[owner] if pa.types.is_floating(field.type)]
@@ -117,22 +137,13 @@ def _check_scores(
         kind = schemas[owner].field(column).type
         if not pa.types.is_floating(kind) and not pa.types.is_integer(kind):
             problems.append(
-                f"--score {name} is no number a sample ({kind}), and a mix is of such; there are "
+                f"--score {name} is no number per sample ({kind}), and a mix needs numbers; there are "
                 f"{', '.join(scores) or 'none'}; `winnow score` and `winnow import-scores` add some"
             )
 
 
-def _embeddings(config: MetaConfig, problems: Problems, sets: dict[str, list[str]]) -> str:
-    having = [name for name in sets if {"image", "text"} <= set(sets[name])]
-    if config.column_set in having or (not config.column_set and len(having) == 1):
-        return config.column_set or having[0]
-    told = f"--column_set {config.column_set}: no such embeddings" if config.column_set else "--column_set is missing"
-    problems.append(f"{told}; there are {', '.join(having) or 'none'}; `winnow score` adds them")
-    return ""
-
-
 def _spec(config: MetaConfig, problems: Problems, source: str) -> spec.ModelSpec | None:
-    made_by = manifest.read(config.pool).get("score", {}).get("stamps", {}).get("models", {}).get(source)
+    made_by = manifest.read(config.pool).models.get(source)
     if made_by is not None:
         return spec.ModelSpec(**made_by)
     problems.append(
@@ -142,7 +153,7 @@ def _spec(config: MetaConfig, problems: Problems, source: str) -> spec.ModelSpec
     return None
 
 
-def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
+def train(config: MetaConfig, inputs: TrainingInputs, scorer: TrainedScorer) -> Trained:
     """Trains, or continues, to the last step.
 
     Raises:
@@ -153,20 +164,20 @@ def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
     torch.set_num_threads(config.threads or devices.cpu_count())
     devices.keep_freed_memory()
     pool = PoolBatches(
-        Store(config.pool), found.refs, found.where, config.batch_size, config.shards_at_once, config.seed,
+        Store(config.pool), inputs.refs, inputs.where, config.batch_size, config.shards_at_once, config.seed,
         scorer.with_images or config.reference == "towers",
     )  # fmt: skip
-    survey = pool.survey(found.scores)
-    tasks = [labelled.read(source) for source in found.tasks]
-    stamp = _stamp(config, found, survey, tasks)
+    survey = pool.survey(inputs.scores)
+    tasks = [labelled.read(source) for source in inputs.tasks]
+    stamp = _stamp(config, inputs, survey, tasks)
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = training_loop.stamp_of(folder)
     if earlier not in (None, stamp):
         raise ConfigError(f"--output {config.output} holds a run with other settings or data; name a new folder")
-    told, read = labelled.sources_of(tasks)
-    print(f"{sum(survey.counts.values())} samples of the pool, {told}", file=sys.stderr)
-    feed = _feed(config, found, tasks)
+    line, counts = labelled.sources_of(tasks)
+    print(f"{sum(survey.counts.values())} samples of the pool, {line}", file=sys.stderr)
+    feed = _feed(config, inputs, tasks)
 
     def start(restart: int) -> dict[str, Any]:
         return {name: value.to(config.device) for name, value in feed.reference.start(restart).items()}
@@ -179,16 +190,16 @@ def train(config: MetaConfig, found: Found, scorer: TrainedScorer) -> Trained:
     names = {field.name for field in dataclasses.fields(training_loop.RunSettings)}
     settings = training_loop.RunSettings(**{name: getattr(config, name) for name in names})
     batches = _batches(config, pool, survey, feed, scorer, state.step)
-    state = training_loop.run(state, start, batches, scorer.score, settings, folder, stamp, _tell(config.steps))
-    return Trained(state.scorer, survey, {**_finish(folder, state.step), **read})
+    state = training_loop.run(state, start, batches, scorer.score, settings, folder, stamp, _progress(config.steps))
+    return Trained(state.scorer, survey, {**_finish(folder, state.step), **counts})
 
 
-def _stamp(config: MetaConfig, found: Found, survey: Survey, tasks: list[task_batches.Task]) -> str:
-    """Returns the digest of what determines the weights: settings and data, wherever they lie."""
+def _stamp(config: MetaConfig, inputs: TrainingInputs, survey: Survey, tasks: list[task_batches.Task]) -> str:
+    """Returns the digest of settings and data, which determine the weights; paths do not count."""
     settings = {name: value for name, value in config.recorded().items() if name not in _PLACES}
     return stamps.stamp(
-        version=VERSION, kind=config.kind, settings=settings, columns=found.where, pool=survey.stamp,
-        shards=survey.counts, model=found.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
+        version=VERSION, kind=config.kind, settings=settings, columns=inputs.where, pool=survey.stamp,
+        shards=survey.counts, model=inputs.spec.weights_sha256, tasks=[_digest(task) for task in tasks],
     )  # fmt: skip
 
 
@@ -196,20 +207,22 @@ def _continued(config: MetaConfig) -> training_loop.TrainingState:
     folder = Path(config.output)
     state = training_loop.load(folder, config.device)
     lacking = state.step - len(training_loop.history(folder))
-    told = f"; {training_loop.METRICS} lacks {lacking} of them, and so will the curves" if lacking else ""
-    print(f"continuing at step {state.step} of {config.steps}{told}", file=sys.stderr)
+    remark = f"; {training_loop.METRICS} lacks {lacking} of them, and so will the curves" if lacking else ""
+    print(f"continuing at step {state.step} of {config.steps}{remark}", file=sys.stderr)
     return state
 
 
 def _digest(task: task_batches.Task) -> list[str]:
-    """Returns a task's name, and what its pictures and prompts are."""
+    """Returns a task's name, and digests of its pictures, labels and prompts."""
     pictures = hashlib.sha256(b"".join(hashlib.sha256(image).digest() for image in task.labelled.images)).hexdigest()
     return [task.name, pictures, stamps.stamp(labels=task.labelled.labels, of=task.labelled.names, in_=task.templates)]
 
 
-def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> task_batches.Frozen | task_batches.Whole:
+def _feed(
+    config: MetaConfig, inputs: TrainingInputs, tasks: list[task_batches.Task]
+) -> task_batches.Frozen | task_batches.Whole:
     def load() -> clip.ClipModel:
-        return clip.load(found.spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
+        return clip.load(inputs.spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
 
     draws = task_batches.Draws(config.seed, config.downstream_batch_size)
     if config.reference == "towers":
@@ -217,10 +230,10 @@ def _feed(config: MetaConfig, found: Found, tasks: list[task_batches.Task]) -> t
         reference = reference_model.Towers(model.network, config.part_size)
         threads = ThreadPoolExecutor(devices.cpu_count(), "winnow-decode")
         return task_batches.Whole(reference, model, tasks, draws, threads, config.device)
-    shelf = labelled.CacheFolder(config.cache or filesystem.join(config.pool, "labelled"))
-    embedder = embedded_tasks.Embedder(found.spec, config.device, load, shelf)
+    cache = labelled.CacheFolder(config.cache or filesystem.join(config.pool, "labelled"))
+    embedder = embedded_tasks.Embedder(inputs.spec, config.device, load, cache)
     seed = config.seed if config.reference_start == "random" else None
-    projections = reference_model.Projections(found.spec.dim, embedder.logit_scale(), seed)
+    projections = reference_model.Projections(inputs.spec.dim, embedder.logit_scale(), seed)
     return task_batches.Frozen(projections, [embedder.embed(task) for task in tasks], draws)
 
 
@@ -232,19 +245,20 @@ def _batches(
     for step, rows in enumerate(pool.batches(survey, first), first):
         arrays = rows.arrays
         sides = feed.upstream(arrays["image"], arrays["text"], rows.images, arrays["caption"].tolist())
-        found = scorer.see(rows, survey)
-        parts = tuple(torch.from_numpy(part).to(config.device) for part in found)
+        parts = tuple(torch.from_numpy(part).to(config.device) for part in scorer.see(rows, survey))
         seen = parts if len(parts) > 1 else parts[0]
         yield training_loop.TrainingBatch(seen, sides, feed.downstream(step))
 
 
-def _tell(steps: int) -> Callable[[dict[str, Any]], None]:
-    def told(figures: dict[str, Any]) -> None:
+def _progress(steps: int) -> Callable[[dict[str, Any]], None]:
+    """Returns what prints a line every tenth of the run."""
+
+    def show(figures: dict[str, Any]) -> None:
         if (figures["step"] + 1) % max(1, steps // 10) == 0 and not figures["skipped"]:
             shown = ", ".join(f"{name} {figures[name]:.4f}" for name in ("up_loss", "down_loss", "down_accuracy"))
             print(f"step {figures['step'] + 1} of {steps}: {shown}", file=sys.stderr)
 
-    return told
+    return show
 
 
 def _finish(folder: Path, steps: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The output folder as the driver sees it: whose it is, which pool it is about, what lies in it."""
+"""The output folder before and after a run: which pool it holds, which jobs wrote it, and what they wrote."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.report import terminal_text
-from transforms.outputs import crawls
+from transforms.outputs import crawls, manifest
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
 
-_POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # what makes two pools two
+_POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # pools that differ in one of these are different
 
 
 def _shards_with(folder: str) -> dict[str, set[str]]:
-    """Returns first folder below ``folder`` -> names of the shards that have a file there."""
+    """Returns name of each folder directly below ``folder`` -> names of the shards that have a file in it."""
     have: dict[str, set[str]] = {}
     for info in filesystem.children(folder):
         owner, _, shard = info.uri.rsplit(folder + "/", 1)[-1].partition("/")
@@ -61,13 +61,13 @@ def stored_sets(output: str, refs: list[ShardRef]) -> dict[str, list[str]]:
 
 
 class OwnedSets(NamedTuple):
-    """Column sets that a job is to write.
+    """The column sets that a job is going to write.
 
     Attributes:
-      job: that notes itself in their files.
+      job: its name; the files of its column sets record it.
       names: of the column sets.
-      flag: that names them.
-      hint: what to do about one that another job wrote.
+      flag: the flag that names them, for the message.
+      hint: what the user can do about a column set of another job.
     """
 
     job: str
@@ -77,10 +77,10 @@ class OwnedSets(NamedTuple):
 
 
 def check_sets(output: str, sets: OwnedSets) -> None:
-    """Checks that a job may write column sets: each is not there yet, or the same job wrote it.
+    """Checks that a job may write its column sets: each is new, or the same job wrote it.
 
     Raises:
-      InputError: another job wrote one, something unknown did, or the name is none for column sets.
+      InputError: another job or another program wrote one, or Winnow needs the name for itself.
     """
     problems = []
     for name in filter(None, sets.names):
@@ -94,14 +94,14 @@ def check_sets(output: str, sets: OwnedSets) -> None:
 
 
 def write_pool(output: str, shards: list[Shard]) -> None:
-    """Writes ``pool.parquet``: the shards that this output folder is about."""
+    """Writes ``pool.parquet``: the shards of the pool that the output folder holds."""
     table = pa.Table.from_pylist([shard._asdict() for shard in sorted(shards)])
     stamp = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     filesystem.write_atomic(filesystem.join(output, "pool.parquet"), columns.to_parquet(table, stamp))
 
 
 def read_pool(output: str) -> list[ShardRef]:
-    """Reads the shards that an output folder is about.
+    """Reads the shards of the pool that an output folder holds.
 
     Raises:
       InputError: it holds no pool.
@@ -109,7 +109,7 @@ def read_pool(output: str) -> list[ShardRef]:
     """
     data = filesystem.read_if_exists(filesystem.join(output, "pool.parquet"))
     if data is None:
-        next(filesystem.children(output), None)  # an object that is missing says nothing of its bucket
+        next(filesystem.children(output), None)  # raises where the bucket itself is missing
         raise InputError(
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
@@ -118,32 +118,31 @@ def read_pool(output: str) -> list[ShardRef]:
 
 
 def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dict[str, Any]:
-    """Checks that an output folder may be worked in, and returns what it is to remember of this run.
+    """Checks that a job may write to an output folder, and returns the content of ``run.json`` for this run.
 
-    One folder holds one pool, read by one set of rules; ``curate`` moreover continues only its own configuration.
-    ``select`` and ``reshard`` replace what an earlier run of theirs decided; a column set is replaced only by the job
-    that wrote it.
+    One folder holds one pool, read by one set of rules. ``curate`` also continues only a run with its own flags.
+    ``select`` and ``reshard`` replace their earlier decisions. Only the job that wrote a column set replaces it.
 
     Args:
       config: of the job.
-      job: what the folder remembers the run by.
-      sets: the column sets that the job is to write under names that the user can choose.
+      job: the name of the run in ``run.json``.
+      sets: the column sets that the job is going to write.
 
     Raises:
-      InputError: the folder belongs to something else, or one of the column sets to another job.
+      InputError: the folder holds something else, or another job wrote one of the column sets.
     """
     filesystem.check_writable(config.output)
     data = filesystem.read_if_exists(filesystem.join(config.output, "run.json"))
-    mine = config.recorded()
-    reads_pool = mine.get("input") and not isinstance(config, ImportConfig)
-    pool: dict[str, Any] = {name: mine[name] for name in _POOL if name in mine and reads_pool}
+    flags = config.recorded()
+    reads_pool = flags.get("input") and not isinstance(config, ImportConfig)
+    pool: dict[str, Any] = {name: flags[name] for name in _POOL if name in flags and reads_pool}
     if data is None and next(filesystem.children(config.output), None) is not None:
         raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
     earlier = json.loads(data or '{"pool": {}, "jobs": {}}')
     differs = {name: value for name, value in pool.items() if earlier["pool"].get(name, value) != value}
     if job == "curate":
-        before = earlier["jobs"].get(job, mine)
-        differs |= {name: value for name, value in mine.items() if before.get(name, value) != value}
+        before = earlier["jobs"].get(job, flags)
+        differs |= {name: value for name, value in flags.items() if before.get(name, value) != value}
     if differs:
         changed = ", ".join(f"--{name} {value}" for name, value in sorted(differs.items()))
         raise InputError(
@@ -152,11 +151,11 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
         )
     if sets:
         check_sets(config.output, sets)
-    return {"pool": {**pool, **earlier["pool"]}, "jobs": {**earlier["jobs"], job: mine}}
+    return {"pool": {**pool, **earlier["pool"]}, "jobs": {**earlier["jobs"], job: flags}}
 
 
 def write_run(output: str, record: dict[str, Any]) -> None:
-    """Writes ``run.json``, by which a later run knows the folder, and removes what a killed run left half written."""
+    """Writes ``run.json``, which a later run checks, and removes the partial files of a run that was killed."""
     filesystem.remove_partial(output)
     text = json.dumps(record, indent=1, sort_keys=True)
     filesystem.write_atomic(filesystem.join(output, "run.json"), text.encode() + b"\n")
@@ -177,19 +176,17 @@ def check_decisions(output: str, refs: list[ShardRef]) -> None:
 
 
 def check_unscored(output: str) -> None:
-    """Checks that an output folder has no index that was made with a look at the images.
+    """Checks that an output folder holds no scored pool, whose index an index without decoded images would replace.
 
     Raises:
-      InputError: it has, and a plain index would replace it.
+      InputError: it holds one.
     """
-    manifest = filesystem.read_if_exists(filesystem.join(output, "manifest.json"))
-    models = json.loads(manifest or b"{}").get("score", {}).get("stamps", {}).get("models")
-    if models:
+    if manifest.read(output).models:
         raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
 
 
 def check_shards(output: str, refs: list[ShardRef]) -> None:
-    """Checks that a pool has shards to copy from, which one of metadata alone has not.
+    """Checks that a pool has shards to copy from; a pool of imported metadata has none.
 
     Raises:
       InputError: it has none.
@@ -208,7 +205,7 @@ def pool_of(output: str) -> str:
 
 
 def outcome(output: str) -> tuple[str, dict[str, Any]]:
-    """Returns the end of a run: a table of counts for people, and the same as values."""
+    """Returns the counts at the end of a run: a table for people, and values for the JSON line."""
     books = json.loads(filesystem.read_bytes(filesystem.join(output, "books.json")))
     sizes = filesystem.read_if_exists(filesystem.join(output, "shards", "sizes.json"))
     places = {"report": filesystem.join(output, "report.html")}

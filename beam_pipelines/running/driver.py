@@ -1,4 +1,4 @@
-"""Runs a job from argv to exit code: check everything, say everything that is wrong, only then start."""
+"""Runs every job from argv to exit code: make the plan, print every problem, and start only when there is none."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from beam_pipelines.planning.plan_facts import Problems
 
+# The class and the message of our errors, inside the text of a runner's error.
 _OURS = re.compile(
     r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError|"
     r"NoBucketError): "
@@ -35,12 +36,13 @@ class Work:
     """What a job is going to do, once nothing is wrong.
 
     Attributes:
-      summary: what ``--dry_run`` prints: shards found and work to do.
-      prepare: writes what the driver itself writes, just before the pipeline starts.
+      summary: what ``--dry_run`` prints beside the flags: how many shards there are, and how many are to do.
+      prepare: writes the driver's own files, directly before the pipeline starts.
       build: adds the whole job to a pipeline; runs nothing. None for a job that needs no pipeline.
-      finish: returns what to print at the end: text for people, and values for the JSON line.
-      spread: shards are worked on side by side on this machine too; not where a model uses every core already.
-      remark: returns another line for people, from the job's counters; "" for none.
+      finish: returns what to print at the end: text for people, and values for the JSON line. A job without a pipeline
+        does all of its work here.
+      remark: job's counters -> another line for people; "" for none.
+      spread: a run on this machine works on several shards at once; not where a model uses every core already.
     """
 
     summary: dict[str, Any]
@@ -54,13 +56,14 @@ class Work:
 Plan = Callable[[Any, "Problems"], "Work | None"]
 
 
-def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
+def main(job: str, plan: Plan, argv: Sequence[str] | None = None, *, alone: bool = False) -> int:
     """Runs a job.
 
     Args:
       job: its name in ``config.jobs.JOBS``.
-      plan: finds out what there is to do, or notes problems and returns None.
+      plan: returns the work; or notes problems and returns None.
       argv: the flags; those of the process when None.
+      alone: the job runs no pipeline here, so that flags for one are a problem even where there is no plan.
 
     Returns:
       0 done, 1 the job failed, 2 nothing was started because something is wrong with the request, 3 all is written, but
@@ -73,57 +76,36 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None) -> int:
     problems = Problems(parsed.problems, elsewhere=beam_options.runs_elsewhere(parsed.beam_args))
     beam_options.tell_stores(parsed.beam_args)
     work = problems.collect(plan, parsed.config, problems)
+    if work.build is None if work else alone and not problems.elsewhere:
+        problems.extend(_pipeline_flags(job, parsed.beam_args))
     if problems or work is None:
-        for line in problems:
-            print(f"winnow {job}: {line}", file=sys.stderr)
-        return ConfigError.exit_code
+        return _refused(job, problems)
     if parsed.dry_run:
         print(json.dumps({"job": job, "configuration": _shown(parsed.config), **work.summary}, indent=1))
         return 0
     if work.build is None:
-        return _alone(job, work, parsed)
-    try:
-        runners.fetch_job_server(parsed.beam_args)
-        work.prepare()
-    except ConfigError as error:  # a store tells only when it is written to
-        for line in error.problems:
-            _failed(job, line)
-        return ConfigError.exit_code
-    for line in problems.notes:
-        print(line, file=sys.stderr)
-    try:
-        counters = _run(work.build, parsed.beam_args, work.spread)
-        if counters is None:
-            print(json.dumps({"job": job, "output": vars(parsed.config)["output"], "launched": True}, sort_keys=True))
-            return 0
-        text, values = work.finish()
-    except CurationError as error:
-        return _failed(job, _WHERE.sub("", str(error)), _code_of(type(error).__name__))
-    except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
-        found = _OURS.findall(str(error))
-        if not found:
-            raise
-        name, line = found[-1]
-        return _failed(job, line, _code_of(name))
-    for line in (text, work.remark(counters)):
-        if line:
-            print(line, file=sys.stderr)
-    said = {"job": job, "output": vars(parsed.config)["output"], **values, "counters": counters}
-    print(json.dumps(said, sort_keys=True))
-    return 0
+        return _run_alone(job, work)
+    return _run_pipeline(job, work, work.build, parsed, problems.notes)
 
 
-def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
-    """Does the work of a job that needs no pipeline, all of it in ``finish``."""
+def _pipeline_flags(job: str, beam_args: Sequence[str]) -> list[str]:
+    """Returns the problem with flags for a pipeline that were given to a job without one.
+
+    Nothing where some flag is unknown: ``options.parse`` has named it, and its value looks like a flag of Beam.
+    """
+    flags = beam_options.not_for_stores(beam_args)
+    if not flags or options.unknown_flags(flags):
+        return []
+    return [f"{' '.join(flags)} is for a pipeline, and {job} runs none; leave it out"]
+
+
+def _run_alone(job: str, work: Work) -> int:
+    """Runs a job that needs no pipeline: all of it is in ``finish``."""
     try:
-        if others := beam_options.not_for_stores(parsed.beam_args):
-            raise ConfigError(f"{' '.join(others)} is for a pipeline, and {job} runs none; leave it out")
         work.prepare()
         text, values = work.finish()
     except ConfigError as error:
-        for line in error.problems:
-            _failed(job, line)
-        return ConfigError.exit_code
+        return _refused(job, error.problems)
     except CurationError as error:
         return _failed(job, str(error))
     print(text, file=sys.stderr)
@@ -131,8 +113,47 @@ def _alone(job: str, work: Work, parsed: options.Parsed) -> int:
     return 0
 
 
+def _run_pipeline(
+    job: str, work: Work, build: Callable[[beam.Pipeline], None], parsed: options.Parsed, notes: Sequence[str]
+) -> int:
+    """Runs a job's pipeline, and prints what it wrote and counted."""
+    try:
+        runners.fetch_job_server(parsed.beam_args)
+        work.prepare()
+    except ConfigError as error:  # a store refuses only when it is written to
+        return _refused(job, error.problems)
+    for line in notes:
+        print(line, file=sys.stderr)
+    output = vars(parsed.config)["output"]
+    try:
+        counters = _run(build, parsed.beam_args, work.spread)
+        if counters is None:
+            print(json.dumps({"job": job, "output": output, "launched": True}, sort_keys=True))
+            return 0
+        text, values = work.finish()
+    except CurationError as error:
+        return _failed(job, _WHERE.sub("", str(error)), _code_of(type(error).__name__))
+    except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
+        errors = _OURS.findall(str(error))
+        if not errors:
+            raise
+        name, line = errors[-1]
+        return _failed(job, line, _code_of(name))
+    for line in filter(None, (text, work.remark(counters))):
+        print(line, file=sys.stderr)
+    print(json.dumps({"job": job, "output": output, **values, "counters": counters}, sort_keys=True))
+    return 0
+
+
+def _refused(job: str, problems: Sequence[str]) -> int:
+    """Prints every problem with a request; returns the exit code."""
+    for line in problems:
+        print(f"winnow {job}: {line}", file=sys.stderr)
+    return ConfigError.exit_code
+
+
 def _code_of(error: str) -> int:
-    """Returns the exit code of a job that began and ended in an error of this name."""
+    """Returns the exit code of a job that failed with an error of this class."""
     return GateError.exit_code if error == GateError.__name__ else CurationError.exit_code
 
 
@@ -148,7 +169,8 @@ def _shown(config: Flags) -> dict[str, Any]:
 def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], spread: bool) -> dict[str, int] | None:
     """Runs the pipeline to its end and returns the counters, ``stage.name`` -> count.
 
-    The launcher of a Flex Template only writes the job down (``--template_location``); then the result is None.
+    Returns:
+      None where the launcher of a Flex Template only writes the job's description (``--template_location``).
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import GoogleCloudOptions
@@ -160,8 +182,7 @@ def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], sprea
     if pipeline.options.view_as(GoogleCloudOptions).template_location:
         return None
     result.wait_until_finish()
-    found = result.metrics().query()["counters"]
-    own = [metric for metric in found if metric.key.metric.namespace in COUNTERS]
+    own = [metric for metric in result.metrics().query()["counters"] if metric.key.metric.namespace in COUNTERS]
     counters: dict[str, int] = {}
     for metric in own:
         name = f"{metric.key.metric.namespace}.{metric.key.metric.name}"

@@ -1,4 +1,4 @@
-"""The three stages in one pipeline, as ``curate`` and ``reshard --subset`` run them."""
+"""The stages that jobs share: the selection, the copies that follow it, and what publishes a crawl."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from beam_pipelines.planning import reshard as reshardplan
 from beam_pipelines.planning import score as scoreplan
 from beam_pipelines.planning import select as selectplan
 from transforms.fit import FitRecipe
-from transforms.outputs.manifest import MakeSection, WriteManifest
+from transforms.gallery import DrawGallery
+from transforms.outputs.manifest import MakeSection, Section, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
 from transforms.report import ReportFacts, WriteReport
 from transforms.reshard import ReshardCopies
-from transforms.rows import ShardRef
+from transforms.rows import ShardRef, ShardRefs
 from transforms.score import ScoreShards
-from transforms.select import WriteDecisions
-from transforms.shards import ListShards
+from transforms.select import Selection, WriteDecisions
+from transforms.shards import ListRefs, ListShards
 from transforms.summarise_crawl import Remember
 
 
 class WholePlan(NamedTuple):
-    """The plans of the three stages.
+    """The plans of the three stages, of ``curate`` and ``reshard --subset``.
 
     Attributes:
-      score: shards to score or to index; or the references of shards that are done already.
-      select: what decides.
+      score: shards to score or to index; or the shards of a pool that is scored already.
+      select: recipe, columns and files that decide.
       reshard: how large the output shards are.
-      report: what the report says.
-      publish: how a crawl is published; None for a pool that is none.
+      report: facts for the report.
+      publish: how a crawl is published; None for a pool that is no crawl.
     """
 
     score: scoreplan.ScorePlan | list[ShardRef]
@@ -39,48 +40,74 @@ class WholePlan(NamedTuple):
     publish: PublishSettings | None = None
 
 
+class Selected(NamedTuple):
+    """The results of the selection.
+
+    Attributes:
+      selection: decisions, books and subset file, for the copies.
+      sections: of the selection, and of the crawl where it is one, for the manifest.
+    """
+
+    selection: Selection
+    sections: list[beam.PCollection[Section]]
+
+
+def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, shards: int) -> Selected:
+    """Adds the selection: fits the recipe, decides every sample, and writes books, subset file and report.
+
+    Args:
+      refs: the scored shards.
+      plan: recipe, columns and files that decide; the report shows samples of its ``clusters``.
+      report: facts for the report.
+      shards: how many ``refs`` has.
+    """
+    settings = plan.settings
+    states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis)
+    selection = refs | "Decide" >> WriteDecisions(settings, states, shards)
+    drawn = selection.sources | "Gallery" >> DrawGallery(settings.root, plan.clusters) if plan.clusters else None
+    page = selection.books | "Report" >> WriteReport(report, selection.summary, drawn)
+    files = (*selection.files, page) | "SelectFiles" >> beam.Flatten()
+    sections = [files | "SelectSection" >> MakeSection("select", plan.facts, selection.summary)]
+    if plan.crawl:
+        summaries = refs | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)
+        sections.append(summaries | "CrawlSection" >> MakeSection("crawl", plan.crawl.facts))
+    return Selected(selection, sections)
+
+
 def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
-    """Adds the whole job to ``pipeline``; runs nothing."""
-    # 1. Tars -> columns, or columns that are there already.
+    """Adds scoring, selection and copies to ``pipeline``; runs nothing."""
     sections = []
     if isinstance(plan.score, scoreplan.ScorePlan):
         scored = pipeline | "List" >> ListShards(plan.score.shards) | "Score" >> ScoreShards(plan.score.settings)
-        refs = scored | "Refs" >> beam.Map(lambda row: row.ref)
+        refs, shards = scored | "Refs" >> beam.Map(lambda row: row.ref), len(plan.score.shards)
         files = scored | "ScoreFiles" >> beam.FlatMap(lambda row: row.files)
         sections.append(files | "ScoreSection" >> MakeSection("score", plan.score.facts))
     else:
-        refs = pipeline | "Shards" >> beam.Create(plan.score).with_output_types(ShardRef) | beam.Reshuffle()
+        refs, shards = pipeline | "Shards" >> ListRefs(plan.score), len(plan.score)
 
-    # 2. Columns -> a few global numbers -> copies, and books that close.
-    states = refs | "Fit" >> FitRecipe(plan.select.settings.recipe, plan.select.settings.reader, plan.select.basis)
-    shards = len(plan.score.shards if isinstance(plan.score, scoreplan.ScorePlan) else plan.score)
-    selection = refs | "Decide" >> WriteDecisions(plan.select.settings, states, shards)
-    report = selection.books | "Report" >> WriteReport(plan.report, selection.summary)
-    files = (*selection.files, report) | "SelectFiles" >> beam.Flatten()
-    sections.append(files | "SelectSection" >> MakeSection("select", plan.select.facts, selection.summary))
-    if plan.select.crawl:
-        left = refs | "Remember" >> Remember(plan.select.crawl.remember, states, selection.summary)
-        sections.append(left | "CrawlSection" >> MakeSection("crawl", plan.select.crawl.facts))
+    selected = select(refs, plan.select, plan.report, shards)
+    sections += selected.sections
 
-    # 3. Copies -> equal shards.
-    resharded = selection.sources | "Reshard" >> ReshardCopies(plan.reshard.settings, selection.books, selection.subset)
+    # Copies -> equal shards.
+    copies = ReshardCopies(plan.reshard.settings, selected.selection.books, selected.selection.subset)
+    resharded = selected.selection.sources | "Reshard" >> copies
     sections.append(resharded.files | "ReshardSection" >> MakeSection("reshard", plan.reshard.facts))
 
-    # 4. What was done, with the sha256 of every file; then a crawl may become the latest.
+    # The sha256 of every file; then a crawl may become the latest.
     written = sections | "Sections" >> beam.Flatten() | "Manifest" >> WriteManifest(plan.select.settings.root)
     if plan.publish:
         publish(written, plan.publish)
 
 
 def publish(finished: beam.PCollection[None], settings: PublishSettings) -> None:
-    """Adds what comes after all else of a crawl: it is compared with the latest, and passes its gate or not."""
+    """Adds the last stage of a crawl: it is compared with the latest, and becomes the latest if it passes its gate."""
     compared = finished | "Compare" >> CompareCrawl(settings)
-    files = compared | "DiffFiles" >> beam.FlatMap(lambda found: found.files)
-    section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda found: found.diff))
+    files = compared | "DiffFiles" >> beam.FlatMap(lambda comparison: comparison.files)
+    section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda one: one.diff))
     recorded = section | "PublishManifest" >> WriteManifest(settings.root)
     _ = recorded | "Gate" >> PassGate(settings, compared)
 
 
 def publish_alone(pipeline: beam.Pipeline, settings: PublishSettings) -> None:
-    """Adds a job that only lets a finished crawl become the latest; runs nothing."""
+    """Adds the publishing of a crawl that is finished already; runs nothing."""
     publish(pipeline | "Crawl" >> beam.Create([None]), settings)

@@ -145,7 +145,7 @@ def test_what_related_scores_lack_is_told(winnow, scored, tmp_path):
     np.save(tmp_path / "t.npy", np.eye(3, dtype=np.float32))
     for flags, problem in (
         (["--columns", "vas"], "--columns vas needs --target FILE"),
-        (["--columns", "negclip", "--model", "nett"], "--model nett is no column set with a score and embeddings"),
+        (["--columns", "negclip", "--model", "nett"], "--model nett is no column set with score, image and text"),
         (["--columns", "vas", "--target", tmp_path / "t.npy"], "has 3 dimensions, net.image 16"),
         (["--columns", "negclip", "--temperature", 0], "--temperature must be at least 0.005"),
         (["--columns", "negclip", "--batch", 1, "--repeats", 0], "--repeats must be at least 1"),

@@ -269,7 +269,7 @@ def test_what_is_wrong_is_said_before_anything_starts(winnow, out, tmp_path):
     for flags, words in (
         (["--k", 1], "--k must be in 2 .. 100000, got 1"),
         (["--metric", "cosine"], "--metric must be spherical or euclidean"),
-        (["--column", "net.score"], "--column net.score holds no embeddings; there are net.image, net.text"),
+        (["--column", "net.score"], "--column net.score is no column of embeddings; there are net.image, net.text"),
         (["--name", "net"], "--name net is a column set that `winnow score` wrote; choose another --name"),
         (["--centroids", tmp_path / "narrow.npy"], "--name is missing"),
         (["--centroids", tmp_path / "narrow.npy", "--name", "x"], "has 4 dimensions, the embeddings 16"),

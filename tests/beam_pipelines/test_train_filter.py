@@ -71,8 +71,18 @@ def test_every_problem_is_told_at_once(winnow, tmp_path):
     )  # fmt: skip
     assert code == 2
     for expected in ("matches no file", "exists and is not empty", "projections or towers", "in (0, 1)", "--epochs",
-                     "--learning_rate", "--runner is unknown"):  # fmt: skip
+                     "--learning_rate", "train-filter runs none; leave it out"):  # fmt: skip
         assert expected in stderr
+
+
+def test_a_dry_run_trains_nothing(winnow, pairs, tmp_path):
+    code, stdout, stderr = winnow(
+        "train-filter", "--input", f"{pairs}/*.tar", "--output", tmp_path / "net", "--dry_run"
+    )
+    assert (code, stderr) == (0, "")
+    shown = json.loads(stdout)
+    assert (shown["job"], shown["shards"], shown["configuration"]["epochs"]) == ("train-filter", 2, 60)
+    assert not (tmp_path / "net").exists()
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_the_towers_under_the_head_are_trained_with_it(winnow, scored, folder, t
 
     code, _, stderr = winnow("score-flyt", "--output", scored, "--head", out)
     assert code == 2
-    assert "--column_set flyt_towers: there are no such embeddings" in stderr
+    assert "--column_set flyt_towers is no column set with image; there are m" in stderr
     pool = ["--input", f"{tmp_path}/pool/*.tar", "--output", scored]
     models = ["--model", f"m={tiny_network}", "--model", f"flyt_towers={out}/towers"]
     assert winnow("score", *pool, *models)[0] == 0
@@ -381,7 +381,7 @@ def test_every_problem_is_told_at_once(winnow, scored, folder, tmp_path):
     for expected in ("holds no run of this job", f"--downstream '{tmp_path}/none.tar' matches",
                      "did you mean m.score", "--column_set vit",
                      "--class_names", "no {} for the class", "--steps must be", "--learning_rate", "--weight_decay",
-                     "--device must be", "--reference_start must be", "--runner is unknown"):  # fmt: skip
+                     "--device must be", "--reference_start must be", "train-mix runs none; leave it out"):  # fmt: skip
         assert expected in stderr
     code, _, stderr = winnow("train-mix")
     assert code == 2
@@ -446,7 +446,7 @@ def test_columns_that_are_no_scores_are_told_before_any_work(winnow, scored, fol
     lines = sorted(stderr.splitlines())
     assert len(lines) == len(wrong)
     for line, (name, kind) in zip(lines, sorted(wrong.items()), strict=True):
-        assert f"--score {name} is no number a sample ({kind}" in line
+        assert f"--score {name} is no number per sample ({kind}" in line
         assert "there are m.score;" in line
 
 
@@ -458,12 +458,14 @@ def test_embeddings_of_one_tower_are_none_to_learn_from(winnow, folder, tiny_net
     for more in ([], ["--column_set", "m"]):
         code, _, stderr = winnow("train-flyt", "--pool", tmp_path / "scored", *flags, *more)
         assert code == 2
-        assert "there are none; `winnow score` adds them" in stderr
+        assert "there are none; `winnow score` adds one" in stderr
 
 
 def test_a_dry_run_starts_nothing(winnow, scored, folder, tmp_path):
     flags = ["--pool", scored, "--downstream", folder, "--dry_run"]
     code, stdout, stderr = winnow("train-flyt", "--output", tmp_path / "out", *flags)
     assert code == 0, stderr
-    assert json.loads(stdout)["model"]["name"] == "m"
+    shown = json.loads(stdout)
+    assert (shown["job"], shown["configuration"]["steps"], shown["shards"]) == ("train-flyt", 5000, 3)
+    assert shown["model"]["name"] == "m"
     assert not (tmp_path / "out").exists()

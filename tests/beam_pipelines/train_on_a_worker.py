@@ -14,12 +14,12 @@ def main() -> None:
     """Train from the flags given, and print what a second plan with the same flags finds in the way."""
     config = options.parse("train-filter", sys.argv[1:]).config
     assert isinstance(config, TrainConfig)
-    work = train_filter.plan(config, Problems())
+    work = train_filter.plan(config, Problems(elsewhere=True))
     assert work is not None
     assert work.build is not None
     with beam.Pipeline(options=beam_options.pipeline_options([])) as pipeline:
         work.build(pipeline)
-    problems = Problems()
+    problems = Problems(elsewhere=True)
     assert train_filter.plan(config, problems) is None
     print(problems)
 

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from transforms.lib import stamps
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
+from transforms.outputs import file_rows
 from transforms.rows import FileRow
-from transforms.storage import filesystem
 
 
 class MergeBooksFn(beam.CombineFn):
@@ -66,10 +65,10 @@ def close_books(
         failure = str(error)
     document = {"failure": failure, **books.as_dict(), "fitted": fitted(recipe, states)}
     data = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
-    filesystem.write_atomic(filesystem.join(root, "books.json"), data)
+    row = file_rows.write(root, "books.json", data)
     if failure:
         raise AccountsError(failure)
-    return Closed(books, FileRow("books.json", len(data), stamps.sha256(data)), document)
+    return Closed(books, row, document)
 
 
 def fitted(recipe: recipes.Recipe, states: tuple[Any, ...]) -> dict[str, dict[str, float | int | str]]:

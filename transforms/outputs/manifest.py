@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 
@@ -18,19 +19,29 @@ NAME = "manifest.json"
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What one job adds to the manifest.
+    """What the manifest says of one job.
 
     Attributes:
       job: its name; of an older section of the same job only what ``merged`` keeps stays.
       facts: JSON values: configuration, stamps, version.
-      counts: JSON values the run itself found out.
-      files: every file the job wrote or found finished.
+      counts: JSON values that the run itself counted.
+      files: every file that the job wrote, or that was finished before.
     """
 
     job: str
-    facts: dict[str, Any]
-    counts: dict[str, Any]
-    files: tuple[FileRow, ...]
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    counts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    files: tuple[FileRow, ...] = ()
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The flags that determined the output, by name."""
+        return dict(self.facts.get("configuration", {}))
+
+    @property
+    def stamps(self) -> dict[str, Any]:
+        """What the output was made from, by name."""
+        return dict(self.facts.get("stamps", {}))
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the section as JSON values, files sorted by path."""
@@ -38,8 +49,52 @@ class Section:
         return {**self.facts, "counts": self.counts, "outputs": outputs}
 
 
-def read(root: str) -> dict[str, Any]:
-    """Returns the manifest below ``root``, empty when there is none."""
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says.
+
+    Attributes:
+      sections: job -> its section, in the order of their names.
+    """
+
+    sections: Mapping[str, Section]
+
+    def section(self, job: str) -> Section:
+        """Returns the section of a job; an empty one where it did not run."""
+        return self.sections.get(job, Section(job))
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Column set -> the values of the ``ModelSpec`` that made it, of those that a network made."""
+        return dict(self.section("score").stamps.get("models", {}))
+
+    @property
+    def scored_with(self) -> dict[str, dict[str, Any]]:
+        """Column set -> device, precision and batch size that it was scored with."""
+        return dict(self.section("score").facts.get("scored_with", {}))
+
+    @property
+    def files(self) -> list[FileRow]:
+        """Every file of every job, sorted by path; the last section's where two jobs wrote one."""
+        rows = {row.path: row for section in self.sections.values() for row in section.files}
+        return sorted(rows.values())
+
+
+def read(root: str) -> Manifest:
+    """Reads the manifest below ``root``; one without sections when there is none."""
+    return Manifest({job: _section_of(job, values) for job, values in _document(root).items()})
+
+
+def _section_of(job: str, values: Mapping[str, Any]) -> Section:
+    """Returns the section that ``Section.as_dict`` gave as ``values``."""
+    facts = {name: value for name, value in values.items() if name not in ("counts", "outputs")}
+    outputs = values.get("outputs", {})
+    rows = tuple(file_rows.of_record(path, file) for path, file in sorted(outputs.items()))
+    return Section(job, facts, values.get("counts", {}), rows)
+
+
+def _document(root: str) -> dict[str, Any]:
+    """Returns the JSON values of the manifest below ``root``; empty when there is none."""
     data = filesystem.read_if_exists(filesystem.join(root, NAME))
     return {} if data is None else dict(json.loads(data))
 
@@ -76,7 +131,7 @@ def _set_of(path: str) -> str:
 
 def write(sections: Sequence[Section], root: str) -> None:
     """Writes the sections of these jobs into the manifest; the file is sorted and holds no time."""
-    document = read(root)
+    document = _document(root)
     document |= {section.job: merged(document.get(section.job, {}), section.as_dict()) for section in sections}
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
     filesystem.write_atomic(filesystem.join(root, NAME), text.encode() + b"\n")

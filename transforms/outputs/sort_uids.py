@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from transforms.lib import uids
 from transforms.lib.arrays import UInt64
 from transforms.lib.subsets import merge_sort
+from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 
@@ -41,7 +42,7 @@ def _write(
         file.write(header)
         for block in blocks:
             file.write(merge_sort.encode(block))
-    return SortedRun(path, count), FileRow(path, file.size, file.sha256)
+    return SortedRun(path, count), file_rows.of_new(path, file)
 
 
 @contextlib.contextmanager

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transforms.lib import stamps
 from transforms.lib.arrays import Bool
 from transforms.lib.columnstore import columns, views
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import MissingError
+from transforms.outputs import file_rows
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 
@@ -78,8 +78,7 @@ class Store:
         """Writes one file, whole or not at all; ``facts`` name the ``job``, so that no other job replaces the set."""
         self._forget(column_set, shard)
         data = columns.to_parquet(table, stamp, **facts)
-        filesystem.write_atomic(self.uri(column_set, shard), data)
-        return FileRow(self.path(column_set, shard), len(data), stamps.sha256(data))
+        return file_rows.write(self.root, self.path(column_set, shard), data)
 
     def write_pieces(
         self, column_set: str, shard: str, schema: pa.Schema, tables: Iterable[pa.Table], stamp: str, **facts: str
@@ -92,15 +91,14 @@ class Store:
         ):
             for table in tables:
                 writer.write_table(table)
-        return FileRow(self.path(column_set, shard), file.size, file.sha256)
+        return file_rows.of_new(self.path(column_set, shard), file)
 
     def _forget(self, column_set: str, shard: str) -> None:
         """Called before a file is replaced."""
 
     def row_of(self, column_set: str, shard: str) -> FileRow:
         """Returns the row of a file that is already there."""
-        size, digest = filesystem.digest(self.uri(column_set, shard))
-        return FileRow(self.path(column_set, shard), size, digest)
+        return file_rows.of_stored(self.root, self.path(column_set, shard))
 
     def schema(self, column_set: str, shard: str) -> pa.Schema:
         """Returns the schema of one file, reading the footer only."""

@@ -16,6 +16,7 @@ from transforms.lib.clusters import kmeans, vector_files
 from transforms.lib.clusters.nearest import Nearest
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.outputs import file_rows
 from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -65,8 +66,7 @@ class ClusterSettings:
 
     def write(self, data: bytes, *parts: str) -> FileRow:
         """Writes a file of this clustering, whole or not at all."""
-        filesystem.write_atomic(self.uri(*parts), data)
-        return FileRow(self.path(*parts), len(data), stamps.sha256(data))
+        return file_rows.write(self.root, self.path(*parts), data)
 
     def made_by(self) -> dict[str, Any]:
         """Returns what determines the centroids beside the embeddings, as JSON values."""

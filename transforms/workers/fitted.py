@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from transforms.lib import stamps
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import parse
 from transforms.lib.recipes.contract import state_json as solved
+from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings
@@ -25,8 +25,7 @@ def write(states: tuple[Any, ...], settings: SelectSettings) -> FileRow:
         "states": [solved.to_json(state) for state in states],
     }
     data = json.dumps(document, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-    filesystem.write_atomic(filesystem.join(settings.root, NAME), data)
-    return FileRow(NAME, len(data), stamps.sha256(data))
+    return file_rows.write(settings.root, NAME, data)
 
 
 def read(root: str) -> tuple[SelectSettings, tuple[Any, ...]]:

@@ -12,6 +12,7 @@ from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
 from transforms.lib.reshard import shard_format, shard_formats, shard_layout
+from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
@@ -118,10 +119,10 @@ class WriteShard:
             blurred = self._write(output, file)
         stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
         text = stamps.canonical(stats | {"blurred": blurred}).encode()
-        filesystem.write_atomic(stats_uri, text)  # last: it says the shard is finished
+        stats_row = file_rows.write(settings.root, stats_path, text)  # last: it says the shard is finished
         Metrics.counter("reshard", "out").inc(output.num_samples)
         Metrics.counter("reshard", "out_bytes").inc(file.size)
-        row, stats_row = FileRow(path, file.size, file.sha256), FileRow(stats_path, len(text), stamps.sha256(text))
+        row = file_rows.of_new(path, file)
         return WrittenShard(output.number, output.num_samples, blurred, row, stats_row)
 
     def _write(self, output: shard_layout.OutputShard, file: filesystem.NewFile) -> int:
@@ -147,8 +148,5 @@ class WriteShard:
         present = filesystem.match([filesystem.join(self.settings.root, path)])[0]
         if stats.get("stamp") != stamp or [info.size for info in present] != [stats["bytes"]]:
             return None
-        row, stats_row = (
-            FileRow(path, stats["bytes"], stats["sha256"]),
-            FileRow(stats_path, len(text), stamps.sha256(text)),
-        )
+        row, stats_row = file_rows.of_record(path, stats), file_rows.of_bytes(stats_path, text)
         return WrittenShard(number, stats["successes"], stats["blurred"], row, stats_row)

@@ -15,7 +15,6 @@ from transforms.lib.arrays import Float32, Float64, UInt64
 from transforms.lib.columnstore.block import Block
 
 _ROWS = 1024  # rows of the matrix of cosines held at once
-MIN_TEMPERATURE = 0.005  # below it, exp(cosine / temperature) leaves float64
 
 Embeddings = NDArray[Any]  # float [n, dim], unit rows
 
@@ -76,7 +75,7 @@ def negclip(
       image: float ``[n, dim]``, unit rows.
       text: float ``[n, dim]``, unit rows.
       pairs: uids, uint64 ``[n, 2]``.
-      temperature: at least ``MIN_TEMPERATURE``.
+      temperature: at least 0.005; below it, ``exp(cosine / temperature)`` leaves float64.
       batch: pairs in a batch, at least 2.
       repeats: shuffles, at least 1.
       seed: of the shuffles.

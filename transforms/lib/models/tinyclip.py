@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transforms.lib.errors import InputError
+from transforms.lib.stamps import sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -50,22 +51,17 @@ def package_file(name: str) -> Path:
     return Path(found.submodule_search_locations[0]) / rest
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def weights_sha256() -> str:
     """Returns one sha256 over those of all files the network is made of.
 
     Raises:
       InputError: a package is missing, or holds other weights than the projections were trained on.
     """
-    digests = {name: _sha256(package_file(name)) for name in PINNED}
+    digests = {name: sha256_of(str(package_file(name))) for name in PINNED}
     for name, digest in digests.items():
         if digest != PINNED[name]:
             raise InputError(f"--model tinyclip: {name} has sha256 {digest}, not {PINNED[name]}; {HINT}")
-    digests["projections"] = _sha256(PROJECTIONS)
+    digests["projections"] = sha256_of(str(PROJECTIONS))
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 

@@ -36,25 +36,6 @@ class CrawlSummary(Protocol):
         ...
 
 
-class Held:
-    """A ``CrawlSummary`` of arrays in memory.
-
-    Args:
-      arrays: name -> array.
-    """
-
-    def __init__(self, arrays: Arrays) -> None:
-        self._arrays = arrays
-
-    def whole(self, name: str) -> NDArray[Any]:
-        """Returns an array."""
-        return self._arrays[name]
-
-    def span(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Returns rows ``start`` to ``stop`` of an array ``[n]``."""
-        return self._arrays[name][start:stop]
-
-
 class SummaryView:
     """Those arrays of a ``CrawlSummary`` whose names begin with a prefix, under the rest of their names.
 

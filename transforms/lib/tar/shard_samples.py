@@ -1,7 +1,7 @@
 """Samples of a WebDataset shard: what ``webdataset`` would group, with byte ranges, and bad ones named.
 
 One import for all that deals with tars: ``open_tar`` (``tarstream``), ``read_members`` (``tarmembers``),
-``members_of``, ``splice``, ``write_member``, ``write_sample``, ``END_OF_ARCHIVE`` (``tarwrite``).
+``members_of``, ``write_member``, ``write_sample``, ``END_OF_ARCHIVE`` (``tarwrite``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO
 from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tar.parser import Member, Progress, read_members, scan
 from transforms.lib.tar.reader import Cursor, open_tar
-from transforms.lib.tar.writer import END_OF_ARCHIVE, members_of, splice, split_name, write_member, write_sample
+from transforms.lib.tar.writer import END_OF_ARCHIVE, members_of, split_name, write_member, write_sample
 
 __all__ = [
     "END_OF_ARCHIVE",
@@ -23,7 +23,6 @@ __all__ = [
     "open_tar",
     "read_members",
     "read_samples",
-    "splice",
     "split_name",
     "write_member",
     "write_sample",

@@ -128,14 +128,6 @@ def write_sample(key: str, members: Iterable[tuple[str, bytes]]) -> bytes:
     return b"".join([write_member(f"{key}.{extension}", data) for extension, data in members])
 
 
-def splice(block: bytes | memoryview, new_key: str) -> bytes:
-    """Copies one sample out of a tar under a new key; data and order of its members stay as they are.
-
-    Arguments, result and errors are those of ``members_of`` and ``write_sample``.
-    """
-    return write_sample(new_key, members_of(block))
-
-
 def _header(name: bytes, size: int, fields: bytes, flag: bytes) -> bytes:
     front = b"".join((name.ljust(100, b"\0"), fields, b"%011o\0" % size, _ZERO_TIME))
     back = flag + _MAGIC

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from transforms.lib.errors import Reason, SampleError, ShardError
+from transforms.lib.tar import writer
 from transforms.lib.tar.parser import Progress, scan
 from transforms.lib.tar.reader import Cursor
 from transforms.lib.tar.shard_samples import (
@@ -21,7 +22,6 @@ from transforms.lib.tar.shard_samples import (
     open_tar,
     read_members,
     read_samples,
-    splice,
     split_name,
     write_member,
 )
@@ -656,13 +656,13 @@ def test_refuses_to_write_unsafe_names(name):
     st.sampled_from(FORMATS),
     st.sampled_from(("0" * 32 + "-0", "x/y", "k" * 110, "clé")),
 )
-def test_spliced_samples_open_with_tarfile_and_webdataset(members, form, new_key):
+def test_samples_under_new_keys_open_with_tarfile_and_webdataset(members, form, new_key):
     entries = [("fold.er", None), *((f"fold.er/old.{e}", d) for e, d in members.items()), ("next.txt", b"")]
     data = tar_of(entries, form)
     sample = samples_of(data)[0]
     block = data[sample.offset : sample.offset + sample.length]
-    written = splice(memoryview(block), new_key)
-    assert written == splice(block, new_key)
+    written = writer.write_sample(new_key, writer.members_of(memoryview(block)))
+    assert written == writer.write_sample(new_key, writer.members_of(block))
     assert written == b"".join(write_member(f"{new_key}.{e}", d) for e, d in members.items())
     with tarfile.open(fileobj=io.BytesIO(written + END_OF_ARCHIVE)) as archive:
         assert {i.name: archive.extractfile(i).read() for i in archive} == {
@@ -674,10 +674,11 @@ def test_spliced_samples_open_with_tarfile_and_webdataset(members, form, new_key
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves files open
-def test_spliced_shards_open_with_the_webdataset_library(tmp_path):
+def test_shards_of_samples_under_new_keys_open_with_the_webdataset_library(tmp_path):
     data = tar_of(pool(5))
     shard = tmp_path / "00000000.tar"
-    blocks = [splice(data[s.offset : s.offset + s.length], f"{9 - n:032x}") for n, s in enumerate(samples_of(data))]
+    parts = [data[s.offset : s.offset + s.length] for s in samples_of(data)]
+    blocks = [writer.write_sample(f"{9 - n:032x}", writer.members_of(part)) for n, part in enumerate(parts)]
     shard.write_bytes(b"".join(blocks) + END_OF_ARCHIVE)
     found = list(webdataset.WebDataset(str(shard), shardshuffle=False))
     assert [(f["__key__"], f["jpg"], f["txt"]) for f in found] == [
@@ -685,20 +686,21 @@ def test_spliced_shards_open_with_the_webdataset_library(tmp_path):
     ]
 
 
-def test_splice_drops_folders_and_members_without_a_key():
+def test_a_sample_has_no_folders_and_no_members_without_a_key():
     members = [("a.jpg", b"1"), ("d", None), ("README", b"2"), ("a.txt", b"3")]
     data = tar_of(members, end=False)
-    assert splice(data, "k") == write_member("k.jpg", b"1") + write_member("k.txt", b"3")
+    written = writer.write_sample("k", writer.members_of(data))
+    assert written == write_member("k.jpg", b"1") + write_member("k.txt", b"3")
 
 
-def test_splice_refuses_ranges_that_are_not_one_good_sample():
+def test_ranges_that_are_not_one_good_sample_are_refused():
     data = tar_of(pool(2), end=False)
     with pytest.raises(ShardError, match="in the range of"):
-        splice(data, "k")
+        writer.members_of(data)
     with pytest.raises(ShardError, match="end early"):
-        splice(data[:1000], "k")
+        writer.members_of(data[:1000])
     with pytest.raises(SampleError, match="symbolic link"):
-        splice(tar_of([(special("a.jpg", tarfile.SYMTYPE, "b"), None)], end=False), "k")
+        writer.members_of(tar_of([(special("a.jpg", tarfile.SYMTYPE, "b"), None)], end=False))
     for key in ("a.b", "", "x/", "__k__/a"):
         with pytest.raises(ValueError, match="not a key"):
-            splice(tar_of(pool(1), end=False), key)
+            writer.write_sample(key, writer.members_of(tar_of(pool(1), end=False)))

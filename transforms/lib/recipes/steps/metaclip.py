@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,11 +30,6 @@ class BalanceState:
     """
 
     counts: Int64 | None = None
-
-    def __repr__(self) -> str:
-        """Returns a digest, since a decision's stamp is made of it."""
-        data = b"" if self.counts is None else self.counts.tobytes()
-        return f"BalanceState({hashlib.sha256(data).hexdigest()})"
 
 
 def chances(row: Int64, entry: Int64, rows: int, counts: Int64, limit: int) -> Float64:

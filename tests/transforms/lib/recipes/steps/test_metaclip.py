@@ -14,6 +14,7 @@ from transforms.lib import uids
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import parse, recipe
+from transforms.lib.recipes.contract import state_json
 from transforms.lib.recipes.steps.metaclip import BalanceState, MetaClip, chances
 from transforms.lib.recipes.text import metadata_match
 
@@ -122,17 +123,17 @@ def test_no_split_and_no_order_changes_what_is_kept(metadata):
     for order in itertools.permutations(blocks(metadata)):
         states = oracles.fit([step], order)
         copies = {b.shard: recipe.decide([step], b, states).copies.tolist() for b in order}
-        answers.append((copies, repr(states)))
+        answers.append((copies, state_json.to_json(states)))
     assert all(answer == answers[0] for answer in answers)
     other = oracles.fit([MetaClip("metaclip", metadata="m", limit=30)], blocks(metadata)[:2])
-    assert repr(other) != answers[0][1], "a decision's stamp tells states apart"
+    assert state_json.to_json(other) != answers[0][1], "a decision's stamp tells states apart"
 
 
 def test_states_of_large_lists_are_told_apart():
     counts = np.arange(100_000)
     changed = counts.copy()
     changed[50_000] += 1
-    assert repr(BalanceState(counts)) != repr(BalanceState(changed))
+    assert state_json.to_json(BalanceState(counts)) != state_json.to_json(BalanceState(changed))
 
 
 @needs_ahocorasick
