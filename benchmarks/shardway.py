@@ -4,7 +4,7 @@
 
 Prints how many files of Winnow run on a worker and on the driver, and how many pairs (calling file, called file) there
 are. A file counts when one of its functions is called. A worker is what Beam's worker calls, and every thread but the
-main one.
+main one; ``per shard`` is the part of it that is done once per shard.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 WORKER = "apache_beam/runners/worker/"
+ON_A_SHARD = ("score_shard.py", "decide_shard.py", "write_shard.py", "prefetch.py")  # they begin what is done per shard
 Way = dict[str, dict[tuple[str, str], None]]  # in the order of the first call
 
 
@@ -29,29 +30,34 @@ def _ours(path: str) -> str:
     return inside if inside != path and inside.startswith(("transforms/", "beam_pipelines/")) else ""
 
 
-def _caller(frame: FrameType) -> tuple[str, bool]:
-    """Returns the nearest calling file of Winnow, and whether Beam's worker is on the stack."""
-    caller, worker = "", threading.current_thread() is not threading.main_thread()
+def _caller(frame: FrameType) -> tuple[str, set[str]]:
+    """Returns the nearest calling file of Winnow, and the places that the stack is in."""
+    caller = ""
+    worker = threading.current_thread() is not threading.main_thread()
+    shard = frame.f_code.co_filename.endswith(ON_A_SHARD)
     above = frame.f_back
     while above is not None:
         path = above.f_code.co_filename
         caller = caller or _ours(path)
         worker = worker or WORKER in path
+        shard = shard or path.endswith(ON_A_SHARD) or (path.endswith("fit.py") and "summarise" in above.f_code.co_name)
         above = above.f_back
-    return caller, worker
+    places = {"worker"} if worker else {"driver"}
+    return caller, places | ({"per shard"} if worker and shard else set())
 
 
 def trace(commands: list[list[str]]) -> Way:
-    """Runs commands in this process; returns ``worker`` and ``driver`` -> pairs (calling file, called file)."""
+    """Runs commands in this process; returns place -> pairs (calling file, called file)."""
     from beam_pipelines import cli
 
-    pairs: Way = {"worker": {}, "driver": {}}
+    pairs: Way = {"per shard": {}, "worker": {}, "driver": {}}
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
         function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # not the body of a module or class
         if event == "call" and function and (called := _ours(frame.f_code.co_filename)):
-            caller, worker = _caller(frame)
-            pairs["worker" if worker else "driver"].setdefault((caller, called))
+            caller, places = _caller(frame)
+            for place in places:
+                pairs[place].setdefault((caller, called))
 
     threading.setprofile(note)
     sys.setprofile(note)
