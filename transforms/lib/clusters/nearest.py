@@ -102,13 +102,13 @@ class Nearest:
         for at in range(0, len(rows), _ROWS):
             here = slice(at, at + _ROWS)
             some = _widen(rows[here], wide)
-            found = self._rank(some, number, room) if ranked is None else ranked.part(here)
-            yield here, some, found.which
+            best = self._rank(some, number, room) if ranked is None else ranked.part(here)
+            yield here, some, best.which
             norms = np.sqrt(np.einsum("nd,nd->n", some, some))
             slack = self._slack * (norms * self._reach[0] + self._reach[1])
-            unsure = np.flatnonzero((found.scores[:-1] <= found.scores[1:] + slack).any(axis=0))
+            unsure = np.flatnonzero((best.scores[:-1] <= best.scores[1:] + slack).any(axis=0))
             close.append(unsure + at)
-            least.append((found.scores[number - 1] - 2 * slack)[unsure])
+            least.append((best.scores[number - 1] - 2 * slack)[unsure])
         again, bounds = np.concatenate(close), np.concatenate(least)  # few products at a time would be slow
         for at in range(0, len(again), _ROWS):
             few = again[at : at + _ROWS]
@@ -157,9 +157,9 @@ class Nearest:
     def _exact(self, rows: Float32, least: Float32, number: int, room: Float32) -> Int64:
         """Returns the best ``number`` centroids of rows, the lower of equal ones first, among those of ``least``."""
         tiles = range(0, len(self.centroids), _TILE)
-        found = [np.nonzero(self._scores(rows, at, room) >= least[:, None]) for at in tiles]
-        row = np.concatenate([rows_ for rows_, _ in found])
-        candidate = np.concatenate([columns + at for at, (_, columns) in zip(tiles, found, strict=True)])
+        close = [np.nonzero(self._scores(rows, at, room) >= least[:, None]) for at in tiles]
+        row = np.concatenate([rows_ for rows_, _ in close])
+        candidate = np.concatenate([columns + at for at, (_, columns) in zip(tiles, close, strict=True)])
         value = np.empty(len(row))
         for at in range(0, len(row), _ROWS):
             pair = slice(at, at + _ROWS)

@@ -1,4 +1,7 @@
-"""Connected components from edges that come in any order: a forest is what is known so far, and forests merge."""
+"""Connected components of edges that come in any order, as stars: stars of parts merge to those of the whole.
+
+scipy finds the components of edges that are in memory; only their merging form, and nodes of 64 bits, are ours.
+"""
 
 from __future__ import annotations
 

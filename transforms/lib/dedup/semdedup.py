@@ -20,7 +20,7 @@ Pairs = tuple[Int64, Int64, Float64]  # rows, columns, cosines
 CHAINS = ("released", "paper", "leaders")
 TILE = 1024
 _GRID = float(1 << 20)
-_DENSE = 16  # a tile with more than a pair in so many cells is multiplied whole again
+_DENSE = 16  # a tile with more than one pair in so many cells is multiplied whole again
 _GATHER = 1 << 14  # pairs whose vectors are gathered at once
 
 
@@ -33,8 +33,8 @@ def unit_rows(embeddings: NDArray[np.float16]) -> Bool:
     """Tells which rows are unit vectors up to rounding, bool ``[n]``; NaN and zero, a rejected sample, are not."""
     wide = embeddings.astype(np.float64)
     squares = np.einsum("nd,nd->n", wide, wide)
-    found: Bool = (squares > 0.25) & (squares < 4)
-    return found
+    unit: Bool = (squares > 0.25) & (squares < 4)
+    return unit
 
 
 def normalised_on_grid(embeddings: NDArray[np.float16]) -> Float32:
@@ -82,11 +82,11 @@ def close_pairs(left: Float32, right: Float32, above: float, *, triangle: bool =
 
 def cosine_of(left: Float32, right: Float32, i: Int64, j: Int64) -> Float64:
     """Returns the exact cosines of pairs, float64 ``[p]``: rows ``i`` of ``left`` with rows ``j`` of ``right``."""
-    found = np.zeros(len(i))
+    cosines = np.zeros(len(i))
     for start in range(0, len(i), _GATHER):
         part = slice(start, start + _GATHER)
-        found[part] = np.einsum("nd,nd->n", left[i[part]].astype(np.float64), right[j[part]].astype(np.float64))
-    return found
+        cosines[part] = np.einsum("nd,nd->n", left[i[part]].astype(np.float64), right[j[part]].astype(np.float64))
+    return cosines
 
 
 class _Best:
@@ -143,7 +143,7 @@ def matches(
     b; in the order ``a, c, b`` ``released`` and ``leaders`` drop b only, ``paper`` b and c.
 
     Cost: ``n**2 dim`` floating point operations in float32, those on close pairs again in float64. Memory: two tiles
-    of 1,024 vectors, their cosines, and 32 bytes a row, however large the cluster; ``vectors`` may be on disk.
+    of 1,024 vectors, their cosines, and 32 bytes per row, however large the cluster; ``vectors`` may be on disk.
 
     Source: Abbas et al. 2023, "SemDeDup", arXiv:2303.09540, section 3 and algorithm A7; its released code.
 
@@ -222,7 +222,7 @@ def clusters(
     order = groups.ranking(records, seed, fresh, records["cluster"])
     cluster = records["cluster"][order]
     cuts = np.flatnonzero(np.append(True, cluster[1:] != cluster[:-1])[: len(order)])
-    shards, found = [np.zeros(0, np.uint32)], [np.zeros(0, groups.VERDICT)]
+    shards, parts = [np.zeros(0, np.uint32)], [np.zeros(0, groups.VERDICT)]
     for a, b in zip(cuts, np.append(cuts[1:], len(order)), strict=False):
         inside = order[a:b]
         place = records[inside]
@@ -230,10 +230,10 @@ def clusters(
         match, cosine, root = matches(vectors, inside, above=1 - epsilon, chains=chains, start=start)
         chosen = (np.bincount(root, minlength=len(root))[root] > 1) & (place["shard"] < fresh)
         uid = place["uid"]
-        made = groups.verdicts(place["row"], match >= 0, cosine, uid[match], uid[root])
+        verdicts = groups.verdicts(place["row"], match >= 0, cosine, uid[match], uid[root])
         shards.append(place["shard"][chosen])
-        found.append(made[chosen])
-    return np.concatenate(shards), np.concatenate(found)
+        parts.append(verdicts[chosen])
+    return np.concatenate(shards), np.concatenate(parts)
 
 
 def nearest(vectors: Float32, targets: Float32, above: float) -> tuple[Int64, Float64]:

@@ -1,6 +1,7 @@
 """What a crawl leaves behind for later ones: named arrays in a safetensors file, read in whole or by ranges.
 
-Such a file is data: a JSON header and plain numbers. Nothing in it is ever unpickled.
+Such a file is data: a JSON header and plain numbers. Nothing in it is ever unpickled. We read the header ourselves,
+because the safetensors library opens local paths only, and this reads ranges of any seekable file, such as a bucket's.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class SummaryView:
     """Those arrays of a ``CrawlSummary`` whose names begin with a prefix, under the rest of their names.
 
     Args:
-      memory: that has them.
-      prefix: with what stands between it and the rest.
+      memory: the summary that has the arrays.
+      prefix: start of their names, separator included.
     """
 
     def __init__(self, memory: CrawlSummary, prefix: str) -> None:
@@ -77,13 +78,13 @@ class SummaryView:
 
 
 class SummaryFile:
-    """A ``CrawlSummary`` in an open safetensors file; only the bytes asked for are read.
+    """A ``CrawlSummary`` in an open safetensors file; only the requested bytes are read.
 
     Args:
       file: open for reading, seekable.
 
     Raises:
-      InputError: it is no such file, or of another version.
+      InputError: the file is damaged, or of another version of Winnow.
     """
 
     def __init__(self, file: BinaryIO) -> None:

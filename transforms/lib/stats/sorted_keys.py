@@ -1,10 +1,10 @@
-"""A column of many samples in order, kept so that any later count of it is a read of a few bytes.
+"""The sorted values of a column, kept by a crawl so that later crawls count them by reading a few bytes.
 
 Keys are sorted, and beside them stands how many there are of each value of their upper 16 bits. So the first round of
 an exact quantile reads some hundred numbers, and the second the keys of one bin.
 
-Cost: 4 bytes a sample, 8 more for the hashes that break ties; 6 a distinct value of the upper 16 bits, of which a
-column of cosines has some hundred.
+Cost: 4 bytes per sample, and 8 more for the hash that breaks ties; 6 bytes per distinct value of the upper 16 bits, of
+which a column of cosines has some hundred.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def arrays_of(keys: Keys, hashes: UInt64 | None = None) -> dict[str, NDArray[np.
       ``keys`` sorted; ``hashes`` in the same order, equal keys by hash; ``bins`` uint16 ``[m]`` and ``counts`` uint32
       ``[m]``: the upper 16 bits that occur, and how often.
     """
-    made: dict[str, NDArray[np.unsignedinteger]] = {}
+    arrays: dict[str, NDArray[np.unsignedinteger]] = {}
     if hashes is None:
         keys = np.sort(keys)
     else:
         order = np.lexsort((hashes, keys))
         keys = keys[order]
-        made["hashes"] = hashes[order]
+        arrays["hashes"] = hashes[order]
     bins, counts = np.unique((keys >> np.uint32(16)).astype(np.uint16), return_counts=True)
-    return {**made, "keys": keys, "bins": bins, "counts": counts.astype(np.uint32)}
+    return {**arrays, "keys": keys, "bins": bins, "counts": counts.astype(np.uint32)}
 
 
 def join(parts: Sequence[Arrays]) -> dict[str, NDArray[np.unsignedinteger]]:
@@ -67,8 +67,8 @@ def _place(memory: CrawlSummary, high: int) -> tuple[int, int]:
 
 def keys_in(memory: CrawlSummary, high: int) -> Keys:
     """Returns the sorted keys whose upper 16 bits are ``high``; reads them alone."""
-    found: Keys = memory.span("keys", *_place(memory, high))
-    return found
+    keys: Keys = memory.span("keys", *_place(memory, high))
+    return keys
 
 
 def hashes_at(memory: CrawlSummary, key: int) -> UInt64:
@@ -76,8 +76,8 @@ def hashes_at(memory: CrawlSummary, key: int) -> UInt64:
     start, stop = _place(memory, key >> 16)
     keys = memory.span("keys", start, stop)
     first, last = (int(np.searchsorted(keys, np.uint32(key), side)) for side in ("left", "right"))
-    found: UInt64 = memory.span("hashes", start + first, start + last)
-    return found
+    hashes: UInt64 = memory.span("hashes", start + first, start + last)
+    return hashes
 
 
 def distance(left: Sequence[CrawlSummary], right: Sequence[CrawlSummary]) -> float:

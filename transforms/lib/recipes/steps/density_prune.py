@@ -57,14 +57,14 @@ class DensityPrune(PerCluster):
     centroids: str = ""
 
     def faults(self) -> list[str]:
-        found = super().faults() + keep_problems(self.label, self.keep, self.of)
+        problems = super().faults() + keep_problems(self.label, self.keep, self.of)
         if not self.tau >= 1e-3:
-            found.append(f"{self.label}.tau must be at least 0.001, got {self.tau}; the paper has 0.1")
+            problems.append(f"{self.label}.tau must be at least 0.001, got {self.tau}; the paper has 0.1")
         if self.neighbours < 1:
-            found.append(f"{self.label}.neighbours must be at least 1, got {self.neighbours}; the paper has 20")
+            problems.append(f"{self.label}.neighbours must be at least 1, got {self.neighbours}; the paper has 20")
         if not 0 <= self.balance <= 1:
-            found.append(f"{self.label}.balance must be in [0, 1], got {self.balance}; the paper has 0")
-        return found
+            problems.append(f"{self.label}.balance must be in [0, 1], got {self.balance}; the paper has 0")
+        return problems
 
     def named_files(self, root: str) -> dict[str, str]:
         default = f"{root.rstrip('/')}/clusters/{self.clusters}/centroids.safetensors"

@@ -89,14 +89,14 @@ class TopFraction(Step):
     rule: str = "exact"
 
     def faults(self) -> list[str]:
-        found = []
+        problems = []
         if not 0 < self.fraction <= 1:
-            found.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.15 keeps the best 15 %")
+            problems.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.15 keeps the best 15 %")
         if self.of not in ("pool", "remaining"):
-            found.append(f"{self.label}.of must be pool or remaining, got {self.of!r}")
+            problems.append(f"{self.label}.of must be pool or remaining, got {self.of!r}")
         if self.rule not in ("exact", "datacomp"):
-            found.append(f"{self.label}.rule must be exact or datacomp, got {self.rule!r}")
-        return found
+            problems.append(f"{self.label}.rule must be exact or datacomp, got {self.rule!r}")
+        return problems
 
     def input_types(self) -> tuple[str, ...]:
         return (NUMBER, UID)
@@ -157,10 +157,10 @@ class TopFraction(Step):
             return self._solve_high(*summary)
         if state.round == 1:
             low, left = quantiles.bin_from_top(summary, state.left)
-            found = state._replace(bits=state.bits | low, left=left, tied=int(summary[low]))
+            exact = state._replace(bits=state.bits | low, left=left, tied=int(summary[low]))
             if self.rule == "datacomp":
-                return found._replace(round=_DONE, keep=state.keep - left + found.tied, left=found.tied)
-            return found._replace(round=_DONE if found.left == found.tied else 2)
+                return exact._replace(round=_DONE, keep=state.keep - left + exact.tied, left=exact.tied)
+            return exact._replace(round=_DONE if exact.left == exact.tied else 2)
         if state.round == 2:
             hash_bin, left = quantiles.bin_from_bottom(summary, state.left)
             return state._replace(round=3, hash_bin=hash_bin, last=(left,))
