@@ -204,5 +204,9 @@ def population(of: str) -> str:
 
 def survivors(prefer: str) -> str:
     """Returns in words which samples of a cluster are kept: ``prefer`` is one of ``PREFERS``."""
-    ways = {"hard": "those least like the centroid", "easy": "those most like the centroid", "random": "any of them"}
+    ways = {
+        "hard": "the samples least similar to the centroid",
+        "easy": "the samples most similar to the centroid",
+        "random": "samples chosen at random",
+    }
     return ways[prefer]

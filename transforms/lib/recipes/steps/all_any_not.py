@@ -31,14 +31,14 @@ class PartStates(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Composed(Step):
-    """Asks several steps about the same samples and joins what they say.
+    """Applies several steps to the same samples and joins their verdicts.
 
     All parts see what the earlier steps of the recipe left, not what the other parts leave, and are fitted in the same
     rounds. They count as filters: a sample that is kept keeps the copies it had. Parts that make columns or draw copies
     are refused.
 
     Attributes:
-      parts: the steps asked, with labels of their own.
+      parts: the steps, with labels of their own.
     """
 
     joins: ClassVar[str]  # how the sentences of the parts are joined
@@ -154,7 +154,7 @@ class Composed(Step):
         return Verdict.of(block, inside, margin)
 
     def _join(self, inside: Bool, margin: Float32) -> tuple[Bool, Float32]:
-        """Joins what the parts say; bool and float32 ``[parts, n]`` to ``[n]``."""
+        """Joins the verdicts of the parts; bool and float32 ``[parts, n]`` to ``[n]``."""
         raise NotImplementedError
 
 

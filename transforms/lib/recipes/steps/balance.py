@@ -51,6 +51,6 @@ class Balance(PerCluster):
         return of, quotas.quotas(np.zeros(len(sizes)), total, np.zeros_like(sizes), sizes)
 
     def sentence(self) -> str:
-        what = f"at most {self.cap} samples" if self.cap else "the same number of samples"
-        share = "" if self.cap else f", {100 * self.keep:.4g} % of {population(self.of)} together"
-        return f"Keep {what} of each cluster of {self.clusters}{share}: {survivors(self.prefer)}, seed {self.seed}."
+        number = f"at most {self.cap} samples" if self.cap else "the same number of samples"
+        share = "" if self.cap else f", in total {100 * self.keep:.4g} % of {population(self.of)}"
+        return f"Keep {number} per cluster of {self.clusters}{share}: {survivors(self.prefer)}, seed {self.seed}."

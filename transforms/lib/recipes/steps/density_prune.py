@@ -30,7 +30,7 @@ class DensityPrune(PerCluster):
     distance of its centroid to the ``neighbours`` nearest others, its complexity their product, and its share the
     softmax of complexity / ``tau``. With T samples to keep, the quotas are the whole numbers nearest to share * T, in
     the sense of least squares, that sum to T exactly and lie between a least number and the size of the cluster
-    (``density.quotas``). The least is 1, or ``int(balance * T / k)``, but always below the size, so that a cluster of
+    (``quotas.quotas``). The least is 1, or ``int(balance * T / k)``, but always below the size, so that a cluster of
     one sample can vanish. Empty clusters take no part.
 
     Source: Abbas et al. 2024, arXiv:2401.04578, section 3: tau 0.1, 20 neighbours, no balance, hard. Deduplicate
@@ -103,7 +103,7 @@ class DensityPrune(PerCluster):
 
     def sentence(self) -> str:
         return (
-            f"Keep {100 * self.keep:.4g} % of {population(self.of)} by density: more of complex clusters of "
-            f"{self.clusters} (tau {self.tau:g}, {self.neighbours} neighbours), {survivors(self.prefer)} "
-            f"of each, seed {self.seed}."
+            f"Keep {100 * self.keep:.4g} % of {population(self.of)}, chosen by density: more from the complex clusters "
+            f"of {self.clusters} (tau {self.tau:g}, {self.neighbours} neighbours), and from each cluster "
+            f"{survivors(self.prefer)}, seed {self.seed}."
         )

@@ -58,8 +58,8 @@ class DropDuplicates(Step):
         return Verdict.of(block, margin >= 0, margin)
 
     def sentence(self) -> str:
-        more = f" with a similarity above {self.above:g}" if self.above else ""
-        return f"Drop copies of other samples{more}, as {self.column} has them."
+        close = f" whose similarity to the original is above {self.above:g}" if self.above else ""
+        return f"Drop the copies of other samples{close}, as listed in {self.column}."
 
     def hint(self, column: str) -> str:
         by = self.column.removeprefix("dedup_")

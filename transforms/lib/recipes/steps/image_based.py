@@ -144,6 +144,6 @@ class ImageBased(Step):
         return cluster, margin
 
     def sentence(self) -> str:
-        how = f"by {self.clusters}" if self.clusters else f"among {self.centroids}, by inner product"
-        which = self.targets or "the target images"
-        return f"Keep images whose nearest centroid, {how}, is that of an image of {which}."
+        target = f"an image of {self.targets}" if self.targets else "a target image"
+        by = f"by the clusters of {self.clusters}" if self.clusters else f"by inner product, among {self.centroids}"
+        return f"Keep samples whose image has the same nearest centroid as {target}, {by}."

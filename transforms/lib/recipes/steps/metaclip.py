@@ -1,4 +1,4 @@
-"""Balancing over a metadata list, as MetaCLIP curates: entries that many captions name let fewer of them through."""
+"""Balancing over a metadata list, as MetaCLIP curates: of an entry that many captions name, fewer of them pass."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ class MetaClip(Step):
 
     def sentence(self) -> str:
         return (
-            f"Balance over the entries of {self.metadata}: one that more than {self.limit} captions name lets that "
-            f"many through, captions that name none are dropped, seed {self.seed}."
+            f"Balance over the entries of {self.metadata}: an entry passes about {self.limit} of the captions that "
+            f"name it, or all if there are fewer; captions that name no entry are dropped; seed {self.seed}."
         )
 
     def facts(self, state: BalanceState) -> dict[str, float | int | str]:

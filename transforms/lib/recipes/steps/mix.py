@@ -1,4 +1,4 @@
-"""Mix score columns into one: a weighted sum, of columns brought to mean 0 and variance 1 first if so set."""
+"""Mix score columns into one: a weighted sum of columns, standardised first where ``standardise`` is set."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ class Mix(Step):
 
     def sentence(self) -> str:
         parts = " + ".join(f"{weight:g} {name}" for name, weight in self.weights.items())
-        how = ", each brought to mean 0 and variance 1" if self.standardise else ""
-        return f"Make {self.as_} = {parts}{how}."
+        how = ", each standardised to mean 0 and variance 1" if self.standardise else ""
+        return f"Make the column {self.as_} = {parts}{how}."
 
     def facts(self, state: MixState) -> dict[str, float | int | str]:
         if not self.standardise:

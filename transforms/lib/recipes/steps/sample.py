@@ -60,7 +60,7 @@ class _Weighted(Drawing):
 
 @dataclasses.dataclass(frozen=True)
 class SoftCapSample(_Weighted):
-    """Draws copies with odds ``exp(column)``, where each copy takes ``alpha`` off its score: Soft Cap Sampling.
+    """Draws copies with odds ``exp(column)``, where each copy lowers the score by ``alpha``: Soft Cap Sampling.
 
     As published, batches of ``batch`` distinct samples are drawn one after another and scores fall between them. That
     is the ``sequential`` engine, exact, for pools of up to 4,194,304 samples. The ``race`` engine draws one at a time,
@@ -115,7 +115,7 @@ class SoftCapSample(_Weighted):
 
     def sentence(self) -> str:
         return (
-            f"Draw {self._number()} {self._by()}, each copy taking {self.alpha:g} off its sample's score, "
+            f"Draw {self._number()} {self._by()}; each copy lowers the score of its sample by {self.alpha:g}; "
             f"seed {self.seed}."
         )
 
@@ -129,7 +129,7 @@ class HardCapSample(_Weighted):
 
     Attributes:
       column, total, seed: as in ``SoftCapSample``.
-      limit: copies of a sample at most, 1 to 65,535.
+      limit: most copies per sample, 1 to 65,535.
     """
 
     kind = "hard_cap_sample"
@@ -146,7 +146,7 @@ class HardCapSample(_Weighted):
         return Rules(self.label, self.total or rows, 0.0, self.limit)
 
     def sentence(self) -> str:
-        return f"Draw {self._number()} {self._by()}, at most {self.limit} of a sample, seed {self.seed}."
+        return f"Draw {self._number()} {self._by()}, at most {self.limit} per sample, seed {self.seed}."
 
 
 @dataclasses.dataclass(frozen=True)

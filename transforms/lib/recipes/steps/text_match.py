@@ -87,4 +87,6 @@ class TextMatch(Step):
         return Verdict.of(block, counts > 0, counts - 1)
 
     def sentence(self) -> str:
-        return f"Keep captions with a word whose first synset in {self.wordnet} is listed in {self.synsets}."
+        return (
+            f"Keep samples whose caption has a word whose first synset in {self.wordnet} is listed in {self.synsets}."
+        )

@@ -233,7 +233,7 @@ class TopFraction(Step):
         whom = "all samples" if self.of == "pool" else "the samples that are left"
         share = f"{100 * self.fraction:.4g} %"
         if self.rule == "datacomp":
-            return f"Keep the top {share} of {whom} by {self.column}, one sample more and all ties: DataComp's rule."
+            return f"Keep the top {share} of {whom} by {self.column}, plus one sample and all ties (DataComp's rule)."
         return f"Keep the top {share} of {whom} by {self.column}; ties are broken by uid, seed {self.seed}."
 
     def facts(self, state: TopState) -> dict[str, float | int | str]:

@@ -9,11 +9,11 @@ from transforms.lib.recipes.steps.balance import Balance
 
 def test_the_sentence_says_how_many_of_what():
     assert Balance("b", clusters="c", cap=5).sentence() == (
-        "Keep at most 5 samples of each cluster of c: any of them, seed 0."
+        "Keep at most 5 samples per cluster of c: samples chosen at random, seed 0."
     )
     assert Balance("b", clusters="c", keep=0.25, of="pool", prefer="hard", seed=3).sentence() == (
-        "Keep the same number of samples of each cluster of c, 25 % of all samples together: "
-        "those least like the centroid, seed 3."
+        "Keep the same number of samples per cluster of c, in total 25 % of all samples: "
+        "the samples least similar to the centroid, seed 3."
     )
 
 
