@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from transforms.lib import stamps
@@ -75,10 +75,7 @@ def _array(path: str, uri: str, what: str) -> NDArray[Any]:
 
 def _open(path: str) -> Any:
     if path.endswith(".safetensors"):
-        tensors = list(load_file(path).values())
-        if len(tensors) != 1:
-            raise ValueError(f"{len(tensors)} tensors")
-        return tensors[0]
+        return _safetensors(path)
     if path.endswith(".pt"):
         import torch
 
@@ -91,8 +88,6 @@ def _open(path: str) -> Any:
 
 def facts_of(path: str) -> dict[str, Any]:
     """Returns the facts of a file that ``to_file`` made; empty for any other."""
-    from safetensors import safe_open
-
     try:
         with safe_open(path, "np") as file:
             return dict(json.loads((file.metadata() or {}).get("winnow", "{}")))
@@ -135,8 +130,6 @@ def read_target(path: str, uri: str, flag: str = "--target") -> Embeddings:
 
 
 def _safetensors(path: str) -> Embeddings:
-    from safetensors.numpy import load_file
-
     tensors: list[Embeddings] = list(load_file(path).values())
     if len(tensors) != 1:
         raise ValueError(f"{len(tensors)} tensors")

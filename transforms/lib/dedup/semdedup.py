@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.arrays import Bool, Float32, Float64, Int64
+from transforms.lib.clusters.kmeans import squared_norms
 from transforms.lib.dedup import components, groups
 
 Pairs = tuple[Int64, Int64, Float64]  # rows, columns, cosines
@@ -30,9 +31,12 @@ def record_dtype(dim: int) -> np.dtype[Any]:
 
 
 def unit_rows(embeddings: NDArray[np.float16]) -> Bool:
-    """Tells which rows are unit vectors up to rounding, bool ``[n]``; NaN and zero, a rejected sample, are not."""
-    wide = embeddings.astype(np.float64)
-    squares = np.einsum("nd,nd->n", wide, wide)
+    """Tells which rows are unit vectors up to rounding, bool ``[n]``; NaN and zero, a rejected sample, are not.
+
+    Norms from 1/2 to 2, exclusive, count as rounding, because rows are normalised before they are compared.
+    ``kmeans.clusterable`` is stricter and raises an error, because k-means uses rows as they are.
+    """
+    squares = squared_norms(embeddings)
     unit: Bool = (squares > 0.25) & (squares < 4)
     return unit
 
@@ -48,9 +52,8 @@ def normalised_on_grid(embeddings: NDArray[np.float16]) -> Float32:
     Args:
       embeddings: float16 ``[n, dim]``, all ``unit_rows``.
     """
-    wide = embeddings.astype(np.float64)
-    norms = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    rounded: Float32 = (np.rint(wide / norms[:, None] * _GRID) / _GRID).astype(np.float32)
+    norms = np.sqrt(squared_norms(embeddings))
+    rounded: Float32 = (np.rint(embeddings.astype(np.float64) / norms[:, None] * _GRID) / _GRID).astype(np.float32)
     return rounded
 
 

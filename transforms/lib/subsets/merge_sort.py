@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transforms.lib import uids
-
-UidRecords = NDArray[np.void]
+from transforms.lib.subsets.subset_files import UidRecords
 
 
 def encode(rows: UidRecords) -> bytes:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from transforms.lib import uids
 from transforms.lib.arrays import Int64, UInt64
 
+UidRecords = NDArray[np.void]  # [n] of uids.SUBSET_DTYPE
+
 _CHUNK = 1 << 22  # rows checked at once
 
 
@@ -32,6 +34,11 @@ def open_subset(path: str) -> NDArray[np.void]:
     if shape == 0:
         return np.zeros(0, uids.SUBSET_DTYPE)
     return np.memmap(path, uids.SUBSET_DTYPE, "r", start, (shape,))
+
+
+def pairs_in(rows: UidRecords) -> UInt64:
+    """Returns the uids of rows ``[n]`` as uint64 ``[n, 2]``."""
+    return np.stack([rows["f0"], rows["f1"]], 1)
 
 
 def check_sorted(rows: NDArray[np.void]) -> None:
@@ -106,8 +113,7 @@ def missing(rows: NDArray[np.void], present: NDArray[np.void]) -> NDArray[np.voi
     parts = [np.zeros(0, uids.SUBSET_DTYPE)]
     for start in range(0, len(rows), _CHUNK):
         chunk = np.unique(np.asarray(rows[start : start + _CHUNK]))
-        pairs = np.stack([chunk["f0"], chunk["f1"]], 1)
-        parts.append(chunk[multiplicity(present, pairs) == 0])
+        parts.append(chunk[multiplicity(present, pairs_in(chunk)) == 0])
     return np.unique(np.concatenate(parts))
 
 

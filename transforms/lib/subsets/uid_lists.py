@@ -11,18 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.arrays import Int64, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import subset_files
+from transforms.lib.subsets.subset_files import UidRecords
 
 PARTS = 256  # ranges of uids by their first two digits; one of them is held at a time
 _ROWS = 1 << 20  # rows read at once
-
-UidRecords = NDArray[np.void]
 
 
 class UidList:
@@ -121,7 +119,7 @@ def _pieces(path: str) -> Iterator[UInt64]:
         rows = subset_files.open_subset(path)
         for start in range(0, len(rows), _ROWS):
             piece = np.asarray(rows[start : start + _ROWS])
-            yield np.stack([piece["f0"], piece["f1"]], 1)
+            yield subset_files.pairs_in(piece)
 
 
 def pairs_of(texts: pa.Array) -> UInt64:
@@ -162,7 +160,7 @@ def joined(
         once, times = np.unique(other, return_counts=True)
         more = np.maximum(times - _times(rows, once), 0)
         both = np.concatenate([rows, np.repeat(once, more)])
-        rows = uids.subset(np.stack([both["f0"], both["f1"]], 1)) if more.any() else rows
+        rows = uids.subset(subset_files.pairs_in(both)) if more.any() else rows
     for other in intersect:
         rows = rows[_times(other, rows) > 0]
     for other in subtract:
@@ -171,7 +169,7 @@ def joined(
 
 
 def _times(rows: UidRecords, wanted: UidRecords) -> Int64:
-    return subset_files.multiplicity(rows, np.stack([wanted["f0"], wanted["f1"]], 1))
+    return subset_files.multiplicity(rows, subset_files.pairs_in(wanted))
 
 
 def distinct(rows: UidRecords) -> int:
