@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from transforms.lib.arrays import Int64, UInt64
-from transforms.lib.dedup.components import EMPTY, forest, merge
+from transforms.lib.dedup.components import EMPTY, connected, merge
 
 BITS = 64
 _BLOCK = 64  # larger blocks are cut by another band before pairs are compared
@@ -58,7 +58,7 @@ def near(hashes: UInt64, radius: int, mask: int) -> UInt64:
       mask: one of ``bands(radius)``.
 
     Returns:
-      the connected components of the pairs, as ``components.forest`` returns them.
+      the connected components of the pairs, as ``components.connected`` returns them.
     """
     return _near(hashes, radius, mask, _DEPTH)
 
@@ -89,4 +89,4 @@ def _pairs(hashes: UInt64, key: UInt64, radius: int) -> UInt64:
         pairs.append(np.stack([hashes[close], hashes[close + gap]], axis=1))
         if sum(map(len, pairs)) > _PAIRS:
             pairs = [merge(pairs)]
-    return forest(np.concatenate(pairs))
+    return connected(np.concatenate(pairs))

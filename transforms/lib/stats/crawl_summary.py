@@ -37,44 +37,25 @@ class CrawlSummary(Protocol):
         ...
 
 
-class Held:
-    """A ``CrawlSummary`` of arrays in memory.
-
-    Args:
-      arrays: name -> array.
-    """
-
-    def __init__(self, arrays: Arrays) -> None:
-        self._arrays = arrays
-
-    def whole(self, name: str) -> NDArray[Any]:
-        """Returns an array."""
-        return self._arrays[name]
-
-    def span(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """Returns rows ``start`` to ``stop`` of an array ``[n]``."""
-        return self._arrays[name][start:stop]
-
-
 class SummaryView:
     """Those arrays of a ``CrawlSummary`` whose names begin with a prefix, under the rest of their names.
 
     Args:
-      memory: the summary that has the arrays.
+      summary: the summary that has the arrays.
       prefix: start of their names, separator included.
     """
 
-    def __init__(self, memory: CrawlSummary, prefix: str) -> None:
-        self._memory = memory
+    def __init__(self, summary: CrawlSummary, prefix: str) -> None:
+        self._summary = summary
         self._prefix = prefix
 
     def whole(self, name: str) -> NDArray[Any]:
         """Returns an array."""
-        return self._memory.whole(self._prefix + name)
+        return self._summary.whole(self._prefix + name)
 
     def span(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Returns rows ``start`` to ``stop`` of an array ``[n]``."""
-        return self._memory.span(self._prefix + name, start, stop)
+        return self._summary.span(self._prefix + name, start, stop)
 
 
 class SummaryFile:

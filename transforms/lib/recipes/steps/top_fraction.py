@@ -58,12 +58,12 @@ class TopFraction(Step):
     ``rule: datacomp`` is the rule of DataComp's ``clip_score --fraction`` instead, for parity with published subsets:
     the threshold is the value at position ``int(N * fraction)``, from 0, of the values sorted downwards, of all
     samples whatever earlier steps dropped (``of: pool``), and every sample at or above it is kept: one more than
-    asked for, and all ties. ``N`` then counts every sample that was not rejected when it was indexed, one without a
-    score too, as numpy sorts NaN last; a sample whose value is missing in another column that the recipe reads has
-    its place among the scores all the same. It deviates in two things. A fraction so large that its position is
-    beyond the last score, which there is an error or keeps nothing, keeps everything. And an infinite score takes its
-    place above all others, so that the threshold is the same, but its sample is rejected, as any recipe rejects what
-    is not finite: no cosine is infinite.
+    the fraction gives, and all ties. ``N`` then counts every sample that was not rejected when it was
+    indexed, one without a score too, as numpy sorts NaN last; a sample whose value is missing in another column that
+    the recipe reads has its place among the scores all the same. It deviates in two things. A fraction so large that
+    its position is beyond the last score, which there is an error or keeps nothing, keeps everything. And an infinite
+    score takes its place above all others, so that the threshold is the same, but its sample is rejected, as any
+    recipe rejects what is not finite: no cosine is infinite.
 
     Cost: rounds 1 and 2 merge 512 KiB each; rounds 3 and 4 read nothing unless ties straddle the threshold, then
     merge 512 KiB and the tied samples of one of 65,536 hash bins (24 B each).
