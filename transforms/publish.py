@@ -16,6 +16,7 @@ from transforms.lib.errors import AccountsError, GateError
 from transforms.lib.stats import sorted_keys
 from transforms.lib.stats.crawl_summary import SummaryView
 from transforms.lib.subsets import subset_files, uid_lists
+from transforms.lib.subsets.subset_files import UidRecords
 from transforms.outputs import crawls, file_rows
 from transforms.outputs.uid_lists import write as write_uids
 from transforms.rows import FileRow
@@ -70,7 +71,7 @@ def drift(root: str, other: str) -> float | None:
         return sorted_keys.distance(*sides)
 
 
-def ranges(rows: uid_lists.UidRecords) -> Iterator[uid_lists.UidRecords]:
+def ranges(rows: UidRecords) -> Iterator[UidRecords]:
     """Yields the distinct uids of a sorted subset, by their first two digits; those of one range are in memory."""
     digits = np.arange(1, uid_lists.PARTS, dtype=np.uint64) << np.uint64(56)
     bounds = np.stack([digits, np.zeros_like(digits)], 1)
@@ -79,7 +80,7 @@ def ranges(rows: uid_lists.UidRecords) -> Iterator[uid_lists.UidRecords]:
         yield np.unique(np.asarray(rows[start:stop]))
 
 
-def changes(before: uid_lists.UidRecords, after: uid_lists.UidRecords, way: str) -> Iterator[uid_lists.UidRecords]:
+def changes(before: UidRecords, after: UidRecords, way: str) -> Iterator[UidRecords]:
     """Yields the uids ``added``, ``removed`` or ``unchanged`` from one sorted subset to another, sorted."""
     for old, new in zip(ranges(before), ranges(after), strict=True):
         if way == "added":

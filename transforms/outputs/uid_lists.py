@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.subsets import uid_lists
-from transforms.lib.subsets.uid_lists import UidList, UidRecords
+from transforms.lib.subsets.subset_files import UidRecords
+from transforms.lib.subsets.uid_lists import UidList
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem

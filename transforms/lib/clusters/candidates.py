@@ -1,4 +1,4 @@
-"""The best centroids of each row before they are told apart exactly: what both engines return."""
+"""The best centroids of each row before exact products decide between them: what both engines return."""
 
 from __future__ import annotations
 

@@ -5,6 +5,9 @@ to the same grid. Then a product of a row and a centroid is a multiple of 2**-48
 float32 products of BLAS choose the nearest centroid, and wherever two are closer than their rounding can tell, float64
 decides without any. So neither the split of a pool, nor threads, nor the kind of processor changes a cluster.
 
+It is ours because neither faiss nor scikit-learn has these properties: both add float32 or float64 in an order that
+depends on threads, and neither merges sums of parts.
+
 Source: Lloyd 1982, "Least squares quantization in PCM"; spherical: Dhillon and Modha 2001.
 """
 
@@ -46,8 +49,8 @@ def clusterable(rows: HalfRows, unit: bool) -> Bool:
       InputError: a finite row has a norm that k-means cannot take.
     """
     norms = np.sqrt(squared_norms(rows))
-    found: Bool = np.isfinite(norms) & (norms > 0)
-    wrong = found & ((norms > MAX_NORM) | (unit & (np.abs(norms - 1) > _UNIT_TOLERANCE)))
+    inside: Bool = np.isfinite(norms) & (norms > 0)
+    wrong = inside & ((norms > MAX_NORM) | (unit & (np.abs(norms - 1) > _UNIT_TOLERANCE)))
     if wrong.any():
         allowed = "1" if unit else f"at most {MAX_NORM:g}"
         raise InputError(
@@ -55,7 +58,7 @@ def clusterable(rows: HalfRows, unit: bool) -> Bool:
             + ("use --metric euclidean, or " if unit else "")
             + "divide each embedding by its norm"
         )
-    return found
+    return inside
 
 
 def squared_norms(rows: NDArray[Any]) -> Float64:
@@ -173,13 +176,13 @@ def splits(counts: Int64) -> list[tuple[int, int]]:
     """Returns (empty cluster, cluster to split for it), empty ones in order, each time the largest then, ties first."""
     heap = [(-int(count), number) for number, count in enumerate(counts) if count]
     heapq.heapify(heap)
-    found = []
+    pairs = []
     for empty in np.flatnonzero(counts == 0).tolist():
         count, full = heap[0]
         heapq.heapreplace(heap, (-(-count // 2), full))
         heapq.heappush(heap, (-(-count - -count // 2), empty))
-        found.append((empty, full))
-    return found
+        pairs.append((empty, full))
+    return pairs
 
 
 def has_converged(values: tuple[float, ...], tolerance: float) -> bool:

@@ -1,9 +1,13 @@
-"""The nearest centroid of each row: float32 products of BLAS, and float64 wherever those cannot tell."""
+"""The nearest centroid of each row: float32 products of BLAS, and float64 wherever those cannot tell.
+
+faiss finds the nearest centroids as well, but in float32 alone: which of two close ones it returns depends on the
+processor and on the rows beside.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +15,8 @@ from numpy.typing import NDArray
 from transforms.lib.arrays import Float32, Float64, Int64
 from transforms.lib.clusters.candidates import Ranked
 from transforms.lib.clusters.kmeans import MAX_NORM, HalfRows, Vectors, rounded_to_grid, squared_norms
+from transforms.lib.clusters.nearest_torch import TorchRanks
 from transforms.lib.errors import InputError
-
-if TYPE_CHECKING:
-    from transforms.lib.clusters.nearest_torch import TorchRanks
 
 RULES = ("inner", "euclidean")
 _ROWS = 1024  # rows compared at once
@@ -66,11 +68,7 @@ class Nearest:
         # each side of a comparison is off by at most (dim + 2) roundings of 2**-24 of its terms
         self._slack = np.float32(2 * (self.centroids.shape[1] + 2) * 2.0**-24)
         self._reach = np.float32(np.sqrt(norms.max())), np.float32(self._half.max())
-        self._torch: TorchRanks | None = None
-        if device != "cpu":
-            from transforms.lib.clusters import nearest_torch
-
-            self._torch = nearest_torch.TorchRanks(self.centroids, self._half.astype(np.float32), device)
+        self._torch = None if device == "cpu" else TorchRanks(self.centroids, self._half.astype(np.float32), device)
 
     def clusters(self, rows: HalfRows) -> NDArray[np.int32]:
         """Returns the field ``cluster`` of what a call returns, and spares what the other fields cost."""
@@ -102,13 +100,13 @@ class Nearest:
         for at in range(0, len(rows), _ROWS):
             here = slice(at, at + _ROWS)
             some = _widen(rows[here], wide)
-            found = self._rank(some, number, room) if ranked is None else ranked.part(here)
-            yield here, some, found.which
+            best = self._rank(some, number, room) if ranked is None else ranked.part(here)
+            yield here, some, best.which
             norms = np.sqrt(np.einsum("nd,nd->n", some, some))
             slack = self._slack * (norms * self._reach[0] + self._reach[1])
-            unsure = np.flatnonzero((found.scores[:-1] <= found.scores[1:] + slack).any(axis=0))
+            unsure = np.flatnonzero((best.scores[:-1] <= best.scores[1:] + slack).any(axis=0))
             close.append(unsure + at)
-            least.append((found.scores[number - 1] - 2 * slack)[unsure])
+            least.append((best.scores[number - 1] - 2 * slack)[unsure])
         again, bounds = np.concatenate(close), np.concatenate(least)  # few products at a time would be slow
         for at in range(0, len(again), _ROWS):
             few = again[at : at + _ROWS]
@@ -157,9 +155,9 @@ class Nearest:
     def _exact(self, rows: Float32, least: Float32, number: int, room: Float32) -> Int64:
         """Returns the best ``number`` centroids of rows, the lower of equal ones first, among those of ``least``."""
         tiles = range(0, len(self.centroids), _TILE)
-        found = [np.nonzero(self._scores(rows, at, room) >= least[:, None]) for at in tiles]
-        row = np.concatenate([rows_ for rows_, _ in found])
-        candidate = np.concatenate([columns + at for at, (_, columns) in zip(tiles, found, strict=True)])
+        close = [np.nonzero(self._scores(rows, at, room) >= least[:, None]) for at in tiles]
+        row = np.concatenate([rows_ for rows_, _ in close])
+        candidate = np.concatenate([columns + at for at, (_, columns) in zip(tiles, close, strict=True)])
         value = np.empty(len(row))
         for at in range(0, len(row), _ROWS):
             pair = slice(at, at + _ROWS)

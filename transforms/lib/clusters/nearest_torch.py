@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transforms.lib.arrays import Float32
+from transforms.lib.clusters.candidates import Ranked
+from transforms.lib.clusters.kmeans import HalfRows
 from transforms.lib.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-    from transforms.lib.clusters.candidates import Ranked
-    from transforms.lib.clusters.kmeans import HalfRows
 
 _ROWS = 16_384  # sent to the device at once
 _TILE = 8_192  # centroids compared at once: with as many rows, 512 MiB
 
 
 class TorchRanks:
-    """Finds the best centroids of each row: float16 ``[n, dim]`` and their number in, ``nearest.Ranked`` out.
+    """Finds the best centroids of each row: float16 ``[n, dim]`` and their number in, ``candidates.Ranked`` out.
 
     Sums are float32, in whatever order the device adds; TF32 is off, so that they are as good as numpy's. Rows travel
     as float16. Of equal centroids any may be named: the caller decides close calls.
@@ -45,8 +44,6 @@ class TorchRanks:
         self._half = torch.from_numpy(half).to(self._device)
 
     def __call__(self, rows: HalfRows, number: int) -> Ranked:
-        from transforms.lib.clusters.candidates import Ranked
-
         which, scores = np.zeros((number, len(rows)), np.int64), np.empty((number + 1, len(rows)), np.float32)
         for at in range(0, len(rows), _ROWS):
             here = slice(at, at + _ROWS)

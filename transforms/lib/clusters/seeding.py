@@ -1,4 +1,7 @@
-"""Where k-means starts: rows drawn one after another, or in batches, with odds of their squared distance."""
+"""Where k-means starts: rows drawn one after another, or in batches, with odds of their squared distance.
+
+It is ours because draws are keyed by uids, so that the same rows are drawn whatever the order or the machine.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _AT_LEAST = 20_000
 
 
 def rows_wanted(k: int) -> int:
-    """Returns how many rows of a pool are enough to draw ``k`` starts from: 8 a cluster, at least 20,000."""
+    """Returns how many rows of a pool are enough to draw ``k`` starts from: 8 per cluster, at least 20,000."""
     return max(_AT_LEAST, _PER_CLUSTER * k)
 
 
@@ -53,12 +56,12 @@ def draw(rows: HalfRows, hashes: UInt64, k: int) -> NDArray[np.intp]:
     squared = _squared(rows, wide)
     nearest = np.full(len(rows), np.inf)
     chosen = np.zeros(1, np.intp)
-    found = [chosen]
-    while (lacking := k - sum(map(len, found))) > 0:
+    drawn = [chosen]
+    while (lacking := k - sum(map(len, drawn))) > 0:
         _come_nearer(nearest, rows, wide, squared, chosen)
-        chosen = _race(nearest, uids.stream(hashes, len(found)), np.concatenate(found), min(batch, lacking))
-        found.append(chosen)
-    return np.concatenate(found)
+        chosen = _race(nearest, uids.stream(hashes, len(drawn)), np.concatenate(drawn), min(batch, lacking))
+        drawn.append(chosen)
+    return np.concatenate(drawn)
 
 
 def _squared(rows: HalfRows, wide: Float64 | None) -> Float64:

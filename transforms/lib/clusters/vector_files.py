@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from transforms.lib import stamps
@@ -40,10 +40,10 @@ def read_vectors(path: str, uri: str, what: str) -> NDArray[Any]:
     Raises:
       InputError: there is no such file, or it holds something else.
     """
-    found = _array(path, uri, what)
-    if found.ndim != 2 or found.dtype.kind != "f" or not len(found):
-        raise InputError(f"{what} {uri} holds {found.dtype} {list(found.shape)}; it must be float [rows, dimensions]")
-    return found
+    matrix = _array(path, uri, what)
+    if matrix.ndim != 2 or matrix.dtype.kind != "f" or not len(matrix):
+        raise InputError(f"{what} {uri} holds {matrix.dtype} {list(matrix.shape)}; it must be float [rows, dimensions]")
+    return matrix
 
 
 def read_ids(path: str, uri: str, what: str) -> Int64 | None:
@@ -52,33 +52,30 @@ def read_ids(path: str, uri: str, what: str) -> Int64 | None:
     Raises:
       InputError: as ``read_vectors``.
     """
-    found = _array(path, uri, what)
-    if found.dtype.kind not in "iu":
+    ids = _array(path, uri, what)
+    if ids.dtype.kind not in "iu":
         return None
-    if found.ndim != 1:
-        raise InputError(f"{what} {uri} holds {found.dtype} {list(found.shape)}; cluster numbers must be [n]")
-    return found.astype(np.int64)
+    if ids.ndim != 1:
+        raise InputError(f"{what} {uri} holds {ids.dtype} {list(ids.shape)}; cluster numbers must be [n]")
+    return ids.astype(np.int64)
 
 
 def _array(path: str, uri: str, what: str) -> NDArray[Any]:
     if not os.path.isfile(path):
         raise InputError(f"{what} {uri} does not exist; check the address")
     try:
-        found = _open(path)
+        array = _open(path)
     except (OSError, ValueError, EOFError, SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{what} {uri} is no .npy, .safetensors or .pt with one tensor: {first}") from None
-    if not isinstance(found, np.ndarray):
+    if not isinstance(array, np.ndarray):
         raise InputError(f"{what} {uri} holds an archive; it must hold one array")
-    return found
+    return array
 
 
 def _open(path: str) -> Any:
     if path.endswith(".safetensors"):
-        tensors = list(load_file(path).values())
-        if len(tensors) != 1:
-            raise ValueError(f"{len(tensors)} tensors")
-        return tensors[0]
+        return _safetensors(path)
     if path.endswith(".pt"):
         import torch
 
@@ -91,8 +88,6 @@ def _open(path: str) -> Any:
 
 def facts_of(path: str) -> dict[str, Any]:
     """Returns the facts of a file that ``to_file`` made; empty for any other."""
-    from safetensors import safe_open
-
     try:
         with safe_open(path, "np") as file:
             return dict(json.loads((file.metadata() or {}).get("winnow", "{}")))
@@ -125,8 +120,8 @@ def read_target(path: str, uri: str, flag: str = "--target") -> Embeddings:
     except (OSError, ValueError, EOFError, SafetensorError) as error:
         raise InputError(f"{flag} {uri} is neither .npy nor .safetensors with one tensor: {error}") from None
     if not isinstance(target, np.ndarray) or target.ndim != 2 or target.dtype.kind != "f" or not len(target):
-        found = f"{target.dtype} {list(target.shape)}" if isinstance(target, np.ndarray) else "an archive"
-        raise InputError(f"{flag} {uri} holds {found}; it must be float [images, dimensions]")
+        content = f"{target.dtype} {list(target.shape)}" if isinstance(target, np.ndarray) else "an archive"
+        raise InputError(f"{flag} {uri} holds {content}; it must be float [images, dimensions]")
     norms = np.linalg.norm(target[:_CHECKED].astype(np.float32), axis=1)
     if not (np.abs(norms - 1) < 0.01).all():
         row = int(np.argmax(~(np.abs(norms - 1) < 0.01)))
@@ -135,9 +130,7 @@ def read_target(path: str, uri: str, flag: str = "--target") -> Embeddings:
 
 
 def _safetensors(path: str) -> Embeddings:
-    from safetensors.numpy import load_file
-
-    found: list[Embeddings] = list(load_file(path).values())
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} tensors")
-    return found[0]
+    tensors: list[Embeddings] = list(load_file(path).values())
+    if len(tensors) != 1:
+        raise ValueError(f"{len(tensors)} tensors")
+    return tensors[0]

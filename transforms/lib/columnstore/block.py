@@ -18,7 +18,7 @@ class Block:
 
     Attributes:
       shard: name of the shard; rows are numbered in tar order from 0.
-      columns: the columns that the step asked for, each ``[n]``, text as an object array of str; ``uid`` is
+      columns: the columns that the step reads, each ``[n]``, text as an object array of str; ``uid`` is
         uint64 ``[n, 2]``. Those that earlier steps make stand beside those of the store.
       valid: bool ``[n]``; False for a rejected sample, which no step may keep.
       copies: uint16 ``[n]``; what the earlier steps left (0 = dropped before).

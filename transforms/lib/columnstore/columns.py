@@ -109,8 +109,8 @@ def embeddings(column: pa.ChunkedArray) -> NDArray[np.float16]:
 
 def embedded(values: NDArray[np.floating[Any]]) -> Bool:
     """Returns bool ``[n]``: which rows of embeddings ``[n, dim]`` are any; that of a rejected sample is zero."""
-    found: Bool = (values != 0).any(axis=1)
-    return found
+    nonzero: Bool = (values != 0).any(axis=1)
+    return nonzero
 
 
 def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
@@ -165,7 +165,7 @@ def resolve(
     Raises:
       ConfigError: names that no set, or more than one set, has; all of them.
     """
-    found: dict[str, tuple[str, str]] = {}
+    resolved: dict[str, tuple[str, str]] = {}
     problems = []
     every = [f"{owner}.{column}" for owner in sets for column in sets[owner]]
     for name in names:
@@ -175,7 +175,7 @@ def resolve(
             matches = [f"{INDEX}.uid"]
         if len(matches) == 1:
             owner, _, column = matches[0].partition(".")
-            found[name] = (owner, column)
+            resolved[name] = (owner, column)
         elif matches:
             problems.append(f"column {name!r} is in several column sets; write one of {', '.join(matches)}")
         else:
@@ -184,7 +184,7 @@ def resolve(
             problems.append(f"no column set has {name!r}: {near} {(hints or {}).get(name) or hint_for(name)}")
     if problems:
         raise ConfigError(problems)
-    return found
+    return resolved
 
 
 def to_numpy(name: str, column: pa.ChunkedArray) -> NDArray[Any]:

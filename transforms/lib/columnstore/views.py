@@ -41,7 +41,7 @@ class ColumnView:
     columns: Mapping[str, str]
 
     def sources(self, names: Sequence[str]) -> list[str]:
-        """Returns the columns of the other file that ``names``, columns of the set, are made of."""
+        """Returns the columns of the other file that ``names``, columns of the set, are read from."""
         return list(dict.fromkeys(self.columns[name] for name in names if name in self.columns))
 
 
@@ -86,10 +86,10 @@ class ColumnFile:
             return None if name in self._view.columns else _value(self.schema.field(name))
         footer = self._opened().metadata
         at = footer.schema.names.index(name)
-        found = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
-        if not all(one is not None and one.has_min_max and not one.null_count for one in found):
+        statistics = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
+        if not all(one is not None and one.has_min_max and not one.null_count for one in statistics):
             return None
-        values = {value for one in found for value in (one.min, one.max)}
+        values = {value for one in statistics for value in (one.min, one.max)}
         return values.pop() if len(values) == 1 else None
 
     def read(self, names: Sequence[str], group: int | None = None) -> pa.Table:

@@ -1,4 +1,7 @@
-"""Connected components from edges that come in any order: a forest is what is known so far, and forests merge."""
+"""Connected components of edges that come in any order, as stars: stars of parts merge to those of the whole.
+
+scipy finds the components of edges that are in memory; only their merging form, and nodes of 64 bits, are ours.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,19 @@ from scipy.sparse.csgraph import connected_components
 from transforms.lib.arrays import UInt64
 
 EMPTY: UInt64 = np.zeros((0, 2), np.uint64)
-"""The forest of no edges."""
+"""The components of no edges."""
 
 
-def forest(edges: UInt64) -> UInt64:
+def connected(edges: UInt64) -> UInt64:
     """Returns the components of a graph, each as a star around its smallest node.
 
     Args:
       edges: uint64 ``[m, 2]``, pairs of nodes; loops and repeats are allowed.
 
     Returns:
-      uint64 ``[k, 2]``: each node that is not the smallest of its component, ascending, with the smallest. A forest is
-      itself edges: ``forest`` of several, one below the other, is that of all their edges, in whatever order.
+      uint64 ``[k, 2]``: each node that is not the smallest of its component, ascending, with the smallest. Such
+      stars are edges themselves: ``connected`` of several, one below the other, is that of all
+      their edges, in any order.
     """
     if not len(edges):
         return EMPTY
@@ -36,13 +40,13 @@ def forest(edges: UInt64) -> UInt64:
     return inner
 
 
-def merge(forests: Iterable[UInt64]) -> UInt64:
-    """Returns the forest of all the edges of several; associative and commutative."""
-    return forest(np.concatenate([EMPTY, *forests]))
+def merge(parts: Iterable[UInt64]) -> UInt64:
+    """Returns the components of all edges, from the components of parts of them; associative and commutative."""
+    return connected(np.concatenate([EMPTY, *parts]))
 
 
 def roots(nodes: UInt64, trees: UInt64) -> UInt64:
-    """Returns the smallest node of the component of each of ``nodes``, uint64 ``[n]``; itself where no edge has it."""
+    """Returns the smallest node of the component of each of ``nodes``, uint64 ``[n]``; itself where it has no edge."""
     if not len(trees):
         return nodes
     at = np.minimum(np.searchsorted(trees[:, 0], nodes), len(trees) - 1)

@@ -34,7 +34,7 @@ def read_targets(path: str, uri: str, sha256: str) -> Float32:
     """Reads the embeddings of an evaluation set, rounded as those of a pool are: to float16, then to the grid.
 
     Args:
-      path: local file, as ``scores_target.read_target`` takes it.
+      path: local file, as ``vector_files.read_target`` takes it.
       uri: what messages call it.
       sha256: that it had when the job began.
 
@@ -88,16 +88,16 @@ def matches(
       cosine: float64 ``[m]``.
     """
     hit = target >= 0
-    found = rows[hit]
-    listed = {"target": target[hit], "uid": uids.to_hex(pairs[found]), "similarity": cosine[hit].astype(np.float32)}
-    return pa.table({**listed, "shard": [shard] * len(found), "row": found, "key": keys[found].tolist()}, MATCHES)
+    matched = rows[hit]
+    listed = {"target": target[hit], "uid": uids.to_hex(pairs[matched]), "similarity": cosine[hit].astype(np.float32)}
+    return pa.table({**listed, "shard": [shard] * len(matched), "row": matched, "key": keys[matched].tolist()}, MATCHES)
 
 
-def packed(found: pa.Table) -> bytes:
+def packed(matches: pa.Table) -> bytes:
     """Returns a table as an Arrow stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, MATCHES) as writer:
-        writer.write_table(found)
+        writer.write_table(matches)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 

@@ -1,6 +1,6 @@
 """Which samples are copies of which: who survives, by records of bounded size that stand for samples far away.
 
-A sample's copies lie in any shard. What meets at one place is first 8 bytes a sample, a fingerprint; then, of samples
+A sample's copies lie in any shard. What meets at one place is first a fingerprint, 8 bytes per sample; then, of samples
 whose fingerprint occurs twice, a record that holds the whole identity. So nothing hangs on fingerprints being distinct.
 """
 
@@ -47,8 +47,8 @@ SCHEMA = pa.schema(
 
 def is_digest(texts: NDArray[np.object_]) -> Bool:
     """Tells which texts are sha256 digests, 64 hex digits; bool ``[n]``. That of an image nobody read is empty."""
-    found: Bool = pc.match_substring_regex(pa.array(texts, pa.string()), "^[0-9a-fA-F]{64}$").to_numpy(False)
-    return found
+    digest: Bool = pc.match_substring_regex(pa.array(texts, pa.string()), "^[0-9a-fA-F]{64}$").to_numpy(False)
+    return digest
 
 
 def identities(digests: NDArray[np.object_]) -> UInt64:
@@ -124,24 +124,24 @@ def groups(records: Records, *, seed: int, fresh: int, words: int = 4) -> tuple[
     if words == 1:
         similarity -= hamming.distance(identity[:, 1], identity[first, 1]) / hamming.BITS
     uid = records["uid"]
-    made = verdicts(records["row"], ~starts, similarity, uid[first], uid[first])
-    return records["shard"][chosen], made[chosen]
+    decided = verdicts(records["row"], ~starts, similarity, uid[first], uid[first])
+    return records["shard"][chosen], decided[chosen]
 
 
 def verdicts(row: NDArray[Any], dropped: Bool, similarity: NDArray[Any], keeper: UInt64, group: UInt64) -> Verdicts:
     """Returns ``VERDICT`` ``[n]`` of its fields; a survivor is no copy and has similarity 0."""
-    found = np.zeros(len(row), VERDICT)
-    found["row"], found["dropped"], found["group"] = row, dropped, group
-    found["keeper"] = np.where(dropped[:, None], keeper, np.uint64(0))
-    found["similarity"] = np.where(dropped, similarity, 0)
-    return found
+    records = np.zeros(len(row), VERDICT)
+    records["row"], records["dropped"], records["group"] = row, dropped, group
+    records["keeper"] = np.where(dropped[:, None], keeper, np.uint64(0))
+    records["similarity"] = np.where(dropped, similarity, 0)
+    return records
 
 
 def by_number(numbers: NDArray[np.integer[Any]], rows: NDArray[Any]) -> dict[int, NDArray[Any]]:
     """Returns number -> its rows, in the order they have; int ``[n]`` and ``[n]``."""
     order = np.argsort(numbers, kind="stable")
-    found, starts = np.unique(numbers[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(rows[order], starts[1:]), strict=False))
+    distinct, starts = np.unique(numbers[order], return_index=True)
+    return dict(zip(distinct.tolist(), np.split(rows[order], starts[1:]), strict=False))
 
 
 def table(compared: Bool, decided: Verdicts) -> pa.Table:
@@ -162,12 +162,12 @@ def table(compared: Bool, decided: Verdicts) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def counts(made: pa.Table) -> dict[str, int]:
+def counts(table: pa.Table) -> dict[str, int]:
     """Returns how many samples of a table were compared, are copies, and survive as the first of a group."""
-    compared = int(np.isfinite(made["similarity"].to_numpy()).sum())
-    copies = int((made["duplicate_of"].to_numpy() != "").sum())
-    survivors = int((made["group"].to_numpy() != "").sum()) - copies
-    return {"samples": len(made), "compared": compared, "duplicates": copies, "survivors": survivors}
+    compared = int(np.isfinite(table["similarity"].to_numpy()).sum())
+    copies = int((table["duplicate_of"].to_numpy() != "").sum())
+    survivors = int((table["group"].to_numpy() != "").sum()) - copies
+    return {"samples": len(table), "compared": compared, "duplicates": copies, "survivors": survivors}
 
 
 def add_counts(counted: Sequence[Mapping[str, int]]) -> dict[str, int]:

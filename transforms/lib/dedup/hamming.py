@@ -7,12 +7,12 @@ import itertools
 import numpy as np
 
 from transforms.lib.arrays import Int64, UInt64
-from transforms.lib.dedup.components import EMPTY, forest, merge
+from transforms.lib.dedup.components import EMPTY, connected, merge
 
 BITS = 64
 _BLOCK = 64  # larger blocks are cut by another band before pairs are compared
 _DEPTH = 2  # times a block is cut
-_PAIRS = 1 << 20  # found pairs held before they are merged
+_PAIRS = 1 << 20  # pairs held before they are merged
 
 
 def distance(one: UInt64, other: UInt64) -> Int64:
@@ -50,7 +50,7 @@ def near(hashes: UInt64, radius: int, mask: int) -> UInt64:
     Blocks of more than 64 hashes are cut again, by bands of the bits that are left, twice at most; so the comparisons
     grow with the square of a block only where more than 64 hashes share three bands.
 
-    Cost: memory linear in ``n``; of the pairs only a forest is kept, however many there are.
+    Cost: memory linear in ``n``; of the pairs only their connected components are kept, however many there are.
 
     Args:
       hashes: uint64 ``[n]``, distinct.
@@ -58,7 +58,7 @@ def near(hashes: UInt64, radius: int, mask: int) -> UInt64:
       mask: one of ``bands(radius)``.
 
     Returns:
-      the pairs as a ``forest.forest`` of hashes.
+      the connected components of the pairs, as ``components.connected`` returns them.
     """
     return _near(hashes, radius, mask, _DEPTH)
 
@@ -69,16 +69,16 @@ def _near(hashes: UInt64, radius: int, mask: int, depth: int) -> UInt64:
     hashes, key = hashes[order], key[order]
     size = np.bincount(np.cumsum(np.append(False, key[1:] != key[:-1]))) if len(key) else np.zeros(0, np.int64)
     large = np.repeat(size > _BLOCK, size) & (depth > 0)
-    found = _pairs(hashes[~large], key[~large], radius)
+    pairs = _pairs(hashes[~large], key[~large], radius)
     if large.any():
         rest = bands(radius, ~mask & ((1 << BITS) - 1))
-        found = merge([found, *(_near(hashes[large], radius, mask | band, depth - 1) for band in rest)])
-    return found
+        pairs = merge([pairs, *(_near(hashes[large], radius, mask | band, depth - 1) for band in rest)])
+    return pairs
 
 
 def _pairs(hashes: UInt64, key: UInt64, radius: int) -> UInt64:
     """Compares every two hashes of equal key; keys are sorted."""
-    found: list[UInt64] = [EMPTY]
+    pairs: list[UInt64] = [EMPTY]
     left = np.arange(len(hashes))
     gap = 0
     while len(left):
@@ -86,7 +86,7 @@ def _pairs(hashes: UInt64, key: UInt64, radius: int) -> UInt64:
         left = left[left + gap < len(hashes)]
         left = left[key[left] == key[left + gap]]
         close = left[distance(hashes[left], hashes[left + gap]) <= radius]
-        found.append(np.stack([hashes[close], hashes[close + gap]], axis=1))
-        if sum(map(len, found)) > _PAIRS:
-            found = [merge(found)]
-    return forest(np.concatenate(found))
+        pairs.append(np.stack([hashes[close], hashes[close + gap]], axis=1))
+        if sum(map(len, pairs)) > _PAIRS:
+            pairs = [merge(pairs)]
+    return connected(np.concatenate(pairs))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.arrays import Bool, Float32, Float64, Int64
+from transforms.lib.clusters.kmeans import squared_norms
 from transforms.lib.dedup import components, groups
 
 Pairs = tuple[Int64, Int64, Float64]  # rows, columns, cosines
@@ -20,7 +21,7 @@ Pairs = tuple[Int64, Int64, Float64]  # rows, columns, cosines
 CHAINS = ("released", "paper", "leaders")
 TILE = 1024
 _GRID = float(1 << 20)
-_DENSE = 16  # a tile with more than a pair in so many cells is multiplied whole again
+_DENSE = 16  # a tile with more than one pair in so many cells is multiplied whole again
 _GATHER = 1 << 14  # pairs whose vectors are gathered at once
 
 
@@ -30,11 +31,14 @@ def record_dtype(dim: int) -> np.dtype[Any]:
 
 
 def unit_rows(embeddings: NDArray[np.float16]) -> Bool:
-    """Tells which rows are unit vectors up to rounding, bool ``[n]``; NaN and zero, a rejected sample, are not."""
-    wide = embeddings.astype(np.float64)
-    squares = np.einsum("nd,nd->n", wide, wide)
-    found: Bool = (squares > 0.25) & (squares < 4)
-    return found
+    """Tells which rows are unit vectors up to rounding, bool ``[n]``; NaN and zero, a rejected sample, are not.
+
+    Norms from 1/2 to 2, exclusive, count as rounding, because rows are normalised before they are compared.
+    ``kmeans.clusterable`` is stricter and raises an error, because k-means uses rows as they are.
+    """
+    squares = squared_norms(embeddings)
+    unit: Bool = (squares > 0.25) & (squares < 4)
+    return unit
 
 
 def normalised_on_grid(embeddings: NDArray[np.float16]) -> Float32:
@@ -48,9 +52,8 @@ def normalised_on_grid(embeddings: NDArray[np.float16]) -> Float32:
     Args:
       embeddings: float16 ``[n, dim]``, all ``unit_rows``.
     """
-    wide = embeddings.astype(np.float64)
-    norms = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    rounded: Float32 = (np.rint(wide / norms[:, None] * _GRID) / _GRID).astype(np.float32)
+    norms = np.sqrt(squared_norms(embeddings))
+    rounded: Float32 = (np.rint(embeddings.astype(np.float64) / norms[:, None] * _GRID) / _GRID).astype(np.float32)
     return rounded
 
 
@@ -82,11 +85,11 @@ def close_pairs(left: Float32, right: Float32, above: float, *, triangle: bool =
 
 def cosine_of(left: Float32, right: Float32, i: Int64, j: Int64) -> Float64:
     """Returns the exact cosines of pairs, float64 ``[p]``: rows ``i`` of ``left`` with rows ``j`` of ``right``."""
-    found = np.zeros(len(i))
+    cosines = np.zeros(len(i))
     for start in range(0, len(i), _GATHER):
         part = slice(start, start + _GATHER)
-        found[part] = np.einsum("nd,nd->n", left[i[part]].astype(np.float64), right[j[part]].astype(np.float64))
-    return found
+        cosines[part] = np.einsum("nd,nd->n", left[i[part]].astype(np.float64), right[j[part]].astype(np.float64))
+    return cosines
 
 
 class _Best:
@@ -143,7 +146,7 @@ def matches(
     b; in the order ``a, c, b`` ``released`` and ``leaders`` drop b only, ``paper`` b and c.
 
     Cost: ``n**2 dim`` floating point operations in float32, those on close pairs again in float64. Memory: two tiles
-    of 1,024 vectors, their cosines, and 32 bytes a row, however large the cluster; ``vectors`` may be on disk.
+    of 1,024 vectors, their cosines, and 32 bytes per row, however large the cluster; ``vectors`` may be on disk.
 
     Source: Abbas et al. 2023, "SemDeDup", arXiv:2303.09540, section 3 and algorithm A7; its released code.
 
@@ -222,7 +225,7 @@ def clusters(
     order = groups.ranking(records, seed, fresh, records["cluster"])
     cluster = records["cluster"][order]
     cuts = np.flatnonzero(np.append(True, cluster[1:] != cluster[:-1])[: len(order)])
-    shards, found = [np.zeros(0, np.uint32)], [np.zeros(0, groups.VERDICT)]
+    shards, parts = [np.zeros(0, np.uint32)], [np.zeros(0, groups.VERDICT)]
     for a, b in zip(cuts, np.append(cuts[1:], len(order)), strict=False):
         inside = order[a:b]
         place = records[inside]
@@ -230,10 +233,10 @@ def clusters(
         match, cosine, root = matches(vectors, inside, above=1 - epsilon, chains=chains, start=start)
         chosen = (np.bincount(root, minlength=len(root))[root] > 1) & (place["shard"] < fresh)
         uid = place["uid"]
-        made = groups.verdicts(place["row"], match >= 0, cosine, uid[match], uid[root])
+        verdicts = groups.verdicts(place["row"], match >= 0, cosine, uid[match], uid[root])
         shards.append(place["shard"][chosen])
-        found.append(made[chosen])
-    return np.concatenate(shards), np.concatenate(found)
+        parts.append(verdicts[chosen])
+    return np.concatenate(shards), np.concatenate(parts)
 
 
 def nearest(vectors: Float32, targets: Float32, above: float) -> tuple[Int64, Float64]:

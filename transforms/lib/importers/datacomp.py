@@ -58,12 +58,12 @@ _PLAIN = 32
 def schema_problems(schema: pa.Schema) -> list[str]:
     """Returns what is wrong with the columns of a metadata file, one line each; ``url``, ``sha256`` may lack."""
     lacking = [name for name in _NEEDED if name not in schema.names]
-    found = [f"has no column {', '.join(lacking)}; it is not DataComp's metadata"] if lacking else []
+    problems = [f"has no column {', '.join(lacking)}; it is not DataComp's metadata"] if lacking else []
     optional = {"sha256": _TEXT} if "sha256" in schema.names else {}
     for name, allowed in {**_NEEDED, **optional}.items():
         if name not in lacking and not any(test(schema.field(name).type) for test in allowed):
-            found.append(f"has {schema.field(name).type} in {name}, expected {_WORDS.get(allowed, 'floats')}")
-    return found
+            problems.append(f"has {schema.field(name).type} in {name}, expected {_WORDS.get(allowed, 'floats')}")
+    return problems
 
 
 def index_columns(schema: pa.Schema) -> dict[str, str]:
@@ -139,7 +139,7 @@ def npz_problems(file: BinaryIO, sets: tuple[str, ...], rows: int) -> list[str]:
 
     Args:
       file: seekable.
-      sets: column sets of embeddings that are to be made of it.
+      sets: column sets of embeddings that it is to fill.
       rows: of the Parquet file beside it.
     """
     try:
@@ -148,11 +148,11 @@ def npz_problems(file: BinaryIO, sets: tuple[str, ...], rows: int) -> list[str]:
             lacking = [key for name in sets for key in KEYS[name] if f"{key}.npy" not in names]
             if lacking:
                 return [f"has no array {', '.join(lacking)}; it is not DataComp's, or use --embeddings"]
-            found = {name: [_header(archive, key) for key in KEYS[name]] for name in sets}
+            headers = {name: [_header(archive, key) for key in KEYS[name]] for name in sets}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         return [f"cannot be read: {' '.join(str(error).split())}; download it again"]
     problems = []
-    for name, (image, text) in found.items():
+    for name, (image, text) in headers.items():
         if image.dim != text.dim:
             problems.append(f"has {image.dim} dimensions of images and {text.dim} of texts in {name}")
         if {image.rows, text.rows} != {rows}:

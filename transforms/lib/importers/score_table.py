@@ -49,7 +49,9 @@ def schema_of(path: str) -> pa.Schema:
         if path.endswith(".parquet"):
             return pq.read_schema(path)
         with pacsv.open_csv(path) as reader:
-            return pa.schema([(field.name, field.type) for field in reader.schema])  # Arrow decodes names when asked
+            return pa.schema(
+                [(field.name, field.type) for field in reader.schema]
+            )  # Arrow decodes names only when they are read
 
 
 def numbers_of(schema: pa.Schema) -> list[str]:
@@ -81,11 +83,11 @@ def score_columns(schema: pa.Schema, by: str, wanted: Sequence[str]) -> tuple[st
             f"the table has no numbers in {', '.join(lacking) or 'a column with a name'}; of its columns "
             f"{', '.join(filter(None, schema.names))}, numbers are in {', '.join(numbers) or 'none'}"
         )
-    made = tuple(dict.fromkeys(wanted or named))
-    for name in (by, *made):
+    chosen = tuple(dict.fromkeys(wanted or named))
+    for name in (by, *chosen):
         if schema.names.count(name) > 1:
             raise InputError(f"the table has {schema.names.count(name)} columns called {name!r}; leave one, or rename")
-    return made
+    return chosen
 
 
 def pairs_of(by: str, names: Sequence[str]) -> UInt64:
@@ -119,7 +121,8 @@ def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> ScoreRe
       columns: to read; anything missing becomes NaN.
 
     Returns:
-      ``ScoreRecords``, each uid or key once: 16 bytes and 4 a column a row; three times as much while they are sorted.
+      ``ScoreRecords``, each uid or key once: 16 bytes per row, and 4 per column of it; three
+      times as much while they are sorted.
 
     Raises:
       InputError: a uid is wrong or missing, or is repeated with other values.
@@ -175,7 +178,7 @@ def look_up(rows: ScoreRecords, pairs: UInt64, columns: Sequence[str]) -> dict[s
     """Finds the values of uids or keys.
 
     Args:
-      rows: sorted; may be a memory map, of which some thirty rows a query are read.
+      rows: sorted; may be a memory map, of which some thirty rows per query are read.
       pairs: uint64 ``[n, 2]``.
       columns: what the values of a row are.
 
@@ -183,7 +186,7 @@ def look_up(rows: ScoreRecords, pairs: UInt64, columns: Sequence[str]) -> dict[s
       column -> float32 ``[n]``; NaN where the table has no row.
     """
     place = subset_files.places(rows, pairs)
-    found = place >= 0
+    present = place >= 0
     values = np.full((len(pairs), len(columns)), np.nan, np.float32)
-    values[found] = rows[place[found]]["values"]
+    values[present] = rows[place[present]]["values"]
     return {name: values[:, at] for at, name in enumerate(columns)}

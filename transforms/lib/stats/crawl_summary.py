@@ -1,6 +1,7 @@
 """What a crawl leaves behind for later ones: named arrays in a safetensors file, read in whole or by ranges.
 
-Such a file is data: a JSON header and plain numbers. Nothing in it is ever unpickled.
+Such a file is data: a JSON header and plain numbers. Nothing in it is ever unpickled. We read the header ourselves,
+because the safetensors library opens local paths only, and this reads ranges of any seekable file, such as a bucket's.
 """
 
 from __future__ import annotations
@@ -40,31 +41,31 @@ class SummaryView:
     """Those arrays of a ``CrawlSummary`` whose names begin with a prefix, under the rest of their names.
 
     Args:
-      memory: that has them.
-      prefix: with what stands between it and the rest.
+      summary: the summary that has the arrays.
+      prefix: start of their names, separator included.
     """
 
-    def __init__(self, memory: CrawlSummary, prefix: str) -> None:
-        self._memory = memory
+    def __init__(self, summary: CrawlSummary, prefix: str) -> None:
+        self._summary = summary
         self._prefix = prefix
 
     def whole(self, name: str) -> NDArray[Any]:
         """Returns an array."""
-        return self._memory.whole(self._prefix + name)
+        return self._summary.whole(self._prefix + name)
 
     def span(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """Returns rows ``start`` to ``stop`` of an array ``[n]``."""
-        return self._memory.span(self._prefix + name, start, stop)
+        return self._summary.span(self._prefix + name, start, stop)
 
 
 class SummaryFile:
-    """A ``CrawlSummary`` in an open safetensors file; only the bytes asked for are read.
+    """A ``CrawlSummary`` in an open safetensors file; only the requested bytes are read.
 
     Args:
       file: open for reading, seekable.
 
     Raises:
-      InputError: it is no such file, or of another version.
+      InputError: the file is damaged, or of another version of Winnow.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -1,8 +1,8 @@
 """Exponential draws from hashes of uids, the same to the last bit on every machine.
 
-A pool is drawn from in several passes, on workers of several kinds, and each pass must see the same draws. numpy's own
-logarithm differs in the last bit between processors; this one is made of additions, multiplications and divisions,
-which IEEE 754 rounds alike everywhere.
+A pool is drawn from in several passes, on workers of several kinds, and each pass must see the same draws. The
+logarithms of numpy and of C libraries differ in the last bit between processors; so this one is ours. It is made of
+additions, multiplications and divisions, which IEEE 754 rounds alike everywhere.
 """
 
 from __future__ import annotations

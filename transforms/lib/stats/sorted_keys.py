@@ -1,10 +1,10 @@
-"""A column of many samples in order, kept so that any later count of it is a read of a few bytes.
+"""The sorted values of a column, kept by a crawl so that later crawls count them by reading a few bytes.
 
 Keys are sorted, and beside them stands how many there are of each value of their upper 16 bits. So the first round of
 an exact quantile reads some hundred numbers, and the second the keys of one bin.
 
-Cost: 4 bytes a sample, 8 more for the hashes that break ties; 6 a distinct value of the upper 16 bits, of which a
-column of cosines has some hundred.
+Cost: 4 bytes per sample, and 8 more for the hash that breaks ties; 6 bytes per distinct value of the upper 16 bits, of
+which a column of cosines has some hundred.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def arrays_of(keys: Keys, hashes: UInt64 | None = None) -> dict[str, NDArray[np.
       ``keys`` sorted; ``hashes`` in the same order, equal keys by hash; ``bins`` uint16 ``[m]`` and ``counts`` uint32
       ``[m]``: the upper 16 bits that occur, and how often.
     """
-    made: dict[str, NDArray[np.unsignedinteger]] = {}
+    arrays: dict[str, NDArray[np.unsignedinteger]] = {}
     if hashes is None:
         keys = np.sort(keys)
     else:
         order = np.lexsort((hashes, keys))
         keys = keys[order]
-        made["hashes"] = hashes[order]
+        arrays["hashes"] = hashes[order]
     bins, counts = np.unique((keys >> np.uint32(16)).astype(np.uint16), return_counts=True)
-    return {**made, "keys": keys, "bins": bins, "counts": counts.astype(np.uint32)}
+    return {**arrays, "keys": keys, "bins": bins, "counts": counts.astype(np.uint32)}
 
 
 def join(parts: Sequence[Arrays]) -> dict[str, NDArray[np.unsignedinteger]]:
@@ -49,35 +49,35 @@ def join(parts: Sequence[Arrays]) -> dict[str, NDArray[np.unsignedinteger]]:
     return arrays_of(np.concatenate([part["keys"] for part in parts]), hashes)
 
 
-def count_high(memory: CrawlSummary) -> quantiles.Histogram:
+def count_high(summary: CrawlSummary) -> quantiles.Histogram:
     """Returns what ``quantiles.count_high`` counts of the keys; int64 ``[BINS]``. Reads no key."""
     counts = np.zeros(quantiles.BINS, np.int64)
-    counts[memory.whole("bins")] = memory.whole("counts")
+    counts[summary.whole("bins")] = summary.whole("counts")
     return counts
 
 
-def _place(memory: CrawlSummary, high: int) -> tuple[int, int]:
+def _place(summary: CrawlSummary, high: int) -> tuple[int, int]:
     """Returns where the keys begin and end whose upper 16 bits are ``high``."""
-    bins, counts = memory.whole("bins"), memory.whole("counts").astype(np.int64)
+    bins, counts = summary.whole("bins"), summary.whole("counts").astype(np.int64)
     at = int(np.searchsorted(bins, high))
     start = int(counts[:at].sum())
     inside = at < len(bins) and int(bins[at]) == high
     return start, start + (int(counts[at]) if inside else 0)
 
 
-def keys_in(memory: CrawlSummary, high: int) -> Keys:
+def keys_in(summary: CrawlSummary, high: int) -> Keys:
     """Returns the sorted keys whose upper 16 bits are ``high``; reads them alone."""
-    found: Keys = memory.span("keys", *_place(memory, high))
-    return found
+    keys: Keys = summary.span("keys", *_place(summary, high))
+    return keys
 
 
-def hashes_at(memory: CrawlSummary, key: int) -> UInt64:
+def hashes_at(summary: CrawlSummary, key: int) -> UInt64:
     """Returns the sorted hashes of the samples with this very key; reads them, and the keys of its bin."""
-    start, stop = _place(memory, key >> 16)
-    keys = memory.span("keys", start, stop)
+    start, stop = _place(summary, key >> 16)
+    keys = summary.span("keys", start, stop)
     first, last = (int(np.searchsorted(keys, np.uint32(key), side)) for side in ("left", "right"))
-    found: UInt64 = memory.span("hashes", start + first, start + last)
-    return found
+    hashes: UInt64 = summary.span("hashes", start + first, start + last)
+    return hashes
 
 
 def distance(left: Sequence[CrawlSummary], right: Sequence[CrawlSummary]) -> float:
@@ -96,7 +96,7 @@ def distance(left: Sequence[CrawlSummary], right: Sequence[CrawlSummary]) -> flo
     Returns:
       in [0, 1]; 0 for equal distributions.
     """
-    ends = [np.sum([count_high(memory) for memory in side], axis=0).cumsum() for side in (left, right)]
+    ends = [np.sum([count_high(summary) for summary in side], axis=0).cumsum() for side in (left, right)]
     sizes = [int(end[-1]) for end in ends]
     starts = [np.append(0, end[:-1]) for end in ends]
     at = [end / size for end, size in zip(ends, sizes, strict=True)]
@@ -105,7 +105,7 @@ def distance(left: Sequence[CrawlSummary], right: Sequence[CrawlSummary]) -> flo
     possible = np.maximum(at[0] - before[1], at[1] - before[0])
     for high in np.flatnonzero(possible > largest)[np.argsort(-possible[possible > largest], kind="stable")].tolist():
         if possible[high] > largest:
-            keys = [np.sort(np.concatenate([keys_in(memory, high) for memory in side])) for side in (left, right)]
+            keys = [np.sort(np.concatenate([keys_in(summary, high) for summary in side])) for side in (left, right)]
             places = np.unique(np.concatenate(keys))
             below = [
                 (start[high] + np.searchsorted(one, places, "right")) / size

@@ -1,4 +1,4 @@
-"""The order in which equal samples stand: by hash, then by shard and row, so that a cut between them is exact."""
+"""The order of samples with equal values: by hash, then by shard and row, so that a cut between them is exact."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def shard_key(shard: str) -> int:
 
 def order(shard: str, rows: Int64, hashes: UInt64) -> NDArray[Any]:
     """Returns ``DTYPE`` ``[n]``: the places of rows of one shard, whose hashes are given."""
-    found = np.empty(len(rows), DTYPE)
-    found["hash"], found["shard"], found["row"] = hashes, shard_key(shard), rows
-    return found
+    places = np.empty(len(rows), DTYPE)
+    places["hash"], places["shard"], places["row"] = hashes, shard_key(shard), rows
+    return places
 
 
 def before_all(hashes: UInt64) -> NDArray[Any]:
     """Returns ``DTYPE`` ``[n]``: places of remembered samples, before those of any shard that have an equal hash."""
-    found = np.zeros(len(hashes), DTYPE)
-    found["hash"], found["row"] = hashes, -1
-    return found
+    places = np.zeros(len(hashes), DTYPE)
+    places["hash"], places["row"] = hashes, -1
+    return places
 
 
 def nth(records: NDArray[Any], number: int) -> tuple[Any, ...]:
@@ -45,9 +45,9 @@ def nth(records: NDArray[Any], number: int) -> tuple[Any, ...]:
 def at_or_before(records: NDArray[Any], last: Sequence[Any]) -> Bool:
     """Returns bool ``[n]``: records that stand before ``last`` or are it, compared field by field."""
     assert records.dtype.names is not None
-    found = np.ones(len(records), bool)
+    before = np.ones(len(records), bool)
     for name, value in zip(reversed(records.dtype.names), reversed(last), strict=True):
         column = records[name]
         bound = column.dtype.type(value)
-        found = (column < bound) | ((column == bound) & found)
-    return found
+        before = (column < bound) | ((column == bound) & before)
+    return before

@@ -1,4 +1,7 @@
-"""Sorted runs of uids, merged block by block: a sort whose memory does not grow with what it sorts."""
+"""Sorted runs of uids, merged block by block: a sort whose memory does not grow with what it sorts.
+
+It is ours because ``heapq.merge`` yields one row at a time as a Python object, and numpy and pyarrow sort in memory.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transforms.lib import uids
-
-UidRecords = NDArray[np.void]
+from transforms.lib.subsets.subset_files import UidRecords
 
 
 def encode(rows: UidRecords) -> bytes:
-    """Returns the bytes of a run: ``uids.SUBSET_DTYPE`` ``[n]``, sorted, 16 bytes a row and no header."""
+    """Returns the bytes of a run: ``uids.SUBSET_DTYPE`` ``[n]``, sorted, 16 bytes per row and no header."""
     return np.ascontiguousarray(rows).tobytes()
 
 

@@ -1,4 +1,8 @@
-"""Selection by a subset file: DataComp's sorted list of uids, where a repeated uid means copies."""
+"""Subset files: DataComp's sorted lists of uids, in which a repeated uid means copies.
+
+The binary search is ours for its speed: ``numpy.searchsorted`` compares records of two fields one call at a time, and
+took 3.5 times as long for 20,000 uids in a million rows.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.arrays import Int64, UInt64
+
+UidRecords = NDArray[np.void]  # [n] of uids.SUBSET_DTYPE
 
 _CHUNK = 1 << 22  # rows checked at once
 
@@ -28,6 +34,11 @@ def open_subset(path: str) -> NDArray[np.void]:
     if shape == 0:
         return np.zeros(0, uids.SUBSET_DTYPE)
     return np.memmap(path, uids.SUBSET_DTYPE, "r", start, (shape,))
+
+
+def pairs_in(rows: UidRecords) -> UInt64:
+    """Returns the uids of rows ``[n]`` as uint64 ``[n, 2]``."""
+    return np.stack([rows["f0"], rows["f1"]], 1)
 
 
 def check_sorted(rows: NDArray[np.void]) -> None:
@@ -55,17 +66,17 @@ def multiplicity(rows: NDArray[np.void], pairs: UInt64) -> Int64:
     """Counts how often each uid stands in a subset.
 
     Args:
-      rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; may be a memory map, of which some 31 rows a query are read.
+      rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; may be a memory map, of which some 31 rows per query are read.
       pairs: uint64 ``[n, 2]``.
 
     Returns:
       int64 ``[n]``, 0 where it does not.
     """
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))  # neighbouring queries touch the same pages
-    found = np.empty(len(pairs), np.int64)
+    counts = np.empty(len(pairs), np.int64)
     queries = pairs[order]
-    found[order] = _search(rows, queries, after=True) - _search(rows, queries, after=False)
-    return found
+    counts[order] = _search(rows, queries, after=True) - _search(rows, queries, after=False)
+    return counts
 
 
 def places(rows: NDArray[np.void], pairs: UInt64) -> Int64:
@@ -82,9 +93,9 @@ def places(rows: NDArray[np.void], pairs: UInt64) -> Int64:
         hit = (first < len(rows)) & (at["f0"] == queries[:, 0]) & (at["f1"] == queries[:, 1])
     else:
         hit = np.zeros(len(pairs), bool)
-    found = np.empty(len(pairs), np.int64)
-    found[order] = np.where(hit, first, -1)
-    return found
+    place = np.empty(len(pairs), np.int64)
+    place[order] = np.where(hit, first, -1)
+    return place
 
 
 def starts(rows: NDArray[np.void], pairs: UInt64) -> Int64:
@@ -92,18 +103,17 @@ def starts(rows: NDArray[np.void], pairs: UInt64) -> Int64:
     return _search(rows, pairs, after=False)
 
 
-def missing(rows: NDArray[np.void], found: NDArray[np.void]) -> NDArray[np.void]:
-    """Returns the rows of a subset whose uid is not among ``found``, each uid once.
+def missing(rows: NDArray[np.void], present: NDArray[np.void]) -> NDArray[np.void]:
+    """Returns the rows of a subset whose uid is not among ``present``, each uid once.
 
     Args:
       rows: ``uids.SUBSET_DTYPE`` ``[m]``, sorted; read some millions at a time.
-      found: ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
+      present: ``uids.SUBSET_DTYPE`` ``[n]``, sorted.
     """
     parts = [np.zeros(0, uids.SUBSET_DTYPE)]
     for start in range(0, len(rows), _CHUNK):
         chunk = np.unique(np.asarray(rows[start : start + _CHUNK]))
-        pairs = np.stack([chunk["f0"], chunk["f1"]], 1)
-        parts.append(chunk[multiplicity(found, pairs) == 0])
+        parts.append(chunk[multiplicity(present, pairs_in(chunk)) == 0])
     return np.unique(np.concatenate(parts))
 
 

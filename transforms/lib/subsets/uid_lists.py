@@ -11,27 +11,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.arrays import Int64, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import subset_files
+from transforms.lib.subsets.subset_files import UidRecords
 
 PARTS = 256  # ranges of uids by their first two digits; one of them is held at a time
 _ROWS = 1 << 20  # rows read at once
-
-UidRecords = NDArray[np.void]
 
 
 class UidList:
     """A multiset of uids in a temporary file, dealt out by their first two digits; one range is sorted at a time.
 
-    Memory is that of the fullest of 256 ranges, about 60 bytes a uid of it: 23 MB for 100 million hashed uids.
+    Memory is that of the fullest of 256 ranges, about 60 bytes per uid of it: 23 MB for 100 million hashed uids.
 
     Args:
-      stack: that closes the temporary file, 16 bytes a uid.
+      stack: that closes the temporary file, 16 bytes per uid.
     """
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
@@ -55,18 +53,18 @@ class UidList:
 
         Nothing is added after the first call.
         """
-        found = []
+        pieces = []
         for start, length in self._spans.get(number, []):
             self._file.seek(start)
-            found.append(self._file.read(length))
-        return uids.subset(np.frombuffer(b"".join(found), np.uint64).reshape(-1, 2))
+            pieces.append(self._file.read(length))
+        return uids.subset(np.frombuffer(b"".join(pieces), np.uint64).reshape(-1, 2))
 
 
 def read(path: str, name: str, sort: bool, stack: contextlib.ExitStack) -> UidList:
     """Reads a local file of uids.
 
     Args:
-      path: ``.txt`` with a uid a line, ``.parquet`` with a text column ``uid``, or else a subset file, with the
+      path: ``.txt`` with one uid per line, ``.parquet`` with a text column ``uid``, or else a subset file, with the
         ``.npy`` header or without one. Zeros that texts lost on the left are put back.
       name: what messages call the file.
       sort: whether uids may come in any order.
@@ -75,17 +73,17 @@ def read(path: str, name: str, sort: bool, stack: contextlib.ExitStack) -> UidLi
     Raises:
       InputError: no such file, a uid that is none, or not sorted although it must be.
     """
-    found = UidList(stack)
+    listed = UidList(stack)
     last: tuple[int, int] | None = None
     try:
         for pairs in _pieces(path):
             if not sort and len(pairs):
-                _check_order(pairs, last, found.count)
+                _check_order(pairs, last, listed.count)
                 last = (int(pairs[-1, 0]), int(pairs[-1, 1]))
-            found.add(pairs)
+            listed.add(pairs)
     except (InputError, OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{name}: {' '.join(str(error).split())}") from None
-    return found
+    return listed
 
 
 def _check_order(pairs: UInt64, last: tuple[int, int] | None, start: int) -> None:
@@ -121,7 +119,7 @@ def _pieces(path: str) -> Iterator[UInt64]:
         rows = subset_files.open_subset(path)
         for start in range(0, len(rows), _ROWS):
             piece = np.asarray(rows[start : start + _ROWS])
-            yield np.stack([piece["f0"], piece["f1"]], 1)
+            yield subset_files.pairs_in(piece)
 
 
 def pairs_of(texts: pa.Array) -> UInt64:
@@ -146,7 +144,7 @@ def joined(
 ) -> UidRecords:
     """Joins sorted multisets of uids: first ``union``, then ``intersect``, then ``subtract``.
 
-    Copies are those of ``rows``; what others list says only which uids, but for ``union``:
+    Copies are those of ``rows``; the other lists say only which uids; ``union`` alone reads their copies:
 
     - ``union``: each uid as often as in the list that has it most often.
     - ``intersect``: all copies of the uids that every list has.
@@ -162,7 +160,7 @@ def joined(
         once, times = np.unique(other, return_counts=True)
         more = np.maximum(times - _times(rows, once), 0)
         both = np.concatenate([rows, np.repeat(once, more)])
-        rows = uids.subset(np.stack([both["f0"], both["f1"]], 1)) if more.any() else rows
+        rows = uids.subset(subset_files.pairs_in(both)) if more.any() else rows
     for other in intersect:
         rows = rows[_times(other, rows) > 0]
     for other in subtract:
@@ -171,7 +169,7 @@ def joined(
 
 
 def _times(rows: UidRecords, wanted: UidRecords) -> Int64:
-    return subset_files.multiplicity(rows, np.stack([wanted["f0"], wanted["f1"]], 1))
+    return subset_files.multiplicity(rows, subset_files.pairs_in(wanted))
 
 
 def distinct(rows: UidRecords) -> int:

@@ -247,6 +247,29 @@ def test_empty_clusters_take_half_of_the_largest():
     np.testing.assert_allclose(np.linalg.norm(filled, axis=1)[[0, 1]], 1, atol=1e-6)
 
 
+def test_the_halves_of_a_split_lie_on_either_side_of_the_mean():
+    rows = np.full((4, 3), 0.5, np.float16)
+    sums = kmeans.cluster_sums(rows, np.zeros(4, np.int64))
+    halves = kmeans.update("euclidean", sums, np.zeros((2, 3), np.float32), split=True).astype(np.float64)
+    np.testing.assert_array_equal(halves[0] + halves[1], [1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(halves[1] - halves[0], np.array([1, -1, 1]) / 1024)
+
+
+def test_many_starts_are_drawn_in_equal_batches(monkeypatch):
+    monkeypatch.setattr(seeding, "ONE_BY_ONE", 9)
+    monkeypatch.setattr(seeding, "_BATCHES", 4)
+    sizes, race = [], seeding._race
+
+    def recorded(nearest, bits, taken, number):
+        sizes.append(number)
+        return race(nearest, bits, taken, number)
+
+    monkeypatch.setattr(seeding, "_race", recorded)
+    rows = blobs(100)
+    assert len(set(seeding.draw(rows, hashes(100), 10).tolist())) == 10
+    assert sizes == [3, 3, 3], "after the first row, a quarter of the starts in each batch, rounded up"
+
+
 def test_what_cannot_be_clustered():
     rows = blobs(6)
     rows[1] = np.nan

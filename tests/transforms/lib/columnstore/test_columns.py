@@ -41,6 +41,12 @@ def test_names_find_their_sets():
     assert found == {"language": ("b", "language"), "a.score": ("a", "score"), "uid": ("index", "uid")}
 
 
+def test_the_name_of_a_set_stands_for_its_own_score_alone():
+    assert columns.resolve(["a", "b"], SETS) == {"a": ("a", "score"), "b": ("b", "score")}
+    with pytest.raises(ConfigError, match="no column set has 'index'"):
+        columns.resolve(["index"], SETS)
+
+
 def test_ambiguous_and_unknown_names_are_reported_together():
     with pytest.raises(ConfigError) as caught:
         columns.resolve(["score", "languge"], SETS)

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib.dedup import components as forest
-from transforms.lib.dedup import hamming
+from transforms.lib.dedup import components, hamming
 
 
-def components(edges):
+def by_union(edges):
     """Returns node -> smallest node of its component, by following edges until nothing changes."""
     least = {node: node for edge in edges for node in edge}
     changed = True
@@ -33,15 +32,17 @@ graphs = st.lists(st.tuples(nodes, nodes), max_size=20)
 
 
 @given(graphs, st.lists(st.integers(0, 20), max_size=3))
-def test_a_forest_is_the_components_however_it_is_put_together(edges, cuts):
+def test_the_components_are_those_of_all_edges_however_they_are_joined(edges, cuts):
     whole = np.array(edges, np.uint64).reshape(-1, 2)
-    parts = [forest.forest(part) for part in np.split(whole, sorted(min(cut, len(whole)) for cut in cuts))]
-    expected = components(edges)
-    for trees in (forest.forest(whole), forest.merge(parts), forest.merge(reversed(parts))):
+    parts = [components.connected(part) for part in np.split(whole, sorted(min(cut, len(whole)) for cut in cuts))]
+    expected = by_union(edges)
+    for trees in (components.connected(whole), components.merge(parts), components.merge(reversed(parts))):
         assert as_dict(trees) == expected
         assert (np.diff(trees[:, 0].astype(object)) > 0).all()
     asked = np.arange(14, dtype=np.uint64)
-    assert forest.roots(asked, forest.forest(whole)).tolist() == [expected.get(node, node) for node in range(14)]
+    assert components.roots(asked, components.connected(whole)).tolist() == [
+        expected.get(node, node) for node in range(14)
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)), min_size=1))
@@ -73,7 +74,7 @@ def crowd(seed, size, centres, flips):
 def test_all_near_hashes_are_found_and_no_others(size, centres, flips, radius):
     """Two centres make blocks far above the limit, so that they are cut by a second and a third band."""
     hashes = crowd(size, size, centres, flips)
-    found = forest.merge(hamming.near(hashes, radius, mask) for mask in hamming.bands(radius))
+    found = components.merge(hamming.near(hashes, radius, mask) for mask in hamming.bands(radius))
     matrix = np.bitwise_count(hashes[:, None] ^ hashes[None])
     edges = [(int(hashes[a]), int(hashes[b])) for a, b in np.argwhere(np.triu(matrix <= radius, 1))]
-    assert as_dict(found) == components(edges)
+    assert as_dict(found) == by_union(edges)

@@ -26,10 +26,10 @@ def written(tmp_path, listed, raw=False):
 
 
 @given(UIDS, UIDS)
-def test_counts_as_a_dictionary_would(listed, asked):
+def test_counts_as_a_dictionary_would(listed, queries):
     rows = uids.subset(uids.pairs(listed))
     counts = Counter(listed)
-    assert subset_files.multiplicity(rows, uids.pairs(asked)).tolist() == [counts[uid] for uid in asked]
+    assert subset_files.multiplicity(rows, uids.pairs(queries)).tolist() == [counts[uid] for uid in queries]
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -63,3 +63,11 @@ def test_what_is_no_subset_file_is_refused(tmp_path, content):
     (tmp_path / "s.npy").write_bytes(content)
     with pytest.raises(InputError, match="subset file"):
         subset_files.open_subset(str(tmp_path / "s.npy"))
+
+
+@given(UIDS, UIDS)
+def test_the_place_of_a_uid_is_its_first_row(listed, queries):
+    rows = uids.subset(uids.pairs(listed))
+    ordered = sorted(listed)
+    expected = [ordered.index(uid) if uid in listed else -1 for uid in queries]
+    assert subset_files.places(rows, uids.pairs(queries)).tolist() == expected

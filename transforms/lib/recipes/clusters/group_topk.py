@@ -2,9 +2,9 @@
 
 A round counts, for each group, the next 8 bits of the keys that share the bits found so far; four rounds find the key
 of the last sample that a group keeps. Where several share it, two more count 16 bits of their hashes, and one gathers
-those of one of 65,536 hash bins a group. So no group is ever in one place, however large it is.
+those of one of 65,536 hash bins per group. So no group is ever in one place, however large it is.
 
-Cost: 2 KiB a group and round.
+Cost: 2 KiB per group and round.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _find(counts: Int64, rank: Int64) -> tuple[Int64, Int64, Int64]:
 
 
 def _at_or_before(places: NDArray[Any], last: NDArray[Any]) -> Bool:
-    found = np.ones(len(places), bool)
+    before = np.ones(len(places), bool)
     for name, _ in reversed(ties.FIELDS):
-        found = (places[name] < last[name]) | ((places[name] == last[name]) & found)
-    return found
+        before = (places[name] < last[name]) | ((places[name] == last[name]) & before)
+    return before

@@ -1,4 +1,7 @@
-"""What steps that keep so many samples of each cluster have in common: the census, the exact cut, the verdict."""
+"""What steps that keep so many samples of each cluster have in common: the census, the exact cut, the verdict.
+
+The census is the first round: a count of the samples of each cluster, and the sums that quotas are computed from.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Census(NamedTuple):
       valid: samples with a value, whatever earlier steps dropped.
       sizes: int64 ``[k]``, samples left in each cluster.
       similarity: int64 ``[k]``, sums of their similarities to the centroid, in steps of 2**-30.
-      inter: float64 ``[k]``, distance of each centroid to its neighbours; empty where it is not asked for.
+      inter: float64 ``[k]``, distance of each centroid to its neighbours; empty where the step needs none.
     """
 
     valid: int
@@ -58,7 +61,7 @@ def _add(left: Int64, right: Int64) -> Int64:
 class PerCluster(Step):
     """A step that keeps an exact number of samples of each cluster, which ``_quotas`` finds from a census.
 
-    Cost: a round that merges 16 bytes a cluster, four that merge 2 KiB a cluster; three more only where equal
+    Cost: a round that merges 16 bytes per cluster, four that merge 2 KiB per cluster; three more only where equal
     samples straddle a cut. No cluster is ever in one place.
 
     Attributes:
@@ -75,14 +78,14 @@ class PerCluster(Step):
     seed: int = 0
 
     def faults(self) -> list[str]:
-        found = []
+        problems = []
         if not self.clusters:
-            found.append(
+            problems.append(
                 f"{self.label}.clusters is missing; name a column set of `winnow cluster`, such as cluster_k500"
             )
         if self.prefer not in PREFERS:
-            found.append(f"{self.label}.prefer must be {' or '.join(PREFERS)}, got {self.prefer!r}")
-        return found
+            problems.append(f"{self.label}.prefer must be {' or '.join(PREFERS)}, got {self.prefer!r}")
+        return problems
 
     def input_types(self) -> tuple[str, ...]:
         return (NUMBER, NUMBER, UID)
@@ -160,7 +163,7 @@ class PerCluster(Step):
         return Verdict.of(block, keep, margin)
 
     def _distance(self, candidates: GroupedRows, cuts: Cuts) -> Float32:
-        """Returns how far the key of each entrant lies from the cut of its cluster; infinite where there is none."""
+        """Returns how far the key of each candidate lies from the cut of its cluster; infinite where there is none."""
         cut = cuts.key[candidates.group]
         if self.prefer == "random":
             off = (candidates.key.astype(np.float64) - cut) * 2.0**-32
@@ -186,12 +189,12 @@ class PerCluster(Step):
 
 def keep_problems(label: str, keep: float, of: str) -> list[str]:
     """Returns what is wrong with a step's ``keep`` and ``of``, one line each with its hint."""
-    found = []
+    problems = []
     if not 0 < keep <= 1:
-        found.append(f"{label}.keep must be in (0, 1], got {keep}; 0.25 keeps a quarter")
+        problems.append(f"{label}.keep must be in (0, 1], got {keep}; 0.25 keeps a quarter")
     if of not in ("pool", "remaining"):
-        found.append(f"{label}.of must be pool or remaining, got {of!r}")
-    return found
+        problems.append(f"{label}.of must be pool or remaining, got {of!r}")
+    return problems
 
 
 def population(of: str) -> str:
@@ -201,5 +204,9 @@ def population(of: str) -> str:
 
 def survivors(prefer: str) -> str:
     """Returns in words which samples of a cluster are kept: ``prefer`` is one of ``PREFERS``."""
-    ways = {"hard": "those least like the centroid", "easy": "those most like the centroid", "random": "any of them"}
+    ways = {
+        "hard": "the samples least similar to the centroid",
+        "easy": "the samples most similar to the centroid",
+        "random": "samples chosen at random",
+    }
     return ways[prefer]

@@ -30,14 +30,14 @@ def d_inter(centroids: NDArray[Any], neighbours: int) -> Float64:
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     wide = wide / np.where(norms > 0, norms, np.float32(1))
     number = min(neighbours, len(wide) - 1)
-    found = np.zeros(len(wide))
+    distances = np.zeros(len(wide))
     for at in range(0, len(wide) if number else 0, _TILE):
         cosines = wide[at : at + _TILE] @ wide.T
         here = np.arange(len(cosines))
         cosines[here, at + here] = -np.inf
         nearest = np.partition(cosines, -number, axis=1)[:, -number:]
-        found[at : at + _TILE] = 1 - nearest.mean(axis=1, dtype=np.float64)
-    rounded: Float64 = np.rint(found * _GRID) / _GRID
+        distances[at : at + _TILE] = 1 - nearest.mean(axis=1, dtype=np.float64)
+    rounded: Float64 = np.rint(distances * _GRID) / _GRID
     return rounded
 
 
@@ -47,8 +47,8 @@ def shares(complexity: Float64, sizes: Int64, tau: float) -> Float64:
     largest = complexity[inside].max()
     pairs = zip(complexity.tolist(), sizes.tolist(), strict=True)
     odds = [math.exp((one - largest) / tau) if size else 0.0 for one, size in pairs]
-    found: Float64 = np.array(odds) / math.fsum(odds)
-    return found
+    normalised: Float64 = np.array(odds) / math.fsum(odds)
+    return normalised
 
 
 def fill(wanted: Float64, total: int, low: Int64, high: Int64) -> Float64:

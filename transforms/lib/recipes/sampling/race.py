@@ -71,10 +71,10 @@ class Race:
 
     def summarise(self, candidates: Candidates) -> NDArray[Any]:
         """Returns counts of events by the upper or lower 16 bits of their time, or the events of one bin."""
-        found = [self._parts(candidates, spread) for spread in _spreads(candidates, self, self.high)]
+        parts = [self._parts(candidates, spread) for spread in _spreads(candidates, self, self.high)]
         if self.phase == _GATHER:
-            return np.concatenate([np.zeros(0, _EVENT), *found])
-        bits = np.concatenate([np.zeros(0, np.uint32), *found])
+            return np.concatenate([np.zeros(0, _EVENT), *parts])
+        bits = np.concatenate([np.zeros(0, np.uint32), *parts])
         return quantiles.count_high(bits) if self.phase == _COARSE else quantiles.count_low(bits, self.low >> 16)
 
     def _parts(self, candidates: Candidates, spread: _Spread) -> NDArray[Any]:

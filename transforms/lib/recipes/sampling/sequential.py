@@ -82,10 +82,10 @@ class SequentialDraw:
 
     def summarise(self, candidates: Candidates) -> NDArray[Any]:
         """Returns the scores and places of a shard's candidates, 32 bytes each."""
-        found = np.empty(len(candidates.rows), _ROW)
-        found[[name for name, _ in ties.FIELDS]] = candidates.places(np.arange(len(found)))
-        found["score"] = candidates.scores
-        return found
+        records = np.empty(len(candidates.rows), _ROW)
+        records[[name for name, _ in ties.FIELDS]] = candidates.places(np.arange(len(records)))
+        records["score"] = candidates.scores
+        return records
 
     def solve(self, summary: NDArray[Any]) -> SequentialDraw:
         """Returns the state with the bounds of all batches, from the whole pool's scores and places."""
@@ -130,8 +130,8 @@ def _gumbels(hashes: UInt64, batches: int) -> Iterator[Float64]:
     together = min(max(_CHUNK // max(len(hashes), 1), 1), 64)
     for first in range(0, batches, together):
         numbers = np.arange(first, min(first + together, batches), dtype=np.uint64)[:, None]
-        found = np.empty((len(numbers), len(hashes)))
+        draws = np.empty((len(numbers), len(hashes)))
         for start in range(0, len(hashes), _CHUNK):
             part = slice(start, start + _CHUNK)
-            found[:, part] = -exponential.log(exponential.exponential(uids.stream(hashes[part], numbers)))
-        yield from found
+            draws[:, part] = -exponential.log(exponential.exponential(uids.stream(hashes[part], numbers)))
+        yield from draws

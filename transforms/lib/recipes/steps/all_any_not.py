@@ -31,14 +31,14 @@ class PartStates(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Composed(Step):
-    """Asks several steps about the same samples and joins what they say.
+    """Applies several steps to the same samples and joins their verdicts.
 
     All parts see what the earlier steps of the recipe left, not what the other parts leave, and are fitted in the same
     rounds. They count as filters: a sample that is kept keeps the copies it had. Parts that make columns or draw copies
     are refused.
 
     Attributes:
-      parts: the steps asked, with labels of their own.
+      parts: the steps, with labels of their own.
     """
 
     joins: ClassVar[str]  # how the sentences of the parts are joined
@@ -59,15 +59,15 @@ class Composed(Step):
         return self.parts
 
     def faults(self) -> list[str]:
-        found = [line for part in self.parts for line in part.problems()]
-        found += [
+        problems = [line for part in self.parts for line in part.problems()]
+        problems += [
             f"{part.label} makes columns or copies and cannot be a part of {self.label}; make it a step of its own"
             for part in self.parts
             if part.makes() or part.repeats
         ]
         if not self.parts:
-            found.append(f"{self.label} has no parts; write '{self.kind}: [{{threshold: ...}}, ...]'")
-        return found
+            problems.append(f"{self.label} has no parts; write '{self.kind}: [{{threshold: ...}}, ...]'")
+        return problems
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, "label": self.label, "parts": [part.as_dict() for part in self.parts]}
@@ -100,8 +100,8 @@ class Composed(Step):
         return tuple(dict.fromkeys(name for names in self._needs(state) for name in names))
 
     def summarise(self, block: Block, state: PartStates) -> tuple[Any, ...]:
-        asked = zip(self.parts, state.states, self._needs(state), strict=True)
-        return tuple(part.summarise(block, one) if names else None for part, one, names in asked)
+        parts = zip(self.parts, state.states, self._needs(state), strict=True)
+        return tuple(part.summarise(block, one) if names else None for part, one, names in parts)
 
     def merge(self, left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Any, ...]:
         pairs = zip(self.parts, left, right, strict=True)
@@ -110,8 +110,8 @@ class Composed(Step):
     def solve(self, state: PartStates, summary: tuple[Any, ...] | None) -> PartStates:
         summaries = summary or (None,) * len(self.parts)
         solved = tuple(
-            part.solve(one, found) if state.round < part.rounds else one
-            for part, one, found in zip(self.parts, state.states, summaries, strict=True)
+            part.solve(one, own) if state.round < part.rounds else one
+            for part, one, own in zip(self.parts, state.states, summaries, strict=True)
         )
         return PartStates(state.round + 1, solved)
 
@@ -126,17 +126,17 @@ class Composed(Step):
         return {n: a for prefix, part in self._fitted() for n, a in prefixed(prefix, part.remember(block)).items()}
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
-        found: dict[str, NDArray[Any]] = {}
+        joined: dict[str, NDArray[Any]] = {}
         for prefix, part in self._fitted():
             own = [{n.removeprefix(prefix): a for n, a in one.items() if n.startswith(prefix)} for one in parts]
-            found |= prefixed(prefix, part.join(own))
-        return found
+            joined |= prefixed(prefix, part.join(own))
+        return joined
 
     def recall(self, memory: CrawlSummary, state: PartStates) -> tuple[Any, ...]:
-        asked = enumerate(zip(self.parts, state.states, self._needs(state), strict=True))
+        parts = enumerate(zip(self.parts, state.states, self._needs(state), strict=True))
         return tuple(
             part.recall(SummaryView(memory, f"{number}/"), one) if names else None
-            for number, (part, one, names) in asked
+            for number, (part, one, names) in parts
         )
 
     def facts(self, state: PartStates) -> dict[str, float | int | str]:
@@ -154,7 +154,7 @@ class Composed(Step):
         return Verdict.of(block, inside, margin)
 
     def _join(self, inside: Bool, margin: Float32) -> tuple[Bool, Float32]:
-        """Joins what the parts say; bool and float32 ``[parts, n]`` to ``[n]``."""
+        """Joins the verdicts of the parts; bool and float32 ``[parts, n]`` to ``[n]``."""
         raise NotImplementedError
 
 
@@ -191,10 +191,10 @@ class Not(Composed):
     joins = "and"
 
     def faults(self) -> list[str]:
-        found = super().faults()
+        problems = super().faults()
         if len(self.parts) > 1:
-            found.append(f"{self.label} takes one step, got {len(self.parts)}; put them into any_of or all_of")
-        return found
+            problems.append(f"{self.label} takes one step, got {len(self.parts)}; put them into any_of or all_of")
+        return problems
 
     def sentence(self) -> str:
         return f"Drop what this would keep: {super().sentence()}"

@@ -35,12 +35,12 @@ class Balance(PerCluster):
     of: str = "remaining"
 
     def faults(self) -> list[str]:
-        found = super().faults()
+        problems = super().faults()
         if (self.cap == 0) == (self.keep == 0):
-            found.append(f"{self.label} needs either cap, samples of a cluster at most, or keep, a share of all")
+            problems.append(f"{self.label} needs either cap, samples of a cluster at most, or keep, a share of all")
         if self.cap < 0:
-            found.append(f"{self.label}.cap must be at least 0, got {self.cap}")
-        return found + (keep_problems(self.label, self.keep, self.of) if self.keep else [])
+            problems.append(f"{self.label}.cap must be at least 0, got {self.cap}")
+        return problems + (keep_problems(self.label, self.keep, self.of) if self.keep else [])
 
     def _quotas(self, census: Census) -> tuple[int, Int64]:
         sizes = census.sizes
@@ -51,6 +51,6 @@ class Balance(PerCluster):
         return of, quotas.quotas(np.zeros(len(sizes)), total, np.zeros_like(sizes), sizes)
 
     def sentence(self) -> str:
-        what = f"at most {self.cap} samples" if self.cap else "the same number of samples"
-        share = "" if self.cap else f", {100 * self.keep:.4g} % of {population(self.of)} together"
-        return f"Keep {what} of each cluster of {self.clusters}{share}: {survivors(self.prefer)}, seed {self.seed}."
+        number = f"at most {self.cap} samples" if self.cap else "the same number of samples"
+        share = "" if self.cap else f", in total {100 * self.keep:.4g} % of {population(self.of)}"
+        return f"Keep {number} per cluster of {self.clusters}{share}: {survivors(self.prefer)}, seed {self.seed}."

@@ -70,13 +70,13 @@ class Band(Step):
         return outer, inner
 
     def faults(self) -> list[str]:
-        found = self.tops[0].faults()
+        problems = self.tops[0].faults()
         if not 0 < self.drop < self.fraction:
-            found.append(
+            problems.append(
                 f"{self.label}.drop must be above 0 and below fraction ({self.fraction}), got {self.drop}; "
                 "0.01 drops the best 1 %"
             )
-        return found
+        return problems
 
     def input_types(self) -> tuple[str, ...]:
         return (NUMBER, UID)

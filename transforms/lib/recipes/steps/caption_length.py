@@ -59,4 +59,7 @@ class CaptionLength(Step):
 
     def sentence(self) -> str:
         unit = self.column.rpartition(".")[2]
-        return f"Keep captions of more than {self.words_above} {unit} and more than {self.characters_above} characters."
+        return (
+            f"Keep samples whose caption has more than {self.words_above} {unit} and more than "
+            f"{self.characters_above} characters."
+        )

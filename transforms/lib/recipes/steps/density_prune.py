@@ -30,7 +30,7 @@ class DensityPrune(PerCluster):
     distance of its centroid to the ``neighbours`` nearest others, its complexity their product, and its share the
     softmax of complexity / ``tau``. With T samples to keep, the quotas are the whole numbers nearest to share * T, in
     the sense of least squares, that sum to T exactly and lie between a least number and the size of the cluster
-    (``density.quotas``). The least is 1, or ``int(balance * T / k)``, but always below the size, so that a cluster of
+    (``quotas.quotas``). The least is 1, or ``int(balance * T / k)``, but always below the size, so that a cluster of
     one sample can vanish. Empty clusters take no part.
 
     Source: Abbas et al. 2024, arXiv:2401.04578, section 3: tau 0.1, 20 neighbours, no balance, hard. Deduplicate
@@ -57,14 +57,14 @@ class DensityPrune(PerCluster):
     centroids: str = ""
 
     def faults(self) -> list[str]:
-        found = super().faults() + keep_problems(self.label, self.keep, self.of)
+        problems = super().faults() + keep_problems(self.label, self.keep, self.of)
         if not self.tau >= 1e-3:
-            found.append(f"{self.label}.tau must be at least 0.001, got {self.tau}; the paper has 0.1")
+            problems.append(f"{self.label}.tau must be at least 0.001, got {self.tau}; the paper has 0.1")
         if self.neighbours < 1:
-            found.append(f"{self.label}.neighbours must be at least 1, got {self.neighbours}; the paper has 20")
+            problems.append(f"{self.label}.neighbours must be at least 1, got {self.neighbours}; the paper has 20")
         if not 0 <= self.balance <= 1:
-            found.append(f"{self.label}.balance must be in [0, 1], got {self.balance}; the paper has 0")
-        return found
+            problems.append(f"{self.label}.balance must be in [0, 1], got {self.balance}; the paper has 0")
+        return problems
 
     def named_files(self, root: str) -> dict[str, str]:
         default = f"{root.rstrip('/')}/clusters/{self.clusters}/centroids.safetensors"
@@ -103,7 +103,7 @@ class DensityPrune(PerCluster):
 
     def sentence(self) -> str:
         return (
-            f"Keep {100 * self.keep:.4g} % of {population(self.of)} by density: more of complex clusters of "
-            f"{self.clusters} (tau {self.tau:g}, {self.neighbours} neighbours), {survivors(self.prefer)} "
-            f"of each, seed {self.seed}."
+            f"Keep {100 * self.keep:.4g} % of {population(self.of)}, chosen by density: more from the complex clusters "
+            f"of {self.clusters} (tau {self.tau:g}, {self.neighbours} neighbours), and from each cluster "
+            f"{survivors(self.prefer)}, seed {self.seed}."
         )

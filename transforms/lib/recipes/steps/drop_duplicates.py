@@ -1,4 +1,4 @@
-"""Selection by what ``winnow dedup`` found."""
+"""Selection by the duplicates that ``winnow dedup`` lists."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class DropDuplicates(Step):
     above: float = 0.0
 
     def faults(self) -> list[str]:
-        found = []
+        problems = []
         if not self.column or "." in self.column:
-            found.append(f"{self.label}.column must be a column set such as dedup_exact, got {self.column!r}")
+            problems.append(f"{self.label}.column must be a column set such as dedup_exact, got {self.column!r}")
         if not 0 <= self.above < 1:
-            found.append(f"{self.label}.above must be in [0, 1), got {self.above}; 0 drops every copy")
-        return found
+            problems.append(f"{self.label}.above must be in [0, 1), got {self.above}; 0 drops every copy")
+        return problems
 
     def input_types(self) -> tuple[str, ...]:
         return (TEXT, NUMBER)
@@ -58,8 +58,8 @@ class DropDuplicates(Step):
         return Verdict.of(block, margin >= 0, margin)
 
     def sentence(self) -> str:
-        more = f" with a similarity above {self.above:g}" if self.above else ""
-        return f"Drop copies of other samples{more}, as {self.column} has them."
+        close = f" whose similarity to the original is above {self.above:g}" if self.above else ""
+        return f"Drop the copies of other samples{close}, as listed in {self.column}."
 
     def hint(self, column: str) -> str:
         by = self.column.removeprefix("dedup_")

@@ -33,7 +33,7 @@ class DropKept(Step):
 
     The margin is -1 for what is dropped, infinite for any other sample.
 
-    Cost: 16 bytes a kept sample of each crawl on every worker's disk, and a binary search in each of these lists.
+    Cost: 16 bytes per kept sample of each crawl on every worker's disk, and a binary search in each of these lists.
 
     Attributes:
       by: ``images`` or ``uids``.

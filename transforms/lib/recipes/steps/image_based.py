@@ -45,8 +45,8 @@ def _read_targets(path: str, centroids: str) -> Bool:
 def _clusters_of(path: str, nearest: Nearest) -> Int64:
     target = files_of.read_vectors(path, path, "targets")
     if target.shape[1] != nearest.centroids.shape[1]:
-        found = f"{target.shape[1]} dimensions, the centroids {nearest.centroids.shape[1]}"
-        raise InputError(f"targets {path} has {found}; embed the target images with the model of the centroids")
+        widths = f"{target.shape[1]} dimensions, the centroids {nearest.centroids.shape[1]}"
+        raise InputError(f"targets {path} has {widths}; embed the target images with the model of the centroids")
     parts = []
     for at in range(0, len(target), 65_536):
         rows = target[at : at + 65_536].astype(np.float16)
@@ -138,12 +138,12 @@ class ImageBased(Step):
         if rows.shape[1] != nearest.centroids.shape[1]:
             widths = f"{nearest.centroids.shape[1]} dimensions, {self.column} {rows.shape[1]}"
             raise InputError(f"{self.label}: the centroids have {widths}; use centroids of that model")
-        found = nearest(rows[numbers])
+        assigned = nearest(rows[numbers])
         cluster, margin = np.full(len(rows), -1, np.int32), np.zeros(len(rows), np.float32)
-        cluster[numbers], margin[numbers] = found.cluster, found.margin
+        cluster[numbers], margin[numbers] = assigned.cluster, assigned.margin
         return cluster, margin
 
     def sentence(self) -> str:
-        how = f"by {self.clusters}" if self.clusters else f"among {self.centroids}, by inner product"
-        which = self.targets or "the target images"
-        return f"Keep images whose nearest centroid, {how}, is that of an image of {which}."
+        target = f"an image of {self.targets}" if self.targets else "a target image"
+        by = f"by the clusters of {self.clusters}" if self.clusters else f"by inner product, among {self.centroids}"
+        return f"Keep samples whose image has the same nearest centroid as {target}, {by}."

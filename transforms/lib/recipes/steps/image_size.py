@@ -39,12 +39,12 @@ class ImageSize(Step):
     max_aspect: float = 3.0
 
     def faults(self) -> list[str]:
-        found = []
+        problems = []
         if self.min_side < 0:
-            found.append(f"{self.label}.min_side must be at least 0 pixels, got {self.min_side}")
+            problems.append(f"{self.label}.min_side must be at least 0 pixels, got {self.min_side}")
         if not self.max_aspect >= 1:
-            found.append(f"{self.label}.max_aspect must be at least 1, got {self.max_aspect}; 3 is DataComp's")
-        return found
+            problems.append(f"{self.label}.max_aspect must be at least 1, got {self.max_aspect}; 3 is DataComp's")
+        return problems
 
     def inputs(self) -> tuple[str, ...]:
         return (self.width, self.height)

@@ -1,4 +1,4 @@
-"""Balancing over a metadata list, as MetaCLIP curates: entries that many captions name let fewer of them through."""
+"""Balancing over a metadata list, as MetaCLIP curates: of an entry that many captions name, fewer of them pass."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class MetaClip(Step):
 
     The margin is that chance less the number drawn.
 
-    Cost: one round; a summary is 8 bytes an entry (4 MB for MetaCLIP's 500,000), whatever the pool. Captions are
+    Cost: one round; a summary is 8 bytes per entry (4 MB for MetaCLIP's 500,000), whatever the pool. Captions are
     matched twice.
 
     Source: Xu et al. 2023, "Demystifying CLIP Data", arXiv:2309.16671, section 3; metaclip/balancing.py.
 
     Attributes:
       column: the column of captions.
-      metadata: the list, a JSON list of strings (MetaCLIP's ``metadata.json``) or one entry a line.
+      metadata: the list, a JSON list of strings (MetaCLIP's ``metadata.json``) or one entry per line.
       limit: ``t``, 20,000 for 400 million pairs and 170,000 for 2.5 billion.
       seed: of the draws.
     """
@@ -88,12 +88,12 @@ class MetaClip(Step):
     seed: int = 0
 
     def faults(self) -> list[str]:
-        found = []
+        problems = []
         if not self.metadata:
-            found.append(f"{self.label}.metadata is missing; name a JSON list of entries, or a file of one a line")
+            problems.append(f"{self.label}.metadata is missing; name a JSON list of entries, or a file of one per line")
         if self.limit < 1:
-            found.append(f"{self.label}.limit must be at least 1, got {self.limit}; 20000 is that of MetaCLIP-400M")
-        return found
+            problems.append(f"{self.label}.limit must be at least 1, got {self.limit}; 20000 is that of MetaCLIP-400M")
+        return problems
 
     def check_files(self, files: Mapping[str, str]) -> None:
         self._matcher(files)
@@ -151,8 +151,8 @@ class MetaClip(Step):
 
     def sentence(self) -> str:
         return (
-            f"Balance over the entries of {self.metadata}: one that more than {self.limit} captions name lets that "
-            f"many through, captions that name none are dropped, seed {self.seed}."
+            f"Balance over the entries of {self.metadata}: an entry passes about {self.limit} of the captions that "
+            f"name it, or all if there are fewer; captions that name no entry are dropped; seed {self.seed}."
         )
 
     def facts(self, state: BalanceState) -> dict[str, float | int | str]:

@@ -1,4 +1,4 @@
-"""Mix score columns into one: a weighted sum, of columns brought to mean 0 and variance 1 when asked for."""
+"""Mix score columns into one: a weighted sum of columns, standardised first where ``standardise`` is set."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Mix(Step):
     """Makes a column: the weighted sum of others. Drops nothing.
 
     With ``standardise`` each column first loses its mean and is divided by its standard deviation, both over all valid
-    samples of the pool, whatever earlier steps dropped, and both exact (``exactsums``): the made column is the same to
-    the last bit under any split of the pool. A column that is constant adds nothing.
+    samples of the pool, whatever earlier steps dropped, and both exact (``stats.exact_sums``): the new column is the
+    same to the last bit under any split of the pool. A column that is constant adds nothing.
 
-    Cost: one round that reads the columns and merges 6 KiB a column; without ``standardise`` an idle one. The sum
+    Cost: one round that reads the columns and merges 6 KiB per column; without ``standardise`` an idle one. The sum
     is taken in float64, by sorted column names, and stored nowhere.
 
     Source: M-FLYT (Shechter and Carmon 2025, arXiv:2503.08805), a linear layer over twelve scores. Its training code
@@ -49,7 +49,7 @@ class Mix(Step):
     Attributes:
       weights: column -> weight.
       standardise: whether columns are brought to mean 0 and variance 1 first.
-      as_: name of the made column, float32; ``as`` in a recipe.
+      as_: name of the new column, float32; ``as`` in a recipe.
     """
 
     kind = "mix"
@@ -83,8 +83,8 @@ class Mix(Step):
         return self.inputs() if self.standardise else ()
 
     def summarise(self, block: Block, state: Any) -> tuple[int, Int64]:
-        found = [exact_sums.sums(block.columns[name][block.valid]) for name in self.inputs()]
-        return int(block.valid.sum()), np.stack(found)
+        sums = [exact_sums.sums(block.columns[name][block.valid]) for name in self.inputs()]
+        return int(block.valid.sum()), np.stack(sums)
 
     def merge(self, left: tuple[int, Int64], right: tuple[int, Int64]) -> tuple[int, Int64]:
         return left[0] + right[0], left[1] + right[1]
@@ -95,8 +95,8 @@ class Mix(Step):
         if summary is None or summary[0] == 0:
             raise EmptyPoolError(f"{self.label}: no sample has all of {', '.join(self.inputs())}")
         rows, totals = summary
-        found = [exact_sums.moments(total, rows) for total in totals]
-        return MixState(rows, tuple(one.mean for one in found), tuple(one.std for one in found))
+        moments = [exact_sums.moments(total, rows) for total in totals]
+        return MixState(rows, tuple(one.mean for one in moments), tuple(one.std for one in moments))
 
     def remembered_as(self) -> dict[str, Any]:
         return {"kind": self.kind, "columns": list(self.inputs())}
@@ -118,16 +118,16 @@ class Mix(Step):
             if std > 0:
                 total += (values - np.float64(mean)) / std * float(self.weights[name])
         largest = np.finfo(np.float32).max
-        made = np.clip(total, -largest, largest).astype(np.float32)
-        return {self.as_: np.where(block.valid, made, np.float32(np.nan))}
+        mixed = np.clip(total, -largest, largest).astype(np.float32)
+        return {self.as_: np.where(block.valid, mixed, np.float32(np.nan))}
 
     def apply(self, block: Block, state: MixState) -> Verdict:
         return Verdict(block.copies, np.full(len(block.valid), np.inf, np.float32))
 
     def sentence(self) -> str:
         parts = " + ".join(f"{weight:g} {name}" for name, weight in self.weights.items())
-        how = ", each brought to mean 0 and variance 1" if self.standardise else ""
-        return f"Make {self.as_} = {parts}{how}."
+        how = ", each standardised to mean 0 and variance 1" if self.standardise else ""
+        return f"Make the column {self.as_} = {parts}{how}."
 
     def facts(self, state: MixState) -> dict[str, float | int | str]:
         if not self.standardise:

@@ -6,11 +6,11 @@ left take part, each once, however many copies they had.
 
 Cost of a race, at any pool size: a round that reads the score column and merges 1 MiB; one that reads column and uids
 and merges 512 KiB; one that merges the up to 65,536 events (40 bytes each) of the bin in which the draw ends. Above
-some 700 million copies that bin is split once more (512 KiB). A worker holds its shard's columns (12 bytes a row and
-about 30 while they are used) and 3 MB. Nothing per sample is shuffled: 12.8 billion rows in 1.28 million shards move as
-many summaries into the combiners' local sums as shards, and one per bundle, 2 MiB in all rounds, over the network.
+some 700 million copies that bin is split once more (512 KiB). A worker holds its shard's columns (12 bytes per row
+and about 30 while they are used) and 3 MB. Nothing per sample is shuffled: 12.8 billion rows in 1.28 million shards
+move one summary per shard into the combiners' local sums, and one per bundle, 2 MiB in all rounds, over the network.
 
-Cost of the sequential engine: one round that gathers 32 bytes a sample, at most 4,194,304 of them, in one place.
+Cost of the sequential engine: one round that gathers 32 bytes per sample, at most 4,194,304 of them, in one place.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ class _Weighted(Drawing):
     total: int = 0
 
     def faults(self) -> list[str]:
-        found = super().faults()
+        problems = super().faults()
         if self.total < 0:
-            found.append(f"{self.label}.total must be at least 0 (0 = as many as samples take part), got {self.total}")
-        return found
+            problems.append(
+                f"{self.label}.total must be at least 0 (0 = as many as samples take part), got {self.total}"
+            )
+        return problems
 
     def odds_column(self) -> str:
         return self.column
@@ -58,7 +60,7 @@ class _Weighted(Drawing):
 
 @dataclasses.dataclass(frozen=True)
 class SoftCapSample(_Weighted):
-    """Draws copies with odds ``exp(column)``, where each copy takes ``alpha`` off its score: Soft Cap Sampling.
+    """Draws copies with odds ``exp(column)``, where each copy lowers the score by ``alpha``: Soft Cap Sampling.
 
     As published, batches of ``batch`` distinct samples are drawn one after another and scores fall between them. That
     is the ``sequential`` engine, exact, for pools of up to 4,194,304 samples. The ``race`` engine draws one at a time,
@@ -75,7 +77,7 @@ class SoftCapSample(_Weighted):
       column: a float column of log-odds.
       total: copies to draw; 0 = as many as samples take part, DataComp's number of samples seen.
       seed: of the draws.
-      alpha: penalty a copy, in the column's unit, at least 0.
+      alpha: penalty per copy, in the column's unit, at least 0.
       batch: copies drawn between two updates of the scores.
       engine: ``auto``, ``race`` or ``sequential``.
     """
@@ -87,14 +89,14 @@ class SoftCapSample(_Weighted):
     engine: str = "auto"
 
     def faults(self) -> list[str]:
-        found = super().faults()
+        problems = super().faults()
         if not 0 <= self.alpha <= 1e6:
-            found.append(f"{self.label}.alpha must be in [0, 1e6], got {self.alpha}; published: 0.15 and 0.25")
+            problems.append(f"{self.label}.alpha must be in [0, 1e6], got {self.alpha}; published: 0.15 and 0.25")
         if self.batch < 1:
-            found.append(f"{self.label}.batch must be at least 1, got {self.batch}; published: 100000")
+            problems.append(f"{self.label}.batch must be at least 1, got {self.batch}; published: 100000")
         if self.engine not in ENGINES:
-            found.append(f"{self.label}.engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
-        return found
+            problems.append(f"{self.label}.engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
+        return problems
 
     def _rules(self, valid: int, rows: int) -> Rules:
         total = self.total or rows
@@ -113,7 +115,7 @@ class SoftCapSample(_Weighted):
 
     def sentence(self) -> str:
         return (
-            f"Draw {self._number()} {self._by()}, each copy taking {self.alpha:g} off its sample's score, "
+            f"Draw {self._number()} {self._by()}; each copy lowers the score of its sample by {self.alpha:g}; "
             f"seed {self.seed}."
         )
 
@@ -127,7 +129,7 @@ class HardCapSample(_Weighted):
 
     Attributes:
       column, total, seed: as in ``SoftCapSample``.
-      limit: copies of a sample at most, 1 to 65,535.
+      limit: most copies per sample, 1 to 65,535.
     """
 
     kind = "hard_cap_sample"
@@ -135,16 +137,16 @@ class HardCapSample(_Weighted):
     limit: int = 15
 
     def faults(self) -> list[str]:
-        found = super().faults()
+        problems = super().faults()
         if not 1 <= self.limit <= MAX_COPIES:
-            found.append(f"{self.label}.limit must be in 1 .. {MAX_COPIES}, got {self.limit}; published: 15")
-        return found
+            problems.append(f"{self.label}.limit must be in 1 .. {MAX_COPIES}, got {self.limit}; published: 15")
+        return problems
 
     def _rules(self, valid: int, rows: int) -> Rules:
         return Rules(self.label, self.total or rows, 0.0, self.limit)
 
     def sentence(self) -> str:
-        return f"Draw {self._number()} {self._by()}, at most {self.limit} of a sample, seed {self.seed}."
+        return f"Draw {self._number()} {self._by()}, at most {self.limit} per sample, seed {self.seed}."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,12 +195,12 @@ class RandomFraction(Drawing):
     of: str = "remaining"
 
     def faults(self) -> list[str]:
-        found = super().faults()
+        problems = super().faults()
         if not 0 < self.fraction <= 1:
-            found.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.5 keeps half")
+            problems.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.5 keeps half")
         if self.of not in ("pool", "remaining"):
-            found.append(f"{self.label}.of must be pool or remaining, got {self.of!r}")
-        return found
+            problems.append(f"{self.label}.of must be pool or remaining, got {self.of!r}")
+        return problems
 
     def _rules(self, valid: int, rows: int) -> Rules:
         keep = quantiles.number_kept(self.fraction, valid if self.of == "pool" else rows)

@@ -47,4 +47,4 @@ class Subset(Step):
         return Verdict(copies, (counts - 1).astype(np.float32))
 
     def sentence(self) -> str:
-        return f"Keep the samples that {self.file} lists, as often as it lists them."
+        return f"Keep the samples that {self.file} lists, with as many copies as it lists."

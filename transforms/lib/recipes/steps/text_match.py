@@ -53,7 +53,7 @@ class TextMatch(Step):
     Attributes:
       column: the column of captions.
       wordnet: zip file of WordNet 3.0, such as ``nltk_data/corpora/wordnet.zip``.
-      synsets: text file of synset ids, one a line, such as DataComp's ``imagenet21k_wordnet_ids.txt``.
+      synsets: text file of synset ids, one per line, such as DataComp's ``imagenet21k_wordnet_ids.txt``.
     """
 
     kind = "text_match"
@@ -64,7 +64,7 @@ class TextMatch(Step):
     synsets: str = ""
 
     def faults(self) -> list[str]:
-        hints = {"wordnet": "the zip file of WordNet 3.0", "synsets": "a text file of synset ids, one a line"}
+        hints = {"wordnet": "the zip file of WordNet 3.0", "synsets": "a text file of synset ids, one per line"}
         return [f"{self.label}.{name} is missing; name {hints[name]}" for name in self.files if not getattr(self, name)]
 
     def check_files(self, files: Mapping[str, str]) -> None:
@@ -87,4 +87,6 @@ class TextMatch(Step):
         return Verdict.of(block, counts > 0, counts - 1)
 
     def sentence(self) -> str:
-        return f"Keep captions with a word whose first synset in {self.wordnet} is listed in {self.synsets}."
+        return (
+            f"Keep samples whose caption has a word whose first synset in {self.wordnet} is listed in {self.synsets}."
+        )

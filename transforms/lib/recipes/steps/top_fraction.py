@@ -58,12 +58,12 @@ class TopFraction(Step):
     ``rule: datacomp`` is the rule of DataComp's ``clip_score --fraction`` instead, for parity with published subsets:
     the threshold is the value at position ``int(N * fraction)``, from 0, of the values sorted downwards, of all
     samples whatever earlier steps dropped (``of: pool``), and every sample at or above it is kept: one more than
-    asked for, and all ties. ``N`` then counts every sample that was not rejected when it was indexed, one without a
-    score too, as numpy sorts NaN last; a sample whose value is missing in another column that the recipe reads has
-    its place among the scores all the same. It deviates in two things. A fraction so large that its position is
-    beyond the last score, which there is an error or keeps nothing, keeps everything. And an infinite score takes its
-    place above all others, so that the threshold is the same, but its sample is rejected, as any recipe rejects what
-    is not finite: no cosine is infinite.
+    the fraction gives, and all ties. ``N`` then counts every sample that was not rejected when it was
+    indexed, one without a score too, as numpy sorts NaN last; a sample whose value is missing in another column that
+    the recipe reads has its place among the scores all the same. It deviates in two things. A fraction so large that
+    its position is beyond the last score, which there is an error or keeps nothing, keeps everything. And an infinite
+    score takes its place above all others, so that the threshold is the same, but its sample is rejected, as any
+    recipe rejects what is not finite: no cosine is infinite.
 
     Cost: rounds 1 and 2 merge 512 KiB each; rounds 3 and 4 read nothing unless ties straddle the threshold, then
     merge 512 KiB and the tied samples of one of 65,536 hash bins (24 B each).
@@ -89,14 +89,14 @@ class TopFraction(Step):
     rule: str = "exact"
 
     def faults(self) -> list[str]:
-        found = []
+        problems = []
         if not 0 < self.fraction <= 1:
-            found.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.15 keeps the best 15 %")
+            problems.append(f"{self.label}.fraction must be in (0, 1], got {self.fraction}; 0.15 keeps the best 15 %")
         if self.of not in ("pool", "remaining"):
-            found.append(f"{self.label}.of must be pool or remaining, got {self.of!r}")
+            problems.append(f"{self.label}.of must be pool or remaining, got {self.of!r}")
         if self.rule not in ("exact", "datacomp"):
-            found.append(f"{self.label}.rule must be exact or datacomp, got {self.rule!r}")
-        return found
+            problems.append(f"{self.label}.rule must be exact or datacomp, got {self.rule!r}")
+        return problems
 
     def input_types(self) -> tuple[str, ...]:
         return (NUMBER, UID)
@@ -157,10 +157,10 @@ class TopFraction(Step):
             return self._solve_high(*summary)
         if state.round == 1:
             low, left = quantiles.bin_from_top(summary, state.left)
-            found = state._replace(bits=state.bits | low, left=left, tied=int(summary[low]))
+            exact = state._replace(bits=state.bits | low, left=left, tied=int(summary[low]))
             if self.rule == "datacomp":
-                return found._replace(round=_DONE, keep=state.keep - left + found.tied, left=found.tied)
-            return found._replace(round=_DONE if found.left == found.tied else 2)
+                return exact._replace(round=_DONE, keep=state.keep - left + exact.tied, left=exact.tied)
+            return exact._replace(round=_DONE if exact.left == exact.tied else 2)
         if state.round == 2:
             hash_bin, left = quantiles.bin_from_bottom(summary, state.left)
             return state._replace(round=3, hash_bin=hash_bin, last=(left,))
@@ -233,7 +233,7 @@ class TopFraction(Step):
         whom = "all samples" if self.of == "pool" else "the samples that are left"
         share = f"{100 * self.fraction:.4g} %"
         if self.rule == "datacomp":
-            return f"Keep the top {share} of {whom} by {self.column}, one sample more and all ties: DataComp's rule."
+            return f"Keep the top {share} of {whom} by {self.column}, plus one sample and all ties (DataComp's rule)."
         return f"Keep the top {share} of {whom} by {self.column}; ties are broken by uid, seed {self.seed}."
 
     def facts(self, state: TopState) -> dict[str, float | int | str]:

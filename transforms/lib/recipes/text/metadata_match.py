@@ -37,7 +37,7 @@ def spaced(captions: NDArray[Any] | pa.Array) -> pa.Array:
 
 
 class EntryMatcher:
-    """All entries in one Aho-Corasick automaton; the memory is some 100 bytes a letter of the list.
+    """All entries in one Aho-Corasick automaton; the memory is some 100 bytes per letter of the list.
 
     Attributes:
       entries: how many there are.
@@ -61,7 +61,7 @@ class EntryMatcher:
         self._automaton.make_automaton()
 
     def match(self, captions: NDArray[Any] | pa.Array) -> tuple[Int64, Int64]:
-        """Finds the entries that captions name, each once a caption.
+        """Finds the entries that captions name, each once per caption.
 
         Args:
           captions: object array of str ``[n]``, or an Arrow array of text.
@@ -73,8 +73,8 @@ class EntryMatcher:
         lengths = pc.utf8_length(text).to_numpy(zero_copy_only=False)
         starts = np.concatenate([[0], np.cumsum(lengths + 1)])
         joined = "\n".join(text.to_pylist())  # no entry holds a line feed, so none reaches into the next caption
-        found = self._automaton.iter(joined) if len(self._automaton) else ()
-        hits = np.fromiter(found, _HIT)
+        matches = self._automaton.iter(joined) if len(self._automaton) else ()
+        hits = np.fromiter(matches, _HIT)
         rows = np.searchsorted(starts, hits["end"], side="right") - 1
         keys = np.unique(rows * self.entries + hits["entry"])
         row, entry = np.divmod(keys, max(self.entries, 1))
@@ -82,7 +82,7 @@ class EntryMatcher:
 
 
 def read_entries(path: str) -> list[str]:
-    """Reads a metadata list: a JSON list of strings, as MetaCLIP's ``metadata.json`` is, or one entry a line.
+    """Reads a metadata list: a JSON list of strings, as MetaCLIP's ``metadata.json`` is, or one entry per line.
 
     Args:
       path: local file.
@@ -103,12 +103,12 @@ def read_entries(path: str) -> list[str]:
         raise InputError(f"{path} is no metadata list: it holds something else than strings")
     distinct = list(dict.fromkeys(entry for entry in entries if entry.strip()))
     if not distinct:
-        raise InputError(f"{path} holds no entry; write a JSON list of strings, or one a line")
+        raise InputError(f"{path} holds no entry; write a JSON list of strings, or one per line")
     return distinct
 
 
 def matcher(path: str) -> EntryMatcher:
-    """Returns the matcher of a local metadata list; built once a process, and again when the file changes."""
+    """Returns the matcher of a local metadata list; built once per process, and again when the file changes."""
     about = os.stat(path)
     return _matcher(path, about.st_mtime_ns, about.st_size)
 

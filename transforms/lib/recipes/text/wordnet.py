@@ -1,4 +1,7 @@
-"""WordNet 3.0 as far as DataComp's text_based filter asks it: the first synset of a word."""
+"""WordNet 3.0 as far as DataComp's text_based filter needs it: the first synset of a word.
+
+The reader is ours because the rule is that of nltk 3.8.1, and later versions of nltk have another.
+"""
 
 from __future__ import annotations
 
@@ -74,11 +77,11 @@ class WordNet:
         if word in self._irregular[pos]:
             return [form for form in (word, *self._irregular[pos][word]) if form in lemmas]
         forms = _without_endings([word], pos)
-        found = [form for form in (word, *forms) if form in lemmas]
-        while forms and not found:
+        known = [form for form in (word, *forms) if form in lemmas]
+        while forms and not known:
             forms = _without_endings(forms, pos)
-            found = [form for form in forms if form in lemmas]
-        return found
+            known = [form for form in forms if form in lemmas]
+        return known
 
 
 def _without_endings(forms: Iterable[str], pos: str) -> list[str]:
@@ -98,7 +101,7 @@ def _irregular_forms(lines: Iterable[str]) -> dict[str, list[str]]:
 
 
 def read_ids(path: str) -> frozenset[int]:
-    """Reads a list of synsets, one a line: ``n01440764`` or the number alone.
+    """Reads a list of synsets, one per line: ``n01440764`` or the number alone.
 
     Args:
       path: local text file.
@@ -113,7 +116,7 @@ def read_ids(path: str) -> frozenset[int]:
         lines = [line.strip() for line in file if line.strip()]
     wrong = next((line for line in lines if not line.removeprefix("n").isdecimal() or len(line) > 9), None)
     if wrong is not None or not lines:
-        raise InputError(f"{path}: {wrong!r} is no synset id; write one a line, n01440764")
+        raise InputError(f"{path}: {wrong!r} is no synset id; write one per line, n01440764")
     return frozenset(int(line.removeprefix("n")) for line in lines)
 
 
@@ -130,7 +133,7 @@ class SynsetMatcher:
 
 
 def matcher(wordnet: str, ids: str) -> SynsetMatcher:
-    """Returns the matcher of two local files; read once a process, and again when one of them changes.
+    """Returns the matcher of two local files; read once per process, and again when one of them changes.
 
     Cost: some 50 MB and 0.2 seconds.
     """

@@ -171,3 +171,18 @@ def test_wrong_parameters_are_told():
     with pytest.raises(ConfigError) as caught:
         parse.parse({"steps": [{"metaclip": {"limit": 0, "seed": -1}}]})
     assert len(caught.value.problems) == 3
+
+
+def test_a_limit_of_one_is_the_least():
+    assert MetaClip("m", metadata="m", limit=1).faults() == []
+    assert "limit must be at least 1, got 0" in MetaClip("m", metadata="m", limit=0).faults()[0]
+
+
+@needs_ahocorasick
+def test_the_draws_are_a_stream_of_their_own(metadata):
+    (block, *_) = blocks(metadata)
+    step = MetaClip("metaclip", metadata="m", limit=1)
+    state = step.solve(step.start(), np.ones(len(ENTRIES), np.int64))
+    named_any = np.array([bool(named(caption)) for caption in block.columns["index.caption"]])
+    drawn = uids.uniform(block.columns["uid"], int.from_bytes(b"metaclip", "big"))
+    np.testing.assert_allclose(step.apply(block, state).margin, named_any - drawn, atol=1e-6)

@@ -195,3 +195,11 @@ def test_a_made_column_gives_no_rank_to_a_sample_that_lacks_what_it_is_made_of()
     states = oracles.fit(steps, [pool])
     assert states[1].total == 4
     assert np.flatnonzero(recipe.decide(steps, pool, states).copies).tolist() == [1, 2]
+
+
+def test_a_fraction_of_less_than_half_a_sample_keeps_nothing_and_ties_nothing():
+    blocks = [block("a", [0.1, 0.2, 0.2], [f"{i:032x}" for i in range(3)])]
+    step = TopFraction("top", fraction=0.1)
+    states = oracles.fit([step], blocks)
+    assert recipe.decide([step], blocks[0], states).copies.tolist() == [0, 0, 0]
+    assert step.facts(states[0]) == {"threshold": float("inf"), "of": 3, "keep": 0, "tied": 0}
