@@ -1,6 +1,6 @@
 """What every store's client must do, on a real disk and on real servers; a new client is tested once it is registered.
 
-A client that is registered in ``clients.CLIENTS`` and has no server here fails every law.
+A client that is registered in ``filesystem.CLIENTS`` and has no server here fails every law.
 """
 
 import os
@@ -14,7 +14,7 @@ from tests.stores import asking
 from transforms.lib.errors import MissingError, NoBucketError, StoreError
 from transforms.storage import filesystem
 from transforms.storage.client import StoreClient
-from transforms.storage.clients import CLIENTS, client_of
+from transforms.storage.filesystem import CLIENTS, client_of
 
 SERVERS = {"gs": "gcs", "s3": "s3"}  # scheme -> fixture
 UNQUOTED = ("100%25", "semi;colon", "hash#mark")  # in its links, the server of gs:// does not quote them; Google does

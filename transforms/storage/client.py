@@ -22,7 +22,7 @@ class StoreClient(Protocol):
 
     A client raises what the library of its store raises; ``errors.one_line`` turns that into a ``StoreError`` whose
     line names the address. ``filesystem`` does so around every call, and the rest of Winnow calls ``filesystem`` only.
-    Each address that a client gets is one that ``clients.client_of`` has checked.
+    Each address that a client gets is one that ``filesystem.client_of`` has checked.
     """
 
     def match(self, pattern: str) -> Iterable[FileInfo]:

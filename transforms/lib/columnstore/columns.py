@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import similar, uids
-from transforms.lib.append_only import AppendOnly
 from transforms.lib.arrays import Bool, Float32, UInt64
 from transforms.lib.columnstore.hints import hint_for
 from transforms.lib.errors import ConfigError
@@ -111,6 +110,32 @@ def embedded(values: NDArray[np.floating[Any]]) -> Bool:
     """Returns bool ``[n]``: which rows of embeddings ``[n, dim]`` are any; that of a rejected sample is zero."""
     nonzero: Bool = (values != 0).any(axis=1)
     return nonzero
+
+
+class AppendOnly(io.RawIOBase):
+    """A file that Arrow writes to: it passes bytes on and counts them, because Arrow asks for its position.
+
+    Closing it leaves what is behind it open.
+
+    Args:
+      append: takes bytes, and must not keep the view of them.
+    """
+
+    def __init__(self, append: Callable[[memoryview], Any]) -> None:
+        self._append = append
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._append(view)
+        self._size += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self._size
 
 
 def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:

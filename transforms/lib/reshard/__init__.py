@@ -1,4 +1,4 @@
 """Output shards: which copy goes where, and the forms a shard can have.
 
-Imports: ``samples``, ``tar``. Start reading at ``shard_layout``, then ``shard_formats``.
+Imports: ``columnstore``, ``samples``, ``tar``. Start reading at ``shard_layout``, then ``shard_formats``.
 """

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.lib.append_only import AppendOnly
+from transforms.lib.columnstore.columns import AppendOnly
 from transforms.lib.errors import SampleError
 from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 from transforms.lib.samples import captions, images
