@@ -7,19 +7,10 @@ import difflib
 
 from beam_pipelines.config.base import flag
 from beam_pipelines.config.crawl import PoolConfig
+from transforms.lib import registry
 
-COLUMN_SETS = {
-    "language": "language of the caption by fastText: label, probability",
-    "cld3": "language of the caption by CLD3: label, probability",
-    "caption": "counts of the caption: words, characters, tokens",
-    "negclip": "negCLIPLoss: score",
-    "normsim_2": "2-norm of the similarities to target images: score",
-    "normsim_inf": "greatest similarity to a target image: score",
-    "vas": "variance alignment with target images: score",
-    "clipscore": "CLIPScore, the rescaled cosine: score",
-}
-"""What ``annotate`` can add, in words."""
-"""Column sets of embeddings that DataComp publishes."""
+COLUMN_SETS = tuple(registry.ANNOTATORS)
+"""What ``annotate`` can add."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,9 +25,10 @@ from beam_pipelines.config.train import ScoreFlytConfig as ScoreFlytConfig
 from beam_pipelines.config.train import TrainConfig as TrainConfig
 from beam_pipelines.config.train import TrainFlytConfig as TrainFlytConfig
 from beam_pipelines.config.train import TrainMixConfig as TrainMixConfig
+from transforms.lib import registry
 
 SHUFFLES = ("none", "shards", "full")
-FORMATS = ("webdataset", "parquet", "tfrecord")
+FORMATS = tuple(registry.FORMATS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class ReshardConfig(PoolConfig):
         "full: every output shard takes its share of every input shard, which reads each of them many times",
     )
     shuffle_seed: int = flag(0, "of the order of shards and of the samples inside an output shard")
-    format: str = flag("webdataset", "webdataset, parquet or tfrecord")
+    format: str = flag("webdataset", f"form of the output shards: {', '.join(FORMATS)}")
     blur_faces: str = flag(
         "",
         "blur faces: json (boxes in the json field face_bboxes), or Parquet files with columns uid and face_bboxes, "

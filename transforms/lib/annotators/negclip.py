@@ -112,6 +112,8 @@ class NegClip(Annotator):
     """
 
     kind = "NegClip"
+    column_sets = ("negclip",)
+    related = True
 
     name: str = "negclip"
     model: str = ""
