@@ -6,19 +6,10 @@ import dataclasses
 
 from beam_pipelines.config.base import flag
 from beam_pipelines.config.crawl import PoolConfig
-from transforms.lib import similar
+from transforms.lib import registry, similar
 
-COLUMN_SETS = {
-    "language": "language of the caption by fastText: label, probability",
-    "cld3": "language of the caption by CLD3: label, probability",
-    "caption": "counts of the caption: words, characters, tokens",
-    "negclip": "negCLIPLoss: score",
-    "normsim_2": "2-norm of the similarities to target images: score",
-    "normsim_inf": "greatest similarity to a target image: score",
-    "vas": "variance alignment with target images: score",
-    "clipscore": "CLIPScore, the rescaled cosine: score",
-}
-"""Column set that ``annotate`` can add -> what it holds."""
+COLUMN_SETS = tuple(registry.ANNOTATORS)
+"""What ``annotate`` can add."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

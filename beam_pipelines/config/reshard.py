@@ -6,6 +6,7 @@ import dataclasses
 
 from beam_pipelines.config.base import flag
 from beam_pipelines.config.crawl import PoolConfig
+from transforms.lib import registry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class ReshardConfig(PoolConfig):
         },
     )
     shuffle_seed: int = flag(0, "seed of the order of shards and of the samples inside an output shard", at_least=0)
-    format: str = flag("webdataset", "form of the output shards", choices=("webdataset", "parquet", "tfrecord"))
+    format: str = flag("webdataset", "form of the output shards", choices=tuple(registry.FORMATS))
     blur_faces: str = flag(
         "",
         "blur faces: json (boxes in the json field face_bboxes), or Parquet files with columns uid and face_bboxes, "

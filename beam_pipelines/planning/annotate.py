@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,37 +12,25 @@ from beam_pipelines.config.annotate import AnnotateConfig
 from beam_pipelines.planning.column_sets import choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.annotate import AnnotateSettings
-from transforms.lib.annotators import caption_counts, clipscore, language, negclip, target_scores
+from transforms.lib import registry
 from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
 
-Maker = Callable[[AnnotateConfig, str], Annotator]
-
-
-def _target(name: str) -> Maker:
-    return lambda config, model: target_scores.resolve(name, model, config.target, filesystem.fetch)
-
-
-def _negclip(config: AnnotateConfig, model: str) -> Annotator:
-    settings = {name: getattr(config, name) for name in ("temperature", "batch", "repeats", "seed")}
-    return negclip.NegClip(model=model, **settings)
-
-
-OF_CAPTIONS: dict[str, Maker] = {
-    "language": lambda config, model: language.resolve(config.lid, filesystem.fetch),
-    "cld3": lambda config, model: language.resolve_cld3(),
-    "caption": lambda config, model: caption_counts.CaptionCounts(),
-}
-OF_MODELS: dict[str, Maker] = {
-    "negclip": _negclip,
-    **{name: _target(name) for name in ("normsim_2", "normsim_inf", "vas")},
-    "clipscore": lambda config, model: clipscore.ClipScore(model=model),
-}
-MAKERS = OF_CAPTIONS | OF_MODELS
 _RELATED = ("score", "image", "text")  # the columns that related scores read
+
+
+def annotator_of(name: str, config: AnnotateConfig, model: str) -> Annotator:
+    """Returns the annotator of a column set; ``model`` is the column set of embeddings.
+
+    Raises:
+      ConfigError: a flag that it needs is wrong or missing.
+      InputError: a file or package that it needs cannot be used.
+    """
+    kind: type[Annotator] = registry.ANNOTATORS[name].load()
+    return kind.resolve(name, {**vars(config), "model": model}, filesystem.fetch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +60,10 @@ def plan_annotate(
     Returns:
       the plan; None when something is wrong.
     """
-    wanted = [name for name in config.wanted() if name in MAKERS]
-    related = sets and any(name in OF_MODELS for name in wanted)
+    wanted = [name for name in config.wanted() if name in registry.ANNOTATORS]
+    related = sets and any(registry.ANNOTATORS[name].facts.get("related") for name in wanted)
     model = problems.collect(choose_set, "--model", config.model, sets, _RELATED) if related else ""
-    resolved = [problems.collect(MAKERS[name], config, model or "") for name in wanted if model is not None]
+    resolved = [problems.collect(annotator_of, name, config, model or "") for name in wanted if model is not None]
     annotators = tuple(annotator for annotator in resolved if annotator is not None)
     inputs = dict.fromkeys(name for annotator in annotators for name in annotator.inputs())
     where = problems.collect(columns.resolve, inputs, sets) if sets and model is not None else None

@@ -22,13 +22,34 @@ class Annotator(abc.ABC):
     An annotator crosses to the workers as its fields; models and files are opened there, once a process.
 
     Attributes:
+      column_sets: the names it can have; a literal, which registers the class.
+      related: whether it is made of the score and embeddings that a model left.
       name: the column set it writes.
     """
+
+    column_sets: ClassVar[tuple[str, ...]]
+    related: ClassVar[bool] = False
 
     kind: ClassVar[str]  # what stamps call it; it stays when the class is renamed
     version: ClassVar[int] = 1  # raise when the same inputs would give other values
 
     name: str
+
+    @classmethod
+    def resolve(cls, name: str, options: Mapping[str, Any], fetch: Fetch) -> Annotator:
+        """Returns the annotator of a column set, after a look at the files and packages that it needs.
+
+        Args:
+          name: one of ``column_sets``.
+          options: the values of the flags of ``winnow annotate``, by name; ``model`` is the column set of embeddings.
+          fetch: address -> local path.
+
+        Raises:
+          ConfigError: an option is wrong or missing.
+          InputError: a file or package is missing or cannot be used.
+        """
+        fields = (field.name for field in dataclasses.fields(cls) if field.name != "name")
+        return cls(name=name, **{field: options[field] for field in fields})
 
     @abc.abstractmethod
     def inputs(self) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ class CaptionCounts(Annotator):
     """
 
     kind = "CaptionCounts"
+    column_sets = ("caption",)
 
     name: str = "caption"
 

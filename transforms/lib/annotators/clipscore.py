@@ -38,6 +38,8 @@ class ClipScore(Annotator):
     """
 
     kind = "ClipScore"
+    column_sets = ("clipscore",)
+    related = True
 
     name: str = "clipscore"
     model: str = ""

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -116,10 +116,15 @@ class Language(Annotator):
     """
 
     kind = "Language"
+    column_sets = ("language", "cld3")
 
     name: str = "language"
     model: str = address()
     sha256: str = LITE_SHA256
+
+    @classmethod
+    def resolve(cls, name: str, options: Mapping[str, Any], fetch: Fetch) -> Language:
+        return resolve_cld3() if name == "cld3" else resolve(options["lid"], fetch)
 
     def inputs(self) -> tuple[str, ...]:
         return ("index.caption",)

@@ -111,6 +111,8 @@ class NegClip(Annotator):
     """
 
     kind = "NegClip"
+    column_sets = ("negclip",)
+    related = True
 
     name: str = "negclip"
     model: str = ""

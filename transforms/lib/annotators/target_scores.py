@@ -93,11 +93,17 @@ class TargetScore(Annotator):
     """
 
     kind = "TargetScore"
+    column_sets = ("normsim_2", "normsim_inf", "vas")
+    related = True
 
     model: str = ""
     target: str = address()
     sha256: str = ""
     dim: int = 0
+
+    @classmethod
+    def resolve(cls, name: str, options: Mapping[str, Any], fetch: Fetch) -> TargetScore:
+        return resolve(name, options["model"], options["target"], fetch)
 
     def inputs(self) -> tuple[str, ...]:
         return (f"{self.model}.score", f"{self.model}.image")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-ANNOTATED = ("language", "cld3", "caption", "negclip", "normsim_2", "normsim_inf", "vas", "clipscore")
-"""Column sets that ``annotate`` adds."""
+from transforms.lib import registry
 
 _IMPORT = "bring it in from a table with `winnow import-scores`"
 _MODEL = f"score with that network under this name (`winnow score --model {{}}=SPEC`), or {_IMPORT}"
 _HYPE = f"HYPE (arXiv:2404.17507) computes it; {_IMPORT}"
 _OF = {
-    **{name: f"`winnow annotate --columns {name}` adds it" for name in ANNOTATED},
+    **{name: f"`winnow annotate --columns {name}` adds it" for name in registry.ANNOTATORS},
     "clip_b32": _MODEL.format("clip_b32"),
     "clip_l14": _MODEL.format("clip_l14"),
     "dfn_base": _MODEL.format("dfn_base"),

@@ -8,34 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from transforms.lib import similar
+from transforms.lib import registry, similar
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes.contract.step import Step
 from transforms.lib.recipes.recipe import Recipe
-from transforms.lib.recipes.steps.all_any_not import COMPOSED, Composed
-from transforms.lib.recipes.steps.balance import Balance
-from transforms.lib.recipes.steps.band import Band
-from transforms.lib.recipes.steps.caption_length import CaptionLength
-from transforms.lib.recipes.steps.density_prune import DensityPrune
-from transforms.lib.recipes.steps.drop_duplicates import DropDuplicates
-from transforms.lib.recipes.steps.drop_kept import DropKept
-from transforms.lib.recipes.steps.image_based import ImageBased
-from transforms.lib.recipes.steps.image_size import ImageSize
-from transforms.lib.recipes.steps.keep_language import KeepLanguage
-from transforms.lib.recipes.steps.metaclip import MetaClip
-from transforms.lib.recipes.steps.mix import Mix
-from transforms.lib.recipes.steps.sample import HardCapSample, RandomFraction, Sample, SoftCapSample
-from transforms.lib.recipes.steps.subset import Subset
-from transforms.lib.recipes.steps.text_match import TextMatch
-from transforms.lib.recipes.steps.threshold import Threshold
+from transforms.lib.recipes.steps.all_any_not import Composed
 from transforms.lib.recipes.steps.top_fraction import TopFraction
 
-_KINDS = (
-    Balance, Band, CaptionLength, DensityPrune, DropDuplicates, DropKept, HardCapSample, ImageBased, ImageSize,
-    KeepLanguage, MetaClip, Mix, RandomFraction, Sample, SoftCapSample, Subset, TextMatch, Threshold, TopFraction,
-)  # fmt: skip
-STEPS: dict[str, type[Step]] = {step.kind: step for step in _KINDS}
-
+_ALL: dict[str, type[Step]] = {kind: entry.load() for kind, entry in registry.STEPS.items()}
+COMPOSED: dict[str, type[Composed]] = {kind: step for kind, step in _ALL.items() if issubclass(step, Composed)}
+STEPS = {kind: step for kind, step in _ALL.items() if kind not in COMPOSED}
 
 _MADE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BOOLS = {"true": True, "false": False}

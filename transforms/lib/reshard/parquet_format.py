@@ -52,6 +52,7 @@ def _row(key: str, members: Members) -> dict[str, Any]:
 class ParquetFormat(ShardFormat):
     """Parquet with the columns of ``SCHEMA``; row groups of at most 64 MiB and one sample."""
 
+    name = "parquet"
     suffix = ".parquet"
 
     def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:

@@ -22,9 +22,11 @@ class ShardFormat(abc.ABC):
     The bytes are a function of the samples alone; memory does not grow with their number.
 
     Attributes:
+      name: what ``--format`` calls it; a literal, which registers the class.
       suffix: of the file's name.
     """
 
+    name: ClassVar[str]
     suffix: ClassVar[str]
 
     @abc.abstractmethod

@@ -1,21 +1,14 @@
-"""The forms an output shard can have: WebDataset tar, Parquet table, TFRecord file."""
+"""The forms an output shard can have, by name: each is a class of this folder that states its ``name``."""
 
 from __future__ import annotations
 
+from transforms.lib import registry
 from transforms.lib.reshard.shard_format import ShardFormat
-from transforms.lib.reshard.webdataset_format import TarFormat
 
-NAMES = ("webdataset", "parquet", "tfrecord")
+NAMES = tuple(registry.FORMATS)
 
 
 def format_of(name: str) -> ShardFormat:
-    """Returns one of the forms by its name in ``NAMES``."""
-    if name == "webdataset":
-        return TarFormat()
-    if name == "parquet":
-        from transforms.lib.reshard.parquet_format import ParquetFormat
-
-        return ParquetFormat()
-    from transforms.lib.reshard.tfrecord_format import TFRecordFormat
-
-    return TFRecordFormat()
+    """Returns one of the forms by its name in ``NAMES``; its libraries are imported here."""
+    form: ShardFormat = registry.FORMATS[name].load()()
+    return form

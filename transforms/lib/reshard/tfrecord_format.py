@@ -54,6 +54,7 @@ def _masked_crc(data: bytes) -> bytes:
 class TFRecordFormat(ShardFormat):
     """TFRecord: one ``tf.train.Example`` a sample; feature ``__key__`` and one feature of bytes per extension."""
 
+    name = "tfrecord"
     suffix = ".tfrecord"
 
     def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:

@@ -12,6 +12,7 @@ from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, read_samples, write
 class TarFormat(ShardFormat):
     """WebDataset: members verbatim under the new key, in the order they had; headers normalised."""
 
+    name = "webdataset"
     suffix = ".tar"
 
     def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:

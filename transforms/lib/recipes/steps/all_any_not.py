@@ -201,6 +201,3 @@ class Not(Composed):
 
     def _join(self, inside: Bool, margin: Float32) -> tuple[Bool, Float32]:
         return ~inside[0], -margin[0]
-
-
-COMPOSED: dict[str, type[Composed]] = {step.kind: step for step in (AllOf, AnyOf, Not)}
