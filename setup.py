@@ -26,6 +26,7 @@ setup(
     },
     install_requires=[
         *GCP,
+        'backports.zstd>=1.0; python_version < "3.14"',
         "braceexpand>=0.1.7",
         "jinja2>=3.1",
         "numpy>=1.26",
@@ -37,7 +38,6 @@ setup(
         "scipy>=1.11",
         "torch>=2.4",
         "torchvision>=0.19",
-        "zstandard>=0.22",
     ],
     extras_require={
         "aws": AWS,

@@ -8,13 +8,12 @@ import tarfile
 
 import pytest
 import webdataset
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from transforms.lib.errors import Reason, SampleError, ShardError
-from transforms.lib.tar import writer
+from transforms.lib.tar import reader, writer
 from transforms.lib.tar.parser import Progress, scan
 from transforms.lib.tar.reader import Cursor
 from transforms.lib.tar.shard_samples import (
@@ -527,7 +526,7 @@ def gz(data):
 
 
 def zst(data):
-    return zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    return reader.zstd.compress(data, options={reader.zstd.CompressionParameter.checksum_flag: 1})
 
 
 def skippable(data):
@@ -571,12 +570,78 @@ def test_cut_compressed_tars_are_truncated(kind, end):
 
 
 def test_a_zstd_file_cut_between_blocks_that_end_a_member_is_truncated():
-    compressor = zstandard.ZstdCompressor().compressobj()
+    compressor = reader.zstd.ZstdCompressor()
     block = write_member("a.txt", b"x" * 512)
-    first = compressor.compress(block) + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    first = compressor.compress(block, mode=compressor.FLUSH_BLOCK)
     rest = compressor.compress(END_OF_ARCHIVE) + compressor.flush()
     assert [s.problem for s in read_samples(open_tar(io.BytesIO(first + rest), "a.tar.zst"))] == [None]
     assert [s.problem for s in read_samples(open_tar(io.BytesIO(first), "a.tar.zst"))] == [Reason.TAR_TRUNCATED]
+
+
+SKIPPABLE = b"\x5a\x2a\x4d\x18" + (20).to_bytes(4, "little") + bytes(20)
+
+
+def unpacked(stored, limit):
+    """Returns what can be read of a zstd tar, and the reason for which reading stopped; None at a good end."""
+    stream, data, offset, reason = open_tar(io.BytesIO(stored), "a.tar.zst"), b"", None, None
+    try:
+        while piece := stream.read(limit):
+            data += piece
+    except ShardError as error:
+        offset, reason = error.offset, error.reason
+    assert offset in (None, len(data))
+    return data, reason
+
+
+@pytest.mark.parametrize("limit", [100, 1 << 20])
+@pytest.mark.parametrize(
+    ("behind", "reason"),
+    [
+        (b"", None),
+        (SKIPPABLE, None),
+        (zst(b""), None),
+        (SKIPPABLE + zst(b"") + SKIPPABLE, None),
+        (b"\x28", Reason.TAR_TRUNCATED),
+        (b"\x28\xb5\x2f\xfd", Reason.TAR_TRUNCATED),  # the magic number of a frame
+        (zst(b"more")[:-1], Reason.TAR_TRUNCATED),
+        (SKIPPABLE[:6], Reason.TAR_TRUNCATED),
+        (SKIPPABLE[:-1], Reason.TAR_TRUNCATED),
+        (bytes(3), Reason.TAR_TRUNCATED),
+        (bytes(4), Reason.TAR_CORRUPT),
+        (b"garbage!", Reason.TAR_CORRUPT),
+    ],
+)
+def test_what_stands_behind_a_zstd_frame_decides_how_reading_ends(behind, reason, limit):
+    data = random.Random(2).randbytes(3000)
+    head, end = (data, reason) if behind != zst(b"more")[:-1] else (data + b"more", reason)
+    assert unpacked(zst(data) + behind, limit) == (head, end)
+    assert unpacked(SKIPPABLE + zst(data[:9]) + zst(data[9:]) + behind, limit) == (head, end)
+    assert unpacked(behind, limit)[1] == (reason or (None if behind else Reason.TAR_TRUNCATED))
+
+
+@pytest.mark.parametrize("limit", [1000, 1 << 20])
+def test_every_cut_of_a_zstd_file_is_truncated_and_gives_a_prefix(limit):
+    data = random.Random(3).randbytes(150_000) + b"words " * 60_000
+    stored = zst(data[:70_000]) + SKIPPABLE + zst(data[70_000:])
+    good = {len(zst(data[:70_000])), len(zst(data[:70_000])) + len(SKIPPABLE), len(stored)}
+    cuts = {*range(24), *range(0, len(stored), 3001), *(g - n for g in good for n in range(6))}
+    for cut in cuts:
+        head, reason = unpacked(stored[:cut], limit)
+        assert data.startswith(head)
+        assert reason is (None if cut in good else Reason.TAR_TRUNCATED)
+
+
+def test_a_flipped_bit_in_a_zstd_file_never_gives_other_bytes_without_a_reason():
+    chance = random.Random(4)
+    data = chance.randbytes(2000) + b"words " * 3000
+    stored, reasons = zst(data), set()
+    for _ in range(200):
+        damaged = bytearray(stored)
+        damaged[chance.randrange(len(stored))] ^= 1 << chance.randrange(8)
+        head, reason = unpacked(bytes(damaged), 1 << 20)
+        assert reason is not None or head == data
+        reasons.add(reason)
+    assert Reason.TAR_CORRUPT in reasons
 
 
 @pytest.mark.parametrize("kind", PACKERS)
