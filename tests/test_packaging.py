@@ -34,6 +34,7 @@ def test_the_wheel_holds_both_packages_and_their_data(wheel):
     assert tops == {"beam_pipelines", "transforms"}
     for name in (
         "beam_pipelines/recipes/dfn.yaml", "transforms/lib/report/report.html.j2",
+        "transforms/lib/report/curves.svg.j2",
         *(f"transforms/lib/models/tinyclip_data/{file}"
           for file in ("projections.safetensors", "open_clip_config.json", "MODEL_CARD.md")),
     ):  # fmt: skip

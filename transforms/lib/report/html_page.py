@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import unicodedata
-from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 
 from transforms.lib.arrays import Int64
-from transforms.lib.report import cluster_page
+from transforms.lib.report import cluster_page, templates
 from transforms.lib.report.terminal_text import si_bytes
 from transforms.lib.report.thumbnail import Thumbnail
 
@@ -148,13 +146,7 @@ def number(value: float) -> str:
 
 def render(data: ReportData) -> str:
     """Returns the page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = templates.environment()
     environment.filters.update(number=number, si_bytes=si_bytes, plain=shortened)
     dropped, rejected = (sum(count for _, count in rows) for rows in (data.dropped, data.rejected))
     galleries = (

@@ -1,4 +1,4 @@
 """Training a filtering network: pairs, projections, early stopping, measures, and the folder it is written to.
 
-Imports: ``models``, ``samples``, ``tar``; torch inside functions only. Start reading at ``training_run``.
+Imports: ``models``, ``report``, ``samples``, ``tar``; torch inside functions only. Start reading at ``training_run``.
 """
