@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from transforms.lib.devices.cuda_streams import Gpu, lanes_of
 from transforms.lib.devices.devices import Workers, cpu_count, device_of, keep_freed_memory
 from transforms.lib.devices.staging import DEPTH, PixelBatch, Pixels, Ring, Room, batch_of
 from transforms.lib.errors import InputError
-from transforms.lib.models import build, dynamic_padding, tinyclip
+from transforms.lib.models import dynamic_padding, timm_model, tinyclip, weight_files
 from transforms.lib.models.clip_text import CaptionTower
 from transforms.lib.models.locate import PREPROCESS, Fetch, local_only, locate
 from transforms.lib.models.preprocessing import Preprocess, view
@@ -147,7 +150,7 @@ def load(
         raise InputError(
             f"--model {spec.name}: the weights have sha256 {digest} here, {spec.weights_sha256} at the start"
         )
-    network, tokenize = build.build(spec, weights, precision)
+    network, tokenize = build(spec, weights, precision)
     network = network.to(device)
     if device == "cpu":
         keep_freed_memory()
@@ -188,3 +191,55 @@ def wrap(
         _cut=dynamic_padding.cuttable(network),
         _gpu=lanes_of(device) if device == "cuda" else None,
     )
+
+
+PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
+Tokenize = Callable[[list[str]], "torch.Tensor"]
+
+
+def build(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Tokenize]:
+    """Returns a network and its tokenizer.
+
+    Args:
+      spec: from ``modelspec.resolve``.
+      weights: local path of its weights, from ``modelfiles.locate``.
+      precision: one of ``PRECISIONS``.
+
+    Raises:
+      InputError: the weights are damaged, or those of another network.
+    """
+    import open_clip
+
+    if spec.kind == "tinyclip":
+        network = tinyclip.build().to(dtype=open_clip.get_input_dtype(PRECISIONS[precision]))
+        return network, tinyclip.tokenizer()
+    if spec.kind == "timm":
+        tower = timm_model.build(spec.source, weights)
+        return tower.to(dtype=open_clip.get_input_dtype(PRECISIONS[precision])), _no_text
+    if spec.kind in ("tag", "file"):
+        name, pretrained = spec.source, weights if spec.kind == "file" else spec.weights
+    elif spec.kind == "hub":
+        name, pretrained = f"hf-hub:{spec.source}", None
+    else:
+        name, pretrained = f"local-dir:{os.path.dirname(weights)}", None
+    changes = _moved_text_tower(os.path.dirname(weights)) if spec.kind == "folder" else {}
+    with weight_files.reading(spec.name, weights):
+        network = open_clip.create_model(
+            name, pretrained, precision=PRECISIONS[precision], require_pretrained=True, **changes
+        )
+    return network.eval(), open_clip.get_tokenizer(name)
+
+
+def _no_text(texts: list[str]) -> torch.Tensor:
+    raise TypeError(f"a network without a text tower was given {len(texts)} captions")
+
+
+def _moved_text_tower(folder: str) -> dict[str, Any]:
+    """Returns what to change of a folder's configuration when it carries its own text tower's: its present place.
+
+    ``winnow train-filter`` writes such folders; open_clip itself looks only where the configuration points.
+    """
+    text_cfg = json.loads(Path(folder, "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
+    if "hf_model_name" in text_cfg and Path(folder, "config.json").is_file():
+        return {"text_cfg": {**text_cfg, "hf_model_name": folder, "hf_model_pretrained": False}}
+    return {}

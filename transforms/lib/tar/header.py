@@ -112,3 +112,26 @@ def pax_size(value: bytes, offset: int) -> int:
     if not value.isdigit() or len(value) > 20:
         raise ShardError(Reason.TAR_CORRUPT, offset, f"not a size: {value[:32]!r}")
     return int(value)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Splits a member's name into key and extension as ``webdataset`` does.
+
+    Args:
+      name: as stored, with ``/`` between folders.
+
+    Returns:
+      Folder and base name up to the first dot of the base name, and the lower-cased rest after it. The key is
+      empty when the base name has no dot or begins with one: such a member belongs to no sample. So do those
+      whose first folder (or name) is ``__...__``, which ``webdataset`` keeps for itself.
+    """
+    base = name.rfind("/") + 1
+    dot = name.find(".", base)
+    if dot <= base or (name[:2] == "__" and _is_meta(name)):
+        return "", ""
+    return name[:dot], name[dot + 1 :].lower()
+
+
+def _is_meta(name: str) -> bool:
+    first = name.partition("/")[0]
+    return len(first) >= 4 and first.endswith("__")

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from transforms.lib.errors import Reason, ShardError
+from transforms.lib.tar.header import split_name
 from transforms.lib.tar.parser import Member, Progress, read_members, scan
 from transforms.lib.tar.reader import Cursor, open_tar
-from transforms.lib.tar.writer import END_OF_ARCHIVE, members_of, split_name, write_member, write_sample
+from transforms.lib.tar.writer import END_OF_ARCHIVE, members_of, write_member, write_sample
 
 __all__ = [
     "END_OF_ARCHIVE",

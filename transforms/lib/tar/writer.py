@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from zlib import adler32
 
 from transforms.lib.errors import Reason, SampleError, ShardError
-from transforms.lib.tar.header import BLOCK_BYTES, checked_name
+from transforms.lib.tar.header import BLOCK_BYTES, checked_name, split_name
 from transforms.lib.tar.parser import read_members
 
 END_OF_ARCHIVE = bytes(2 * BLOCK_BYTES)
@@ -20,29 +20,6 @@ _EXTENSION_FIELDS = b"0000000\0" * 3
 _ZERO_TIME = b"00000000000\0"
 _BLANK_CHECKSUM = b" " * 8
 _MAGIC = (b"\0" * 100 + b"ustar\x0000").ljust(BLOCK_BYTES - 157, b"\0")
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """Splits a member's name into key and extension as ``webdataset`` does.
-
-    Args:
-      name: as stored, with ``/`` between folders.
-
-    Returns:
-      Folder and base name up to the first dot of the base name, and the lower-cased rest after it. The key is
-      empty when the base name has no dot or begins with one: such a member belongs to no sample. So do those
-      whose first folder (or name) is ``__...__``, which ``webdataset`` keeps for itself.
-    """
-    base = name.rfind("/") + 1
-    dot = name.find(".", base)
-    if dot <= base or (name[:2] == "__" and _is_meta(name)):
-        return "", ""
-    return name[:dot], name[dot + 1 :].lower()
-
-
-def _is_meta(name: str) -> bool:
-    first = name.partition("/")[0]
-    return len(first) >= 4 and first.endswith("__")
 
 
 def write_member(name: str, data: bytes) -> bytes:
