@@ -6,21 +6,11 @@ Imports no Beam, no torch and no numpy, so that ``--help`` is instant.
 from __future__ import annotations
 
 import dataclasses
+import importlib
+from typing import TYPE_CHECKING
 
-from beam_pipelines.config.annotate import AnnotateConfig
-from beam_pipelines.config.base import Flags
-from beam_pipelines.config.cluster import ClusterConfig
-from beam_pipelines.config.crawl import PublishConfig
-from beam_pipelines.config.curate import CurateConfig
-from beam_pipelines.config.dedup import DedupConfig
-from beam_pipelines.config.explain import ExplainConfig
-from beam_pipelines.config.imports import ImportConfig, MetadataConfig
-from beam_pipelines.config.reshard import ReshardJobConfig
-from beam_pipelines.config.score import ScoreConfig
-from beam_pipelines.config.select import SelectConfig
-from beam_pipelines.config.subset import ExportConfig, ImportSubsetConfig
-from beam_pipelines.config.train import ScoreFlytConfig, TrainConfig, TrainFlytConfig, TrainMixConfig
-from beam_pipelines.config.verify import VerifyConfig
+if TYPE_CHECKING:
+    from beam_pipelines.config.base import Flags
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,66 +51,74 @@ class Job(Command):
     """All that is known of a job without running it.
 
     Attributes:
-      settings: the dataclass whose fields are the flags.
+      flags: where the dataclass of its flags is: module of ``config``, colon, class. It is imported when needed, so
+        that the start of one job does not wait for the flags of all.
       example: one command line that works.
       counters: namespaces of the Beam counters that the workers of the job increment.
       pipeline: whether a Beam runner runs the job; without, it runs in the process that starts it.
       template: whether the job has a Dataflow template; only a job with a pipeline can have one.
     """
 
-    settings: type[Flags]
+    flags: str
     example: str
     counters: tuple[str, ...] = ()
     pipeline: bool = True
     template: bool = True
 
+    @property
+    def settings(self) -> type[Flags]:
+        """The dataclass whose fields are the flags."""
+        module, _, name = self.flags.partition(":")
+        kind: type[Flags] = getattr(importlib.import_module(f"beam_pipelines.config.{module}"), name)
+        return kind
+
 
 _RECORDS = (
     Job(
         name="curate",
-        settings=CurateConfig,
+        flags="curate:CurateConfig",
         summary="score a pool, select by a recipe, write better shards: all of it",
         example="winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
         counters=("score", "select", "reshard"),
     ),
     Job(
         name="score",
-        settings=ScoreConfig,
+        flags="score:ScoreConfig",
         summary="add a model's scores and embeddings to the column store",
         example="winnow score --input 'pool/*.tar' --output out --model tinyclip",
         counters=("score",),
     ),
     Job(
         name="annotate",
-        settings=AnnotateConfig,
+        flags="annotate:AnnotateConfig",
         summary="add column sets that need no image: language, counts, related scores",
         example="winnow annotate --output out --columns language,caption",
         counters=("annotate",),
     ),
     Job(
         name="dedup",
-        settings=DedupConfig,
+        flags="dedup:DedupConfig",
         summary="find exact, near and semantic duplicates, and samples of evaluation sets; adds a column set",
         example="winnow dedup --output out --by exact",
         counters=("dedup",),
     ),
     Job(
         name="cluster",
-        settings=ClusterConfig,
+        flags="cluster:ClusterConfig",
         summary="find clusters by k-means, or assign to given centroids; adds a column set",
         example="winnow cluster --output out --k 100",
         counters=("cluster",),
     ),
     Job(
         name="select",
-        settings=SelectConfig,
+        flags="select:SelectConfig",
         summary="turn columns into decisions by a recipe",
         example="winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
         counters=("select",),
     ),
     Job(
         name="explain",
-        settings=ExplainConfig,
+        flags="explain:ExplainConfig",
         summary="say why samples were kept or dropped, with every column they were judged by",
         example="winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
         pipeline=False,
@@ -128,7 +126,7 @@ _RECORDS = (
     ),
     Job(
         name="export-subset",
-        settings=ExportConfig,
+        flags="subset:ExportConfig",
         summary="write what was kept or dropped as a subset file",
         example="winnow export-subset --output out --to dropped.npy --where dropped",
         pipeline=False,
@@ -136,7 +134,7 @@ _RECORDS = (
     ),
     Job(
         name="import-subset",
-        settings=ImportSubsetConfig,
+        flags="subset:ImportSubsetConfig",
         summary="make a sorted subset file of any list of uids, joined with others",
         example="winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy",
         pipeline=False,
@@ -144,34 +142,34 @@ _RECORDS = (
     ),
     Job(
         name="reshard",
-        settings=ReshardJobConfig,
+        flags="reshard:ReshardJobConfig",
         summary="turn decisions, or a subset file, into equal output shards",
         example="winnow reshard --output out --samples_per_shard 1000",
         counters=("reshard",),
     ),
     Job(
         name="import-scores",
-        settings=ImportConfig,
+        flags="imports:ImportConfig",
         summary="bring scores of other tools into the column store",
         example="winnow import-scores --input scores.parquet --output out --by uid --name others",
         counters=("import",),
     ),
     Job(
         name="import-datacomp",
-        settings=MetadataConfig,
+        flags="imports:MetadataConfig",
         summary="make a pool of DataComp's published metadata, without any shard",
         example="winnow import-datacomp --input metadata --output out",
         counters=("import",),
     ),
     Job(
         name="publish",
-        settings=PublishConfig,
+        flags="crawl:PublishConfig",
         summary="let a crawl become the latest when it passes its gate, and say what it changes",
         example="winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05",
     ),
     Job(
         name="verify",
-        settings=VerifyConfig,
+        flags="verify:VerifyConfig",
         summary="check every output against its manifest, its books and its input",
         example="winnow verify --output out",
         counters=("verify",),
@@ -179,13 +177,13 @@ _RECORDS = (
     ),
     Job(
         name="train-filter",
-        settings=TrainConfig,
+        flags="train:TrainConfig",
         summary="train a filtering network on a pool of clean pairs",
         example="winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
     ),
     Job(
         name="train-mix",
-        settings=TrainMixConfig,
+        flags="train:TrainMixConfig",
         summary="learn the weights of a mix of scores (M-FLYT)",
         example="winnow train-mix --pool out --output my-mix --downstream labelled --score a.score --score b.score",
         pipeline=False,
@@ -193,7 +191,7 @@ _RECORDS = (
     ),
     Job(
         name="train-flyt",
-        settings=TrainFlytConfig,
+        flags="train:TrainFlytConfig",
         summary="learn a scoring head on embeddings (FLYT)",
         example="winnow train-flyt --pool out --output my-flyt --downstream 'labelled/*.tar' --class_names names.txt",
         pipeline=False,
@@ -201,7 +199,7 @@ _RECORDS = (
     ),
     Job(
         name="score-flyt",
-        settings=ScoreFlytConfig,
+        flags="train:ScoreFlytConfig",
         summary="add the scores of a FLYT head, from saved embeddings",
         example="winnow score-flyt --output out --head my-flyt",
         counters=("score",),
