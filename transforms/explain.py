@@ -16,7 +16,7 @@ from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
-from transforms.workers.decide_shard import DecideShard, SelectSettings
+from transforms.workers.decide_shard import DecideShard, SelectSettings, SolvedStates
 
 _TOGETHER = 2  # shards that are searched at once; each holds a row group of uids, or the uids of a metadata file's
 
@@ -92,7 +92,8 @@ class ExplainShard:
 
     def _explained(self, store: Store, ref: ShardRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
         decide = DecideShard(self.settings)
-        stamps = {decide.stamp(store, ref, self.states, formerly=formerly) for formerly in (False, True)}
+        ways = (SolvedStates.of(self.states, formerly=formerly) for formerly in (False, True))
+        stamps = {decide.stamp(store, ref, states) for states in ways}
         if store.facts("decisions", ref.name).get("stamp") not in stamps:
             raise InputError(f"the columns of shard {ref.name} changed since it was decided; run `winnow select` again")
         rows = [row for row, _ in places]

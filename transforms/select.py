@@ -21,7 +21,7 @@ from transforms.outputs.sort_uids import SortUids
 from transforms.rows import FileRow, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers import fitted
-from transforms.workers.decide_shard import DecideShard, SelectSettings
+from transforms.workers.decide_shard import DecideShard, SelectSettings, SolvedStates
 
 
 def write_missing(subset: FileRow, settings: SelectSettings, listed: Sequence[str]) -> FileRow:
@@ -79,7 +79,8 @@ class WriteDecisions(beam.PTransform):
 
     def expand(self, refs: ShardRefs) -> Selection:
         states = AsSingleton(self.states)
-        decided = refs | "Decide" >> beam.Map(DecideShard(self.settings), states)
+        recorded = AsSingleton(self.states | "Record" >> beam.Map(SolvedStates.of))
+        decided = refs | "Decide" >> beam.Map(DecideShard(self.settings), recorded)
         closed = (
             decided
             | "Books" >> beam.Map(lambda row: row.books)

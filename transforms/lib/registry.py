@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 _LIB = os.path.dirname(__file__)
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
-_LITERAL = re.compile(r"""^    (\w+) = ("[^"\n]*"|\((?:"[^"\n]*"(?:, )?,?)+\)|True|False)$""", re.MULTILINE)
+_LITERAL = re.compile(r"""^    (\w+) = ("[^"\n]*"|\((?:"[^"\n]*"(?:, )?,?)+\)|-?\d+|True|False)$""", re.MULTILINE)
 
 
 class Entry(NamedTuple):

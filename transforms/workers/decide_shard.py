@@ -78,24 +78,36 @@ class Decided(NamedTuple):
     file: FileRow
 
 
+class SolvedStates(NamedTuple):
+    """The solved states of all steps, and the same as JSON values, made once: every shard's stamp holds them."""
+
+    states: tuple[Any, ...]
+    recorded: list[Any]
+
+    @classmethod
+    def of(cls, states: tuple[Any, ...], *, formerly: bool = False) -> SolvedStates:
+        """Returns both forms; with ``formerly``, records have the names of Winnow 0.1."""
+        return cls(states, [solved.to_json(state, formerly=formerly) for state in states])
+
+
 @dataclasses.dataclass(frozen=True)
 class DecideShard:
     """Decides one shard, writes its decisions and keeps its books."""
 
     settings: SelectSettings
 
-    def __call__(self, ref: ShardRef, states: tuple[Any, ...]) -> Decided:
+    def __call__(self, ref: ShardRef, states: SolvedStates) -> Decided:
         with logged(_LOG, "decide", ref.name) as outcome:
             decided = self._decide(ref, states)
             outcome.samples, outcome.rejected = decided.books.samples, sum(decided.books.rejected.values())
         return decided
 
-    def _decide(self, ref: ShardRef, states: tuple[Any, ...]) -> Decided:
+    def _decide(self, ref: ShardRef, states: SolvedStates) -> Decided:
         settings = self.settings
         with Store(settings.root).held() as store:
             block = settings.reader.of(store).block(ref, settings.recipe.inputs())
             uid, score = self._uid_and_score(store, ref, block)
-            decisions = recipes.decide(settings.recipe.steps, block, states)
+            decisions = recipes.decide(settings.recipe.steps, block, states.states)
             stamp = self.stamp(store, ref, states)
             file = self._write(store, ref, decisions, stamp)
             books = self._books(store, ref, decisions, score)
@@ -107,10 +119,10 @@ class DecideShard:
         run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))
         return Decided(books, source, run, file)
 
-    def stamp(self, store: Store, ref: ShardRef, states: tuple[Any, ...], *, formerly: bool = False) -> str:
-        """Returns the stamp of a shard's decisions; ``formerly`` as Winnow 0.1 computed it."""
-        fitted = [solved.to_json(state, formerly=formerly) for state in states]
-        return stamps.stamp(recipe=self.settings.recipe.as_dict(), states=fitted, inputs=self._inputs(store, ref))
+    def stamp(self, store: Store, ref: ShardRef, states: SolvedStates) -> str:
+        """Returns the stamp of a shard's decisions."""
+        made_of = {"recipe": self.settings.recipe.as_dict(), "states": states.recorded}
+        return stamps.stamp(**made_of, inputs=self._inputs(store, ref))
 
     def _uid_and_score(self, store: Store, ref: ShardRef, block: Block) -> tuple[UInt64, Float32]:
         """Returns uint64 ``[n, 2]`` and float32 ``[n]`` (NaN when no score is shown), from the block if it has them."""

@@ -20,7 +20,6 @@ else:
 
 CHUNK_BYTES = 1 << 20
 _COMPRESSED_CHUNK_BYTES = 1 << 16
-_ZSTD_MAGIC_BYTES = 4
 _GZIP_WINDOW = 31  # zlib's code for "gzip header and 32 KiB window"
 
 
@@ -185,37 +184,25 @@ class ZstdStream(DecompressedStream):
     def __init__(self, source: BinaryIO) -> None:
         super().__init__(source)
         self._frame = zstd.ZstdDecompressor()
-        self._begun = False
 
     def _some(self, limit: int) -> bytes:
         while True:
             compressed = b""
-            if self._frame.eof or not self._begun:
-                compressed = self._next_frame()
-                if self._begun and not compressed:
+            if self._frame.eof:
+                compressed = self._frame.unused_data or self._source.read(_COMPRESSED_CHUNK_BYTES)
+                if not compressed:
                     return b""
-                self._begun = True
-            elif self._frame.needs_input and not (compressed := self._source.read(_COMPRESSED_CHUNK_BYTES)):
-                raise self._truncated()
+                self._frame = zstd.ZstdDecompressor()
+            elif self._frame.needs_input:
+                compressed = self._source.read(_COMPRESSED_CHUNK_BYTES)
+                if not compressed:
+                    raise self._truncated()
             try:
                 piece = self._frame.decompress(compressed, limit)
             except zstd.ZstdError as error:
                 raise self._corrupt(error) from error
             if piece:
                 return piece
-
-    def _next_frame(self) -> bytes:
-        """Starts a frame and returns its first bytes; none where the data end between frames.
-
-        Fewer bytes than a magic number has are a cut, whatever they are.
-        """
-        head = self._frame.unused_data if self._frame.eof else b""
-        while len(head) < _ZSTD_MAGIC_BYTES and (more := self._source.read(_COMPRESSED_CHUNK_BYTES)):
-            head += more
-        if len(head) < _ZSTD_MAGIC_BYTES and (head or not self._begun):
-            raise self._truncated()
-        self._frame = zstd.ZstdDecompressor()
-        return head
 
 
 def open_tar(stream: BinaryIO, name: str) -> BinaryIO:

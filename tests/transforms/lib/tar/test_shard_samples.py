@@ -606,7 +606,7 @@ def unpacked(stored, limit):
         (zst(b"more")[:-1], Reason.TAR_TRUNCATED),
         (SKIPPABLE[:6], Reason.TAR_TRUNCATED),
         (SKIPPABLE[:-1], Reason.TAR_TRUNCATED),
-        (bytes(3), Reason.TAR_TRUNCATED),
+        (bytes(3), Reason.TAR_CORRUPT),
         (bytes(4), Reason.TAR_CORRUPT),
         (b"garbage!", Reason.TAR_CORRUPT),
     ],
