@@ -36,11 +36,13 @@ def test_every_entry_loads_the_class_that_states_the_facts(kind):
 
 
 def test_a_class_is_registered_by_the_names_that_it_states(folder):
-    (folder / "one.py").write_text('class One:\n    kind = "one"\n    size = 3\n\n\nclass Base:\n    size = 1\n')
+    (folder / "one.py").write_text(
+        'class One:\n    kind = "one"\n    related = True\n\n\nclass Base:\n    related = True\n'
+    )
     (folder / "two.py").write_text('class Two:\n    kind = ("b", "a")\n    size = min(1, 2)\n')
     found = registry.Registry("parts", "kind")
     assert list(found) == ["a", "b", "one"]
-    assert found["one"] == ("transforms.lib.parts.one", "One", {"kind": "one", "size": 3})
+    assert found["one"] == ("transforms.lib.parts.one", "One", {"kind": "one", "related": True})
     assert found["a"] == found["b"] == ("transforms.lib.parts.two", "Two", {"kind": ("b", "a")})
     assert "Base" not in found
 
