@@ -16,6 +16,8 @@ import pytest
 from tests.house import ROOT, TOPS, imports, is_package, modules, package_of, picture, reached
 
 MOST_MODULES = 24
+MOST_LINES = 300
+MOST_LINES_OF_A_JOB = 135
 SHARED = {"transforms.rows"}  # the element types, which every stage speaks
 
 
@@ -86,6 +88,13 @@ def test_no_folder_is_a_heap():
         if not is_package(path):
             folders[path.parent].append(name)
     assert {str(folder): len(names) for folder, names in folders.items() if len(names) > MOST_MODULES} == {}
+
+
+def test_no_file_and_no_job_outgrows_its_budget():
+    sizes = {name: len(path.read_text().splitlines()) for name, path in modules(ROOT).items()}
+    assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+    jobs = {name: size for name, size in sizes.items() if name.count(".") == 1 and name.startswith("beam_pipelines.")}
+    assert {name: size for name, size in jobs.items() if size > MOST_LINES_OF_A_JOB} == {}
 
 
 def circles(graph):

@@ -17,7 +17,7 @@ from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
-from transforms.workers.shard_contents import Listing, ShardContents
+from transforms.workers.shard_contents import ShardContents, ShardListing
 
 
 class Checked(NamedTuple):
@@ -101,7 +101,7 @@ class CheckOutput:
         Metrics.counter("verify", "samples").inc(len(keys))
         return Checked("output", len(keys), tuple(problems), uids.digest(pairs))
 
-    def _differences(self, name: str, listing: Listing) -> list[str]:
+    def _differences(self, name: str, listing: ShardListing) -> list[str]:
         """Reads a shard beside its inputs and returns the samples whose members differ."""
         with filesystem.open_read(filesystem.join(self.root, name)) as file:
             written = shard_formats.format_of(self.format).read(file)

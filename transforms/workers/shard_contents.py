@@ -32,7 +32,7 @@ class OutputSample(NamedTuple):
     blurred: bool
 
 
-class Listing(NamedTuple):
+class ShardListing(NamedTuple):
     """The samples of an output shard, in its order; all arrays are ``[n]``.
 
     Attributes:
@@ -49,10 +49,12 @@ class Listing(NamedTuple):
     offset: Int64
     length: Int64
 
-    def part(self, start: int, stop: int) -> Listing:
+    def part(self, start: int, stop: int) -> ShardListing:
         """Returns some of the samples."""
         chosen = slice(start, stop)
-        return Listing(self.keys[chosen], self.sources, self.source[chosen], self.offset[chosen], self.length[chosen])
+        return ShardListing(
+            self.keys[chosen], self.sources, self.source[chosen], self.offset[chosen], self.length[chosen]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,7 @@ class ShardContents:
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
 
-    def listing(self, output: shard_layout.OutputShard) -> Listing:
+    def listing(self, output: shard_layout.OutputShard) -> ShardListing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
         by_source: dict[tuple[str, str], list[shard_layout.Segment]] = {}
         for segment in output.segments:
@@ -88,7 +90,7 @@ class ShardContents:
             order = np.lexsort((copy, pairs[:, 1], pairs[:, 0], hashed))
             names = [names[row] for row in order.tolist()]
             copy, offset, length, source = copy[order], offset[order], length[order], source[order]
-        listing = Listing(_keys(names, copy), list(by_source), source, offset, length)
+        listing = ShardListing(_keys(names, copy), list(by_source), source, offset, length)
         return listing.part(output.start, output.stop)
 
     def _part(self, name: str, segments: list[shard_layout.Segment]) -> tuple[list[str], Int64, Int64, Int64]:
@@ -113,7 +115,7 @@ class ShardContents:
             table["length"].to_numpy().astype(np.int64),
         )
 
-    def samples(self, listing: Listing) -> Iterator[OutputSample]:
+    def samples(self, listing: ShardListing) -> Iterator[OutputSample]:
         """Yields the samples in the order of the listing; memory holds one of them and one piece of 4 MiB.
 
         Raises:
@@ -128,7 +130,7 @@ class ShardContents:
             face_boxes = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
             yield OutputSample(key, _blurred(members, face_boxes) if face_boxes else members, bool(face_boxes))
 
-    def _blocks(self, listing: Listing) -> Iterator[bytes]:
+    def _blocks(self, listing: ShardListing) -> Iterator[bytes]:
         """Yields the bytes of each sample in its input shard.
 
         Local tars are read directly. Others, where every read is a request or only a forward pass is possible, are
@@ -138,7 +140,7 @@ class ShardContents:
             return self._direct(listing)
         return self._gathered(listing)
 
-    def _direct(self, listing: Listing) -> Iterator[bytes]:
+    def _direct(self, listing: ShardListing) -> Iterator[bytes]:
         with byte_ranges.LocalFiles() as files:
             for number, (_, uri) in enumerate(listing.sources):
                 rows = listing.source == number
@@ -148,7 +150,7 @@ class ShardContents:
             for number, offset, length in spans:
                 yield files.read(listing.sources[number][1], offset, length)
 
-    def _gathered(self, listing: Listing) -> Iterator[bytes]:
+    def _gathered(self, listing: ShardListing) -> Iterator[bytes]:
         starts = np.empty(len(listing.keys), np.int64)
         with tempfile.TemporaryFile() as gathered:
             for number, (_, uri) in enumerate(listing.sources):

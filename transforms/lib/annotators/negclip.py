@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.annotators.annotator import Annotate, Annotator, Fetch
 from transforms.lib.arrays import Float32, Float64, UInt64
+from transforms.lib.clusters.vector_files import Embeddings
 from transforms.lib.columnstore.block import Block
 
 _ROWS = 1024  # rows of the matrix of cosines held at once
-
-Embeddings = NDArray[Any]  # float [n, dim], unit rows
 
 
 def penalties(image: Embeddings, text: Embeddings, temperature: float, batch: int) -> Float64:
