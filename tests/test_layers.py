@@ -17,7 +17,7 @@ from tests.house import ROOT, TOPS, imports, is_package, modules, package_of, pi
 
 MOST_MODULES = 24
 MOST_LINES = 300
-MOST_LINES_OF_A_JOB = 135
+MOST_LINES_OF_A_JOB = 145
 SHARED = {"transforms.rows"}  # the element types, which every stage speaks
 
 
