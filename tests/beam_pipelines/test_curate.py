@@ -145,7 +145,7 @@ def test_a_smaller_selection_leaves_no_shard_of_the_larger_one(curate, winnow, s
 def test_compressed_shards_give_the_same_samples(winnow, tiny_network, tmp_path):
     import gzip
 
-    from transforms.lib.tar.reader import zstd
+    from backports import zstd
 
     plain = make_pool(tmp_path / "plain", faults=False)
     packed = tmp_path / "packed"

@@ -13,11 +13,6 @@ from typing import Any, BinaryIO, cast
 
 from transforms.lib.errors import Reason, ShardError
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 CHUNK_BYTES = 1 << 20
 _COMPRESSED_CHUNK_BYTES = 1 << 16
 _GZIP_WINDOW = 31  # zlib's code for "gzip header and 32 KiB window"
@@ -182,8 +177,14 @@ class ZstdStream(DecompressedStream):
     """The decompressed bytes of one or more zstd frames, checksums verified; skippable frames are passed over."""
 
     def __init__(self, source: BinaryIO) -> None:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd  # only where a shard is packed with zstd
         super().__init__(source)
-        self._frame = zstd.ZstdDecompressor()
+        self._new_frame: Any = zstd.ZstdDecompressor
+        self._error: type[Exception] = zstd.ZstdError
+        self._frame = self._new_frame()
 
     def _some(self, limit: int) -> bytes:
         while True:
@@ -192,14 +193,14 @@ class ZstdStream(DecompressedStream):
                 compressed = self._frame.unused_data or self._source.read(_COMPRESSED_CHUNK_BYTES)
                 if not compressed:
                     return b""
-                self._frame = zstd.ZstdDecompressor()
+                self._frame = self._new_frame()
             elif self._frame.needs_input:
                 compressed = self._source.read(_COMPRESSED_CHUNK_BYTES)
                 if not compressed:
                     raise self._truncated()
             try:
-                piece = self._frame.decompress(compressed, limit)
-            except zstd.ZstdError as error:
+                piece: bytes = self._frame.decompress(compressed, limit)
+            except self._error as error:
                 raise self._corrupt(error) from error
             if piece:
                 return piece
