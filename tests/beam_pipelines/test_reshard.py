@@ -184,7 +184,7 @@ def test_wrong_values_are_told_at_once(winnow, pool, tmp_path):
     code, _, stderr = winnow("reshard", "--input", f"{pool[0]}/*.tar", "--output", tmp_path / "out", *flags)
     assert code == 2
     for text in (
-        "--format must be webdataset, parquet or tfrecord, got 'zip'", "--shuffle must be none, shards or full",
+        "--format must be parquet, tfrecord or webdataset, got 'zip'", "--shuffle must be none, shards or full",
         "--max_shard_bytes must be at least 0, got -1", "--coalesce_bytes must be at least 0, got -5",
         "--samples_per_shard must be at least 1", "none.npy does not exist", "--blur_faces: no file matches",
     ):  # fmt: skip
