@@ -73,7 +73,7 @@ class CheckOutput:
     Attributes:
       root: the output folder.
       contents: what lists and reads the samples that a shard must hold.
-      format: of the shard, one of ``formats.NAMES``.
+      format: of the shard, one of ``shard_formats.NAMES``.
       compare_input: False skips the comparison of bytes, when the inputs are gone.
     """
 

@@ -142,7 +142,7 @@ def read(numbered: Numbered, settings: DedupSettings, wanted: Mapping[str, tuple
 
 
 def place(records: NDArray[Any], number: int, samples: Samples, settings: DedupSettings) -> NDArray[Any]:
-    """Fills in the fields of ``dedup.PLACE``."""
+    """Fills in the fields of ``groups.PLACE``."""
     values = samples.columns.get("winnow order")
     largest_first = settings.order in ("best", "easy")
     if settings.order in ("hard", "easy"):

@@ -35,7 +35,7 @@ class ImportSettings:
       by: ``uid`` or ``key``.
       columns: of the table and of the column set.
       sources: sha256 of each file of the table.
-      lookup: address of the sorted table, ``scoretable.ScoreRecords`` as ``.npy``; there while some shard is not done.
+      lookup: address of the sorted table, ``score_table.ScoreRecords`` as ``.npy``; there while some shard is not done.
       min_coverage: the smallest share of samples with values that is not a failure.
     """
 

@@ -54,7 +54,7 @@ def read_targets(path: str, uri: str, sha256: str) -> Float32:
 
 
 def table(compared: Bool, target: Int64, cosine: Float64) -> pa.Table:
-    """Returns the column set of one shard, of ``dedup.SCHEMA``; a match is a copy of ``target-ROW``.
+    """Returns the column set of one shard, of ``groups.SCHEMA``; a match is a copy of ``target-ROW``.
 
     Args:
       compared: bool ``[n]``.

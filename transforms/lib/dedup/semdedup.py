@@ -26,7 +26,7 @@ _GATHER = 1 << 14  # pairs whose vectors are gathered at once
 
 
 def record_dtype(dim: int) -> np.dtype[Any]:
-    """Returns the dtype of what meets at a cluster: cluster, ``dedup.PLACE`` and the embedding; 32 + 2 dim bytes."""
+    """Returns the dtype of what meets at a cluster: cluster, ``groups.PLACE`` and the embedding; 32 + 2 dim bytes."""
     return np.dtype([("cluster", "<i4"), *groups.PLACE, ("vector", "<f2", (dim,))])
 
 
@@ -212,15 +212,15 @@ def clusters(
     """Decides about samples of whole clusters.
 
     Args:
-      records: ``[n]`` with the fields ``cluster`` and ``dedup.PLACE``, any order; all samples of a cluster, or none.
+      records: ``[n]`` with the fields ``cluster`` and ``groups.PLACE``, any order; all samples of a cluster, or none.
       vectors: float32 ``[n, dim]``, on the grid, row-aligned.
       epsilon: two samples are copies when their cosine is above ``1 - epsilon``.
       chains: one of ``CHAINS``.
-      seed: of ``dedup.ranking``.
-      fresh: of ``dedup.ranking``; samples of an earlier pool survive and get no verdict.
+      seed: of ``groups.ranking``.
+      fresh: of ``groups.ranking``; samples of an earlier pool survive and get no verdict.
 
     Returns:
-      shard numbers, uint32 ``[m]``, and ``dedup.VERDICT`` ``[m]`` of the samples that are copies or have some.
+      shard numbers, uint32 ``[m]``, and ``groups.VERDICT`` ``[m]`` of the samples that are copies or have some.
     """
     order = groups.ranking(records, seed, fresh, records["cluster"])
     cluster = records["cluster"][order]

@@ -26,7 +26,7 @@ class Span(Protocol):
         """Returns the seconds of finished work in which no other work was counted before; ask once."""
 
 
-class Lane(Protocol):
+class Stream(Protocol):
     """Work that is done in the order in which it is queued."""
 
     def queue(self, work: Callable[[], Any], after: Sequence[Span] = ()) -> Span:
@@ -83,7 +83,7 @@ class Timeline:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gpu:
-    """The lanes of a process's device: one each, so that memory that a stream gave back is used again by all threads.
+    """The streams of a process's device: one each, so that memory that a stream gave back is used again by all threads.
 
     Attributes:
       device: as torch names it.
@@ -94,9 +94,9 @@ class Gpu:
     """
 
     device: str
-    copying: Lane
-    computing: Lane
-    decoding: Lane
+    copying: Stream
+    computing: Stream
+    decoding: Stream
     pinned: bool
 
     def host(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
@@ -120,7 +120,7 @@ class _Recorded:
 
 
 class _Stream:
-    """A CUDA stream as a lane; ``work`` runs at once and only queues."""
+    """A CUDA stream; ``work`` runs at once and only queues."""
 
     def __init__(self, timeline: Timeline) -> None:
         import torch
@@ -148,7 +148,7 @@ class _Done:
         return 0.0
 
 
-class _Here:
+class _CurrentThread:
     """No queue: what a CPU is told is done when ``queue`` returns."""
 
     def queue(self, work: Callable[[], Any], after: Sequence[Span] = ()) -> Span:
@@ -160,9 +160,9 @@ _LOCK = threading.Lock()
 
 
 @functools.cache
-def _made(device: str) -> Gpu:
+def _new_gpu(device: str) -> Gpu:
     if device == "cpu":
-        return Gpu(device, _Here(), _Here(), _Here(), pinned=False)
+        return Gpu(device, _CurrentThread(), _CurrentThread(), _CurrentThread(), pinned=False)
     import torch
 
     base = torch.cuda.Event(enable_timing=True)
@@ -172,7 +172,7 @@ def _made(device: str) -> Gpu:
     return Gpu(device, _Stream(timeline), _Stream(timeline), _Stream(timeline), pinned=True)
 
 
-def lanes_of(device: str) -> Gpu:
-    """Returns the lanes of a device, ``cuda`` or ``cpu``: the same for every thread of the process."""
+def streams_of(device: str) -> Gpu:
+    """Returns the streams of a device, ``cuda`` or ``cpu``: the same for every thread of the process."""
     with _LOCK:
-        return _made(device)
+        return _new_gpu(device)

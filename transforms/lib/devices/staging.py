@@ -27,7 +27,7 @@ DEPTH = 2
 
 
 @dataclasses.dataclass(eq=False)
-class Room:
+class RowLimit:
     """Remembers how many rows fit on the device.
 
     Attributes:
@@ -66,7 +66,7 @@ def queued(
     """Queues work of a network; returns it, and what waits for its rows and the seconds that the GPU worked.
 
     Args:
-      gpu: whose computing lane it is queued in.
+      gpu: whose computing stream it is queued in.
       forward: gives float32 ``[n, dim]`` on the device.
       after: what it needs.
     """
@@ -103,7 +103,7 @@ def batch_of(pixels: Sequence[Pixels], gpu: Gpu | None) -> PixelBatch:
     if gpu is None or all(isinstance(one, np.ndarray) for one in pixels):
         return np.stack([np.asarray(one) for one in pixels])
 
-    @functools.cache  # models that share the batch ask one after the other, in one lane
+    @functools.cache  # models that share the batch ask one after the other, in one stream
     def gathered() -> torch.Tensor:
         import torch
 

@@ -78,7 +78,7 @@ class TowerScorer:
           folder: to write to; made when absent.
           params: as ``start`` has them.
           config: open_clip's, of the model that was trained.
-          text_files: as in ``filternet.Network``.
+          text_files: as in ``network_folder.Network``.
         """
         own = {name.removeprefix(PREFIX): value for name, value in params.items() if name.startswith(PREFIX)}
         state = {name: own.get(name, value).detach().cpu() for name, value in self.model.network.state_dict().items()}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
-from transforms.lib.devices.cuda_streams import Span, lanes_of
+from transforms.lib.devices.cuda_streams import Span, streams_of
 from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import InputError
 from transforms.lib.inference import prefetch
@@ -36,14 +36,14 @@ _TOGETHER = 1 << 26  # float32 values of images that are resized at once: 256 Mi
 _SMALL = 64  # pixels of the squeezed image that the perceptual hash is taken of
 
 
-class _Asked(NamedTuple):
+class _DecodeRequest(NamedTuple):
     data: bytes
     rules: ReadRules
     views: Sequence[Preprocess]
     future: Future[prefetch.Decoded]
 
 
-class _Made(NamedTuple):
+class _DecodedImages(NamedTuple):
     """A group on its way: sizes, squeezed images in memory, and view -> number in the group -> pixels."""
 
     sizes: list[tuple[int, int]]
@@ -81,22 +81,22 @@ class DeviceDecoder:
 
     def __init__(self, device: str, pool: Executor) -> None:
         check(device)
-        self._gpu, self._pool = lanes_of(device), pool
+        self._gpu, self._pool = streams_of(device), pool
         self._last: Span | None = None
-        self._asked: queue.Queue[_Asked] = queue.Queue()
+        self._asked: queue.Queue[_DecodeRequest] = queue.Queue()
         threading.Thread(target=self._run, name="winnow-device-decode", daemon=True).start()
 
     def submit(self, data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Future[prefetch.Decoded]:
-        """Returns what ``feeding.decode`` would, in the future; the perceptual hash differs in a bit or two."""
+        """Returns what ``prefetch.decode`` would, in the future; the perceptual hash differs in a bit or two."""
         future: Future[prefetch.Decoded] = Future()
-        asked = _Asked(data, rules, views, future)
+        asked = _DecodeRequest(data, rules, views, future)
         if _plain(data, rules):
             self._asked.put(asked)
         else:
             self._elsewhere(asked)
         return future
 
-    def _elsewhere(self, asked: _Asked) -> None:
+    def _elsewhere(self, asked: _DecodeRequest) -> None:
         """Has an image decoded by the pool, as without a GPU."""
 
         def finish(done: Future[prefetch.Decoded]) -> None:
@@ -117,12 +117,12 @@ class DeviceDecoder:
                     if not asked.future.done():
                         asked.future.set_exception(error)
 
-    def _group(self, group: list[_Asked]) -> None:
+    def _group(self, group: list[_DecodeRequest]) -> None:
         """Queues a group for the device; a thread of the pool gives it out, so that this one goes on to the next."""
         if self._last is not None:
             self._last.wait()  # nvJPEG writes in a stream of its own, maybe to memory that pending resizes still read
             self._last = None
-        start, made = time.perf_counter(), list[_Made]()
+        start, made = time.perf_counter(), list[_DecodedImages]()
         try:
             self._last = span = self._gpu.decoding.queue(lambda: made.append(self._made(group)))
         except RuntimeError:  # torch does not say which of them it was
@@ -134,7 +134,7 @@ class DeviceDecoder:
             return
         self._pool.submit(self._finish, group, made[0], span, time.perf_counter() - start)
 
-    def _finish(self, group: list[_Asked], made: _Made, span: Span, seconds: float) -> None:
+    def _finish(self, group: list[_DecodeRequest], made: _DecodedImages, span: Span, seconds: float) -> None:
         try:
             span.wait()
             start = time.perf_counter()
@@ -151,7 +151,7 @@ class DeviceDecoder:
                 if not asked.future.done():
                     asked.future.set_exception(error)
 
-    def _made(self, group: list[_Asked]) -> _Made:
+    def _made(self, group: list[_DecodeRequest]) -> _DecodedImages:
         """Queues the work on a group, in the current stream."""
         import torch
 
@@ -171,7 +171,7 @@ class DeviceDecoder:
             pixels = {
                 name: dict(zip(found, _levels(list(found.values())), strict=True)) for name, found in seen.items()
             }
-        return _Made([(image.shape[2], image.shape[1]) for image in whole], host, pixels)
+        return _DecodedImages([(image.shape[2], image.shape[1]) for image in whole], host, pixels)
 
 
 def _decoded(data: list[bytes], device: str) -> list[torch.Tensor]:

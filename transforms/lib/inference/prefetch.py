@@ -53,7 +53,7 @@ class Decoded:
 
 
 @dataclasses.dataclass
-class Fed:
+class PrefetchedSample:
     """A sample ready for the networks.
 
     Attributes:
@@ -180,7 +180,7 @@ def _start(pool: Executor, data: bytes, rules: ReadRules, views: Sequence[Prepro
     return pool.submit(decode, data, rules, views)
 
 
-def feed(
+def prefetch_samples(
     samples: Iterable[RawSample],
     shard: str,
     rules: ReadRules,
@@ -189,7 +189,7 @@ def feed(
     depth: int,
     clock: Clock,
     start: Decode | None = None,
-) -> Generator[Fed, None, None]:
+) -> Generator[PrefetchedSample, None, None]:
     """Yields samples in order, decoded while the caller works on earlier ones.
 
     At most ``depth`` samples and ``AHEAD_BYTES`` of encoded images are held ahead. Of images with equal bytes only
@@ -218,13 +218,13 @@ def feed(
                 raise item
             if item is None:
                 return
-            yield _fed(item, outcomes, clock)
+            yield _prefetched(item, outcomes, clock)
     finally:
         reader.stop.set()
         thread.join()
 
 
-def _fed(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Fed:
+def _prefetched(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> PrefetchedSample:
     """Returns the finished row; ``outcomes`` remembers, without pixels, what became of the rows before it."""
     looked, future, duplicate_of = item
     done = outcomes[duplicate_of] if duplicate_of >= 0 else None
@@ -242,4 +242,4 @@ def _fed(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Fed:
             looked.row.update(original_size(looked.document, done.width, done.height))
         if done.error is not None:
             reject(looked.row, done.error)
-    return Fed(looked.row, pixels, duplicate_of)
+    return PrefetchedSample(looked.row, pixels, duplicate_of)

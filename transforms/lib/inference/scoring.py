@@ -17,7 +17,7 @@ from transforms.lib.arrays import Bool, Float32
 from transforms.lib.columnstore import columns
 from transforms.lib.devices.staging import PixelBatch, Pixels
 from transforms.lib.errors import Reason
-from transforms.lib.inference.prefetch import Decode, feed
+from transforms.lib.inference.prefetch import Decode, prefetch_samples
 from transforms.lib.inference.timing import Clock, Stopwatch
 from transforms.lib.models.preprocessing import Preprocess
 from transforms.lib.samples.index_row import ReadRules
@@ -32,7 +32,7 @@ TOKENIZED = 256  # captions that are tokenized by the pool at once
 
 
 class Model(Protocol):
-    """What scoring asks of a model; ``lib.clip.ClipModel`` is one."""
+    """What scoring asks of a model; ``clip.ClipModel`` is one."""
 
     dim: int
     view: Preprocess
@@ -209,7 +209,7 @@ def score_samples(
     rows: list[dict[str, Any]] = []
     repeated = 0
     ahead = max([_AHEAD, *(batch_size * model.depth for model in seeing.values())])
-    fed = feed(samples, shard, rules, views, pool, ahead, clock, start)
+    fed = prefetch_samples(samples, shard, rules, views, pool, ahead, clock, start)
     with contextlib.closing(fed):
         for sample in fed:
             rows.append(sample.row)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.arrays import Float32
-from transforms.lib.devices.cuda_streams import Gpu, lanes_of
+from transforms.lib.devices.cuda_streams import Gpu, streams_of
 from transforms.lib.devices.devices import Workers, cpu_count, device_of, keep_freed_memory
-from transforms.lib.devices.staging import DEPTH, PixelBatch, Pixels, Ring, Room, batch_of
+from transforms.lib.devices.staging import DEPTH, PixelBatch, Pixels, Ring, RowLimit, batch_of
 from transforms.lib.errors import InputError
 from transforms.lib.models import dynamic_padding, timm_model, tinyclip, weight_files
 from transforms.lib.models.clip_text import CaptionTower
@@ -46,7 +46,7 @@ class ClipModel(CaptionTower):
     _mean: torch.Tensor
     _std: torch.Tensor
     _batch_size: int
-    _image_room: Room = dataclasses.field(default_factory=Room)
+    _image_room: RowLimit = dataclasses.field(default_factory=RowLimit)
     _here: threading.local = dataclasses.field(default_factory=threading.local)
 
     def pixels(self, image: Image) -> NDArray[np.uint8]:
@@ -132,7 +132,7 @@ def load(
     """Loads a model on a worker.
 
     Args:
-      spec: from ``modelspec.resolve``.
+      spec: from ``resolve.resolve``.
       device: ``cpu`` or ``cuda``.
       precision: ``fp32``, ``bf16`` or ``fp16``, of weights and activations; embeddings come out as float32.
       threads: batches that are embedded at once on a CPU, each by one thread; all cores when None.
@@ -189,7 +189,7 @@ def wrap(
         _batch_size=batch_size,
         part=part,
         _cut=dynamic_padding.cuttable(network),
-        _gpu=lanes_of(device) if device == "cuda" else None,
+        _gpu=streams_of(device) if device == "cuda" else None,
     )
 
 
@@ -201,8 +201,8 @@ def build(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Tokenize]
     """Returns a network and its tokenizer.
 
     Args:
-      spec: from ``modelspec.resolve``.
-      weights: local path of its weights, from ``modelfiles.locate``.
+      spec: from ``resolve.resolve``.
+      weights: local path of its weights, from ``locate.locate``.
       precision: one of ``PRECISIONS``.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 from transforms.lib.arrays import Float32
 from transforms.lib.devices.cuda_streams import Gpu
 from transforms.lib.devices.devices import Workers, full_precision
-from transforms.lib.devices.staging import Room, queued, uploaded
+from transforms.lib.devices.staging import RowLimit, queued, uploaded
 from transforms.lib.models import dynamic_padding
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class CaptionTower:
     _workers: Workers | None = None
     _gpu: Gpu | None = None
     _tokenizing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    _text_room: Room = dataclasses.field(default_factory=Room)
+    _text_room: RowLimit = dataclasses.field(default_factory=RowLimit)
 
     def tokens(self, texts: Sequence[str]) -> torch.Tensor:
         """Returns int64 ``[n, context]``; safe to call from several threads."""
@@ -53,10 +53,10 @@ class CaptionTower:
             return self.tokenize(list(texts))
 
     def embed_tokens(self, tokens: Sequence[torch.Tensor]) -> Float32:
-        """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given.
+        """Returns float32 ``[n, dim]``, unit norm, one row per caption, in the order given.
 
-        The captions are sorted by length; where nothing behind the end of a text has a say (``texttower.cuttable``)
-        they are cut to the longest of a batch: the same embedding, a fraction of the work.
+        The captions are sorted by length. Where tokens behind the end of a text do not matter
+        (``dynamic_padding.cuttable``), a batch is cut to its longest caption: equal embeddings for less work.
 
         Args:
           tokens: pieces from ``tokens``, int64 ``[_, context]``; ``n`` is the sum of their rows.
@@ -66,7 +66,7 @@ class CaptionTower:
         return self._texts(torch.cat(list(tokens)), True)
 
     def embed_texts(self, texts: Sequence[str]) -> Float32:
-        """Returns float32 ``[n, dim]``, unit norm, one row a caption, in the order given."""
+        """Returns float32 ``[n, dim]``, unit norm, one row per caption, in the order given."""
         return self._texts(self.tokens(texts), True) if texts else np.zeros((0, self.dim), np.float32)
 
     def start_tokens(

@@ -2,7 +2,7 @@
 
 ``exact`` gives the pixels of open_clip's own transform, to the bit. ``fast`` lets the JPEG decoder skip resolution that
 the resizing would throw away (libjpeg's scaled inverse DCT); ``gpu`` decodes and resizes JPEGs on the device
-(``devicedecode``). Their pixels differ a little, so the variant is part of the stamp.
+(``gpu_decode``). Their pixels differ a little, so the variant is part of the stamp.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exac
     """Returns the view of a network.
 
     Args:
-      preprocess: open_clip's ``preprocess_cfg`` with every key of ``modelfiles.PREPROCESS``, or with the resize mode
-        ``timm`` what ``timmtower.config`` gives.
+      preprocess: open_clip's ``preprocess_cfg`` with every key of ``locate.PREPROCESS``, or with the resize mode
+        ``timm`` what ``timm_model.config`` gives.
       size: of the input, in pixels.
       variant: one of ``VARIANTS``.
     """

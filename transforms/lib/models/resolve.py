@@ -103,7 +103,7 @@ def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "e
     Args:
       parsed: from ``parse_model``.
       fetch: address of a file or folder -> local path.
-      variant: of the image preprocessing, one of ``pixelviews.VARIANTS``.
+      variant: of the image preprocessing, one of ``preprocessing.VARIANTS``.
 
     Raises:
       InputError: weights or configuration are absent, unreadable, or not those that were pinned.

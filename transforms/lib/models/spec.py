@@ -41,7 +41,7 @@ class ModelSpec:
       preprocess: fingerprint of the image preprocessing, its variant included.
       dim: of the embeddings.
       image_size: pixels of the square input.
-      variant: of the preprocessing, one of ``pixelviews.VARIANTS``.
+      variant: of the preprocessing, one of ``preprocessing.VARIANTS``.
       part: as in ``ParsedModel``.
     """
 

@@ -86,7 +86,7 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "
       data: the encoded image.
       max_pixels: width times height allowed; checked in the header, before any pixel is decoded.
       others: python of an environment with tensorflow-io, which decodes OpenEXR, Radiance HDR and DICOM
-        (``otherformats``); empty to reject them.
+        (``tfio_formats``); empty to reject them.
 
     Returns:
       A fully loaded image, width and height at least 1, in the mode it is stored in (the model's own

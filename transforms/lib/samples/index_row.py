@@ -23,9 +23,9 @@ class ReadRules:
       max_pixels: images with more are rejected before they are decoded.
       max_sample_bytes: samples with more are rejected unread.
       others: python of an environment with tensorflow-io, which decodes formats that Pillow cannot read; empty to
-        reject them. That it is given is part of the stamp, where it is is not.
-      variant: of the preprocessing, one of ``pixelviews.VARIANTS``; the perceptual hash is that of a scaled decode with
-        `fast` and of what a GPU decoded with `gpu`, which differ in a bit or two.
+        reject them. The stamp holds whether it is given, not its path.
+      variant: of the preprocessing, one of ``preprocessing.VARIANTS``. With ``fast`` the perceptual hash is that of a
+        scaled decode, with ``gpu`` that of what a GPU decoded; they differ by a bit or two.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 

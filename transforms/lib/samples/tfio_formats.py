@@ -1,6 +1,6 @@
 """Images that Pillow cannot read: recognised, measured by their header, and decoded by tensorflow-io where it is.
 
-Nothing here imports TensorFlow. ``tfiodecode`` does, in a process of its own, which damaged files may end.
+Nothing here imports TensorFlow. ``tfio_process`` does, in a process of its own, which damaged files may end.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A process of its own, because its OpenEXR reader ends the process on a damaged file, and because TensorFlow takes
 half a gigabyte that a worker without such images need not spend, and wants another protobuf than Beam's Google Cloud
-extra: this file runs alone, by its path, in an environment without Winnow. ``otherformats`` starts it and talks to it:
+extra: this file runs alone, by its path, in an environment without Winnow. ``tfio_formats`` starts it and talks to it:
 requests are ``REQUEST`` and the encoded image, answers are ``ANSWER`` and pixels, or the text of an error.
 """
 

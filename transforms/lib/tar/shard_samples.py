@@ -1,7 +1,7 @@
 """Samples of a WebDataset shard: what ``webdataset`` would group, with byte ranges, and bad ones named.
 
-One import for all that deals with tars: ``open_tar`` (``tarstream``), ``read_members`` (``tarmembers``),
-``members_of``, ``write_member``, ``write_sample``, ``END_OF_ARCHIVE`` (``tarwrite``).
+One import for all that deals with tars: ``open_tar`` (``reader``), ``read_members`` (``parser``),
+``members_of``, ``write_member``, ``write_sample``, ``END_OF_ARCHIVE`` (``writer``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batches on their way to a device, whose lanes are threads here: nothing is read late or overwritten early."""
+"""Batches on their way to a device, whose streams are threads here: nothing is read late or overwritten early."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.transforms.lib.threadlanes import ThreadLane, gpu
+from tests.transforms.lib.thread_streams import ThreadStream, gpu
 from transforms.lib.devices import cuda_streams, staging
 from transforms.lib.devices.cuda_streams import Covered, Gpu, Timeline
 
@@ -41,7 +41,7 @@ def test_batches_come_back_in_order_padded_and_whole():
 
 def test_pixels_are_not_overwritten_before_they_were_read():
     """The network is slower than the copies, and they than the caller, who uses its array again at once."""
-    slow = Gpu("cpu", ThreadLane(0.003), ThreadLane(0.03), ThreadLane(), pinned=False)
+    slow = Gpu("cpu", ThreadStream(0.003), ThreadStream(0.03), ThreadStream(), pinned=False)
     ring, mine, started = staging.Ring(4, slow), pixels(4), []
     for n in range(6):
         mine[:] = n
@@ -51,7 +51,7 @@ def test_pixels_are_not_overwritten_before_they_were_read():
 
 @pytest.mark.parametrize("early", [True, False])
 def test_what_a_network_raises_reaches_the_one_who_started_it_and_the_ring_goes_on(early):
-    ring = staging.Ring(4, cuda_streams.lanes_of("cpu") if early else gpu())
+    ring = staging.Ring(4, cuda_streams.streams_of("cpu") if early else gpu())
 
     def broken(batch):
         raise ZeroDivisionError("in the network")
@@ -117,7 +117,7 @@ def test_a_day_of_overlapping_streams_is_told_to_the_microsecond():
     assert found == pytest.approx(2000 * 0.006, rel=1e-3)
 
 
-def test_threads_that_share_lanes_get_their_own_rows():
+def test_threads_that_share_streams_get_their_own_rows():
     there, wrong = gpu(), []
 
     def work(seed):
@@ -137,7 +137,7 @@ def test_threads_that_share_lanes_get_their_own_rows():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_streams_of_a_gpu_keep_the_order_and_count_each_moment_once():
-    there = cuda_streams.lanes_of("cuda")
+    there = cuda_streams.streams_of("cuda")
     rings = [staging.Ring(64, there) for _ in range(2)]
     weights = torch.randn(2048, 2048, device="cuda")
     torch.cuda.synchronize()

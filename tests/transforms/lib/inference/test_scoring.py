@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import picture
-from tests.transforms.lib.threadlanes import ThreadLane
+from tests.transforms.lib.thread_streams import ThreadStream
 from transforms.lib.columnstore import columns
 from transforms.lib.devices.cuda_streams import Gpu
-from transforms.lib.devices.staging import Room
+from transforms.lib.devices.staging import RowLimit
 from transforms.lib.inference import prefetch, scoring
 from transforms.lib.inference.timing import Clock, sentence
 from transforms.lib.models import clip, locate, preprocessing, resolve
@@ -85,7 +85,7 @@ def test_a_shard_scores_alike_to_the_bit_whatever_the_threads(model, pool, threa
 
 
 def test_a_device_that_works_later_gives_the_same_and_is_never_waited_for_in_turn(model, pool):
-    """The whole way of a GPU with lanes that are threads: ring, captions, and three shards at once."""
+    """The whole way of a GPU with streams that are threads: ring, captions, and three shards at once."""
 
     class Watched(threading.local):
         held = False
@@ -109,7 +109,7 @@ def test_a_device_that_works_later_gives_the_same_and_is_never_waited_for_in_tur
             assert not watched.held or self.future.done()
             self.future.result(20)
 
-    class Lane(ThreadLane):
+    class Lane(ThreadStream):
         def queue(self, work, after=()):
             return Span(super().queue(work, after))
 
@@ -182,7 +182,7 @@ def test_reading_runs_ahead_but_not_far(pool):
             read.append(sample.key)
             yield sample
 
-    fed = prefetch.feed(watched(), "s", ReadRules(), [], pool, 8, Clock())
+    fed = prefetch.prefetch_samples(watched(), "s", ReadRules(), [], pool, 8, Clock())
     next(fed)
     time.sleep(0.5)
     assert 8 <= len(read) <= 11  # the queue, the one given out, the one waiting to enter
@@ -204,7 +204,7 @@ def test_encoded_bytes_in_flight_are_bounded(monkeypatch):
 
     monkeypatch.setattr(prefetch, "decode", slow)
     with ThreadPoolExecutor(20) as threads:
-        fed = prefetch.feed(samples(range(20)), "s", ReadRules(), [], threads, 64, Clock())
+        fed = prefetch.prefetch_samples(samples(range(20)), "s", ReadRules(), [], threads, 64, Clock())
         consumer = threading.Thread(target=lambda: list(fed))
         consumer.start()
         time.sleep(0.4)
@@ -285,7 +285,7 @@ def test_a_whole_text_tower_gets_smaller_batches_without_any_filling(model, pool
 
 
 def test_a_slower_thread_does_not_raise_a_limit_again():
-    room, slow, shrunk = Room(), threading.Event(), threading.Event()
+    room, slow, shrunk = RowLimit(), threading.Event(), threading.Event()
 
     def late(batch):
         if len(batch) == 64:
@@ -313,7 +313,7 @@ def test_room_gives_up_when_a_single_row_does_not_fit():
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        Room().run(never, torch.zeros(8))
+        RowLimit().run(never, torch.zeros(8))
 
 
 def test_the_last_line_says_what_bound_the_run():

@@ -17,7 +17,7 @@ class _Promised:
         return 1.0
 
 
-class ThreadLane:
+class ThreadStream:
     """Does what it is told on a thread of its own, some milliseconds after it was told."""
 
     def __init__(self, late_s=0.005):
@@ -34,4 +34,4 @@ class ThreadLane:
 
 
 def gpu():
-    return Gpu("cpu", ThreadLane(), ThreadLane(0.01), ThreadLane(), pinned=False)
+    return Gpu("cpu", ThreadStream(), ThreadStream(0.01), ThreadStream(), pinned=False)
