@@ -6,7 +6,7 @@ CurationError
 ├─ SampleError       one sample is bad; becomes a row with its reason      worker, job goes on
 ├─ ShardError        the rest of one shard is bad; the same                worker, job goes on
 ├─ EmptyPoolError    there is nothing to measure                           job fails, exit 1
-├─ CapacityError     the pool cannot give what a step is told to take      job fails, exit 1
+├─ CapacityError     the pool cannot give what a step must take            job fails, exit 1
 ├─ AccountsError     books do not close, or too many samples rejected      job fails, exit 1
 └─ GateError         a crawl is complete, and does not become the latest   job fails, exit 3
 
@@ -127,7 +127,7 @@ class GateError(CurationError):
 
 
 class CapacityError(CurationError):
-    """A step is told to take more copies than this pool, or a decision, can hold; the message has the hint."""
+    """A step must take more copies than this pool, or a decision, can hold; the message has the hint."""
 
 
 class AccountsError(CurationError):

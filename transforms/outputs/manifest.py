@@ -1,4 +1,4 @@
-"""The manifest: what each job was told, what it was made from, what it counted, and the sha256 of every output."""
+"""The manifest: the settings, inputs and counts of each job, and the sha256 of every output."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         return dict(now)
     owners = {_set_of(path) for path in kept}
 
-    def joined(said: Mapping[str, Any], told: Mapping[str, Any], name: str) -> dict[str, Any]:
-        return {name: {**{n: v for n, v in said.get(name, {}).items() if n in owners}, **told.get(name, {})}}
+    def joined(earlier: Mapping[str, Any], present: Mapping[str, Any], name: str) -> dict[str, Any]:
+        return {name: {**{n: v for n, v in earlier.get(name, {}).items() if n in owners}, **present.get(name, {})}}
 
     models = joined(before.get("stamps", {}), now.get("stamps", {}), "models")
     facts = {"stamps": {**now.get("stamps", {}), **models}, **joined(before, now, "scored_with")}

@@ -86,12 +86,12 @@ class Cld3:
 
 
 def annotate(captions: NDArray[Any], valid: Bool, detector: Detector) -> pa.Table:
-    """Finds the language of each caption; line feeds count as spaces, and equal captions are asked about once.
+    """Finds the language of each caption; line feeds count as spaces, and equal captions are looked up once.
 
     Args:
       captions: object array of str ``[n]``.
       valid: bool ``[n]``; the other rows get the label ``""`` and the probability NaN.
-      detector: that is asked.
+      detector: that finds it.
 
     Returns:
       a table ``[n]`` of ``label`` (string) and ``probability`` (float32, in [0, 1]).

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
-_PARTS = 1024  # of the time covered so far that are told apart; older ones are forgotten
-_REBASE_S = 60.0  # an event gives float32 milliseconds: a minute is told to 4 microseconds, a day only to 8 ms
+_PARTS = 1024  # of the time covered so far that are kept apart; older ones are forgotten
+_REBASE_S = 60.0  # an event gives float32 milliseconds: a minute has a resolution of 4 microseconds, a day only to 8 ms
 
 
 class Span(Protocol):
@@ -149,7 +149,7 @@ class _Done:
 
 
 class _CurrentThread:
-    """No queue: what a CPU is told is done when ``queue`` returns."""
+    """No queue: work of a CPU is done when ``queue`` returns."""
 
     def queue(self, work: Callable[[], Any], after: Sequence[Span] = ()) -> Span:
         work()

@@ -42,19 +42,19 @@ def keep_freed_memory() -> None:
     mallopt(top_pad, 64 << 20)
 
 
-def device_of(asked: str) -> str:
-    """Returns ``cpu`` or ``cuda``: the device that was asked for, or with ``auto`` the GPU if there is one.
+def device_of(requested: str) -> str:
+    """Returns ``cpu`` or ``cuda``: the device that is requested, or with ``auto`` the GPU if there is one.
 
     Raises:
-      InputError: a GPU was asked for by name and is not there; a paid worker must not fall back to its CPU in silence.
+      InputError: a GPU was requested by name and is not there; a paid worker must not fall back to its CPU in silence.
     """
-    if asked == "cpu" or (asked == "auto" and not any(map(os.path.exists, DRIVERS))):
+    if requested == "cpu" or (requested == "auto" and not any(map(os.path.exists, DRIVERS))):
         return "cpu"  # without torch, which takes seconds to import
     import torch
 
     if torch.cuda.is_available():
         return "cuda"
-    if asked == "auto":
+    if requested == "auto":
         return "cpu"
     raise InputError("--device cuda: no GPU is visible to torch; install the driver, or use --device cpu")
 

@@ -121,7 +121,7 @@ def gather(read: Iterable[Picture | Reason], names: Sequence[str] | None, folder
 
     Raises:
       ConfigError: pictures of fewer than two classes, or labels that are numbers without names, or that no rule
-        covers; told once with an example.
+        covers; stated once, with an example.
     """
     found: list[Picture] = []
     left_out: Counter[Reason] = Counter()
@@ -132,10 +132,10 @@ def gather(read: Iterable[Picture | Reason], names: Sequence[str] | None, folder
             left_out[one] += 1
     seen = {picture.label for picture in found}
     if len(seen) < 2:
-        told = counts(left_out, ", left out: ")
+        summary = counts(left_out, ", left out: ")
         raise ConfigError(
-            f"--downstream: {len(found)} pictures with a label, of {len(seen)} classes{told}; it takes two classes or "
-            "more (a .cls member, the json field that --label_field names, or a folder for each class)"
+            f"--downstream: {len(found)} pictures with a label, of {len(seen)} classes{summary}; it takes two classes "
+            "or more (a .cls member, the json field that --label_field names, or a folder for each class)"
         )
     classes = sorted(seen.union(folders))
     if names is not None:
@@ -152,8 +152,8 @@ def gather(read: Iterable[Picture | Reason], names: Sequence[str] | None, folder
 
 def counts(left_out: Mapping[Reason, int], intro: str = "") -> str:
     """Returns ``intro`` and the counts by reason for people; empty when nothing was left out."""
-    told = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
-    return told and f"{intro}{told}"
+    summary = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+    return summary and f"{intro}{summary}"
 
 
 def _numbered(labels: Sequence[str], names: Sequence[str], folders: bool) -> dict[str, int]:

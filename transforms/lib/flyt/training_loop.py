@@ -151,7 +151,7 @@ def run(
     settings: RunSettings,
     folder: Path,
     stamp: str,
-    told: Callable[[dict[str, Any]], None],
+    report: Callable[[dict[str, Any]], None],
 ) -> TrainingState:
     """Trains to the last step, with a line of ``metrics.jsonl`` a step and a checkpoint every so many.
 
@@ -163,7 +163,7 @@ def run(
       settings: how.
       folder: to write to; exists.
       stamp: of everything that the run depends on; a checkpoint with another one is not continued.
-      told: gets each step's figures.
+      report: gets each step's figures.
 
     Returns:
       the last state.
@@ -175,7 +175,7 @@ def run(
                 state = state._replace(reference=anew, reference_moments=adamw.fresh(anew))
             state, figures = advance(state, next(batches), score, settings)
             metrics.write(_line(figures))
-            told(figures)
+            report(figures)
             if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                 metrics.flush()
                 save(state, folder, stamp)
@@ -195,9 +195,10 @@ def save(state: TrainingState, folder: Path, stamp: str) -> None:
         f"{group}/{name}": value.cpu().contiguous() for group, held in groups.items() for name, value in held.items()
     }
     steps = {"reference": state.reference_moments.steps, "scorer": state.scorer_moments.steps}
-    told = json.dumps({"stamp": stamp, "step": state.step, **steps})  # one entry: safetensors keeps no order of several
+    # One entry: safetensors keeps no order of several.
+    facts = json.dumps({"stamp": stamp, "step": state.step, **steps})
     partial = folder / _PARTIAL
-    partial.write_bytes(save(tensors, {"winnow": told}))
+    partial.write_bytes(save(tensors, {"winnow": facts}))
     os.replace(partial, folder / CHECKPOINT)
 
 
@@ -216,16 +217,16 @@ def stamp_of(folder: Path) -> str | None:
     Raises:
       InputError: it is damaged.
     """
-    return str(_told(folder)["stamp"]) if (folder / CHECKPOINT).is_file() else None
+    return str(_facts(folder)["stamp"]) if (folder / CHECKPOINT).is_file() else None
 
 
-def _told(folder: Path) -> dict[str, Any]:
+def _facts(folder: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(folder / CHECKPOINT, "pt") as file:
-            told = json.loads((file.metadata() or {})["winnow"])
-        return {name: told[name] for name in ("stamp", "step", "reference", "scorer")}
+            facts = json.loads((file.metadata() or {})["winnow"])
+        return {name: facts[name] for name in ("stamp", "step", "reference", "scorer")}
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"--output {folder}: {CHECKPOINT} is damaged ({error}); copy it again, or name a new folder to start anew"
@@ -240,18 +241,18 @@ def load(folder: Path, device: str = "cpu") -> TrainingState:
     """
     from safetensors.torch import load_file
 
-    told = _told(folder)
+    facts = _facts(folder)
     groups: dict[str, Params] = {}
     for name, value in load_file(folder / CHECKPOINT, device=device).items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = value
     moments = {
-        what: adamw.AdamWState(told[what], groups[f"{what}_first"], groups[f"{what}_second"])
+        what: adamw.AdamWState(facts[what], groups[f"{what}_first"], groups[f"{what}_second"])
         for what in ("reference", "scorer")
     }
-    rows = [row for row in history(folder) if row["step"] < told["step"]]
+    rows = [row for row in history(folder) if row["step"] < facts["step"]]
     (folder / METRICS).write_text("".join(_line(row) for row in rows))
-    return TrainingState(told["step"], groups["reference"], moments["reference"], groups["scorer"], moments["scorer"])
+    return TrainingState(facts["step"], groups["reference"], moments["reference"], groups["scorer"], moments["scorer"])
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

@@ -83,80 +83,80 @@ class DeviceDecoder:
         check(device)
         self._gpu, self._pool = streams_of(device), pool
         self._last: Span | None = None
-        self._asked: queue.Queue[_DecodeRequest] = queue.Queue()
+        self._requests: queue.Queue[_DecodeRequest] = queue.Queue()
         threading.Thread(target=self._run, name="winnow-device-decode", daemon=True).start()
 
     def submit(self, data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Future[prefetch.Decoded]:
         """Returns what ``prefetch.decode`` would, in the future; the perceptual hash differs in a bit or two."""
         future: Future[prefetch.Decoded] = Future()
-        asked = _DecodeRequest(data, rules, views, future)
+        request = _DecodeRequest(data, rules, views, future)
         if _plain(data, rules):
-            self._asked.put(asked)
+            self._requests.put(request)
         else:
-            self._elsewhere(asked)
+            self._elsewhere(request)
         return future
 
-    def _elsewhere(self, asked: _DecodeRequest) -> None:
+    def _elsewhere(self, request: _DecodeRequest) -> None:
         """Has an image decoded by the pool, as without a GPU."""
 
         def finish(done: Future[prefetch.Decoded]) -> None:
             error = done.exception()
-            asked.future.set_result(done.result()) if error is None else asked.future.set_exception(error)
+            request.future.set_result(done.result()) if error is None else request.future.set_exception(error)
 
-        self._pool.submit(prefetch.decode, asked.data, asked.rules, asked.views).add_done_callback(finish)
+        self._pool.submit(prefetch.decode, request.data, request.rules, request.views).add_done_callback(finish)
 
     def _run(self) -> None:
         while True:
-            group = [self._asked.get()]
-            while len(group) < GROUP and not self._asked.empty():
-                group.append(self._asked.get())
+            group = [self._requests.get()]
+            while len(group) < GROUP and not self._requests.empty():
+                group.append(self._requests.get())
             try:
                 self._group(group)
             except BaseException as error:  # belongs to those who wait for the images
-                for asked in group:
-                    if not asked.future.done():
-                        asked.future.set_exception(error)
+                for request in group:
+                    if not request.future.done():
+                        request.future.set_exception(error)
 
     def _group(self, group: list[_DecodeRequest]) -> None:
         """Queues a group for the device; a thread of the pool gives it out, so that this one goes on to the next."""
         if self._last is not None:
             self._last.wait()  # nvJPEG writes in a stream of its own, maybe to memory that pending resizes still read
             self._last = None
-        start, made = time.perf_counter(), list[_DecodedImages]()
+        start, batch = time.perf_counter(), list[_DecodedImages]()
         try:
-            self._last = span = self._gpu.decoding.queue(lambda: made.append(self._made(group)))
+            self._last = span = self._gpu.decoding.queue(lambda: batch.append(self._made(group)))
         except RuntimeError:  # torch does not say which of them it was
             if len(group) == 1:
                 self._elsewhere(group[0])
                 return
-            for asked in group:
-                self._group([asked])
+            for request in group:
+                self._group([request])
             return
-        self._pool.submit(self._finish, group, made[0], span, time.perf_counter() - start)
+        self._pool.submit(self._finish, group, batch[0], span, time.perf_counter() - start)
 
-    def _finish(self, group: list[_DecodeRequest], made: _DecodedImages, span: Span, seconds: float) -> None:
+    def _finish(self, group: list[_DecodeRequest], batch: _DecodedImages, span: Span, seconds: float) -> None:
         try:
             span.wait()
             start = time.perf_counter()
-            hashes = hashes_of(made.small.numpy())
+            hashes = hashes_of(batch.small.numpy())
             seconds = (seconds + time.perf_counter() - start) / len(group)
             busy = span.seconds() / len(group)
-            for number, (asked, (width, height)) in enumerate(zip(group, made.sizes, strict=True)):
-                rows = [made.pixels.get(view.name, {}).get(number) for view in asked.views]
+            for number, (request, (width, height)) in enumerate(zip(group, batch.sizes, strict=True)):
+                rows = [batch.pixels.get(view.name, {}).get(number) for view in request.views]
                 near = self._gpu.device == "cpu"
                 pixels: list[Pixels | None] = [row.numpy() if near and row is not None else row for row in rows]
-                asked.future.set_result(prefetch.Decoded(width, height, hashes[number], pixels, None, seconds, busy))
+                request.future.set_result(prefetch.Decoded(width, height, hashes[number], pixels, None, seconds, busy))
         except BaseException as error:  # belongs to those who wait for the images
-            for asked in group:
-                if not asked.future.done():
-                    asked.future.set_exception(error)
+            for request in group:
+                if not request.future.done():
+                    request.future.set_exception(error)
 
     def _made(self, group: list[_DecodeRequest]) -> _DecodedImages:
         """Queues the work on a group, in the current stream."""
         import torch
 
         with torch.inference_mode():
-            whole = _decoded([asked.data for asked in group], self._gpu.device)
+            whole = _decoded([request.data for request in group], self._gpu.device)
             small: dict[int, torch.Tensor] = {}
             seen: dict[str, dict[int, torch.Tensor]] = {}
             for numbers in _alike([tuple(image.shape) for image in whole]):

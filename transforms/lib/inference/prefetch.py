@@ -74,14 +74,14 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decode
     views: a network that cannot make anything of an image rejects it for no other.
     """
     start = time.perf_counter()
-    told: Any = {"max_pixels": rules.max_pixels, "others": rules.others}
+    limits: Any = {"max_pixels": rules.max_pixels, "others": rules.others}
     scaled = images.is_jpeg(data)
 
     @functools.cache
     def decoded(least: _Least) -> tuple[Image, tuple[int, int]]:
         if least is not None:
-            return images.decode_scaled(data, least, **told)
-        whole = images.decode(data, **told)
+            return images.decode_scaled(data, least, **limits)
+        whole = images.decode(data, **limits)
         return whole, whole.size
 
     done = Decoded()
@@ -90,14 +90,14 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decode
         done.phash = phash(image)
         for view in views:
             sizes = (view.least, None) if scaled and view.scaled else (None,)
-            done.pixels.append(_seen(view, decoded, sizes))
+            done.pixels.append(_view_of(view, decoded, sizes))
     except SampleError as error:
         done = Decoded(done.width, done.height, error=error)
     done.seconds = time.perf_counter() - start
     return done
 
 
-def _seen(
+def _view_of(
     view: Preprocess, decoded: Callable[[_Least], tuple[Image, tuple[int, int]]], sizes: Sequence[_Least]
 ) -> Pixels | None:
     """Returns a view of an image decoded at the first of some sizes that it can be made of; None when it can of none.

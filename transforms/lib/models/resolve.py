@@ -1,4 +1,4 @@
-"""What ``--model`` can be told, and how it becomes a network whose weights are pinned by their sha256."""
+"""The values of ``--model``, and how one becomes a network whose weights are pinned by their sha256."""
 
 from __future__ import annotations
 

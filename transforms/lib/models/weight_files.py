@@ -43,8 +43,8 @@ def reading(model: str, weights: str) -> Iterator[None]:
     except InputError:
         raise
     except (*_ERRORS, SafetensorError) as error:
-        said = re.sub(r"\x1b\[\d*m", "", str(error))  # torch writes in bold
-        why = " ".join(said.split())[:160] or type(error).__name__
+        text = re.sub(r"\x1b\[\d*m", "", str(error))  # torch writes in bold
+        why = " ".join(text.split())[:160] or type(error).__name__
         raise InputError(f"--model {model}: {weights} cannot be loaded ({why}); {HINT}") from None
 
 

@@ -17,7 +17,7 @@ Fact = float | int | str
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What one step said of one sample.
+    """The verdict of one step on one sample.
 
     Attributes:
       label, sentence: of the step.
@@ -40,7 +40,7 @@ class Judgement:
 
 
 def judge(steps: Sequence[Step], states: Sequence[Any], block: Block, rows: Sequence[int]) -> list[list[Judgement]]:
-    """Replays solved steps over a shard and notes what they said of some of its rows.
+    """Replays solved steps over a shard and notes their verdicts on some of its rows.
 
     Args:
       steps: of the recipe.
@@ -57,8 +57,8 @@ def judge(steps: Sequence[Step], states: Sequence[Any], block: Block, rows: Sequ
             verdict = turn.verdict if step is turn.step else step.apply(turn.before, state)
             bounds = {name: json_value(value) for name, value in step.facts(state).items()}
             for row, judgements in zip(rows, found, strict=True):
-                asked = bool(turn.before.alive[row])
-                copies = int(verdict.copies[row]) if asked else 0
+                reached = bool(turn.before.alive[row])
+                copies = int(verdict.copies[row]) if reached else 0
                 judgements.append(
                     Judgement(
                         step.label,
@@ -67,7 +67,7 @@ def judge(steps: Sequence[Step], states: Sequence[Any], block: Block, rows: Sequ
                         {name: _value(turn.before.columns[name], row) for name in step.inputs() if name != "uid"},
                         bounds,
                         json_value(verdict.margin[row]),
-                        "kept" if copies else "dropped" if asked else "not asked",
+                        "kept" if copies else "dropped" if reached else "not asked",
                         copies,
                     )
                 )

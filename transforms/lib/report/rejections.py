@@ -25,8 +25,8 @@ def sentence(counters: Mapping[str, int]) -> str:
     lines = [f"{count} images are too narrow for {name}, and have no score there" for name, count in unseen.items()]
     if reasons:
         order = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
-        said = ", ".join(f"{reasons[reason]} {reason}" for reason in order)
-        lines.insert(0, f"{sum(reasons.values())} of {counters['score.in']} samples were rejected: {said}")
+        listed = ", ".join(f"{reasons[reason]} {reason}" for reason in order)
+        lines.insert(0, f"{sum(reasons.values())} of {counters['score.in']} samples were rejected: {listed}")
         if sum(reasons.values()) == counters["score.in"]:
             hint = CURES.get(order[0], "docs/errors.md says what each reason means")
             lines.insert(1, f"nothing is left of this pool: {hint}, and score into another --output")

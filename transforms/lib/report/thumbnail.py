@@ -1,4 +1,4 @@
-"""A picture of the report, with what is said of it."""
+"""A picture of the report, with its text."""
 
 from __future__ import annotations
 

@@ -102,9 +102,9 @@ def original_size(document: Mapping[str, Any], width: int, height: int) -> dict[
       width: as decoded, in pixels.
       height: as decoded, in pixels.
     """
-    told: list[Any] = [document.get(name) for name in ("original_width", "original_height")]
-    if all(type(value) is int and 0 < value < 1 << 31 for value in told):
-        width, height = told
+    stated: list[Any] = [document.get(name) for name in ("original_width", "original_height")]
+    if all(type(value) is int and 0 < value < 1 << 31 for value in stated):
+        width, height = stated
     return {"original_width": width, "original_height": height}
 
 

@@ -67,10 +67,10 @@ def size_of(kind: str, data: bytes) -> tuple[int, int]:
             left, top, right, bottom = struct.unpack_from("<4i", data, at)
             return right - left + 1, bottom - top + 1
     elif kind == "HDR":
-        said = re.search(rb"\n[-+]([XY]) (\d{1,9}) [-+][XY] (\d{1,9})\n", data[:65536])
-        if said:
-            one, two = int(said[2]), int(said[3])
-            return (two, one) if said[1] == b"Y" else (one, two)
+        sizes = re.search(rb"\n[-+]([XY]) (\d{1,9}) [-+][XY] (\d{1,9})\n", data[:65536])
+        if sizes:
+            one, two = int(sizes[2]), int(sizes[3])
+            return (two, one) if sizes[1] == b"Y" else (one, two)
     elif kind == "DICOM":
         found = [re.search(_DICOM_US % tag, data, re.S) for tag in (b"\\x11", b"\\x10")]  # columns, rows
         if found[0] and found[1]:

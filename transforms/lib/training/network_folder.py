@@ -100,7 +100,7 @@ def save(
     folder: Path,
     history: Sequence[Mapping[str, float]],
     best: int,
-    told: Mapping[str, Any],
+    facts: Mapping[str, Any],
     control_auc: float,
 ) -> dict[str, Any]:
     """Writes the folder; the weights last, so that a folder without them was not finished.
@@ -110,7 +110,7 @@ def save(
       folder: to write to; exists.
       history: one mapping an epoch.
       best: the epoch that was kept.
-      told: what the run was told and found: pool, pairs, settings.
+      facts: of the run: pool, pairs, settings.
       control_auc: of the same towers under random projections, on the same held-out pairs.
 
     Returns:
@@ -119,12 +119,12 @@ def save(
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
     (folder / "curves.svg").write_text(curves.draw(history, best))
     figures = {name: history[best][name] for name in HELD_OUT} | {"control_auc": control_auc, "epoch": best}
-    (folder / "MODEL_CARD.md").write_text(card(told, figures))
+    (folder / "MODEL_CARD.md").write_text(card(facts, figures))
     write_network(folder, network.config, network.text_files, network.model.network.state_dict())
     return figures
 
 
-def card(told: Mapping[str, Any], figures: Mapping[str, float]) -> str:
+def card(facts: Mapping[str, Any], figures: Mapping[str, float]) -> str:
     """Returns the model card: data, recipe, held-out figures."""
     lines = [
         "# A filtering network trained by Winnow",
@@ -133,7 +133,7 @@ def card(told: Mapping[str, Any], figures: Mapping[str, float]) -> str:
         "",
         "| trained with | |",
         "|---|---|",
-        *(f"| {name} | {value} |" for name, value in told.items()),
+        *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
         f"Held-out captions, {figures['pairs']:.0f} pairs, none of them trained on, epoch {figures['epoch']:.0f}:",
         "",

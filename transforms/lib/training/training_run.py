@@ -1,4 +1,4 @@
-"""One training run: split, train what was asked for, measure against a control."""
+"""One training run: split, train, measure against a control."""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ class Step(abc.ABC):
     def problems(self) -> list[str]:
         """Returns what is wrong with the parameters, one line each with its hint.
 
-        A number that no step can work with is told here: one that is not finite or that float32 does not hold, a whole
-        one that int64 does not hold, a seed that uint64 does not hold.
+        Numbers that no step can work with are reported here: those that are not finite or beyond float32, whole ones
+        beyond int64, and a seed beyond uint64.
         """
         values = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
         found = {f"{self.label}.{name} ": wrong for name, value in values if (wrong := _unusable(name, value))}
