@@ -46,11 +46,11 @@ def cpu(work: Callable[[], Any]) -> float:
 
 
 def assign(rows: int) -> None:
-    """Compares microseconds a row; all sides take turns over the rows, and the median turn counts.
+    """Compares microseconds per row; all sides take turns over the rows, and the median turn counts.
 
     ``clusters`` is what a round of k-means and a target need; ``all`` is the column set, similarity and margin exact.
     """
-    print(f"assignment, microseconds a row, one thread; {rows:,} float16 rows of {DIM}")
+    print(f"assignment, microseconds per row, one thread; {rows:,} float16 rows of {DIM}")
     print(f"{'k':>8}{'sgemm':>9}{'clusters':>10}{'rate':>6}{'all':>8}{'rate':>6}{'faiss':>9}; rates are those of sgemm")
     for k in (500, 10_000):
         turn = min(rows, 20_000 if k > 1000 else 100_000)
@@ -160,7 +160,7 @@ def large(k: int, rows: int) -> None:
     centroids, part = unit_rows(k, 1).astype(np.float32), unit_rows(rows, 2)
     wide, ours = part.astype(np.float32), nearest.Nearest(centroids, "inner")
     exact = ours(part[:1024]).cluster  # warm
-    print(f"k {k:,}, {rows:,} rows, CPU microseconds a row")
+    print(f"k {k:,}, {rows:,} rows, CPU microseconds per row")
     print(f"sgemm {cpu(lambda: sgemm(wide, centroids)) / rows * 1e6:.0f}", flush=True)
     print(f"ours {cpu(lambda: ours(part)) / rows * 1e6:.0f}", flush=True)
     exact = ours(part).cluster

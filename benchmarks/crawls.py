@@ -64,7 +64,7 @@ def main() -> None:
     print(f"{'remember, CPU s a million samples':<60}{seconds / million:>10.3f}")
     seconds, data = timed(lambda: crawl_summary.to_bytes(step.join(parts)))
     print(f"{'join 256 shards into a file, CPU s a million samples':<60}{seconds / million:>10.3f}")
-    print(f"{'bytes a sample':<60}{len(data) / told.samples:>10.3f}")
+    print(f"{'bytes per sample':<60}{len(data) / told.samples:>10.3f}")
 
     def fit() -> Any:
         state = step.start()

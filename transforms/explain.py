@@ -81,7 +81,7 @@ class ExplainShard:
     states: tuple[Any, ...]
 
     def __call__(self, ref: ShardRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
-        """Returns one explanation a place, as JSON values.
+        """Returns one explanation per place, as JSON values.
 
         Raises:
           InputError: columns or decisions are not those of the last selection.

@@ -117,7 +117,7 @@ def subset(pairs: UInt64) -> npt.NDArray[np.void]:
 
 
 def write_subset(file: ByteWriter, rows: npt.NDArray[np.void]) -> None:
-    """Writes a subset file: ``.npy``, a header of 128 bytes and 16 bytes a row.
+    """Writes a subset file: ``.npy``, a header of 128 bytes and 16 bytes per row.
 
     Args:
       file: open for writing.

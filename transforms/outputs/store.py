@@ -202,7 +202,7 @@ class _Held(Store):
 
 
 def _chosen(names: Mapping[str, str], wanted: Mapping[str, Any], schema: pa.Schema) -> list[str]:
-    """Returns the columns of a set to read, each once: those wanted, and of the others those of one float a row."""
+    """Returns the columns of a set to read, each once: those wanted, and of the others those of one float per row."""
     read = [c for n, c in names.items() if n in wanted or pa.types.is_floating(schema.field(c).type)]
     return list(dict.fromkeys(read))
 

@@ -19,7 +19,7 @@ Fetch = Callable[[str], str]
 class Annotator(abc.ABC):
     """Makes one column set; fields are its parameters, files among them with their sha256.
 
-    An annotator crosses to the workers as its fields; models and files are opened there, once a process.
+    An annotator crosses to the workers as its fields; models and files are opened there, once per process.
 
     Attributes:
       column_sets: the names it can have; a literal, which registers the class.

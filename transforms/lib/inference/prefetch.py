@@ -1,4 +1,4 @@
-"""Samples on their way to the networks: one thread reads and parses ahead, a pool decodes, memory stays bounded."""
+"""Prefetching of samples: one thread reads and parses ahead, a pool of threads decodes, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Decode = Callable[[bytes, ReadRules, Sequence[Preprocess]], "Future[Decoded]"]
 """Starts decoding an image for some views."""
 
 AHEAD_BYTES = 64 << 20
-"""Encoded images held at once by a shard that is being read; one larger than this is held alone."""
+"""Bytes of encoded images that one shard holds at once; an image larger than this is held alone."""
 _HASHED = (224, False)
-"""What a scaled decode leaves for the perceptual hash: what most networks ask for, so that one decode serves both."""
-_GLANCE_S = 0.1  # how often a reader that cannot go on looks whether anyone still wants it to
+"""Size of the scaled decode for the perceptual hash: that of most networks, so that one decode serves both."""
+_GLANCE_S = 0.1  # how often a blocked reader checks whether it was stopped
 
 _Least = tuple[int, bool] | None  # of a scaled decode; None for a whole one
 
 
 @dataclasses.dataclass
 class Decoded:
-    """What decoding gave: size as stored, perceptual hash and one array of pixels a view, or the reason why not.
+    """A decoded image: size as stored, perceptual hash and one array of pixels per view, or the error.
 
-    A view that cannot be made of an image that was decoded has None instead of pixels.
+    The pixels of a view are None when the view cannot be made of the image.
     """
 
     width: int = 0
@@ -70,8 +70,8 @@ class PrefetchedSample:
 def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decoded:
     """Decodes an image once for all views that take it whole, and once for each size that others take it at.
 
-    Size, perceptual hash and the reason why an image is rejected depend on its bytes and the rules alone, whatever the
-    views: a network that cannot make anything of an image rejects it for no other.
+    Size, perceptual hash and the reason of a rejection depend on the bytes and the rules alone, not on the views. When
+    one network cannot use an image, the other networks still do.
     """
     start = time.perf_counter()
     limits: Any = {"max_pixels": rules.max_pixels, "others": rules.others}
@@ -100,9 +100,9 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decode
 def _view_of(
     view: Preprocess, decoded: Callable[[_Least], tuple[Image, tuple[int, int]]], sizes: Sequence[_Least]
 ) -> Pixels | None:
-    """Returns a view of an image decoded at the first of some sizes that it can be made of; None when it can of none.
+    """Returns the pixels of a view, from the first decoded size that suffices; None when no size does.
 
-    A scaled decode rounds its sides, so a very narrow image may become too narrow by it.
+    A scaled decode rounds the sides, so a very narrow image may become too narrow for the view.
     """
     for least in sizes:
         with contextlib.suppress(SampleError):
@@ -225,7 +225,7 @@ def prefetch_samples(
 
 
 def _prefetched(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> PrefetchedSample:
-    """Returns the finished row; ``outcomes`` remembers, without pixels, what became of the rows before it."""
+    """Returns the finished row; ``outcomes`` keeps the results of earlier rows, without pixels."""
     looked, future, duplicate_of = item
     done = outcomes[duplicate_of] if duplicate_of >= 0 else None
     pixels: list[Pixels | None] = []

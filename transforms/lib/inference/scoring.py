@@ -1,4 +1,4 @@
-"""From the samples of one tar to its rows: decode once, feed every model, reject what is bad."""
+"""Score the samples of one tar: decode each image once, give it to every model, and reject bad samples."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Result = Callable[[], tuple[Float32, float]]
 """Waits for float32 ``[n, dim]``, unit norm, and for the seconds that a GPU worked and that were not counted yet."""
 
 _AHEAD = 64  # samples being prepared while a model works
-_UNSEEN = -1  # number of an image that a view cannot be made of
+_UNSEEN = -1  # number of an image of which the view cannot be made
 TOKENIZED = 256  # captions that are tokenized by the pool at once
 
 
 class Model(Protocol):
-    """What scoring asks of a model; ``clip.ClipModel`` is one."""
+    """What scoring needs of a model; ``clip.ClipModel`` is one."""
 
     dim: int
     view: Preprocess
@@ -115,7 +115,7 @@ class _Texts:
 
 
 class _Images:
-    """The different images of a shard in one view, embedded batch by batch with every network that sees them so."""
+    """The different images of a shard in one view, embedded in batches by every network with that view."""
 
     def __init__(self, models: Mapping[str, Model], size: int, turn: threading.Lock, clock: Clock) -> None:
         self._models, self._size, self._turn, self._clock = models, size, turn, clock
@@ -186,7 +186,7 @@ def score_samples(
     images in tar order, so they are a function of the shard alone, whatever the workers and the other models. At
     most 64 samples, or as many batches as may be started if that is more, are prepared ahead.
 
-    The index depends on the samples and the rules alone. An image that one model can make nothing of (too narrow to
+    The index depends on the samples and the rules alone. An image that one model cannot use (too narrow to
     resize to its input) has no score and no image embedding, NaN and zero, in the set of that model alone.
 
     Args:

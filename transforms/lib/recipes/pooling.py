@@ -58,7 +58,7 @@ def remembered(steps: Sequence[Step], producers: Mapping[str, Any], files: Mappi
       files: ``label.parameter`` -> sha256 of the files that steps name.
 
     Returns:
-      one name a step, 16 hex digits; empty for one that has nothing to remember, or could never be pooled.
+      one name per step, 16 hex digits; empty for one that has nothing to remember, or could never be pooled.
     """
     found = []
     for number, step in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Output shards as Parquet: one row a sample, for people who work with tables."""
+"""Output shards as Parquet: one row per sample, for people who work with tables."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def run(
       snapshot: returns a copy of what is being trained.
 
     Returns:
-      (one mapping an epoch, position of the epoch with the lowest held-out loss, its snapshot).
+      (one mapping per epoch, position of the epoch with the lowest held-out loss, its snapshot).
     """
     history: list[dict[str, float]] = []
     best, state = 0, snapshot()

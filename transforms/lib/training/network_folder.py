@@ -108,7 +108,7 @@ def save(
     Args:
       network: trained, in its best state.
       folder: to write to; exists.
-      history: one mapping an epoch.
+      history: one mapping per epoch.
       best: the epoch that was kept.
       facts: of the run: pool, pairs, settings.
       control_auc: of the same towers under random projections, on the same held-out pairs.

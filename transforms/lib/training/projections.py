@@ -52,7 +52,7 @@ class Fitted(NamedTuple):
       image: float32 ``[dim, image width]``.
       text: float32 ``[dim, text width]``.
       logit_scale: natural logarithm of the inverse temperature.
-      history: one mapping an epoch: ``epoch``, ``train_loss``, ``held_loss`` and the figures of ``retrieval``.
+      history: one mapping per epoch: ``epoch``, ``train_loss``, ``held_loss`` and the figures of ``retrieval``.
       best: position in ``history`` of the epoch that was kept.
     """
 

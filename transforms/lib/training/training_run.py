@@ -18,7 +18,7 @@ class TrainingResult(NamedTuple):
     """What came out.
 
     Attributes:
-      history: one mapping an epoch.
+      history: one mapping per epoch.
       best: the epoch whose weights the network has now.
       held: pairs held out.
       control_auc: held-out AUC of random projections (``projections``) or of the network before (``towers``).
