@@ -28,7 +28,8 @@ _MASK = (1 << 64) - 1
 class ByteWriter(Protocol):
     """What bytes can be written to."""
 
-    def write(self, data: bytes | memoryview, /) -> int: ...
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Appends bytes; returns how many."""
 
 
 def uid_of(members_json: Mapping[str, Any] | None, *, shard: str, key: str, image: bytes, caption: str) -> str:

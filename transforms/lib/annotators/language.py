@@ -36,8 +36,8 @@ class Detector(Protocol):
         """Returns the likeliest language of each line (``""`` where there is none) and its probability."""
 
 
-class FastText:
-    """fastText's language identifier: the top label of a line, as DataComp asks it.
+class FastText(Detector):
+    """fastText's language identifier: the top label of a line, as DataComp uses it.
 
     Source: Joulin et al. 2016, arXiv:1612.03651; DataComp, baselines/apply_filter.py, ``get_fasttext_language``.
     """
@@ -67,7 +67,7 @@ class FastText:
         return labels, [min(best[0][0], 1.0) if best else 0.0 for best in found]
 
 
-class Cld3:
+class Cld3(Detector):
     """Google's Compact Language Detector 3, as DataComp's laion2b asks it: up to 1,000 bytes, no reliability test.
 
     Source: DataComp, baselines/apply_filter.py, ``NNetLanguageIdentifier(min_num_bytes=0, max_num_bytes=1000)``.

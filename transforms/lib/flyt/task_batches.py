@@ -88,7 +88,7 @@ class Feed(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Frozen:
+class Frozen(Feed):
     """Feeds ``Projections``: every embedding is made once, before training.
 
     Attributes:
@@ -117,7 +117,7 @@ class Frozen:
 
 
 @dataclasses.dataclass(frozen=True)
-class Whole:
+class Whole(Feed):
     """Feeds ``Towers``: images are decoded step by step.
 
     Attributes:

@@ -40,6 +40,7 @@ class Cursor:
 
     @property
     def offset(self) -> int:
+        """Bytes of the stream before the next one that is read."""
         return self._start + self._position
 
     def take(self, count: int) -> bytes:
