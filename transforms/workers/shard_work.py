@@ -18,18 +18,18 @@ from typing import Any, Protocol, TypeVar
 
 import apache_beam as beam
 
-Row = TypeVar("Row", contravariant=True)
+WorkRow = TypeVar("WorkRow", contravariant=True)
 Loaded = TypeVar("Loaded")
-Result = TypeVar("Result", covariant=True)
+WorkResult = TypeVar("WorkResult", covariant=True)
 
 
-class LoadingWork(Protocol[Row, Loaded, Result]):
+class LoadingWork(Protocol[WorkRow, Loaded, WorkResult]):
     """Work on one shard with models or files that stay in memory: settings that are sent to the workers."""
 
     def load(self) -> Loaded:
         """Loads what every shard needs; threads share it."""
 
-    def __call__(self, ref: Row, loaded: Loaded, /) -> Result:
+    def __call__(self, ref: WorkRow, loaded: Loaded, /) -> WorkResult:
         """Works on one shard."""
 
 
