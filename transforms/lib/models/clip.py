@@ -50,7 +50,7 @@ class ClipModel(CaptionTower):
     _here: threading.local = dataclasses.field(default_factory=threading.local)
 
     def pixels(self, image: Image) -> NDArray[np.uint8]:
-        """Returns uint8 ``[size, size, 3]`` of the network's view of an image; errors as ``View.pixels``."""
+        """Returns uint8 ``[size, size, 3]`` of the network's view of an image; errors as ``Preprocess.pixels``."""
         return self.view.pixels(image)
 
     def embed_images(self, pixels: NDArray[np.uint8]) -> Float32:
@@ -136,7 +136,7 @@ def load(
       device: ``cpu`` or ``cuda``.
       precision: ``fp32``, ``bf16`` or ``fp16``, of weights and activations; embeddings come out as float32.
       threads: batches that are embedded at once on a CPU, each by one thread; all cores when None.
-      batch_size: images a forward pass takes.
+      batch_size: images per forward pass.
       fetch: address of a file or folder -> local path.
       workers: shared with other models of the process; ``threads`` of its own when None.
 

@@ -33,7 +33,7 @@ IMAGE_EXTENSIONS = (*PILLOWS, "exr", "hdr", "dcm")
 """Extensions of image members; of a sample with several, the first in this order is its image."""
 
 DEFAULT_MAX_PIXELS = 89_478_485
-"""A quarter of a GiB at three bytes a pixel; Pillow's own default limit."""
+"""A quarter of a GiB at three bytes per pixel; Pillow's own default limit."""
 
 _JPEG = b"\xff\xd8\xff"
 
