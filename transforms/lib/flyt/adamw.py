@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class AdamW(NamedTuple):
     """Constants of AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101); the defaults are FLYT's.
 
+    It is ours because FLYT differentiates a step by the gradients, and torch.optim changes parameters in place.
+
     Attributes:
       betas: decay of the first and second moment, in [0, 1).
       eps: added to the root of the second moment.

@@ -30,7 +30,7 @@ class FitSettings:
       seed: of the start, the order of pairs and the noise.
       epochs: at most.
       patience: epochs without a better held-out loss before stopping; the best epoch is kept.
-      batch_size: pairs a step; every other caption of the batch is a negative.
+      batch_size: pairs per step; every other caption of the batch is a negative.
       learning_rate: of AdamW, decayed to 0 along a cosine.
       weight_decay: of AdamW.
       noise: standard deviation added to image and text features, in units of their own.

@@ -22,7 +22,7 @@ class TowerSettings:
       seed: of order and mirroring.
       epochs: at most.
       patience: epochs without a better held-out loss before stopping.
-      batch_size: pairs a step.
+      batch_size: pairs per step.
       learning_rate: of AdamW.
       weight_decay: of AdamW.
     """
