@@ -16,7 +16,17 @@ def usage() -> str:
     """Returns the overview that ``winnow --help`` prints."""
     lines = ["usage: winnow JOB [FLAGS]", "", "Curates image-text pools of WebDataset shards.", "", "jobs:"]
     lines += [f"  {name:<17}{command.summary}" for name, command in _ALL.items()]
-    return "\n".join([*lines, "", "`winnow JOB --help` lists the flags of a job.", ""])
+    last = "`winnow JOB --help` lists the flags of a job; `winnow --version` names the versions."
+    return "\n".join([*lines, "", last, ""])
+
+
+def version() -> str:
+    """Returns the line of ``winnow --version``: Winnow's version, and those of what computes its output."""
+    from importlib import metadata
+
+    libraries = ("apache-beam", "torch", "open_clip_torch", "pyarrow", "pillow")
+    others = ", ".join(f"{name} {metadata.version(name)}" for name in libraries)
+    return f"winnow {metadata.version('winnow-beam')} ({others}, Python {sys.version.split()[0]})"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,9 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
       the exit code: 0 done, 1 the job failed, 2 the request is wrong, 3 a crawl did not pass its gate.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     if not args or args[0] in ("-h", "--help"):
         print(usage())
         return 0 if args else 2
+    if args == ["--version"]:
+        print(version())
+        return 0
     name, rest = args[0], args[1:]
     if name in JOBS and ({"-h", "--help"} & set(rest)):
         from beam_pipelines.running.options import parser_of

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import datetime
 import itertools
+import os.path
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -61,17 +62,22 @@ def _kind(annotation: Any) -> Any:
 def parser_of(job: str) -> argparse.ArgumentParser:
     """Returns the parser of a job: one flag per field of its config, ``--preset``, ``--layout`` and ``--dry_run``."""
     record = JOBS[job]
+    required = " ".join(
+        f"--{name} {name.upper()}" for name, declared in flags_of(record.settings).items() if declared.required
+    )
     parser = flag_parser(
         prog=f"winnow {job}",
+        usage=f"winnow {job} {required} [FLAGS]".replace("  ", " "),
         description=record.sentence,
-        epilog=f"Flags of Beam and its runners are passed on, for example --runner, --direct_num_workers.\n\n"
+        epilog=f"Flags of Beam are passed on, such as --runner and --direct_num_workers.\n\n"
         f"example:\n  {record.example}",
     )
     add_fields(parser, record.settings)
     names = ", ".join(presets.PRESETS)
-    parser.add_argument("--preset", default="", help=f"shape of Dataflow's workers: {names}; flags of Beam win over it")
-    parser.add_argument("--layout", default="", help="A: a process per vCPU, B: one process; default: the preset's own")
-    parser.add_argument("--dry_run", action="store_true", help="print what would be done and do nothing")
+    run = parser.add_argument_group("how the job is started")
+    run.add_argument("--preset", default="", help=f"shape of Dataflow's workers: {names}; flags of Beam win over it")
+    run.add_argument("--layout", default="", help="A: a process per vCPU, B: one process; default: the preset's own")
+    run.add_argument("--dry_run", action="store_true", help="print what would be done and do nothing")
     return parser
 
 
@@ -81,16 +87,23 @@ def flag_parser(**settings: Any) -> argparse.ArgumentParser:
 
 
 def add_fields(parser: argparse.ArgumentParser, config: type[Flags]) -> None:
-    """Adds the flags that the fields of ``config`` declare; ``problems`` of its instances checks their values."""
+    """Adds the flags that the fields of ``config`` declare; ``problems`` of its instances checks their values.
+
+    The help shows them in groups: those that are required, those that decide what is written, and those that do not.
+    """
     kinds = typing.get_type_hints(config)
+    required = parser.add_argument_group("required")
+    decisive = parser.add_argument_group("what is done")
+    operational = parser.add_argument_group("where and how fast; the output does not depend on these")
     for name, declared in flags_of(config).items():
         many = isinstance(declared.default, tuple)
         default = " ".join(declared.default) if many else declared.default
         text = declared.help() + ("" if default in ("", None) else f" (default: {default})")
+        group = required if declared.required else operational if declared.operational else decisive
         if declared.positional:
-            parser.add_argument(name, nargs="*", metavar=name.upper(), help=text)
+            group.add_argument(name, nargs="*", metavar=name.upper(), help=text)
             continue
-        parser.add_argument(
+        group.add_argument(
             f"--{name}",
             type=_kind(kinds[name]),
             action="append" if many else "store",
@@ -196,9 +209,23 @@ def unknown_flags(beam_args: Sequence[str], known_flags: Iterable[str] = ()) -> 
     except argparse.ArgumentError as error:
         return [_readable(error.message)]
     values = {text for flag, text in itertools.pairwise(unknown) if flag.startswith("--") and "=" not in flag}
-    named = [text for text in unknown if text.startswith("--") or text not in values]
     every = [*known_flags, *parser._option_string_actions]
-    return [unknown_flag(text, every) for text in named]
+    words = [text for text in unknown if not text.startswith("--") and text not in values]
+    return [unknown_flag(text, every) for text in unknown if text.startswith("--")] + _words_without_flag(words)
+
+
+def _words_without_flag(words: Sequence[str]) -> list[str]:
+    """Returns the line about words that belong to no flag; several files are a pattern that the shell expanded."""
+    if len(words) < 2:
+        return [f"{word} belongs to no flag; --help lists the flags" for word in words]
+    # A pattern may cut a name anywhere, so the common characters are wanted, not the common folders.
+    start, end = (os.path.commonprefix(texts) for texts in (words, [word[::-1] for word in words]))  # noqa: RUF071
+    shortest = min(map(len, words))
+    pattern = f"'{start}*{end[: shortest - len(start)][::-1]}'"
+    return [
+        f"{words[0]} and {len(words) - 1} more belong to no flag; if your shell expanded a pattern, put it in "
+        f"quotes: {pattern}"
+    ]
 
 
 def unknown_flag(text: str, known_flags: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """What a user did wrong: one line each with its hint, all together, exit code 2, nothing written."""
 
 import json
+from importlib import metadata
 
 import pytest
 
@@ -172,6 +173,40 @@ def test_an_unknown_flag_leads_to_the_one_that_was_meant(winnow, tmp_path):
         "--xyzzy is unknown; --help lists the flags",
     ):
         assert f"winnow verify: {line}\n" in stderr
+
+
+def test_a_pattern_that_the_shell_expanded_is_told_with_its_quotes(winnow, tmp_path):
+    files = [f"pool/{number:05d}.tar" for number in (0, 1, 12)]
+    code, _, stderr = winnow("score", "--input", *files, "--output", tmp_path)
+    assert code == 2
+    assert (
+        "winnow score: pool/00001.tar and 1 more belong to no flag; if your shell expanded a pattern, put it in "
+        "quotes: 'pool/000*.tar'\n" in stderr
+    )
+
+
+def test_hyphens_in_a_flag_lead_to_underscores(winnow, tmp_path):
+    code, _, stderr = winnow("select", "--output", tmp_path, "--keep-fraction", "0.3")
+    assert code == 2
+    assert "--keep-fraction is unknown; did you mean --keep_fraction?" in stderr
+
+
+def test_help_of_a_job_shows_required_flags_first(winnow):
+    code, by_word, _ = winnow("help", "score")
+    assert code == 0
+    assert by_word == winnow("score", "--help")[1]
+    assert by_word.startswith("usage: winnow score --output OUTPUT --input INPUT [FLAGS]\n")
+    places = [by_word.index(text) for text in ("required:", "--input VALUE", "what is done:", "--model", "--threads")]
+    assert places == sorted(places)
+    assert max(map(len, by_word.split("example:")[0].splitlines())) <= 80
+
+
+def test_the_version_names_what_computes_the_output(winnow):
+    code, stdout, _ = winnow("--version")
+    assert code == 0
+    assert stdout.startswith(
+        f"winnow {metadata.version('winnow-beam')} (apache-beam {metadata.version('apache-beam')}, "
+    )
 
 
 @pytest.mark.parametrize("manifest", ["missing.txt", "binary.txt"])
