@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
 from transforms.lib.importers import datacomp
+from transforms.lib.parquet_files import ParquetReader
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.import_metadata import Imported, ImportFile
@@ -100,8 +100,8 @@ def check_files(files: Sequence[MetaFile], sets: tuple[str, ...]) -> None:
 def _problems_of(file: MetaFile, sets: tuple[str, ...]) -> list[str]:
     try:
         with filesystem.open_read(file.uri) as opened:
-            footer = pq.ParquetFile(opened)
-            schema, rows = footer.schema_arrow, footer.metadata.num_rows
+            stored = ParquetReader(opened)
+            schema, rows = stored.schema, stored.rows
     except (pa.ArrowInvalid, OSError, BeamIOError) as error:
         return [f"{file.uri} cannot be read: {' '.join(str(error).split())}; download it again"]
     problems = [f"{file.uri} {line}" for line in datacomp.schema_problems(schema)]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from beam_pipelines.config.base import Config
 from beam_pipelines.config.imports import ImportConfig
@@ -16,6 +15,7 @@ from transforms import publish
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.report import terminal_text
 from transforms.outputs import crawls, manifest
 from transforms.outputs.store import Store
@@ -113,7 +113,7 @@ def read_pool(output: str) -> list[ShardRef]:
         raise InputError(
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
-    rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    rows = ParquetReader(io.BytesIO(data)).read().to_pylist()
     return [ShardRef(row["name"], row["uri"], row["size"]) for row in rows]
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib.arrays import Bool
 from transforms.lib.columnstore import columns, views
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import MissingError
+from transforms.lib.parquet_files import ParquetReader
 from transforms.outputs import file_rows
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -103,7 +103,7 @@ class Store:
     def schema(self, column_set: str, shard: str) -> pa.Schema:
         """Returns the schema of one file, reading the footer only."""
         with filesystem.open_read(self.uri(column_set, shard)) as file:
-            return pq.read_schema(file)
+            return ParquetReader(file).schema
 
     def read(self, column_set: str, shard: str, names: Sequence[str] | None = None) -> pa.Table:
         """Reads columns of one file, all of them when ``names`` is None; those of a view from where they are.
@@ -119,7 +119,7 @@ class Store:
         """Opens the file of a column set, and that which it is a view of once a column of that is read."""
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(filesystem.open_read(self.uri(column_set, shard)))
-            yield views.ColumnFile(pq.ParquetFile(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
+            yield views.ColumnFile(ParquetReader(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
 
     def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
         """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""

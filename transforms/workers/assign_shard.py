@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import logging
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
@@ -18,6 +16,7 @@ from transforms.lib.arrays import Int64
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.kmeans import clusterable
 from transforms.lib.columnstore import columns
+from transforms.lib.parquet_files import ParquetReader
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -106,7 +105,7 @@ class TargetPart(NamedTuple):
         """Returns the usable embeddings, float16 ``[m, dim]``."""
         if self.column:
             with filesystem.open_read(self.uri) as file:
-                rows = columns.embeddings(pq.read_table(io.BytesIO(file.read()), columns=[self.column])[self.column])
+                rows = columns.embeddings(ParquetReader(file).read([self.column])[self.column])
         else:
             vectors = vector_files.read_vectors(filesystem.fetch(self.uri), self.uri, "--target")
             rows = vectors[self.start : self.stop].astype(np.float16)

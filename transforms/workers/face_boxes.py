@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
+from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.samples import faces
 from transforms.storage import filesystem
 
@@ -60,7 +60,7 @@ class FaceBoxes:
         by_uid = {}
         listed = pa.array(sorted(uids), pa.string())
         for info in filesystem.match([pattern])[0]:
-            for batch in pq.ParquetFile(filesystem.fetch(info.uri)).iter_batches(columns=list(_COLUMNS)):
+            for batch in ParquetReader(filesystem.fetch(info.uri)).batches(_COLUMNS):
                 padded = pc.utf8_lpad(pc.utf8_lower(batch["uid"].cast(pa.string())), 32, "0")
                 rows = pc.is_in(padded, value_set=listed)
                 for uid, boxes in zip(padded.filter(rows), batch["face_bboxes"].filter(rows), strict=True):
@@ -97,7 +97,7 @@ class FaceBoxes:
     def _lacking(uri: str) -> list[str]:
         try:
             with filesystem.open_read(uri) as file:
-                names = pq.read_schema(file).names
+                names = ParquetReader(file).schema.names
         except pa.ArrowInvalid:
             return [f"--blur_faces: {uri} is no Parquet file"]
         lacking = [name for name in _COLUMNS if name not in names]

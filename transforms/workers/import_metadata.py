@@ -8,12 +8,12 @@ import logging
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns, views
 from transforms.lib.importers import datacomp
+from transforms.lib.parquet_files import ParquetReader
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard
 from transforms.storage import filesystem
@@ -116,8 +116,8 @@ class ImportFile:
     def _table(self, file: MetaFile, name: str, stamp: str) -> FileRow:
         """Writes the index or the set ``datacomp``: a view, or the columns where they had to be mended."""
         with filesystem.open_read(file.uri) as opened:
-            stored = pq.ParquetFile(opened)
-            source, samples = stored.schema_arrow, stored.metadata.num_rows
+            stored = ParquetReader(opened)
+            source, samples = stored.schema, stored.rows
             plain = name != columns.INDEX or datacomp.is_plain(datacomp.read_uids(opened))
         if name == columns.INDEX:
             Metrics.counter("import", "in").inc(samples)
@@ -143,7 +143,7 @@ class ImportFile:
         """Returns the rows that a view of the metadata would show."""
         noted = pa.BufferReader(columns.to_parquet(schema.empty_table(), "", view=views.note(view)))
         with contextlib.ExitStack() as stack:
-            stored = views.ColumnFile(pq.ParquetFile(noted), lambda uri: stack.enter_context(filesystem.open_read(uri)))
+            stored = views.ColumnFile(ParquetReader(noted), lambda uri: stack.enter_context(filesystem.open_read(uri)))
             return stored.read(schema.names)
 
     def _embeddings(self, file: MetaFile, name: str, stamp: str) -> FileRow:

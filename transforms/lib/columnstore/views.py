@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.lib.parquet_files import ParquetReader
 
 FACT = "view"
 _FILLED: dict[str, Any] = {"status": columns.OK}
@@ -64,27 +64,26 @@ class ColumnFile:
       open_read: opens the file that a view is of, for as long as this object is used.
     """
 
-    def __init__(self, own: pq.ParquetFile, open_read: Callable[[str], BinaryIO]) -> None:
-        self.schema: pa.Schema = own.schema_arrow
+    def __init__(self, own: ParquetReader, open_read: Callable[[str], BinaryIO]) -> None:
+        self.schema: pa.Schema = own.schema
         self._view = of(self.schema)
         self._open = open_read
-        self._file: pq.ParquetFile | None = own if self._view is None else None
+        self._file: ParquetReader | None = own if self._view is None else None
 
     def group_rows(self) -> list[int]:
         """Returns how many rows each row group has."""
-        footer = self._opened().metadata
-        return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+        return self._opened().group_rows()
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return int(self._opened().metadata.num_rows) if self._view is None else self._view.rows
+        return self._opened().rows if self._view is None else self._view.rows
 
     def only(self, name: str) -> Any:
         """Returns the one value that all rows of a column of text have, where the footer tells; else None."""
         if self._view is not None:
             return None if name in self._view.columns else _value(self.schema.field(name))
-        footer = self._opened().metadata
+        footer = self._opened().footer
         at = footer.schema.names.index(name)
         statistics = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
         if not all(one is not None and one.has_min_max and not one.null_count for one in statistics):
@@ -102,9 +101,9 @@ class ColumnFile:
           InputError: the file that a view is of is not the one that was imported.
         """
         if self._view is None:
-            return _read(self._opened(), list(names), group)
+            return self._opened().read(names, group)
         sources = self._view.sources(names)
-        table = _read(self._opened(), sources, group) if sources else None
+        table = self._opened().read(sources, group) if sources else None
         rows = self._view.rows if group is None else self.group_rows()[group]
         fields = [self.schema.field(name) for name in names]
         arrays = [self._array(field, table, rows) for field in fields]
@@ -114,7 +113,7 @@ class ColumnFile:
         source = self._view.columns.get(field.name) if self._view else None
         return _constant(field, rows) if table is None or source is None else conform(table[source], field)
 
-    def _opened(self) -> pq.ParquetFile:
+    def _opened(self) -> ParquetReader:
         if self._file is None:
             assert self._view is not None
             file = self._open(self._view.uri)
@@ -122,12 +121,8 @@ class ColumnFile:
             file.seek(0)
             if size != self._view.size:
                 raise InputError(f"{self._view.uri} changed since it was imported; run `winnow import-datacomp` again")
-            self._file = pq.ParquetFile(file)
+            self._file = ParquetReader(file)
         return self._file
-
-
-def _read(file: pq.ParquetFile, names: list[str], group: int | None) -> pa.Table:
-    return file.read(names) if group is None else file.read_row_group(group, columns=names)
 
 
 def _constant(field: pa.Field, rows: int) -> pa.Array:

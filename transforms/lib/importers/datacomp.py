@@ -14,12 +14,12 @@ from typing import IO, BinaryIO, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib.arrays import Float32
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError, Reason
+from transforms.lib.parquet_files import ParquetReader
 
 SET = "datacomp"
 """Column set of what the index has no place for: url, scores, face boxes, and whatever else the files hold."""
@@ -214,10 +214,10 @@ def _rows(file: IO[bytes], member: NpzArray, count: int, name: str) -> NDArray[n
 
 def score_column(file: BinaryIO, name: str) -> Float32:
     """Returns the score of a column set of embeddings, float32 ``[n]``, NaN where it is missing, from the metadata."""
-    values: Float32 = pq.ParquetFile(file).read([SCORES[name]])[SCORES[name]].to_numpy().astype(np.float32)
+    values: Float32 = ParquetReader(file).read([SCORES[name]])[SCORES[name]].to_numpy().astype(np.float32)
     return values
 
 
 def read_uids(file: BinaryIO) -> pa.ChunkedArray:
     """Returns the uids of a metadata file as they are written there."""
-    return pq.ParquetFile(file).read(["uid"])["uid"].cast(pa.string())
+    return ParquetReader(file).read(["uid"])["uid"].cast(pa.string())

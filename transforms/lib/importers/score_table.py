@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.arrays import UInt64
 from transforms.lib.errors import InputError
+from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.subsets import subset_files
 
 SUFFIXES = (".parquet", ".csv")
@@ -47,7 +47,8 @@ def schema_of(path: str) -> pa.Schema:
         raise InputError(f"{path} is no table; give {' or '.join(SUFFIXES)}")
     with _reading(path):
         if path.endswith(".parquet"):
-            return pq.read_schema(path)
+            with ParquetReader(path) as file:
+                return file.schema
         with pacsv.open_csv(path) as reader:
             return pa.schema(
                 [(field.name, field.type) for field in reader.schema]
@@ -167,8 +168,8 @@ def _batches(path: str, by: str, columns: Sequence[str]) -> Iterator[pa.RecordBa
     options = pacsv.ConvertOptions(column_types=types, include_columns=names)
     with _reading(path):
         if path.endswith(".parquet"):
-            with pq.ParquetFile(path) as file:
-                yield from file.iter_batches(columns=names)
+            with ParquetReader(path) as file:
+                yield from file.batches(names)
         else:
             with pacsv.open_csv(path, convert_options=options) as reader:
                 yield from reader

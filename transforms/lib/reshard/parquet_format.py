@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from transforms.lib.columnstore.columns import AppendOnly
 from transforms.lib.errors import SampleError
+from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 from transforms.lib.samples import captions, images
 
@@ -71,8 +72,8 @@ class ParquetFormat(ShardFormat):
                 writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=len(rows))
 
     def read(self, stream: BinaryIO) -> Iterator[tuple[str, Members]]:
-        file = pq.ParquetFile(stream)
-        for group in range(file.num_row_groups):
-            for row in file.read_row_group(group).to_pylist():
+        file = ParquetReader(stream)
+        for group in range(file.groups):
+            for row in file.read(group=group).to_pylist():
                 image = [(row["image_extension"], row["image"])] if row["image_extension"] else []
                 yield row["key"], image + row["others"]

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from transforms.lib import uids
 from transforms.lib.arrays import Int64, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
+from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.subsets import subset_files
 from transforms.lib.subsets.subset_files import UidRecords
 
@@ -98,13 +98,13 @@ def _check_order(pairs: UInt64, last: tuple[int, int] | None, start: int) -> Non
 def _pieces(path: str) -> Iterator[UInt64]:
     """Yields the uids of a file in its order, about a million at a time; uint64 ``[n, 2]``."""
     if path.endswith(".parquet"):
-        with pq.ParquetFile(path) as file:
-            if "uid" not in file.schema_arrow.names:
+        with ParquetReader(path) as file:
+            if "uid" not in file.schema.names:
                 raise InputError("has no column uid")
-            kind = file.schema_arrow.field("uid").type
+            kind = file.schema.field("uid").type
             if not pa.types.is_string(kind) and not pa.types.is_large_string(kind):
                 raise InputError(f"has {kind} in uid, expected text")
-            for batch in file.iter_batches(_ROWS, columns=["uid"]):
+            for batch in file.batches(["uid"], _ROWS):
                 yield pairs_of(batch["uid"].cast(pa.string()))
     elif path.endswith(".txt"):
         convert = pacsv.ConvertOptions(column_types={"uid": pa.string()}, strings_can_be_null=False)

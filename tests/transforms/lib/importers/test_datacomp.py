@@ -11,6 +11,7 @@ from tests.metadata import SCHEMA, rows_of, unit, write_npz
 from transforms.lib.columnstore import columns, views
 from transforms.lib.errors import InputError
 from transforms.lib.importers import datacomp
+from transforms.lib.parquet_files import ParquetReader
 
 BOTH = ("clip_b32", "clip_l14")
 
@@ -25,7 +26,7 @@ def index_view(table, sink):
     """Returns the index of a file as a view of it."""
     view = views.ColumnView("m.parquet", len(sink.getvalue()), len(table), datacomp.index_columns(table.schema))
     noted = columns.to_parquet(columns.INDEX_SCHEMA.empty_table(), "stamp", view=views.note(view))
-    return views.ColumnFile(pq.ParquetFile(pa.BufferReader(noted)), {"m.parquet": sink}.__getitem__)
+    return views.ColumnFile(ParquetReader(pa.BufferReader(noted)), {"m.parquet": sink}.__getitem__)
 
 
 def test_the_published_schema_is_right_and_others_are_told_apart():
@@ -68,14 +69,14 @@ def test_the_footer_tells_of_a_column_with_one_value():
     }
     table = pa.table(values)
     pq.write_table(table, sink, row_group_size=5)
-    own = views.ColumnFile(pq.ParquetFile(sink), {}.__getitem__)
+    own = views.ColumnFile(ParquetReader(sink), {}.__getitem__)
     assert [own.only(name) for name in table.column_names] == ["a", None, None, None]
     assert own.rows == 9
     view = index_view(rows_of(3, 30), file_of(rows_of(3, 30)))
     assert (view.only("status"), view.only("uid"), view.only("detail"), view.rows) == ("ok", None, "", 30)
     bare = io.BytesIO()
     pq.write_table(table, bare, write_statistics=False)
-    assert views.ColumnFile(pq.ParquetFile(bare), {}.__getitem__).only("one") is None
+    assert views.ColumnFile(ParquetReader(bare), {}.__getitem__).only("one") is None
 
 
 def test_sizes_that_pandas_made_floats_become_whole_numbers_again():
