@@ -1,6 +1,7 @@
 # make demo    curate the real demo pool with the real tiny network
 # make test    lint, types and all tests
 # make test-tfio    what TensorFlow and tensorflow-io make of the output, in an environment of their own
+# make test-loaders    what the libraries that people train with make of the output, in an environment of their own
 # make test-runners    the demo on Prism, Flink, Spark and a job service, with the bytes of the local runner
 # Each sets up its own environment from the lock file; the packages are cached by the lock's hash.
 
@@ -14,7 +15,7 @@ RUN := .venv/bin/python -m
 OUT ?= out/demo
 RUNNERS ?= two portable prism flink spark
 
-.PHONY: demo test test-tfio test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
+.PHONY: demo test test-tfio test-loaders test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -45,6 +46,21 @@ $(TFIO)/ready:
 
 test-tfio: $(TFIO)/ready
 	$(TFIO)/bin/python -m pytest -p no:cacheprovider tests/tfio
+
+# The packages of the lock above, and beside them those that only the readers of the output need: 200 MB, not 7 GB.
+LOADERS_LOCK := requirements/loaders.txt
+LOADERS := $(CACHE)/loaders-$(shell { cat $(LOCK) $(LOADERS_LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
+
+$(LOADERS)/ready: $(DEPS)/ready
+	rm -rf $(LOADERS) && $(PYTHON) -m venv $(LOADERS)
+	$(DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$($(LOADERS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
+	$(LOADERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOADERS_LOCK)
+	$(LOADERS)/bin/pip check
+	touch $@
+
+test-loaders: $(LOADERS)/ready $(READY)
+	$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders
 
 # The commands of docs/runners.md on real runners, fetched once from Go's proxy and Maven Central: 0.5 GB, for a time 1.2.
 # RUNNERS names those to run; what cannot be had is skipped, with the reason.
@@ -78,6 +94,8 @@ lock: $(READY)
 	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements/tfio.in --output-file $(TFIO_LOCK)
+	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraint $(LOCK) requirements/loaders.in --output-file $(LOADERS_LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra demo --extra images --constraint requirements/base.txt --excludes requirements/launcher-excludes.txt setup.py \
 	  --output-file requirements/launcher.txt

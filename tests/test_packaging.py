@@ -71,7 +71,7 @@ def test_an_installed_wheel_gives_a_working_command(wheel, tmp_path):
 def test_the_lock_files_pin_every_package_by_hash():
     import re
 
-    for name in ("base.txt", "dev.txt", "tfio.txt"):
+    for name in ("base.txt", "dev.txt", "loaders.txt", "tfio.txt"):
         text = (ROOT / "requirements" / name).read_text()
         blocks = re.split(r"\n(?=\S)", text.strip())
         assert len(blocks) > 40
@@ -81,3 +81,5 @@ def test_the_lock_files_pin_every_package_by_hash():
     base = dict(re.findall(r"^(\S+?)==(\S+)", (ROOT / "requirements/base.txt").read_text(), re.MULTILINE))
     dev = dict(re.findall(r"^(\S+?)==(\S+)", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE))
     assert base.items() <= dev.items()
+    loaders = dict(re.findall(r"^(\S+?)==(\S+)", (ROOT / "requirements/loaders.txt").read_text(), re.MULTILINE))
+    assert {name: dev.get(name, version) for name, version in loaders.items()} == loaders
