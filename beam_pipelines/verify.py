@@ -35,7 +35,8 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
         raise InputError(f"--output {output} is not finished; run `winnow select`, or `winnow curate`, to the end")
     if "reshard" not in known.sections:
         return known.files, None
-    config = ReshardConfig(output=output, **known.section("reshard").configuration)
+    earlier = {"captions": "keep"}  # what versions without the flag did
+    config = ReshardConfig(output=output, **{**earlier, **known.section("reshard").configuration})
     return known.files, reshard.reshard_settings(config)
 
 

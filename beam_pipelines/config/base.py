@@ -195,6 +195,10 @@ class Flags:
         """Returns the settings as the job uses them, with folders filled in; only for settings without problems."""
         return self
 
+    def own(self) -> Self:
+        """Returns the settings of one job of several that share a flag, with what the flag says to this job alone."""
+        return self
+
     def recorded(self) -> dict[str, Any]:
         """Returns the values that determine the output, as JSON values: all but those about where and how fast.
 

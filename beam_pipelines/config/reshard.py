@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
+from beam_pipelines.config import captions
 from beam_pipelines.config.base import flag
 from beam_pipelines.config.crawl import PoolConfig
 from transforms.lib import registry
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,7 @@ class ReshardConfig(PoolConfig):
         "blur faces: json (boxes in the json field face_bboxes), or Parquet files with columns uid and face_bboxes, "
         "as a glob in which {shard} stands for the input shard's name; default: none are blurred",
     )
+    captions: str = captions.flag_of(captions.WRITTEN)
     coalesce_bytes: int = flag(
         0,
         "gaps between wanted samples up to this are read through, in bytes; 0 = 64 KiB locally, 4 MiB on an object "
@@ -40,6 +46,9 @@ class ReshardConfig(PoolConfig):
         at_least=0,
         operational=True,
     )
+
+    def own(self) -> Self:
+        return dataclasses.replace(self, captions=captions.one_of(captions.WRITTEN, self.captions))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -58,4 +58,4 @@ def version() -> str:
 
 def narrow(config: Config, kind: type[Config]) -> Any:
     """Returns the config of type ``kind`` with the values of ``config``, which has all of its fields."""
-    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})
+    return kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)}).own()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from beam_pipelines.config import captions
 from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning.plan_facts import Problems, narrow, version
 from transforms.rows import Shard, ShardRef
@@ -44,4 +45,5 @@ def reshard_settings(config: ReshardConfig) -> ReshardSettings:
         format=config.format,
         coalesce_bytes=config.coalesce_bytes,
         boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
+        captions=captions.one_of(captions.WRITTEN, config.captions),
     )

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
+import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from transforms.lib import byte_ranges, uids
 from transforms.lib.arrays import Int64
 from transforms.lib.columnstore import columns
-from transforms.lib.reshard import shard_layout
+from transforms.lib.reshard import scored_members, shard_layout
 from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of
@@ -22,6 +23,9 @@ from transforms.lib.tar.writer import members_of
 from transforms.outputs.store import Store
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
+
+SCORED = "scored"
+"""Value of ``captions``: the output carries the caption that was scored."""
 
 
 class OutputSample(NamedTuple):
@@ -41,6 +45,7 @@ class ShardListing(NamedTuple):
       source: int64, number of the input shard in ``sources``.
       offset: int64, first byte in it.
       length: int64, bytes.
+      known: table ``[n]`` of what the members are changed by: the scored caption as ``caption``.
     """
 
     keys: list[str]
@@ -48,12 +53,17 @@ class ShardListing(NamedTuple):
     source: Int64
     offset: Int64
     length: Int64
+    known: pa.Table
 
     def part(self, start: int, stop: int) -> ShardListing:
         """Returns some of the samples."""
         chosen = slice(start, stop)
-        return ShardListing(
-            self.keys[chosen], self.sources, self.source[chosen], self.offset[chosen], self.length[chosen]
+        return self._replace(
+            keys=self.keys[chosen],
+            source=self.source[chosen],
+            offset=self.offset[chosen],
+            length=self.length[chosen],
+            known=self.known.slice(start, stop - start),
         )
 
 
@@ -67,6 +77,7 @@ class ShardContents:
       shuffle: ``none``: in the order of the plan; ``shards`` and ``full``: by a hash of (seed, uid), then by copy.
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where face boxes are; None blurs nothing.
+      captions: ``scored``: the ``.txt`` of a sample is the caption that was scored; ``keep``: what it was.
     """
 
     root: str
@@ -74,6 +85,7 @@ class ShardContents:
     shuffle: str = "shards"
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
+    captions: str = "keep"
 
     def listing(self, output: shard_layout.OutputShard) -> ShardListing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
@@ -81,23 +93,26 @@ class ShardContents:
         for segment in output.segments:
             by_source.setdefault((segment.name, segment.uri), []).append(segment)
         parts = [self._part(name, segments) for (name, _), segments in by_source.items()]
-        copy, offset, length = (np.concatenate([part[field] for part in parts]) for field in (1, 2, 3))
-        names = [uid for part in parts for uid in part[0]]
-        source = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+        table = pa.concat_tables(parts)
+        source = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        names, copy = table["uid"].to_pylist(), table["copy"].to_numpy()
         if self.shuffle != "none":
             pairs = uids.pairs(names)
             hashed = uids.keyed_hash(pairs, self.seed)
             order = np.lexsort((copy, pairs[:, 1], pairs[:, 0], hashed))
-            names = [names[row] for row in order.tolist()]
-            copy, offset, length, source = copy[order], offset[order], length[order], source[order]
-        listing = ShardListing(_keys(names, copy), list(by_source), source, offset, length)
+            names, table = [names[row] for row in order.tolist()], table.take(order)
+            copy, source = copy[order], source[order]
+        offset, length = (table[name].to_numpy().astype(np.int64) for name in ("offset", "length"))
+        known = table.drop_columns(["uid", "copy", "offset", "length"])
+        listing = ShardListing(_keys(names, copy), list(by_source), source, offset, length, known)
         return listing.part(output.start, output.stop)
 
-    def _part(self, name: str, segments: list[shard_layout.Segment]) -> tuple[list[str], Int64, Int64, Int64]:
-        """Returns uids, copies, offsets and lengths of what an output shard takes from one input shard."""
+    def _part(self, name: str, segments: list[shard_layout.Segment]) -> pa.Table:
+        """Returns uid, copy, offset, length and what is known of what an output shard takes from one input shard."""
         store = Store(self.root)
         copies = store.read("decisions", name, ["copies"])["copies"].to_numpy()
-        index = store.read(columns.INDEX, name, ["uid", "offset", "length"])
+        changed_by = ["caption"] if self.captions == SCORED else []
+        index = store.read(columns.INDEX, name, ["uid", "offset", "length", *changed_by])
         rows, numbers = [], []
         for segment in segments:
             meant = np.flatnonzero((copies >= segment.least) & (copies <= segment.most))
@@ -107,13 +122,7 @@ class ShardContents:
             picked, copy = segment.picks()
             rows.append(meant[picked])
             numbers.append(copy)
-        table = index.take(np.concatenate(rows))
-        return (
-            table["uid"].to_pylist(),
-            np.concatenate(numbers),
-            table["offset"].to_numpy().astype(np.int64),
-            table["length"].to_numpy().astype(np.int64),
-        )
+        return index.take(np.concatenate(rows)).append_column("copy", pa.array(np.concatenate(numbers), pa.int64()))
 
     def samples(self, listing: ShardListing) -> Iterator[OutputSample]:
         """Yields the samples in the order of the listing; memory holds one of them and one piece of 4 MiB.
@@ -125,10 +134,15 @@ class ShardContents:
         uids_of = [key.rpartition("-")[0] for key in listing.keys]
         shards = [listing.sources[number][0] for number in listing.source.tolist()]
         boxes = self.boxes and self.boxes.find(list(zip(shards, uids_of, strict=True)))
+        captions = listing.known["caption"].to_pylist() if self.captions == SCORED else None
         for number, (key, block) in enumerate(zip(listing.keys, self._blocks(listing), strict=True)):
             members = members_of(block)
             face_boxes = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
-            yield OutputSample(key, _blurred(members, face_boxes) if face_boxes else members, bool(face_boxes))
+            if face_boxes:
+                members = _blurred(members, face_boxes)
+            if captions is not None:
+                members = scored_members.with_caption(members, captions[number])
+            yield OutputSample(key, members, bool(face_boxes))
 
     def _blocks(self, listing: ShardListing) -> Iterator[bytes]:
         """Yields the bytes of each sample in its input shard.

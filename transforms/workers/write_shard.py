@@ -16,10 +16,10 @@ from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
-from transforms.workers.shard_contents import ShardContents
+from transforms.workers.shard_contents import SCORED, ShardContents
 from transforms.workers.shard_work import logged
 
-RESHARD_VERSION = 2  # raise when the same plan would give other bytes
+RESHARD_VERSION = 3  # raise when the same plan would give other bytes
 _LOG = logging.getLogger(__name__)
 
 
@@ -36,6 +36,7 @@ class ReshardSettings:
       format: one of ``shard_formats.NAMES``.
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where the boxes are of faces to blur; None blurs nothing.
+      captions: ``scored`` or ``keep``, as in ``ShardContents``.
     """
 
     root: str
@@ -46,11 +47,12 @@ class ReshardSettings:
     format: str = "webdataset"
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
+    captions: str = SCORED
 
     @property
     def contents(self) -> ShardContents:
         """What lists and reads the samples of a shard."""
-        return ShardContents(self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes)
+        return ShardContents(self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes, self.captions)
 
     @property
     def suffix(self) -> str:
@@ -73,6 +75,7 @@ class ReshardSettings:
             shuffle=self.shuffle,
             format=self.format,
             boxes=self.boxes and dataclasses.asdict(self.boxes),
+            captions=self.captions,
             version=RESHARD_VERSION,
         )
 

@@ -113,8 +113,8 @@ def _uid_unseen(document: dict[str, Any], row: dict[str, Any], shard: str, membe
     if document.get("uid") is not None:
         return uids.uid_of(document, shard=shard, key=row["key"], image=b"", caption="")
     row["image_extension"], data = images.image_of(members)
-    row["caption"] = captions.caption_of(members)
-    return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=row["caption"])
+    caption = captions.caption_of(members)  # stays out of the row: no caption was scored
+    return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=caption)
 
 
 def _uid_of_rejected(document: dict[str, Any] | None, row: Mapping[str, Any], shard: str, data: bytes) -> str:
