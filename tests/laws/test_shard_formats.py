@@ -19,7 +19,7 @@ MEMBERS = {
     "no text": [("txt", b"\xff\xfe"), ("json", b"\xff")],
     "empty": [("txt", b""), ("jpg", b""), ("cls", b"")],
     "dots": [("emb.npy", b"1"), ("tar.gz", b"2"), ("a.b.c.d", b"3")],
-    "names of columns": [("key", b"1"), ("uid", b"2"), ("image", b"3"), ("caption", b"4"), ("others", b"5")],
+    "names of columns": [("key", b"1"), ("uid", b"2"), ("image", b"3"), ("caption", b"4"), ("members", b"5")],
     "letters": [("größe", b"1"), ("北京", b"2"), ("with space", b"3"), ("a=b", b"4"), ("_", b"5"), ("x" * 120, b"6")],
     "two images": [("png", b"1"), ("jpg", b"2"), ("webp", b"3")],
     "large": [("bin", bytes(range(256)) * 5000)],

@@ -19,7 +19,7 @@ from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.shard_contents import SCORED, ShardContents
 from transforms.workers.shard_work import logged
 
-RESHARD_VERSION = 3  # raise when the same plan would give other bytes
+RESHARD_VERSION = 4  # raise when the same plan would give other bytes
 _LOG = logging.getLogger(__name__)
 
 

@@ -1,8 +1,9 @@
-"""Output shards as Parquet: one row per sample, for people who work with tables."""
+"""Output shards as Parquet in the form of the Hugging Face Hub: one row per sample, the image as bytes and path."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
@@ -17,37 +18,62 @@ from transforms.lib.samples import captions, images
 
 _ROW_GROUP_BYTES = 1 << 26  # of members; a row group is held in memory
 
+# What `datasets` reads the features from. It derives the other columns from their types, in every version.
+_FEATURES = {"info": {"features": {"image": {"_type": "Image"}}}}
+
 SCHEMA = pa.schema(
     [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("uid", pa.string(), nullable=False),
+        pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         pa.field("caption", pa.string()),
+        pa.field("uid", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
         pa.field("json", pa.string()),
-        pa.field("image_extension", pa.string()),
-        pa.field("image", pa.binary()),
-        pa.field("others", pa.map_(pa.string(), pa.binary()), nullable=False),
-    ]
+        pa.field("members", pa.list_(pa.struct([("name", pa.string()), ("data", pa.binary())])), nullable=False),
+    ],
+    metadata={"huggingface": json.dumps(_FEATURES)},
 )
 """Columns of a shard.
 
-``key`` is ``uid-copy``; ``caption`` the caption and ``json`` the json member as text, null where there is none that
-can be read; ``image`` the encoded image and ``image_extension`` its extension, null where there is none; ``others``
-every other member verbatim by extension, those of the caption and of json among them.
+``image`` is the encoded image, and the name it would have as a file, as ``datasets.Image`` stores it; null where a
+sample has none. ``caption`` is the caption and ``json`` the json member as text, null where there is none that can be
+read. ``key`` is ``uid-copy``. ``members`` names every member by its extension, in order; its ``data`` are null where
+``image``, ``caption`` or ``json`` holds the same bytes.
 """
+
+_TEXTS = (("txt", "caption"), ("json", "json"))  # member, and the column that holds its text
 
 
 def _row(key: str, members: Members) -> dict[str, Any]:
     by_extension = dict(members)
     row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
     row.update(key=key, uid=key.rpartition("-")[0])
+    stored: dict[str, bytes] = {}
     with contextlib.suppress(SampleError):
-        row["image_extension"], row["image"] = images.image_of(by_extension)
+        extension, data = images.image_of(by_extension)
+        row["image"] = {"bytes": data, "path": f"{key}.{extension}"}
+        stored[extension] = data
     with contextlib.suppress(SampleError):
         row["caption"] = captions.caption_of(by_extension)
+        stored["txt"] = row["caption"].encode()
     with contextlib.suppress(KeyError, UnicodeDecodeError):
         row["json"] = by_extension["json"].decode()
-    row["others"] = [(name, data) for name, data in members if name != row["image_extension"]]
+        stored["json"] = by_extension["json"]
+    row["members"] = [(name, None if stored.get(name) == data else data) for name, data in members]
     return row
+
+
+def _members(row: dict[str, Any]) -> Members:
+    """Returns what ``_row`` was given."""
+    stored = {name: row[column].encode() for name, column in _TEXTS if row[column] is not None}
+    if row["image"]:
+        stored[row["image"]["path"].partition(".")[2]] = row["image"]["bytes"]
+    return [(one["name"], stored[one["name"]] if one["data"] is None else one["data"]) for one in row["members"]]
+
+
+def _members_0_1(row: dict[str, Any]) -> Members:
+    """Returns the members of a row of Winnow 0.1, where ``others`` was a map and ``image`` was bytes."""
+    image = [(row["image_extension"], row["image"])] if row["image_extension"] else []
+    return [*image, *row["others"]]
 
 
 class ParquetFormat(ShardFormat):
@@ -57,11 +83,12 @@ class ParquetFormat(ShardFormat):
     suffix = ".parquet"
 
     def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
-        compression = {"image": "none", **dict.fromkeys(("key", "uid", "caption", "json"), "zstd")}
+        texts = ("caption", "uid", "key", "json", "members.list.element.name")
+        compression = {"image.bytes": "none", "image.path": "zstd", **dict.fromkeys(texts, "zstd")}
         options = {"compression": compression, "use_dictionary": False, "write_statistics": ["key", "uid"]}
         rows: list[dict[str, Any]] = []
         size = 0
-        with pq.ParquetWriter(AppendOnly(sink.write), SCHEMA, **options) as writer:
+        with pq.ParquetWriter(AppendOnly(sink.write), SCHEMA, write_page_checksum=True, **options) as writer:
             for key, members in samples:
                 rows.append(_row(key, members))
                 size += sum(len(data) for _, data in members)
@@ -73,7 +100,7 @@ class ParquetFormat(ShardFormat):
 
     def read(self, stream: BinaryIO) -> Iterator[tuple[str, Members]]:
         file = ParquetReader(stream)
+        members_of = _members_0_1 if "others" in file.schema.names else _members
         for group in range(file.groups):
             for row in file.read(group=group).to_pylist():
-                image = [(row["image_extension"], row["image"])] if row["image_extension"] else []
-                yield row["key"], image + row["others"]
+                yield row["key"], members_of(row)

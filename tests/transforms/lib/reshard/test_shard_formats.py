@@ -3,6 +3,7 @@
 import io
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -42,9 +43,47 @@ def test_a_table_has_captions_json_and_images_as_columns():
     assert [row["caption"] for row in rows] == ["café", "a dog", None]
     assert json.loads(rows[0]["json"])["n"] == 1
     assert rows[2]["json"] is None
-    assert [row["image_extension"] for row in rows] == ["jpg", "png", None]
-    assert rows[1]["image"] == picture(2, "PNG")
-    assert dict(rows[1]["others"]) == {"json": b'{"caption": "a dog"}', "cls": b"7"}
+    assert [row["image"] and row["image"]["path"] for row in rows] == ["a" * 32 + "-0.jpg", "b" * 32 + "-1.png", None]
+    assert rows[1]["image"]["bytes"] == picture(2, "PNG")
+    assert rows[0]["members"] == [{"name": name, "data": None} for name in ("jpg", "txt", "json")]
+    assert rows[1]["members"][2] == {"name": "cls", "data": b"7"}
+    assert [one["data"] for one in rows[2]["members"]] == [b"\xff", b"\xff"]
+
+
+def test_a_table_of_winnow_0_1_is_read_as_before():
+    """There, ``image`` was bytes, and ``others`` a map of all other members."""
+    schema = pa.schema(
+        [
+            *((name, pa.string()) for name in ("key", "uid", "caption", "json", "image_extension")),
+            ("image", pa.binary()),
+            ("others", pa.map_(pa.string(), pa.binary())),
+        ]
+    )
+    rows = [
+        {
+            "key": "a-0",
+            "image_extension": "png",
+            "image": b"1",
+            "caption": "x",
+            "others": [("txt", b"x"), ("cls", b"7")],
+        },
+        {"key": "b-0", "others": [("txt", b"y")]},
+    ]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
+    sink.seek(0)
+    assert list(shard_formats.format_of("parquet").read(sink)) == [
+        ("a-0", [("png", b"1"), ("txt", b"x"), ("cls", b"7")]),
+        ("b-0", [("txt", b"y")]),
+    ]
+
+
+def test_a_table_has_no_type_that_a_reader_lacks():
+    """Hugging Face datasets, polars and pandas have no map."""
+    schema = pq.read_schema(io.BytesIO(written("parquet", SHARD)))
+    assert not any(pa.types.is_map(field.type) for field in schema)
+    assert schema.field("image").type == pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    assert json.loads(schema.metadata[b"huggingface"])["info"]["features"]["image"] == {"_type": "Image"}
 
 
 def test_a_table_opens_in_pandas_and_in_a_dataset_scan(tmp_path):
