@@ -38,7 +38,7 @@ def find(config: TrainConfig, problems: Problems) -> list[Shard]:
     """Returns the shards to train on; notes everything that is wrong."""
     if config.output and not is_free(config.output):
         problems.append(f"--output {config.output} exists and is not empty; name a new folder")
-    shards = problems.collect(find_shards, config.input) if config.input else None
+    shards = problems.collect(find_shards, config.input, tell=problems.notes.append) if config.input else None
     if shards:
         problems.collect(check_images, shards)
     return shards or []

@@ -51,7 +51,9 @@ class Bucket:
         if self.scheme == "s3":
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="demo", Prefix=prefix)
             return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
-        listed = json.loads(self._call(f"/storage/v1/b/demo/o?prefix={prefix}")).get("items", ())
+        listed = json.loads(self._call(f"/storage/v1/b/demo/o?prefix={urllib.parse.quote(prefix, safe='')}")).get(
+            "items", ()
+        )
         return {item["name"]: int(item["size"]) for item in listed}
 
     def download(self, prefix):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,37 +10,36 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError
 
-from transforms.lib import stamps
+from transforms.lib import addresses, stamps
 from transforms.lib.errors import InputError
 from transforms.lib.importers import datacomp
 from transforms.lib.parquet_files import ParquetReader
 from transforms.rows import FileRow
-from transforms.storage import filesystem
+from transforms.storage import filesystem, patterns
 from transforms.workers.import_metadata import Imported, ImportFile
 from transforms.workers.import_metadata import MetadataSettings as MetadataSettings
 from transforms.workers.import_metadata import MetaFile as MetaFile
 
-_GLOB = re.compile(r"[*?\[]")
 _OPEN = 16  # files that are checked at once
 _SHOWN = 10  # problems that an error lists
 
 
-def find_files(patterns: Sequence[str]) -> list[MetaFile]:
+def find_files(texts: Sequence[str]) -> list[MetaFile]:
     """Finds metadata files, sorted by name, which is the stem: sub-folders are flattened as DataComp does.
 
     Args:
-      patterns: folders, searched to any depth, or globs of Parquet files.
+      texts: folders, searched to any depth, or globs of Parquet files.
 
     Raises:
       InputError: a pattern matches no Parquet file, or two files have one stem; all of it at once.
     """
     tables: dict[str, filesystem.FileInfo] = {}
     problems = []
-    for pattern in patterns:
+    for pattern in texts:
         try:
-            named = pattern.endswith(".parquet") or _GLOB.search(pattern)
-            listed = filesystem.match([pattern])[0] if named else list(filesystem.children(pattern.rstrip("/")))
-        except BeamIOError as error:
+            named = pattern.endswith(".parquet") or addresses.is_glob(pattern)
+            listed = patterns.match([pattern])[0] if named else list(filesystem.children(pattern.rstrip("/")))
+        except (OSError, BeamIOError) as error:
             raise InputError(f"--input {pattern} cannot be listed: {error}; check your access to it") from None
         matched = {info.uri: info for info in listed if info.uri.endswith(".parquet")}
         if not matched:
@@ -67,7 +65,8 @@ def _stem(uri: str) -> str:
 def _npz_beside(uris: Iterable[str]) -> dict[str, filesystem.FileInfo]:
     """Returns address without its ending -> npz file, of all folders that have metadata."""
     folders = sorted({uri.rpartition("/")[0] for uri in uris})
-    listed = filesystem.match([filesystem.join(folder, "*.npz") if folder else "*.npz" for folder in folders])
+    places = [f"{addresses.escaped(folder)}/" if folder else "" for folder in folders]
+    listed = filesystem.match([f"{place}*.npz" for place in places])
     return {info.uri.removesuffix(".npz"): info for files in listed for info in files}
 
 

@@ -111,10 +111,9 @@ def _remove_others(settings: ReshardSettings, count: int) -> None:
     """Deletes shards of an earlier output, larger or of another form: a loader that globs must see this one only."""
     folder = filesystem.join(settings.root, "shards")
     kept = {filesystem.join(settings.root, settings.path(n, s)) for n in range(count) for s in ("", "_stats.json")}
-    suffixes = [shard_formats.format_of(name).suffix for name in shard_formats.NAMES]
-    patterns = [f"{folder}/*{suffix}" for suffix in (*suffixes, "_stats.json")]
-    present = [info.uri for matched in filesystem.match(patterns) for info in matched]
-    filesystem.delete([uri for uri in present if uri not in kept])
+    suffixes = tuple(shard_formats.format_of(name).suffix for name in shard_formats.NAMES)
+    present = [info.uri for info in filesystem.children(folder) if info.uri.endswith((*suffixes, "_stats.json"))]
+    filesystem.delete([uri for uri in present if uri not in kept and "/" not in uri.removeprefix(f"{folder}/")])
 
 
 class Resharded(NamedTuple):

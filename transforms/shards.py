@@ -4,91 +4,93 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
-from braceexpand import braceexpand
 
-from transforms.lib import stamps
+from transforms.lib import addresses, stamps
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.rows import Shard, ShardRef, ShardRefs, Shards
-from transforms.storage import filesystem
+from transforms.storage import filesystem, patterns
+from transforms.storage.client import FileInfo
 
+_TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.zst")
-_GLOB = re.compile(r"[*?\[]")
 
 
-def expand_patterns(patterns: Sequence[str], flag: str = "--input") -> list[str]:
-    """Returns one glob or address a line: braces expanded, ``@FILE`` replaced by the lines of the file.
-
-    Args:
-      patterns: as the user wrote them.
-      flag: that they were given to, for the messages.
-
-    Raises:
-      InputError: a manifest cannot be read, or braces do not balance.
-    """
-    found: list[str] = []
-    for pattern in patterns:
-        if pattern.startswith("@"):
-            lines = _manifest(pattern[1:], flag).splitlines()
-            found += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-            continue
-        try:
-            found += braceexpand(pattern)
-        except ValueError:  # braceexpand's UnbalancedBracesError is one
-            raise InputError(f"{flag} {pattern!r} has unbalanced braces; write {{00000..00127}}") from None
-    return found
-
-
-def _manifest(uri: str, flag: str) -> str:
-    try:
-        return filesystem.read_bytes(uri).decode()
-    except (OSError, BeamIOError, UnicodeDecodeError) as error:
-        raise InputError(f"{flag} @{uri}: the manifest cannot be read ({error}); it is one address a line") from None
-
-
-def find_shards(patterns: Sequence[str], flag: str = "--input") -> list[Shard]:
+def find_shards(
+    texts: Sequence[str], flag: str = "--input", tell: Callable[[str], None] = lambda line: None
+) -> list[Shard]:
     """Finds the shards of a pool, sorted by name.
 
     A shard's name is its path below the folder that all patterns share, so it stays the same when the pool grows
-    or moves. Names the user chose are the only ones that ever reach the file system.
+    or moves. Names the user chose are the only ones that ever reach the file system. A file is one shard, however many
+    patterns, links and spellings lead to it.
 
     Args:
-      patterns: globs, addresses with braces, or ``@FILE`` with one per line.
+      texts: globs, addresses with braces, or ``@FILE`` with one per line.
       flag: that they were given to, for the messages.
+      tell: gets a line for the user about files that match and are left out.
 
     Raises:
       InputError: a pattern or an address matches nothing, a location cannot be read, or two shards share a name;
         all of it at once.
     """
-    globs = expand_patterns(patterns, flag)
-    try:
-        matched = filesystem.match(globs)
-    except BeamIOError as error:
-        raise InputError(f"{flag} cannot be listed: {_cause(error)}; check the address and your access to it") from None
+    written = patterns.expand(texts, flag)
+    globs = patterns.resolved(written)
+    matched = patterns.match(globs, flag)
     problems = [
-        f"{flag} {pattern!r} matches no file; check the address, and quote globs so that the shell leaves them alone"
-        for pattern, found in zip(globs, matched, strict=True)
+        f"{flag} {text!r} matches no file; check the address, and quote globs so that the shell leaves them alone"
+        for text, found in zip(written, matched, strict=True)
         if not found
     ]
-    files = sorted({info for found in matched for info in found if info.uri.endswith(SUFFIXES)})
+    files = _shards_among(globs, matched, flag, tell)
     if not files and not problems:
         problems.append(f"{flag} matches files, but none that ends in {', '.join(SUFFIXES)}")
     root = _root(globs)
     shards = [Shard(_name(f.uri, root), f.uri, f.size, stamps.stamp(**f._asdict())) for f in files]
+    problems += _bad_names(shards, flag)
+    if problems:
+        raise InputError(problems)
+    return sorted(shards)
+
+
+def _shards_among(
+    globs: Sequence[str], matched: Sequence[Sequence[FileInfo]], flag: str, tell: Callable[[str], None]
+) -> list[FileInfo]:
+    """Returns the files that are shards by their suffix, each once; tells of those that are left out."""
+    hidden: set[FileInfo] = set()
+    others: set[FileInfo] = set()
+    taken = []
+    for glob, found in zip(globs, matched, strict=True):
+        tars = [info for info in found if info.uri.endswith(SUFFIXES)]
+        others |= set(found) - set(tars)
+        taken += patterns.without_hidden(glob, tars, hidden.add)
+    files = patterns.distinct(taken)
+    hidden -= set(files)
+    if hidden:
+        first = min(hidden).uri
+        tell(f"{flag}: {len(hidden)} hidden shards are left out ({first} ...); without wildcards they are taken")
+    if others and files:
+        tell(f"{flag}: {len(others)} files that are no shards are left out ({min(others).uri} ...)")
+    return files
+
+
+def _bad_names(shards: Sequence[Shard], flag: str) -> list[str]:
+    """Returns what is wrong with the names of shards: two that are equal, or one that is no text."""
+    problems = []
     names: dict[str, str] = {}
     for shard in shards:
         if shard.name in names:
             problems.append(f"shards {names[shard.name]} and {shard.uri} would have one name, {shard.name}; rename one")
         names[shard.name] = shard.uri
-    if problems:
-        raise InputError(problems)
-    return sorted(shards)
+        if not _TEXT.fullmatch(shard.uri):
+            problems.append(f"{flag}: the name {shard.uri!r} is no text, or has control characters; rename the file")
+    return problems
 
 
 def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16) -> None:
@@ -117,14 +119,9 @@ def _has_image(members: Mapping[str, bytes]) -> bool:
     return any(extension in members for extension in images.IMAGE_EXTENSIONS)
 
 
-def _cause(error: BeamIOError) -> str:
-    causes = getattr(error, "exception_details", None) or {}
-    return "; ".join(str(cause) for cause in causes.values()) or str(error)
-
-
 def _root(globs: Sequence[str]) -> list[str]:
     """Returns the parts of the folder that all patterns share, up to the first wildcard."""
-    folders = [_GLOB.split(pattern, maxsplit=1)[0].split("/")[:-1] for pattern in globs]
+    folders = [addresses.literal_start(pattern).split("/")[:-1] for pattern in globs]
     shared = []
     for parts in zip(*folders, strict=False):
         if len(set(parts)) > 1:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from transforms.lib import addresses
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -218,3 +220,6 @@ class Config(Flags):
         "folder that holds everything Winnow writes: local, gs:// or s3://",
         required="name the folder that Winnow writes to",
     )
+
+    def placed(self) -> Self:
+        return dataclasses.replace(super().placed(), output=addresses.without_scheme(self.output))

@@ -76,9 +76,9 @@ class PoolConfig(Config):
     def placed(self) -> Self:
         """Returns the settings with ``output`` and ``input`` of this crawl; placed settings stay as they are."""
         if not self.crawl_id:
-            return self
+            return super().placed()
         folder = f"{FOLDER}/{self.crawl_id}"
-        output = self.output.rstrip("/")
+        output = super().placed().output.rstrip("/")
         changes: dict[str, Any] = {"output": output if output.endswith(f"/{folder}") else f"{output}/{folder}"}
         if hasattr(self, "input"):
             changes["input"] = tuple(filled(text, self.crawl_id) for text in self._inputs())

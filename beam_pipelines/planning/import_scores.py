@@ -11,17 +11,17 @@ from transforms.import_scores import ImportSettings
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
 from transforms.lib.importers import score_table
-from transforms.storage import filesystem
+from transforms.storage import filesystem, patterns
 
 
-def find_tables(patterns: Sequence[str]) -> list[str]:
+def find_tables(texts: Sequence[str]) -> list[str]:
     """Returns local paths of the tables that patterns match, sorted.
 
     Raises:
       InputError: a pattern matches nothing.
     """
-    matched = filesystem.match(patterns)
-    lacking = [pattern for pattern, files in zip(patterns, matched, strict=True) if not files]
+    matched = patterns.match(texts)
+    lacking = [pattern for pattern, files in zip(texts, matched, strict=True) if not files]
     if lacking:
         raise InputError([f"--input {pattern!r} matches no file; check the address" for pattern in lacking])
     return sorted({filesystem.fetch(info.uri) for files in matched for info in files})

@@ -65,7 +65,7 @@ def _check_gpu_decoding(config: ScoreConfig, device: str, problems: Problems) ->
 
 def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     """Finds shards and models; returns None when something is wrong."""
-    shards = problems.collect(pools.find_shards, config.input) if config.input else None
+    shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append) if config.input else None
     if shards:
         problems.collect(pools.check_images, shards)
     models = _models(config, problems)
@@ -108,7 +108,7 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
 
     Images are decoded only where faces are to be blurred: then an image that cannot be decoded is rejected now.
     """
-    shards = problems.collect(pools.find_shards, config.input)
+    shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append)
     if shards is None:
         return None
     rules = index_row.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))

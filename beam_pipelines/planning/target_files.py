@@ -8,6 +8,7 @@ from beam_pipelines.planning import workspace
 from transforms import packimages
 from transforms import shards as pools
 from transforms.assign import TargetPart
+from transforms.lib import addresses
 from transforms.lib.clusters import vector_files
 from transforms.lib.errors import InputError
 from transforms.lib.models.spec import ModelSpec
@@ -61,7 +62,7 @@ def find_target(uri: str, settings: ClusterSettings, dim: int) -> TargetPlan:
     if uri.endswith(pools.SUFFIXES) or uri.startswith("@"):
         return TargetPlan((), scoring, _shards([uri]))
     if any(info.uri.endswith(pools.SUFFIXES) for info in filesystem.children(uri)):
-        return TargetPlan((), scoring, _shards([filesystem.join(uri, "**")]))
+        return TargetPlan((), scoring, _shards([filesystem.join(addresses.escaped(uri), "**")]))
     groups = packimages.find_images(uri, settings.uri("target", "images"))
     done = {group for group in groups if not missing_sets(scoring, group.shard)}
     todo = tuple(group for group in groups if group not in done)

@@ -12,12 +12,11 @@ import pytest
 
 from tests.stores import asking
 from transforms.lib.errors import MissingError, NoBucketError, StoreError
-from transforms.storage import filesystem
+from transforms.storage import filesystem, patterns
 from transforms.storage.client import StoreClient
 from transforms.storage.filesystem import CLIENTS, client_of
 
 SERVERS = {"gs": "gcs", "s3": "s3"}  # scheme -> fixture
-UNQUOTED = ("100%25", "semi;colon", "hash#mark")  # in its links, the server of gs:// does not quote them; Google does
 NAMES = [
     "plain",
     "two words",
@@ -29,6 +28,11 @@ NAMES = [
     "hash#mark",
     "x.gz",
     ".hidden",
+    "laion[0]",
+    "a*b",
+    "what?",
+    "[!x]",
+    "-dash",
 ]
 
 
@@ -217,13 +221,40 @@ def test_names_are_taken_as_they_are(place, name):
     uri = place.write(f"{name}/{name}", name.encode())
     assert place.client.exists(uri)
     assert place.client.read_bytes(uri) == name.encode()
-    if not (place.folder.startswith("gs://") and name in UNQUOTED):
-        with place.client.open_ranges(uri) as file:
-            assert file.read(100) == name.encode()
+    with place.client.open_ranges(uri) as file:
+        assert file.read(100) == name.encode()
     assert [info.uri for info in place.client.match(place.uri("**"))] == [uri]
     assert list(place.client.folders(place.folder)) == [name]
+    assert place.client.stat(uri) == next(iter(place.client.match(place.uri("**"))))
+    assert [info.uri for info in place.client.children(place.uri(name))] == [uri]
+    near = [place.write(f"{other}/{other}", b"") for other in ("laion0", "axb", "whatx", "y")]
     place.client.delete([uri])
     assert not place.client.exists(uri)
+    assert place.client.stat(uri) is None
+    assert list(place.client.children(place.uri(name))) == []
+    assert sorted(info.uri for info in place.client.children(place.folder)) == sorted(near)
+
+
+def test_what_is_there_literally_wins_over_what_it_matches(place):
+    for name in ("run[1]/[2].tar", "run1/2.tar", "x?.tar", "xy.tar"):
+        place.write(name, b"")
+    for pattern, meant in (
+        ("run[1]/*.tar", "run[1]/[2].tar"),
+        ("run[1]/[2].tar", "run[1]/[2].tar"),
+        ("x?.tar", "x?.tar"),
+        ("run[2-0]/*", None),
+        ("run[0-2]/*", "run1/2.tar"),
+    ):
+        found = [info.uri for info in patterns.match([place.uri(pattern)])[0]]
+        assert found == ([] if meant is None else [place.uri(meant)]), pattern
+
+
+def test_two_stars_and_a_slash_stand_for_no_folder_too(place):
+    for name in ("0.tar", "a/1.tar", "a/b/2.tar", "c.txt"):
+        place.write(name, b"")
+    assert place.names("**/*.tar") == ["0.tar", "a/1.tar", "a/b/2.tar"]
+    assert place.names("a/**/*.tar") == ["a/1.tar", "a/b/2.tar"]
+    assert place.names("a/") == ["a/1.tar"]
 
 
 def test_threads_share_a_client(place):

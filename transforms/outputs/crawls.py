@@ -145,7 +145,8 @@ def published(root: str, before: str) -> dict[str, Document]:
 
 def summaries(output: str) -> list[str]:
     """Returns the addresses of a crawl's summaries, sorted."""
-    return [info.uri for info in filesystem.match([filesystem.join(output, SUMMARIES, "*.safetensors")])[0]]
+    found = filesystem.children(filesystem.join(output, SUMMARIES))
+    return [info.uri for info in found if info.uri.endswith(".safetensors")]
 
 
 @contextmanager

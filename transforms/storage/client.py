@@ -28,8 +28,15 @@ class StoreClient(Protocol):
     def match(self, pattern: str) -> Iterable[FileInfo]:
         """Returns the files that a glob pattern matches, in any order; none where nothing matches.
 
-        ``*`` and ``?`` stay inside one folder, ``**`` does not. A file that is half written is not among them.
+        Globs are those of ``addresses.regex_of``, and a pattern that ends in ``/`` means what is directly below. A file
+        that is half written is not among them.
         """
+
+    def stat(self, uri: str) -> FileInfo | None:
+        """Returns the file of an address, which is no pattern; None where there is none."""
+
+    def children(self, folder: str) -> Iterable[FileInfo]:
+        """Returns every file below a folder, however deep and in any order; its address is no pattern."""
 
     def folders(self, folder: str) -> Iterable[str]:
         """Returns the names of the folders directly below one, in any order; none where there is no such folder.

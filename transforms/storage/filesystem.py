@@ -13,6 +13,7 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.lib import addresses
 from transforms.lib.errors import InputError, MissingError, NoBucketError, StoreError
 from transforms.storage.client import FileInfo as FileInfo
 from transforms.storage.client import StoreClient
@@ -57,11 +58,13 @@ def join(base: str, *parts: str) -> str:
 
 
 def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
-    """Returns the files of each glob pattern, sorted; an empty list where nothing matches.
+    """Returns the files of each glob, sorted; an empty list where nothing matches.
+
+    Addresses of our own are never globs: see ``stat`` and ``children``. What users write goes through ``patterns``.
 
     Raises:
       StoreError: a store cannot be listed.
-      BeamIOError: a local folder cannot be listed.
+      OSError, BeamIOError: a local folder cannot be listed.
     """
     return [_match(pattern) for pattern in patterns]
 
@@ -69,6 +72,17 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
 def _match(pattern: str) -> list[FileInfo]:
     with one_line(pattern, writes=True):
         return sorted(client_of(pattern).match(pattern))
+
+
+def stat(uri: str) -> FileInfo | None:
+    """Returns address, size and time of a file, or None where there is none; its address is taken as it is.
+
+    Raises:
+      NoBucketError: there is no such bucket.
+      StoreError: the store does not tell.
+    """
+    with one_line(uri, writes=True):
+        return client_of(uri).stat(uri)
 
 
 def exists(uri: str) -> bool:
@@ -231,18 +245,15 @@ def discard(uris: Sequence[str]) -> None:
 
 
 def children(folder: str) -> Iterator[FileInfo]:
-    """Yields every file below a folder, however deep; nothing when there is no such folder.
+    """Yields every file below a folder, however deep, sorted; nothing when there is no such folder.
 
     Raises:
       NoBucketError: there is no such bucket either.
       StoreError: a store cannot be listed.
     """
-    try:
-        yield from _match(join(folder, "**"))
-    except NoBucketError:
-        raise
-    except (BeamIOError, MissingError):
-        return
+    with one_line(folder, writes=True):
+        found = sorted(client_of(folder).children(folder))
+    yield from found
 
 
 def folders(folder: str) -> list[str]:
@@ -264,9 +275,11 @@ def fetch(uri: str) -> str:
     Returns:
       a local path; one that does not exist when there is nothing at ``uri``.
     """
+    uri = addresses.without_scheme(uri)
     if is_local(uri):
         return uri
-    files = match([uri])[0] or list(children(uri))
+    found = stat(uri)
+    files = [found] if found else list(children(uri))
     version = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
     target = os.path.join(tempfile.gettempdir(), "winnow-fetched", version, uri.rstrip("/").rsplit("/", 1)[-1])
     for info in files:

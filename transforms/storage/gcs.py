@@ -97,14 +97,15 @@ class _Object:
     """Reads byte ranges of one version of an object."""
 
     def __init__(self, uri: str) -> None:
-        self._blob = _blob(uri)
         self._retry = _io()._storage_client_retry
-        self._blob.reload(retry=self._retry)
-        self._version = self._blob.generation
+        found = _blob(uri)
+        found.reload(retry=self._retry)
+        self._size, self._version = int(found.size), found.generation
+        self._blob = _blob(uri)  # without the server's link, in which not every server quotes the name
 
     @property
     def size(self) -> int:
-        return int(self._blob.size)
+        return self._size
 
     def get_range(self, start: int, end: int) -> bytes:
         span = {"start": start, "end": end - 1, "if_generation_match": self._version}

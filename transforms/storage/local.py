@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, cast
@@ -12,6 +13,7 @@ from typing import BinaryIO, cast
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.lib import addresses
 from transforms.storage.client import FileInfo, staged
 
 _PARTIAL = ".partial"
@@ -32,13 +34,21 @@ class BeamClient:
         listed = FileSystems.match([pattern])[0].metadata_list
         return [FileInfo(m.path, m.size_in_bytes, m.last_updated_in_seconds or 0.0) for m in listed]
 
+    def stat(self, uri: str) -> FileInfo | None:
+        """Returns the file of an address; None where there is none."""
+        return next(iter(self.match(addresses.escaped(uri))), None) if self.exists(uri) else None
+
+    def children(self, folder: str) -> Iterable[FileInfo]:
+        """Returns every file below a folder."""
+        with contextlib.suppress(BeamIOError):
+            return self.match(addresses.escaped(folder.rstrip("/")) + "/**")
+        return []
+
     def folders(self, folder: str) -> Iterable[str]:
         """Returns the names of the folders directly below one, from the addresses of all files below it."""
         base = folder.rstrip("/") + "/"
-        with contextlib.suppress(BeamIOError):
-            below = [info.uri[len(base) :] for info in self.match(f"{base}**")]
-            return {path.partition("/")[0] for path in below if "/" in path}
-        return []
+        below = [info.uri[len(base) :] for info in self.children(folder)]
+        return {path.partition("/")[0] for path in below if "/" in path}
 
     def exists(self, uri: str) -> bool:
         """Tells whether a file is there."""
@@ -74,11 +84,52 @@ class BeamClient:
 
 
 class LocalClient(BeamClient):
-    """The client of this machine's own file system."""
+    """The client of this machine's own file system; Beam's takes every path for a glob, also one that it deletes."""
 
     def match(self, pattern: str) -> Iterable[FileInfo]:
-        """Returns the files that a glob pattern matches; one that is half written is not among them."""
-        return [info for info in super().match(pattern) if not is_partial(os.path.basename(info.uri))]
+        """Yields the files that a glob pattern matches; one that is half written is not among them.
+
+        Folders that are links are followed.
+
+        Raises:
+          OSError: a folder cannot be listed, or a name that matches is a link to nothing.
+        """
+        pattern += "*" * pattern.endswith("/")
+        alone = addresses.only_match(pattern)
+        if alone is not None:
+            yield from filter(None, [self.stat(alone)])
+            return
+        start = addresses.literal_start(pattern)
+        folder = start.rpartition("/")[0] or "/" * start.startswith("/")
+        depth = None if "**" in pattern else pattern.count("/") - start.count("/")
+        regex = addresses.regex_of(pattern)
+        for path in _walk(folder, depth):
+            if regex.fullmatch(path) and (info := self.stat(path)):
+                yield info
+
+    def stat(self, uri: str) -> FileInfo | None:
+        """Returns the file of an address; None where there is none, or a folder."""
+        try:
+            found = os.stat(uri)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(uri):
+                raise
+            return None
+        return None if stat.S_ISDIR(found.st_mode) else FileInfo(uri, found.st_size, found.st_mtime)
+
+    def children(self, folder: str) -> Iterable[FileInfo]:
+        """Yields every file below a folder."""
+        if os.path.isdir(folder):
+            for path in _walk(folder.rstrip("/") or "/", None):
+                with contextlib.suppress(FileNotFoundError):  # a link to nothing
+                    if info := self.stat(path):
+                        yield info
+
+    def delete(self, uris: Sequence[str]) -> None:
+        """Deletes files, those that are there."""
+        for uri in uris:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(uri)
 
     def folders(self, folder: str) -> Iterable[str]:
         """Returns the names of the folders directly below one."""
@@ -102,3 +153,36 @@ class LocalClient(BeamClient):
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def _walk(folder: str, depth: int | None, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields the paths of files below a folder that are whole; links to folders are followed, but never in a circle.
+
+    Args:
+      folder: empty for the working folder, whose files are named without it.
+      depth: levels of folders to go down; None for all.
+      above: the real paths of the folders whose links lead here.
+
+    Raises:
+      OSError: a folder cannot be listed.
+    """
+    try:
+        with os.scandir(folder or ".") as found:
+            entries = list(found)
+    except (FileNotFoundError, NotADirectoryError):  # gone meanwhile, or never there
+        return
+    for entry in entries:
+        path = os.path.join(folder, entry.name)
+        if not entry.is_dir():
+            if not is_partial(entry.name):
+                yield path
+        elif depth is None or depth > 0:
+            way = (*above, os.path.realpath(folder or ".")) if entry.is_symlink() else above
+            if not (entry.is_symlink() and _leads_up(path, way)):
+                yield from _walk(path, None if depth is None else depth - 1, way)
+
+
+def _leads_up(link: str, way: Sequence[str]) -> bool:
+    """Tells whether a link leads to a folder in which the walk is already."""
+    target = os.path.join(os.path.realpath(link), "")
+    return any(f"{folder}/".startswith(target) for folder in way)

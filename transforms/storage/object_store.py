@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import abc
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol, cast
 
-from apache_beam.io.filesystem import FileSystem
 from apache_beam.io.filesystemio import DownloaderStream
 
+from transforms.lib import addresses
 from transforms.lib.byte_ranges import COALESCE_REMOTE
 from transforms.storage.client import FileInfo, staged
 
@@ -62,10 +61,19 @@ class ObjectStore(abc.ABC):
 
     def match(self, pattern: str) -> Iterator[FileInfo]:
         """Yields the objects that a glob pattern matches."""
-        glob = re.compile(FileSystem.translate_pattern(pattern))
-        for info in self.list_prefix(re.split(r"[*?\[]", pattern, maxsplit=1)[0]):
-            if glob.match(info.uri):
+        pattern += "*" * pattern.endswith("/")
+        glob = addresses.regex_of(pattern)
+        for info in self.list_prefix(addresses.literal_start(pattern)):
+            if glob.fullmatch(info.uri):
                 yield info
+
+    def stat(self, uri: str) -> FileInfo | None:
+        """Returns the object of an address, the first of a listing, since longer names sort behind it."""
+        return next((info for info in self.list_prefix(uri) if info.uri == uri), None)
+
+    def children(self, folder: str) -> Iterator[FileInfo]:
+        """Yields every object below a folder."""
+        return self.list_prefix(folder.rstrip("/") + "/")
 
     def open_read(self, uri: str) -> BinaryIO:
         """Opens an object for reading it through, 16 MiB at a time; a small one is held whole, however it is read."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.lib import stamps
+from transforms.lib import addresses, stamps
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.samples import faces
-from transforms.storage import filesystem
+from transforms.storage import filesystem, patterns
 
 JSON = "json"
 _COLUMNS = ("uid", "face_bboxes")
@@ -52,14 +52,18 @@ class FaceBoxes:
         by_shard: dict[str, set[str]] = {}
         for shard, uid in wanted:
             by_shard.setdefault(shard, set()).add(uid)
-        read = {name: self._read(self.source.replace("{shard}", name), uids) for name, uids in by_shard.items()}
+        read = {name: self._read(self._of(name), uids) for name, uids in by_shard.items()}
         return [read[shard].get(uid, []) for shard, uid in wanted]
+
+    def _of(self, shard: str) -> str:
+        """Returns the pattern of the files of one shard."""
+        return self.source.replace("{shard}", addresses.escaped(shard))
 
     @staticmethod
     def _read(pattern: str, uids: set[str]) -> dict[str, list[faces.Box]]:
         by_uid = {}
         listed = pa.array(sorted(uids), pa.string())
-        for info in filesystem.match([pattern])[0]:
+        for info in patterns.match([pattern], "--blur_faces")[0]:
             for batch in ParquetReader(filesystem.fetch(info.uri)).batches(_COLUMNS):
                 padded = pc.utf8_lpad(pc.utf8_lower(batch["uid"].cast(pa.string())), 32, "0")
                 rows = pc.is_in(padded, value_set=listed)
@@ -81,10 +85,10 @@ class FaceBoxes:
         """
         if self.source == JSON:
             return self
-        patterns = sorted({self.source.replace("{shard}", name) for name in shards})
+        wanted = sorted({self._of(name) for name in shards})
         problems = []
-        matched = filesystem.match(patterns)
-        for pattern, files in zip(patterns, matched, strict=True):
+        matched = patterns.match(wanted, "--blur_faces")
+        for pattern, files in zip(wanted, matched, strict=True):
             if not files:
                 problems.append(f"--blur_faces: no file matches {pattern}; give json, or Parquet files with boxes")
             for info in files:

@@ -148,8 +148,8 @@ class WriteShard:
         if text is None:
             return None
         stats = json.loads(text)
-        present = filesystem.match([filesystem.join(self.settings.root, path)])[0]
-        if stats.get("stamp") != stamp or [info.size for info in present] != [stats["bytes"]]:
+        present = filesystem.stat(filesystem.join(self.settings.root, path))
+        if stats.get("stamp") != stamp or present is None or present.size != stats["bytes"]:
             return None
         row, stats_row = file_rows.of_record(path, stats), file_rows.of_bytes(stats_path, text)
         return WrittenShard(number, stats["successes"], stats["blurred"], row, stats_row)
