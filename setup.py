@@ -38,6 +38,7 @@ setup(
         "scipy>=1.11",
         "torch>=2.4",
         "torchvision>=0.19",
+        "tqdm>=4.66",
     ],
     extras_require={
         "aws": AWS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms.lib import stamps
+from transforms.lib import stamps, work_lines
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import shard_formats, shard_layout
@@ -19,6 +20,8 @@ from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.write_shard import ReshardSettings, WriteShard, WrittenShard
+
+_LOG = logging.getLogger(__name__)
 
 
 def read_source(ref: ShardRef, root: str) -> shard_layout.DecidedShard:
@@ -51,6 +54,7 @@ def cut(output: shard_layout.OutputShard, settings: ReshardSettings) -> list[sha
 def renumber(parts: Iterable[shard_layout.OutputShard]) -> list[shard_layout.OutputShard]:
     """Gives all parts dense numbers, in the order of the shards they were cut from."""
     ordered = sorted(parts, key=lambda part: (part.number, part.start))
+    _LOG.info("%s", work_lines.planned("write", len(ordered)))
     return [part._replace(number=number) for number, part in enumerate(ordered)]
 
 
@@ -61,6 +65,7 @@ def plan_outputs(
     planned = list(settings.outputs(sources))
     if books is not None:
         accounts.check_written(books, sum(output.num_samples for output in planned))
+    _LOG.info("%s", work_lines.planned("write", len(planned)))
     return planned
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from beam_pipelines.config.base import Flags
 from beam_pipelines.config.jobs import COUNTERS
 from beam_pipelines.running import beam_options, options, runners
+from beam_pipelines.running.console import Console
 from transforms.lib.errors import ConfigError, CurationError, GateError
 
 if TYPE_CHECKING:
@@ -70,7 +71,12 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None, *, alone: bool
       a crawl did not pass its gate.
     """
     parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    with parsed.console.logging():
+        return _run_job(job, plan, parsed, alone)
+
+
+def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool) -> int:
+    """Plans a job, and runs it where nothing is wrong; returns the exit code."""
     from beam_pipelines.planning.plan_facts import Problems
 
     problems = Problems(parsed.problems, elsewhere=beam_options.runs_elsewhere(parsed.beam_args))
@@ -83,9 +89,10 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None, *, alone: bool
     if parsed.dry_run:
         print(json.dumps({"job": job, "configuration": _shown(parsed.config), **work.summary}, indent=1))
         return 0
-    if work.build is None:
-        return _run_alone(job, work)
-    return _run_pipeline(job, work, work.build, parsed, problems.notes)
+    with parsed.console.progress(job, work.summary.get("shards"), follows=not problems.elsewhere):
+        if work.build is None:
+            return _run_alone(job, work, parsed.console)
+        return _run_pipeline(job, work, work.build, parsed, problems.notes)
 
 
 def _pipeline_flags(job: str, beam_args: Sequence[str]) -> list[str]:
@@ -99,7 +106,7 @@ def _pipeline_flags(job: str, beam_args: Sequence[str]) -> list[str]:
     return [f"{' '.join(flags)} is for a pipeline, and {job} runs none; leave it out"]
 
 
-def _run_alone(job: str, work: Work) -> int:
+def _run_alone(job: str, work: Work, console: Console) -> int:
     """Runs a job that needs no pipeline: all of it is in ``finish``."""
     try:
         work.prepare()
@@ -108,7 +115,7 @@ def _run_alone(job: str, work: Work) -> int:
         return _refused(job, error.problems)
     except CurationError as error:
         return _failed(job, str(error))
-    print(text, file=sys.stderr)
+    console.say(text)
     print(json.dumps({"job": job, **values}, sort_keys=True))
     return 0
 
@@ -123,7 +130,7 @@ def _run_pipeline(
     except ConfigError as error:  # a store refuses only when it is written to
         return _refused(job, error.problems)
     for line in notes:
-        print(line, file=sys.stderr)
+        parsed.console.say(line)
     output = vars(parsed.config)["output"]
     try:
         counters = _run(build, parsed.beam_args, work.spread)
@@ -140,7 +147,7 @@ def _run_pipeline(
         name, line = errors[-1]
         return _failed(job, line, _code_of(name))
     for line in filter(None, (text, work.remark(counters))):
-        print(line, file=sys.stderr)
+        parsed.console.say(line)
     print(json.dumps({"job": job, "output": output, **values, "counters": counters}, sort_keys=True))
     return 0
 

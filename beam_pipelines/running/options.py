@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from beam_pipelines.cloud import presets
 from beam_pipelines.config.base import Flags, flags_of
 from beam_pipelines.config.jobs import JOBS
+from beam_pipelines.running.console import Console
 from transforms.lib import similar
 
 
@@ -24,12 +25,14 @@ class Parsed(NamedTuple):
     Attributes:
       config: settings of the job; defaults stand where a value is unusable.
       dry_run: whether to print the plan instead of running it.
+      console: how much is said while the job runs, and where.
       beam_args: the flags for Beam and its runners, the preset's among them.
       problems: what is wrong with the flags, one line each.
     """
 
     config: Flags
     dry_run: bool
+    console: Console
     beam_args: list[str]
     problems: list[str]
 
@@ -78,6 +81,9 @@ def parser_of(job: str) -> argparse.ArgumentParser:
     run.add_argument("--preset", default="", help=f"shape of Dataflow's workers: {names}; flags of Beam win over it")
     run.add_argument("--layout", default="", help="A: a process per vCPU, B: one process; default: the preset's own")
     run.add_argument("--dry_run", action="store_true", help="print what would be done and do nothing")
+    run.add_argument("--quiet", action="store_true", help="print errors and the last line of JSON only, no progress")
+    run.add_argument("--verbose", action="store_true", help="print two lines per shard, as workers log them")
+    run.add_argument("--log_file", default="", help="file on this machine that gets the lines of workers, with times")
     return parser
 
 
@@ -173,7 +179,9 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
         *beam_options.store_problems(rest),
     ]
     problems += dataflow.problems(config, beam_args, known.preset) if JOBS[job].pipeline else []
-    return Parsed(config, known.dry_run, beam_args, problems)
+    console = Console(known.quiet, known.verbose, known.log_file)
+    problems += console.problems()
+    return Parsed(config, known.dry_run, console, beam_args, problems)
 
 
 def _readable(message: str) -> str:

@@ -13,7 +13,15 @@ from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running.options import parser_of
 
 ROOT = Path(__file__).parents[2]
-RUN_FLAGS = {"help", "preset", "layout", "dry_run"}  # about a run on this machine, not about the job
+RUN_FLAGS = {
+    "help",
+    "preset",
+    "layout",
+    "dry_run",
+    "quiet",
+    "verbose",
+    "log_file",
+}  # about a run on this machine, not about the job
 
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())

@@ -23,7 +23,7 @@ from transforms.lib.tar.shard_samples import read_samples
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem
-from transforms.workers.shard_work import logged
+from transforms.workers.shard_work import Outcome, logged
 
 INDEX_VERSION = 5  # raise when the same tar would give another index
 SCORE_VERSION = 3  # raise when the same pixels and text would give another score
@@ -152,7 +152,7 @@ class ScoreShard:
             missing = missing_sets(self.settings, shard)
             files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
             if missing:
-                scored = self._scored(shard, missing, models)
+                scored = self._scored(shard, missing, models, outcome)
                 outcome.samples = len(scored.index)
                 outcome.rejected = sum(scoring.rejected_reasons(scored.index).values())
                 files += self._write(store, shard, missing, scored)
@@ -161,13 +161,13 @@ class ScoreShard:
                 Metrics.counter("score", "shards_skipped").inc()
         return Scored(ShardRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
 
-    def _scored(self, shard: Shard, missing: list[str], models: ScoreModels) -> scoring.ScoredShard:
+    def _scored(self, shard: Shard, missing: list[str], models: ScoreModels, outcome: Outcome) -> scoring.ScoredShard:
         start = time.monotonic()
         rules = self.settings.rules
         named = models.named(missing)
         with filesystem.open_read(shard.uri) as file:
             scored = scoring.score_samples(
-                read_samples(open_tar(file, shard.uri), max_sample_bytes=rules.max_sample_bytes),
+                outcome.counted(read_samples(open_tar(file, shard.uri), max_sample_bytes=rules.max_sample_bytes)),
                 shard.name,
                 named,
                 rules,

@@ -13,14 +13,18 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import apache_beam as beam
 
+from transforms.lib import work_lines
+from transforms.lib.work_lines import WorkLine
+
 WorkRow = TypeVar("WorkRow", contravariant=True)
 Loaded = TypeVar("Loaded")
 WorkResult = TypeVar("WorkResult", covariant=True)
+Sample = TypeVar("Sample")
 
 
 class LoadingWork(Protocol[WorkRow, Loaded, WorkResult]):
@@ -59,22 +63,27 @@ class Outcome:
       samples: of the shard; None while nobody has counted them.
       rejected: those of them that were rejected; None where this work rejects none.
       skipped: the work was done before.
+      note: logs how many samples are done so far; ``counted`` calls it.
     """
 
     samples: int | None = None
     rejected: int | None = None
     skipped: bool = False
+    note: Callable[[int], None] = lambda samples: None
 
-    def __str__(self) -> str:
-        if self.skipped:
-            return "was done before"
-        counts = {"samples": self.samples, "rejected": self.rejected}
-        return ", ".join(["done", *(f"{count} {name}" for name, count in counts.items() if count is not None)])
+    def counted(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """Passes samples on, and notes their number once per second at most."""
+        noted = time.monotonic()
+        for number, sample in enumerate(samples):
+            if time.monotonic() - noted >= 1:
+                noted = time.monotonic()
+                self.note(number)
+            yield sample
 
 
 @contextlib.contextmanager
 def logged(logger: logging.Logger, work: str, shard: str) -> Iterator[Outcome]:
-    """Logs the begin and the end of the work of a ``with`` block on one shard.
+    """Logs the begin and the end of the work of a ``with`` block on one shard, at INFO, and what is between at DEBUG.
 
     Args:
       logger: of the module that works.
@@ -84,11 +93,14 @@ def logged(logger: logging.Logger, work: str, shard: str) -> Iterator[Outcome]:
     Yields:
       what the last line tells, to be filled in; of an error it names the class, and the runner logs the rest.
     """
-    logger.info("%s %s: begun", work, shard)
-    start, outcome = time.monotonic(), Outcome()
+    logger.info("%s", WorkLine(work, shard, work_lines.BEGUN))
+    start = time.monotonic()
+    outcome = Outcome(note=lambda number: logger.debug("%s", WorkLine(work, shard, work_lines.AT, number)))
     try:
         yield outcome
     except BaseException as error:
-        logger.info("%s %s: failed with %s, %.1f s", work, shard, type(error).__name__, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        logger.info("%s", WorkLine(work, shard, work_lines.FAILED, seconds=seconds, error=type(error).__name__))
         raise
-    logger.info("%s %s: %s, %.1f s", work, shard, outcome, time.monotonic() - start)
+    state = work_lines.SKIPPED if outcome.skipped else work_lines.DONE
+    logger.info("%s", WorkLine(work, shard, state, outcome.samples, outcome.rejected, time.monotonic() - start))

@@ -75,12 +75,13 @@ def test_workers_of_a_whole_run_name_shards_and_counts_and_nothing_of_the_sample
     begun = [match.groups() for match in map(BEGUN.fullmatch, first) if match]
     ended = [match.groups()[:2] for match in map(ENDED.fullmatch, first) if match]
     assert sorted(begun) == sorted(ended) == sorted(works)
-    assert len(first) == len(begun) + len(ended)
+    assert len(first) == len(begun) + len(ended) + 1
+    assert f"write: {len(written)} shards planned" in first
     assert any(line.startswith("score 00001: done, 16 samples, 3 rejected, ") for line in first)
     assert any(line.startswith("write 00000000: done, 7 samples, ") for line in first)
 
     assert winnow(*curate)[0] == 0
-    again = [line for line in lines() if line.startswith(("score", "write")) and not line.endswith("begun")]
+    again = [line for line in lines() if line.startswith(("score ", "write ")) and not line.endswith("begun")]
     assert len(again) == len(shards) + len(written)
     assert all(": was done before, " in line for line in again)
 
