@@ -20,6 +20,7 @@ from beam_pipelines.config.train import TrainConfig
 from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.running import driver
 from transforms.lib.devices import devices
+from transforms.lib.models import published, resolve
 from transforms.lib.tar import shard_samples
 from transforms.rows import Shard
 from transforms.shards import check_images, find_shards
@@ -41,6 +42,8 @@ def find(config: TrainConfig, problems: Problems) -> list[Shard]:
     shards = problems.collect(find_shards, config.input, tell=problems.notes.append) if config.input else None
     if shards:
         problems.collect(check_images, shards)
+    if config.model not in published.architectures():
+        problems.collect(lambda: resolve.find(resolve.parse_model(config.model), fetch=filesystem.fetch))
     return shards or []
 
 

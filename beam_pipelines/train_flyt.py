@@ -22,7 +22,7 @@ from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.running import driver
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
-from transforms.lib.models import clip, locate, resolve
+from transforms.lib.models import clip, locate, resolve, tinyclip
 from transforms.storage import filesystem
 from transforms.workers.pool_batches import PoolBatch, Survey
 
@@ -70,11 +70,10 @@ def _with_towers(
 ) -> training.Trained:
     """Trains the head with the towers under it, and writes both; the head then reads the embeddings of those towers."""
     from transforms.lib.flyt import trained_towers
-    from transforms.lib.training import network_folder
 
     spec = inputs.spec
-    opened, _ = locate.locate(spec, filesystem.fetch)
-    files = network_folder.text_files(spec, opened)
+    found = locate.locate(spec, filesystem.fetch)
+    files = tinyclip.text_files() if spec.kind == "tinyclip" else found.text_files()
     model = clip.load(spec, device=config.device, threads=config.threads or None, fetch=filesystem.fetch)
     with ThreadPoolExecutor(devices.cpu_count(), "winnow-decode") as pool:
         towers = trained_towers.TowerScorer(model, config.part_size, pool)
@@ -86,7 +85,7 @@ def _with_towers(
             config, inputs, training.TrainedScorer(towers.start(start), towers.apply, see, with_images=True)
         )
     folder = Path(config.output) / trained_towers.FOLDER
-    towers.save(folder, trained.params, opened, files)
+    towers.save(folder, trained.params, found.config, files)
     trained_spec = resolve.resolve(resolve.parse_model(f"{COLUMN_SET}={folder.resolve()}"), variant=spec.variant)
     head = dataclasses.replace(head, column_set=COLUMN_SET, embeddings=dataclasses.asdict(trained_spec))
     scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from transforms.lib import stamps
-from transforms.lib.models import locate, preprocessing, resolve
+from transforms.lib.models import preprocessing, resolve, trained_with
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample, read_samples
 
@@ -150,7 +150,7 @@ def decoding(pattern: str, variant: str) -> dict[str, Any]:
 
     def by_view() -> None:
         nonlocal count
-        view = preprocessing.view(dict(locate.PREPROCESS), 224, variant)
+        view = preprocessing.view(dict(trained_with.PREPROCESS), 224, variant)
 
         def pixels(sample: RawSample) -> None:
             data = sample.members["jpg"]
@@ -163,7 +163,7 @@ def decoding(pattern: str, variant: str) -> dict[str, Any]:
         import open_clip  # noqa: F401  imported before the clock runs, as in the other variants
         import webdataset  # noqa: F401
     else:
-        preprocessing.view(dict(locate.PREPROCESS), 224, variant)
+        preprocessing.view(dict(trained_with.PREPROCESS), 224, variant)
     wall, cpu = timed(by_loader if variant == "loader" else by_view)
     return {"images": count, "wall": wall, "cpu": cpu}
 

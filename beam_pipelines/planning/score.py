@@ -41,13 +41,15 @@ class ScorePlan:
         return [shard.name for shard in self.shards if missing_sets(self.settings, shard)]
 
 
-def _resolved(text: str, variant: str) -> spec.ModelSpec:
-    return resolve.resolve(resolve.parse_model(text), fetch=filesystem.fetch, variant=variant)
+def _found(text: str, variant: str, notes: list[str]) -> spec.ModelSpec:
+    model, found = resolve.find(resolve.parse_model(text), fetch=filesystem.fetch, variant=variant)
+    notes += [found.note] if found.note else []
+    return model
 
 
 def _models(config: ScoreConfig, problems: Problems) -> tuple[spec.ModelSpec, ...]:
     """Returns the models of ``--model`` that can be used; notes the others, and names that are given twice."""
-    resolved = [problems.collect(_resolved, text, config.preprocess) for text in config.model]
+    resolved = [problems.collect(_found, text, config.preprocess, problems.notes) for text in config.model]
     models = tuple(model for model in resolved if model is not None)
     for name, count in Counter(model.name for model in models).items():
         if count > 1:

@@ -8,7 +8,7 @@ from beam_pipelines.config.jobs import JOBS
 from transforms.lib.clusters import kmeans, nearest
 from transforms.lib.dedup import semdedup
 from transforms.lib.importers import datacomp, score_table
-from transforms.lib.models import clip, preprocessing
+from transforms.lib.models import building, preprocessing
 from transforms.lib.reshard import shard_formats, shard_layout
 
 
@@ -16,7 +16,7 @@ from transforms.lib.reshard import shard_formats, shard_layout
     ("job", "name", "known"),
     [
         ("score", "preprocess", preprocessing.VARIANTS),
-        ("score", "precision", ("auto", *clip.PRECISIONS)),
+        ("score", "precision", ("auto", *building.PRECISIONS)),
         ("cluster", "metric", kmeans.METRICS),
         ("cluster", "assign", nearest.RULES),
         ("dedup", "chains", semdedup.CHAINS),

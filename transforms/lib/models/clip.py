@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +15,12 @@ from transforms.lib.devices.cuda_streams import Gpu, streams_of
 from transforms.lib.devices.devices import Workers, cpu_count, device_of, keep_freed_memory
 from transforms.lib.devices.staging import DEPTH, PixelBatch, Pixels, Ring, RowLimit, batch_of
 from transforms.lib.errors import InputError
-from transforms.lib.models import dynamic_padding, timm_model, tinyclip, weight_files
+from transforms.lib.models import building, dynamic_padding, tinyclip
 from transforms.lib.models.clip_text import CaptionTower
-from transforms.lib.models.locate import PREPROCESS, Fetch, local_only, locate
+from transforms.lib.models.locate import Fetch, local_only, locate
 from transforms.lib.models.preprocessing import Preprocess, view
 from transforms.lib.models.spec import ModelSpec
+from transforms.lib.models.trained_with import PREPROCESS
 from transforms.lib.stamps import sha256_of
 
 if TYPE_CHECKING:
@@ -144,20 +142,22 @@ def load(
       InputError: the weights are not those of the spec, or the GPU is not there.
     """
     device = device_of(device)
-    config, weights = locate(spec, fetch)
-    digest = tinyclip.weights_sha256() if spec.kind == "tinyclip" else sha256_of(weights)
+    found = locate(spec, fetch)
+    digest = tinyclip.weights_sha256() if spec.kind == "tinyclip" else sha256_of(found.weights)
     if digest != spec.weights_sha256:
         raise InputError(
             f"--model {spec.name}: the weights have sha256 {digest} here, {spec.weights_sha256} at the start"
         )
-    network, tokenize = build(spec, weights, precision)
+    if spec.files and found.digest() != spec.files:
+        raise InputError(f"--model {spec.name}: configuration or tokenizer differ from those at the start; start again")
+    network, tokenize = building.build(spec, found, precision)
     network = network.to(device)
     if device == "cpu":
         keep_freed_memory()
     more = {"device": device, "precision": precision, "variant": spec.variant, "part": spec.part}
     if device == "cpu" and workers is None:
         workers = Workers(threads or cpu_count())
-    return dataclasses.replace(wrap(network, tokenize, config, batch_size=batch_size, **more), _workers=workers)
+    return dataclasses.replace(wrap(network, tokenize, found.config, batch_size=batch_size, **more), _workers=workers)
 
 
 def wrap(
@@ -191,55 +191,3 @@ def wrap(
         _cut=dynamic_padding.cuttable(network),
         _gpu=streams_of(device) if device == "cuda" else None,
     )
-
-
-PRECISIONS = {"fp32": "fp32", "bf16": "pure_bf16", "fp16": "pure_fp16"}
-Tokenize = Callable[[list[str]], "torch.Tensor"]
-
-
-def build(spec: ModelSpec, weights: str, precision: str) -> tuple[Any, Tokenize]:
-    """Returns a network and its tokenizer.
-
-    Args:
-      spec: from ``resolve.resolve``.
-      weights: local path of its weights, from ``locate.locate``.
-      precision: one of ``PRECISIONS``.
-
-    Raises:
-      InputError: the weights are damaged, or those of another network.
-    """
-    import open_clip
-
-    if spec.kind == "tinyclip":
-        network = tinyclip.build().to(dtype=open_clip.get_input_dtype(PRECISIONS[precision]))
-        return network, tinyclip.tokenizer()
-    if spec.kind == "timm":
-        tower = timm_model.build(spec.source, weights)
-        return tower.to(dtype=open_clip.get_input_dtype(PRECISIONS[precision])), _no_text
-    if spec.kind in ("tag", "file"):
-        name, pretrained = spec.source, weights if spec.kind == "file" else spec.weights
-    elif spec.kind == "hub":
-        name, pretrained = f"hf-hub:{spec.source}", None
-    else:
-        name, pretrained = f"local-dir:{os.path.dirname(weights)}", None
-    changes = _moved_text_tower(os.path.dirname(weights)) if spec.kind == "folder" else {}
-    with weight_files.reading(spec.name, weights):
-        network = open_clip.create_model(
-            name, pretrained, precision=PRECISIONS[precision], require_pretrained=True, **changes
-        )
-    return network.eval(), open_clip.get_tokenizer(name)
-
-
-def _no_text(texts: list[str]) -> torch.Tensor:
-    raise TypeError(f"a network without a text tower was given {len(texts)} captions")
-
-
-def _moved_text_tower(folder: str) -> dict[str, Any]:
-    """Returns what to change of a folder's configuration when it carries its own text tower's: its present place.
-
-    ``winnow train-filter`` writes such folders; open_clip itself looks only where the configuration points.
-    """
-    text_cfg = json.loads(Path(folder, "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
-    if "hf_model_name" in text_cfg and Path(folder, "config.json").is_file():
-        return {"text_cfg": {**text_cfg, "hf_model_name": folder, "hf_model_pretrained": False}}
-    return {}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.errors import InputError, Reason, SampleError
-from transforms.lib.models.locate import PREPROCESS
+from transforms.lib.models.trained_with import PREPROCESS
 from transforms.lib.stamps import stamp
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def view(preprocess: dict[str, Any], size: int | list[int], variant: str = "exac
     """Returns the view of a network.
 
     Args:
-      preprocess: open_clip's ``preprocess_cfg`` with every key of ``locate.PREPROCESS``, or with the resize mode
+      preprocess: open_clip's ``preprocess_cfg`` with every key of ``trained_with.PREPROCESS``, or with the resize mode
         ``timm`` what ``timm_model.config`` gives.
       size: of the input, in pixels.
       variant: one of ``VARIANTS``.

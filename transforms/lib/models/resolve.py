@@ -8,8 +8,8 @@ import re
 
 from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.models import tinyclip, weight_files
-from transforms.lib.models.locate import PREPROCESS, Fetch, architectures, local_only, locate
+from transforms.lib.models import checkpoints, published, tinyclip, trained_with
+from transforms.lib.models.locate import Fetch, Located, local_only, locate
 from transforms.lib.models.spec import PARTS, ModelSpec, ParsedModel
 from transforms.lib.stamps import sha256_of, stamp
 
@@ -58,25 +58,29 @@ def _parse_spec(spec: str) -> ParsedModel:
 
 
 def _parse_file(spec: str) -> ParsedModel:
-    arch, weights, pin = _pinned(spec)
+    arch, weights, pin, options = _pinned(spec)
     _check_architecture(arch, spec)
-    return ParsedModel("", "file", arch, weights, pin)
+    trained_with.options_of(options)
+    return ParsedModel("", "file", arch, weights, pin, options=options)
 
 
 def _parse_timm(spec: str) -> ParsedModel:
-    name, weights, pin = _pinned(spec)
+    name, weights, pin, options = _pinned(spec)
+    if options:
+        raise ConfigError(f"--model {spec}: timm itself says how a network was trained; leave {options} out")
     if not re.fullmatch(r"timm:[a-z0-9_]+(\.[a-z0-9_]+)?(/[1-9][0-9]{0,3})?", name):
         raise ConfigError(f"--model {spec}: write timm:NAME@FILE#sha256=HEX, or timm:NAME/SIDE@... for another side")
     return ParsedModel("", "timm", name.removeprefix("timm:"), weights, pin)
 
 
-def _pinned(spec: str) -> tuple[str, str, str]:
-    """Returns architecture, path and digest of ``ARCH@FILE#sha256=HEX``."""
+def _pinned(spec: str) -> tuple[str, str, str, str]:
+    """Returns architecture, path, digest and options of ``ARCH@FILE#sha256=HEX,NAME=VALUE,...``."""
     arch, _, rest = spec.partition("@")
-    weights, _, pin = rest.partition("#sha256=")
+    weights, _, pinned = rest.partition("#sha256=")
+    pin, _, options = pinned.partition(",")
     if not re.fullmatch(r"[0-9a-f]{64}", pin):
         raise ConfigError(f"--model {spec}: pin the weights file, {arch}@FILE#sha256=64 hex digits (`sha256sum FILE`)")
-    return arch, os.path.expanduser(weights), pin
+    return arch, os.path.expanduser(weights), pin, options
 
 
 def _name_of(spec: str) -> str:
@@ -90,7 +94,7 @@ def _name_of(spec: str) -> str:
 
 
 def _check_architecture(arch: str, spec: str) -> None:
-    known = architectures()
+    known = published.architectures()
     if arch not in known:
         hint = similar.did_you_mean(arch, [*known, "tinyclip"], most=2)
         lists = "`winnow models` lists what can be given"
@@ -98,51 +102,62 @@ def _check_architecture(arch: str, spec: str) -> None:
 
 
 def resolve(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "exact") -> ModelSpec:
-    """Finds the weights of a model on the driver, hashes them, and reads size and preprocessing.
+    """Returns the specification of ``find``."""
+    return find(parsed, fetch=fetch, variant=variant)[0]
+
+
+def find(parsed: ParsedModel, *, fetch: Fetch = local_only, variant: str = "exact") -> tuple[ModelSpec, Located]:
+    """Finds the files of a model on the driver, hashes them, and reads how it was trained.
 
     Args:
       parsed: from ``parse_model``.
       fetch: address of a file or folder -> local path.
       variant: of the image preprocessing, one of ``preprocessing.VARIANTS``.
 
+    Returns:
+      the specification, and where the files are, with a note for the user.
+
     Raises:
-      InputError: weights or configuration are absent, unreadable, or not those that were pinned.
+      ConfigError: it is not clear how the model was trained.
+      InputError: weights or configuration are absent, unreadable, not those that were pinned, or name code.
     """
-    config, weights = locate(parsed, fetch)
-    digest = tinyclip.weights_sha256() if parsed.kind == "tinyclip" else sha256_of(weights)
-    if parsed.kind in ("file", "folder", "timm"):
-        weight_files.check_whole(parsed.name, weights)
+    found = locate(parsed, fetch)
+    digest = tinyclip.weights_sha256() if parsed.kind == "tinyclip" else sha256_of(found.weights)
     if parsed.sha256 and digest != parsed.sha256:
         raise InputError(f"--model {parsed.name}: {parsed.weights} has sha256 {digest}, not the pinned {parsed.sha256}")
-    size = config["model_cfg"]["vision_cfg"].get("image_size", 224)
-    square = size if isinstance(size, int) else int(size[0])
-    made_by = {**PREPROCESS, **config.get("preprocess_cfg", {}), "size": size, "variant": variant}
-    return ModelSpec(
+    if parsed.kind != "tinyclip":
+        checkpoints.check(parsed.name, found.weights)
+    size = found.config["model_cfg"]["vision_cfg"].get("image_size", 224)
+    made_by = {**trained_with.PREPROCESS, **found.config.get("preprocess_cfg", {}), "size": size, "variant": variant}
+    spec = ModelSpec(
         name=parsed.name,
         kind=parsed.kind,
         source=parsed.source,
         weights=parsed.weights,
         weights_sha256=digest,
         preprocess=stamp(**made_by),
-        dim=int(config["model_cfg"]["embed_dim"]),
-        image_size=square,
+        dim=int(found.config["model_cfg"]["embed_dim"]),
+        image_size=size if isinstance(size, int) else int(size[0]),
         variant=variant,
         part=parsed.part,
+        options=parsed.options,
+        files=found.digest(),
     )
+    return spec, found
 
 
 def known_models() -> list[str]:
     """Returns a line for everything that ``--model`` takes; nothing is downloaded."""
-    import open_clip
-
     forms = [
         "[NAME=]SPEC, where NAME is the column set and SPEC is one of:",
         "  tinyclip                        the tiny network that ships with Winnow (default; needs winnow-beam[demo])",
         "  hf-hub:ORGANISATION/NAME        an open_clip model on the hub, for example hf-hub:apple/DFN2B-CLIP-ViT-B-16",
         "  FOLDER                          open_clip's local-dir form, local or gs://: configuration and weights",
         "  ARCH@FILE#sha256=HEX            an architecture and a weights file, local or gs://, .safetensors or .pt",
+        "  ARCH@FILE#sha256=HEX,as=TAG     the same, trained as these published weights of the architecture, or with",
+        "  ...,mean=M,std=S,interpolation=bicubic|bilinear,resize=shortest|longest|squash",
         "  timm:NAME[/SIDE]@FILE#sha256=HEX  an image network of timm, such as DINOv2: its embeddings, and no score",
         "  image:SPEC, text:SPEC           the embeddings of one tower of any of these, and no score",
         "  ARCH/TAG                        an architecture and published weights:",
     ]
-    return forms + [f"    {arch}/{tag}" for arch, tag in open_clip.list_pretrained()]
+    return forms + [f"    {arch}/{tag}" for arch, tag in published.all_tags()]

@@ -18,6 +18,7 @@ class ParsedModel:
       weights: pretrained tag, or address of the weights file.
       sha256: that the user pinned; empty when not.
       part: ``image`` or ``text`` for that tower alone; empty for both.
+      options: of a weights file, what it was trained with, as ``trained_with.options_of`` reads it; empty to find out.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ParsedModel:
     weights: str = ""
     sha256: str = ""
     part: str = ""
+    options: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class ModelSpec:
       image_size: pixels of the square input.
       variant: of the preprocessing, one of ``preprocessing.VARIANTS``.
       part: as in ``ParsedModel``.
+      options: as in ``ParsedModel``.
+      files: digest of configuration, tokenizer and text tower; workers refuse any other. Empty in older outputs.
     """
 
     name: str
@@ -55,3 +59,5 @@ class ModelSpec:
     image_size: int
     variant: str = "exact"
     part: str = ""
+    options: str = ""
+    files: str = ""

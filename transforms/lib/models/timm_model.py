@@ -11,7 +11,7 @@ from typing import Any
 
 from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.models import weight_files
+from transforms.lib.models import checkpoints
 
 _LOADING = threading.Lock()
 
@@ -94,26 +94,28 @@ def _loaded(source: str, weights: str) -> Any:
     name, side = parts(source)
     with torch.device("meta"):
         kind: Any = type(timm.create_model(name, pretrained=False, num_classes=0, **_sized(name, side)))
-    where = {"file": weights, "url": "", "hf_hub_id": None}
+    whole = f"timm:{source}"
+    as_file = weights.endswith(".npz")  # of big_vision, which timm opens by numpy and without pickles
+    where: dict[str, Any] = {"file": weights} if as_file else {"state_dict": checkpoints.read(whole, weights)}
+    where |= {"url": "", "hf_hub_id": None}
     load, found = kind.load_state_dict, []
 
     def noted(*args: Any, **more: Any) -> Any:
         found.append(load(*args, **more))
         return found[-1]
 
-    with _LOADING, weight_files.reading(f"timm:{source}", weights):
+    with _LOADING, checkpoints.reading(whole, weights):
         kind.load_state_dict = noted
         try:
             network = timm.create_model(
                 name, pretrained=True, num_classes=0, pretrained_cfg_overlay=where, **_sized(name, side)
             )
+            network.pretrained_cfg.pop("state_dict", None)
         finally:
             kind.load_state_dict = load
     head = _head(network.pretrained_cfg["classifier"])
     for missing, unexpected in found:
-        weight_files.check_names(
-            f"timm:{source}", missing, [name for name in unexpected if name.split(".")[0] not in head]
-        )
+        checkpoints.check_names(whole, missing, [name for name in unexpected if name.split(".")[0] not in head])
     return network
 
 

@@ -104,8 +104,15 @@ def text_folder() -> Path:
     return package_file(list(PINNED)[1]).parent
 
 
+def text_files() -> tuple[Path, ...]:
+    """Returns the files of the text tower that a folder of the network must carry: configuration and tokenizer."""
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+    return tuple(text_folder() / name for name in names)
+
+
 def tokenizer() -> Any:
     """Returns open_clip's wrapper of the text tower's own tokenizer."""
     from open_clip.tokenizer import HFTokenizer
 
-    return HFTokenizer(str(text_folder()), context_length=config()["model_cfg"]["text_cfg"]["context_length"])
+    length = config()["model_cfg"]["text_cfg"]["context_length"]
+    return HFTokenizer(str(text_folder()), context_length=length, trust_remote_code=False, local_files_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from transforms.lib.errors import ConfigError
-from transforms.lib.models import clip, locate, resolve, spec, tinyclip
+from transforms.lib.models import building, clip, locate, published, resolve, tinyclip
 from transforms.lib.training import curves
 
 HELD_OUT = ("pairs", "recall_at_1", "recall_at_10", "auc")
@@ -39,39 +39,21 @@ def open_network(text: str, *, batch_size: int = 8, fetch: locate.Fetch = locate
     Raises:
       ConfigError: there is no such model, or its weights cannot be had.
     """
-    import open_clip
-
-    if text in locate.architectures():
-        config: dict[str, Any] = {"model_cfg": locate.builtin(text)}
-        network = open_clip.create_model(text, pretrained_text=False).eval()
-        return Network(
-            clip.wrap(network, open_clip.get_tokenizer(text), config, batch_size=batch_size), config, (), True
-        )
+    if text in published.architectures():
+        found = locate.architecture(text)
+        network, tokenize = building.empty(found).eval(), building.tokenizer(found)
+        model = clip.wrap(network, tokenize, found.config, batch_size=batch_size)
+        return Network(model, found.config, tuple(found.text_files()), True)
     parsed = resolve.parse_model(text)
     if parsed.kind == "tinyclip":
         config = tinyclip.config()
         model = clip.wrap(tinyclip.build(projections=False), tinyclip.tokenizer(), config, batch_size=batch_size)
-        return Network(model, config, text_files(parsed, config), True)
-    spec = resolve.resolve(parsed, fetch=fetch)
-    config, _ = locate.locate(spec, fetch)
-    files = text_files(spec, config)
-    return Network(clip.load(spec, batch_size=batch_size, fetch=fetch), config, files, False)
-
-
-def text_files(spec: spec.ParsedModel | spec.ModelSpec, config: dict[str, Any]) -> tuple[Path, ...]:
-    """Returns the files of a model's text tower that a folder of it must carry.
-
-    Raises:
-      ConfigError: the text tower is one of transformers, and not tinyclip's.
-    """
-    if spec.kind == "tinyclip":
-        names = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-        return tuple(tinyclip.text_folder() / name for name in names)
-    if "hf_model_name" in config["model_cfg"]["text_cfg"]:
-        raise ConfigError(
-            f"--model {spec.name}: models with a text tower of transformers, other than tinyclip, cannot be trained"
-        )
-    return ()
+        return Network(model, config, tinyclip.text_files(), True)
+    if parsed.kind == "timm":
+        raise ConfigError(f"--model {text}: a network of timm has no text tower, so there is nothing to train it with")
+    spec, found = resolve.find(parsed, fetch=fetch)
+    model = clip.load(spec, batch_size=batch_size, fetch=fetch)
+    return Network(model, found.config, tuple(found.text_files()), False)
 
 
 def write_network(folder: Path, config: dict[str, Any], files: Sequence[Path], state: Mapping[str, Any]) -> None:
@@ -90,7 +72,8 @@ def write_network(folder: Path, config: dict[str, Any], files: Sequence[Path], s
         (folder / path.name).write_bytes(path.read_bytes())
     if files:
         place = str(folder.resolve())  # where open_clip looks; Winnow finds it wherever the folder is moved
-        config["model_cfg"]["text_cfg"] |= {"hf_model_name": place, "hf_tokenizer_name": place}
+        text = config["model_cfg"]["text_cfg"]
+        text |= {name: place for name in ("hf_model_name", "hf_tokenizer_name") if text.get(name)}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "open_clip_model.safetensors")
 

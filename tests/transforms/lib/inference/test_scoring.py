@@ -20,7 +20,7 @@ from transforms.lib.devices.cuda_streams import Gpu
 from transforms.lib.devices.staging import RowLimit
 from transforms.lib.inference import prefetch, scoring
 from transforms.lib.inference.timing import Clock, sentence
-from transforms.lib.models import clip, locate, preprocessing, resolve
+from transforms.lib.models import clip, preprocessing, resolve, trained_with
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar.shard_samples import RawSample
 
@@ -345,7 +345,7 @@ def jpeg(width, height):
 def network(folder, **preprocess):
     """Loads the tiny network with another preprocessing, as another model."""
     model = clip.load(resolve.resolve(resolve.parse_model(str(folder))), batch_size=4, threads=1)
-    model.view = preprocessing.view({**locate.PREPROCESS, **preprocess}, 32, preprocess.pop("variant", "exact"))
+    model.view = preprocessing.view({**trained_with.PREPROCESS, **preprocess}, 32, preprocess.pop("variant", "exact"))
     return model
 
 
@@ -402,7 +402,7 @@ def test_fast_accepts_what_exact_accepts(mode, side, width, height):
     if not isinstance(height, int):
         height = height.draw(st.integers(1, max(1, 4000 // width)) | st.integers(1, 60))
     data = jpeg(width, height)
-    preprocess = {**locate.PREPROCESS, "resize_mode": mode}
+    preprocess = {**trained_with.PREPROCESS, "resize_mode": mode}
     exact, fast = (
         prefetch.decode(data, ReadRules(variant=variant), [preprocessing.view(preprocess, side, variant)])
         for variant in ("exact", "fast")

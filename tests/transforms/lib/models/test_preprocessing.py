@@ -8,10 +8,10 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from transforms.lib.errors import Reason, SampleError
-from transforms.lib.models import locate, preprocessing, resolve
+from transforms.lib.models import preprocessing, resolve, trained_with
 from transforms.lib.samples import images
 
-SHORTEST = dict(locate.PREPROCESS)
+SHORTEST = dict(trained_with.PREPROCESS)
 LONGEST = {**SHORTEST, "resize_mode": "longest", "fill_color": 255}
 SQUASH = {**SHORTEST, "resize_mode": "squash", "interpolation": "bilinear"}
 
