@@ -59,5 +59,5 @@ def test_each_shard_has_its_statistics(shards):
     sizes = json.loads((shards / "sizes.json").read_text())
     assert sizes == {"00000000.tar": 16, "00000001.tar": 16, "00000002.tar": 16, "00000003.tar": 12}
     for name, count in sizes.items():
-        stats = json.loads((shards / name.replace(".tar", "_stats.json")).read_text())
+        stats = json.loads((shards.parent / "shard_stats" / name.replace(".tar", ".json")).read_text())
         assert stats["successes"] == count

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.pvalue import AsSingleton
 
-from transforms.lib import stamps, work_lines
+from transforms.lib import work_lines
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
-from transforms.lib.reshard import shard_formats, shard_layout
-from transforms.outputs import file_rows
+from transforms.lib.reshard import held, shard_formats, shard_layout
+from transforms.lib.reshard.webdataset_format import TarFormat
+from transforms.outputs import file_rows, side_files
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
@@ -77,8 +78,8 @@ def finish(
 ) -> list[FileRow]:
     """Checks that all copies are written, writes what loaders look for and removes older shards.
 
-    Beside the shards: ``sizes.json`` (shard name -> samples), ``meta.json`` and ``sample_ids.npy`` (a copy of the
-    subset file), which DataComp's resharder writes and its and open_clip's loaders read.
+    Beside tars: ``sizes.json``, ``meta.json`` and ``sample_ids.npy`` (a copy of the subset file), which DataComp's
+    resharder writes and its and open_clip's loaders read. No other form has a file beside its shards.
 
     Raises:
       AccountsError: the output holds more or fewer copies than were decided.
@@ -88,16 +89,12 @@ def finish(
     accounts.check_written(accounts.Books(copies=sum(sum(source.counts) for source in sources)), total)
     _remove_others(settings, len(ordered))
     sizes = {row.file.path.rpartition("/")[2]: row.samples for row in ordered}
-    meta: dict[str, Any] = {
-        "output_shard_count": len(ordered),
-        "output_shard_format": "{:08d}" + settings.suffix,
-        "output_count": total,
-        "blur_count": sum(row.blurred for row in ordered),
-    }
     rows = [file for row in ordered for file in (row.file, row.stats)]
-    for name, document in (("sizes.json", sizes), ("meta.json", meta)):
-        data = stamps.canonical(document).encode()
-        rows.append(file_rows.write(settings.root, f"shards/{name}", data))
+    holds = held.Held.of(row.counts for row in ordered)
+    rows.append(side_files.write_summary(settings.root, settings.format, sizes, holds))
+    if settings.format != TarFormat.name:
+        return rows
+    rows += side_files.write_for_loaders(settings.root, settings.suffix, sizes, sum(row.blurred for row in ordered))
     return [*rows, _copy_subset(subset, settings.root)]
 
 
@@ -113,12 +110,19 @@ def _copy_subset(subset: FileRow | None, root: str) -> FileRow:
 
 
 def _remove_others(settings: ReshardSettings, count: int) -> None:
-    """Deletes shards of an earlier output, larger or of another form: a loader that globs must see this one only."""
-    folder = filesystem.join(settings.root, "shards")
-    kept = {filesystem.join(settings.root, settings.path(n, s)) for n in range(count) for s in ("", "_stats.json")}
+    """Deletes all else beside the shards: those of an earlier output, larger or of another form, and its side files.
+
+    A loader that globs, or that reads the whole folder, must see these shards only.
+    """
+    kept = {path for number in range(count) for path in (settings.path(number), settings.stats_path(number))}
     suffixes = tuple(shard_formats.format_of(name).suffix for name in shard_formats.NAMES)
-    present = [info.uri for info in filesystem.children(folder) if info.uri.endswith((*suffixes, "_stats.json"))]
-    filesystem.delete([uri for uri in present if uri not in kept and "/" not in uri.removeprefix(f"{folder}/")])
+    removed = []
+    for folder, ours in (("shards", (*suffixes, *side_files.BESIDE)), (side_files.STATS, (".json",))):
+        uri = filesystem.join(settings.root, folder)
+        names = [info.uri.removeprefix(f"{uri}/") for info in filesystem.children(uri)]
+        stale = [name for name in names if name.endswith(ours) and "/" not in name and f"{folder}/{name}" not in kept]
+        removed += [filesystem.join(uri, name) for name in stale]
+    filesystem.delete(removed)
 
 
 class Resharded(NamedTuple):

@@ -17,7 +17,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.report import terminal_text
-from transforms.outputs import crawls, manifest
+from transforms.outputs import crawls, manifest, side_files
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
@@ -207,11 +207,11 @@ def pool_of(output: str) -> str:
 def outcome(output: str) -> tuple[str, dict[str, Any]]:
     """Returns the counts at the end of a run: a table for people, and values for the JSON line."""
     books = json.loads(filesystem.read_bytes(filesystem.join(output, "books.json")))
-    sizes = filesystem.read_if_exists(filesystem.join(output, "shards", "sizes.json"))
+    written = side_files.read_summary(output)
     places = {"report": filesystem.join(output, "report.html")}
-    if sizes is not None:
+    if written is not None:
         places["shards"] = filesystem.join(output, "shards")
-    text = terminal_text.books_table(books, len(json.loads(sizes or b"{}")))
+    text = terminal_text.books_table(books, written["shards"] if written else 0)
     missing = filesystem.read_if_exists(filesystem.join(output, "missing.npy"))
     if missing is not None:
         lacking = len(uids.read_subset(io.BytesIO(missing)))

@@ -114,7 +114,7 @@ def test_a_killed_run_continues_without_scoring_a_finished_shard_again(curate, s
     # What a kill in the middle leaves: some columns, no decision, a written shard without statistics.
     for name in ("columns/net/00001.parquet", "manifest.json", "books.json", "subset.npy", "report.html"):
         (killed / name).unlink()
-    for path in (*(killed / "decisions").iterdir(), *(killed / "shards").glob("*_stats.json")):
+    for path in (*(killed / "decisions").iterdir(), *(killed / "shard_stats").iterdir()):
         path.unlink()
     (killed / "shards/00000001.tar").write_bytes(b"half")
     code, stdout, _ = curate(small_pool, killed)

@@ -90,11 +90,30 @@ def test_every_member_of_every_copy_is_there_to_the_byte(winnow, copied, pool, f
     found = {key: members for shard in shards for key, members in shard}
     assert found == {f"{uid}-{j}": pool[1][uid] for uid, count in times.items() for j in range(count)}
     assert winnow("verify", "--output", out)[0] == 0
-    assert json.loads((out / "shards/meta.json").read_text())["output_shard_format"].endswith(shardsuffix(form))
 
 
-def shardsuffix(form):
-    return shard_formats.format_of(form).suffix
+def test_only_beside_tars_there_are_files_for_loaders(copied):
+    """pandas, polars and others take every file of the folder of a table for a part of it."""
+    listed = {path.name for path in (copied("tars")[0] / "shards").iterdir()}
+    assert listed == {"00000000.tar", "sizes.json", "meta.json", "sample_ids.npy"}
+    assert [path.name for path in (copied("rows", "--format", "parquet")[0] / "shards").iterdir()] == [
+        "00000000.parquet"
+    ]
+
+
+def test_the_files_of_an_earlier_version_beside_the_shards_go(winnow, copied):
+    out, _ = copied("out")
+    (out / "shards/00000000_stats.json").write_text("{}")
+    assert winnow("reshard", "--output", out)[0] == 0
+    assert not (out / "shards/00000000_stats.json").exists()
+
+
+def test_the_summary_counts_formats_and_members(copied):
+    out, times = copied("out")
+    summary = json.loads((out / "shard_stats/summary.json").read_text())
+    assert sum(count for _, _, count in summary["images"]) == summary["samples"] == sum(times.values())
+    assert {kind for _, kind, _ in summary["images"]} == {"unknown"}  # noise
+    assert summary["members"]["txt"] <= summary["samples"]
 
 
 @pytest.mark.parametrize("shuffle", ["none", "shards", "full"])
@@ -156,7 +175,8 @@ def test_another_form_replaces_the_older_shards(winnow, copied):
     out, _ = copied("out")
     assert winnow("reshard", "--output", out, "--format", "tfrecord")[0] == 0
     names = {path.name for path in (out / "shards").iterdir()}
-    assert names == {"00000000.tfrecord", "00000000_stats.json", "sizes.json", "meta.json", "sample_ids.npy"}
+    assert names == {"00000000.tfrecord"}
+    assert {path.name for path in (out / "shard_stats").iterdir()} == {"00000000.json", "summary.json"}
     assert winnow("verify", "--output", out)[0] == 0
 
 
@@ -171,8 +191,9 @@ def test_verify_finds_a_changed_row_of_a_table(winnow, copied):
     path = out / "shards/00000000.parquet"
     table = pq.read_table(path)
     images = table["image"].to_pylist()
-    images[3] = b"another picture"
-    pq.write_table(table.set_column(5, table.schema.field("image"), pa.array(images)), path)
+    images[3]["bytes"] = b"another picture"
+    field = table.schema.field("image")
+    pq.write_table(table.set_column(table.schema.names.index("image"), field, pa.array(images, field.type)), path)
     assert winnow("verify", "--output", out)[0] == 1
     problems = json.loads((out / "verify.json").read_text())["problems"]
     assert any("are not those of its input shard" in line for line in problems)
@@ -200,7 +221,11 @@ def test_two_workers_and_any_order_of_the_inputs_give_the_same_bytes(copied, poo
     command = [sys.executable, "-m", "beam_pipelines.reshard", *flags, *workers, "--output", tmp_path / "two"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
     found = digests(tmp_path / "two")
-    names = [name for name in expected if name.startswith(("shards/", "columns/", "decisions/", "subset", "books"))]
+    names = [
+        name
+        for name in expected
+        if name.startswith(("shards/", "shard_stats/", "columns/", "decisions/", "subset", "books"))
+    ]
     assert len(names) > 30
     assert {name: found[name] for name in names} == {name: expected[name] for name in names}
 
@@ -221,9 +246,7 @@ def test_ten_kills_at_random_points_end_in_the_same_bytes(winnow, tmp_path):
         goal = draw.randint(0, 14) + (progress[-1] if progress else 0)
         end = time.monotonic() + 60
         while (
-            process.poll() is None
-            and len(list((out / "shards").glob("*_stats.json"))) < goal
-            and time.monotonic() < end
+            process.poll() is None and len(list((out / "shard_stats").glob("*.json"))) < goal and time.monotonic() < end
         ):
             time.sleep(0.001)
         if turn == 0:  # once before anything is written
@@ -231,9 +254,9 @@ def test_ten_kills_at_random_points_end_in_the_same_bytes(winnow, tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        progress.append(len(list(out.rglob("*_stats.json"))))
-        for stats in out.rglob("*_stats.json"):  # what says it is finished is
-            assert len(list(read_samples(stats.with_name(stats.name[:8] + ".tar").open("rb")))) == 2
+        progress.append(len(list((out / "shard_stats").glob("*.json"))))
+        for stats in (out / "shard_stats").glob("0*.json"):  # what says it is finished is
+            assert len(list(read_samples((out / "shards" / f"{stats.stem}.tar").open("rb")))) == 2
     assert 0 < progress[4] < progress[8] < 300
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -249,7 +272,7 @@ def test_a_kill_between_a_shard_and_its_statistics_is_not_taken_for_an_older_run
     write = filesystem.write_atomic
 
     def killed(uri, data):
-        if uri.endswith("_stats.json"):
+        if "/shard_stats/" in uri:
             raise RuntimeError("killed")
         write(uri, data)
 

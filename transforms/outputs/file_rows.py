@@ -32,5 +32,5 @@ def of_stored(root: str, path: str) -> FileRow:
 
 
 def of_record(path: str, record: Mapping[str, Any]) -> FileRow:
-    """Returns the row of a file that a manifest, or a shard's ``_stats.json``, records: ``bytes`` and ``sha256``."""
+    """Returns the row of a file that a manifest, or a shard's statistics, record: ``bytes`` and ``sha256``."""
     return FileRow(path, record["bytes"], record["sha256"])

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
-from transforms.lib.reshard import shard_format, shard_formats, shard_layout
-from transforms.outputs import file_rows
+from transforms.lib.reshard import held, shard_format, shard_formats, shard_layout
+from transforms.outputs import file_rows, side_files
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
@@ -59,9 +59,16 @@ class ReshardSettings:
         """Of the names of output shards."""
         return shard_formats.format_of(self.format).suffix
 
-    def path(self, number: int, suffix: str = "") -> str:
-        """Returns the path of an output shard, or of its statistics, below the root."""
-        return f"shards/{number:08d}{suffix or self.suffix}"
+    def path(self, number: int) -> str:
+        """Returns the path of an output shard below the root."""
+        return f"shards/{number:08d}{self.suffix}"
+
+    def stats_path(self, number: int) -> str:
+        """Returns the path of an output shard's statistics below the root.
+
+        They lie beside the folder of the shards: readers of whole folders take every file in it for a shard.
+        """
+        return f"{side_files.STATS}/{number:08d}.json"
 
     def outputs(self, sources: Iterable[shard_layout.DecidedShard]) -> Iterator[shard_layout.OutputShard]:
         """Returns the output shards before any cut by bytes."""
@@ -81,13 +88,23 @@ class ReshardSettings:
 
 
 class WrittenShard(NamedTuple):
-    """An output shard that is in place, and the file of its statistics."""
+    """An output shard that is in place, and the file of its statistics.
+
+    Attributes:
+      number: of the shard.
+      samples: that it holds.
+      blurred: those of them whose faces were blurred.
+      file: the shard.
+      stats: its statistics.
+      counts: of what it holds, by name, as ``held.Counting`` makes them.
+    """
 
     number: int
     samples: int
     blurred: int
     file: FileRow
     stats: FileRow
+    counts: held.Counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,36 +131,38 @@ class WriteShard:
     def _replace(self, output: shard_layout.OutputShard, stamp: str) -> WrittenShard:
         """Writes the shard, whatever was there before, and then its statistics."""
         settings = self.settings
-        path, stats_path = settings.path(output.number), settings.path(output.number, "_stats.json")
+        path, stats_path = settings.path(output.number), settings.stats_path(output.number)
         stats_uri = filesystem.join(settings.root, stats_path)
         if filesystem.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
             filesystem.delete([stats_uri])
         with filesystem.create_atomic(filesystem.join(settings.root, path)) as file:
-            blurred = self._write(output, file)
+            blurred, counts = self._write(output, file)
         stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
-        text = stamps.canonical(stats | {"blurred": blurred}).encode()
+        text = stamps.canonical(stats | {"blurred": blurred, "counts": dict(counts)}).encode()
         stats_row = file_rows.write(settings.root, stats_path, text)  # last: it says the shard is finished
         Metrics.counter("reshard", "out").inc(output.num_samples)
         Metrics.counter("reshard", "out_bytes").inc(file.size)
         row = file_rows.of_new(path, file)
-        return WrittenShard(output.number, output.num_samples, blurred, row, stats_row)
+        return WrittenShard(output.number, output.num_samples, blurred, row, stats_row, counts)
 
-    def _write(self, output: shard_layout.OutputShard, file: filesystem.NewFile) -> int:
-        """Writes the samples; returns how many of them had faces blurred."""
+    def _write(self, output: shard_layout.OutputShard, file: filesystem.NewFile) -> tuple[int, held.Counts]:
+        """Writes the samples; returns how many of them had faces blurred, and the counts of what they hold."""
         contents = self.settings.contents
         blurred = 0
+        counting = held.Counting()
 
         def samples() -> Iterator[tuple[str, shard_format.Members]]:
             nonlocal blurred
             for sample in contents.samples(contents.listing(output)):
                 blurred += sample.blurred
+                counting.add(sample.members)
                 yield sample.key, sample.members
 
         shard_formats.format_of(self.settings.format).write(samples(), file)
-        return blurred
+        return blurred, counting.counts()
 
     def _done(self, number: int, stamp: str) -> WrittenShard | None:
-        path, stats_path = self.settings.path(number), self.settings.path(number, "_stats.json")
+        path, stats_path = self.settings.path(number), self.settings.stats_path(number)
         text = filesystem.read_if_exists(filesystem.join(self.settings.root, stats_path))
         if text is None:
             return None
@@ -152,4 +171,5 @@ class WriteShard:
         if stats.get("stamp") != stamp or present is None or present.size != stats["bytes"]:
             return None
         row, stats_row = file_rows.of_record(path, stats), file_rows.of_bytes(stats_path, text)
-        return WrittenShard(number, stats["successes"], stats["blurred"], row, stats_row)
+        counts = tuple(sorted(stats["counts"].items()))
+        return WrittenShard(number, stats["successes"], stats["blurred"], row, stats_row, counts)

@@ -121,6 +121,13 @@ def decode_scaled(
     return _decoded(data, least, max_pixels, others)
 
 
+def kind_of(data: bytes) -> str:
+    """Returns the format of an image by its first bytes: ``jpeg``, ``png``, ``openexr`` ...; or ``unknown``."""
+    reader = _reader_of(data)
+    name = str(reader.format) if reader else tfio_formats.kind_of(data) or "unknown"
+    return name.lower().replace(" ", "")
+
+
 def is_jpeg(data: bytes) -> bool:
     """Returns whether an image is a JPEG by its first bytes: the only format that ``decode_scaled`` scales."""
     return data.startswith(_JPEG)

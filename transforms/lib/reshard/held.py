@@ -1,0 +1,69 @@
+"""What output shards hold, as counts: image formats under their names, and members, so that loaders can be warned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from transforms.lib.errors import SampleError
+from transforms.lib.reshard.shard_format import Members
+from transforms.lib.samples import images
+
+_MOST_NAMES = 100  # of members that are counted in a shard: the names are data, and could be one for each sample
+_IMAGE, _MEMBER = "image ", "member "
+
+Counts = tuple[tuple[str, int], ...]
+"""Name -> count, as a row that Beam can carry; ``Counting`` makes the names, and only ``Held`` reads them."""
+
+
+class Counting:
+    """Counts the samples of one shard as they go by."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._names: set[str] = set()
+
+    def add(self, members: Members) -> None:
+        """Counts one sample."""
+        for name, _ in members:
+            if name in self._names or len(self._names) < _MOST_NAMES:
+                self._names.add(name)
+                self._counts[f"{_MEMBER}{name}"] += 1
+        try:
+            extension, data = images.image_of(dict(members))
+        except SampleError:
+            return
+        self._counts[f"{_IMAGE}{images.kind_of(data)} {extension}"] += 1
+
+    def counts(self) -> Counts:
+        """Returns the counts so far, sorted by name."""
+        return tuple(sorted(self._counts.items()))
+
+
+class Held(NamedTuple):
+    """The counts of a whole output.
+
+    Attributes:
+      images: (extension, format by content) -> samples whose image has both; a sample without an image is in none.
+      members: extension -> samples that have such a member; in each shard, of the first 100 names in it.
+    """
+
+    images: Mapping[tuple[str, str], int]
+    members: Mapping[str, int]
+
+    @classmethod
+    def of(cls, shards: Iterable[Counts]) -> Held:
+        """Returns the sum of the counts of all shards."""
+        total: Counter[str] = Counter()
+        for counts in shards:
+            total.update(dict(counts))
+        found: dict[tuple[str, str], int] = {}
+        members: dict[str, int] = {}
+        for name, count in sorted(total.items()):
+            kind, _, extension = name.removeprefix(_IMAGE).partition(" ")
+            if name.startswith(_IMAGE):
+                found[extension, kind] = count
+            else:
+                members[name.removeprefix(_MEMBER)] = count
+        return cls(found, members)

@@ -1,0 +1,77 @@
+"""What is written beside output shards, and where: a place in which no reader of the shards takes it for a shard.
+
+Readers of whole folders (pandas, pyarrow, polars, Hugging Face datasets) take every file of the folder for a shard, so
+statistics lie in a folder of their own. Only beside tars there are files: open_clip looks for ``sizes.json`` there, and
+DataComp's loader for ``meta.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from transforms.lib import stamps
+from transforms.lib.reshard.held import Held
+from transforms.outputs import file_rows
+from transforms.rows import FileRow
+from transforms.storage import filesystem
+
+STATS = "shard_stats"
+"""Folder of the statistics of output shards, below the output folder: one file for each shard, and ``SUMMARY``."""
+SUMMARY = f"{STATS}/summary.json"
+BESIDE = ("sizes.json", "meta.json", "sample_ids.npy", "_stats.json")
+"""Ends of the names of files that are, or in Winnow 0.1 were, beside shards of some form."""
+
+
+def write_summary(root: str, form: str, sizes: Mapping[str, int], held: Held) -> FileRow:
+    """Writes what the output holds.
+
+    Args:
+      root: the output folder.
+      form: of the shards, one of ``shard_formats.NAMES``.
+      sizes: name of each shard -> samples in it.
+      held: the counts of the samples.
+    """
+    document = {
+        "format": form,
+        "images": [[*key, count] for key, count in held.images.items()],
+        "members": held.members,
+        "samples": sum(sizes.values()),
+        "shards": len(sizes),
+    }
+    return file_rows.write(root, SUMMARY, stamps.canonical(document).encode())
+
+
+def read_summary(root: str) -> dict[str, Any] | None:
+    """Returns what ``write_summary`` wrote, or of an output of Winnow 0.1 the number of shards; None without shards."""
+    data = filesystem.read_if_exists(filesystem.join(root, SUMMARY))
+    if data is not None:
+        return dict(json.loads(data))
+    sizes = filesystem.read_if_exists(filesystem.join(root, "shards/sizes.json"))
+    return None if sizes is None else {"shards": len(json.loads(sizes))}
+
+
+def write_for_loaders(root: str, suffix: str, sizes: Mapping[str, int], blurred: int) -> list[FileRow]:
+    """Writes what the loaders of tars look for beside them.
+
+    These are ``sizes.json`` (shard name -> samples), which open_clip sums up, and ``meta.json``, by which DataComp's
+    loader finds the shards.
+
+    Args:
+      root: the output folder.
+      suffix: of the shards.
+      sizes: name of each shard -> samples in it.
+      blurred: samples whose faces were blurred.
+    """
+    meta = {
+        "output_shard_count": len(sizes),
+        "output_shard_format": "{:08d}" + suffix,
+        "output_count": sum(sizes.values()),
+        "blur_count": blurred,
+    }
+    documents: dict[str, Mapping[str, Any]] = {"sizes.json": sizes, "meta.json": meta}
+    return [
+        file_rows.write(root, f"shards/{name}", stamps.canonical(document).encode())
+        for name, document in documents.items()
+    ]
