@@ -11,7 +11,7 @@ import pytest
 from beam_pipelines import launch, plan
 from beam_pipelines.config.jobs import COMMANDS, JOBS
 from beam_pipelines.running.options import parser_of
-from transforms.lib.errors import Reason
+from transforms.lib.errors import Notice, Reason
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,9 +44,9 @@ def test_every_field_is_a_flag_with_words():
             assert len(options[field.name]) > 10
 
 
-def test_every_reason_is_explained():
+def test_every_reason_and_every_notice_is_explained():
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
-    assert rows == [reason.value for reason in Reason]
+    assert rows == [*(reason.value for reason in Reason), *(notice.value for notice in Notice)]
 
 
 def test_links_lead_somewhere():

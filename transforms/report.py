@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from transforms.lib.columnstore import notices
 from transforms.lib.recipes import accounts
 from transforms.lib.report import cluster_page, gallery, html_page
 from transforms.outputs import file_rows
@@ -85,6 +86,7 @@ def _report_data(
         copies=books.copies,
         dropped=tuple((label, books.dropped.get(label, 0)) for label, _ in facts.steps),
         rejected=tuple(sorted(books.rejected.items())),
+        notices=tuple(notices.sentences(books.notices)),
         shards_in=books.shards,
         bytes_in=books.size_bytes,
         score_column=facts.score,

@@ -41,6 +41,35 @@ class Reason(str, enum.Enum):
         return self.value
 
 
+class Notice(str, enum.Enum):
+    """What is odd about a sample that is used all the same; counted, never a reason to reject it.
+
+    The list is closed, as that of reasons: a new notice needs a test and a line in docs/errors.md.
+
+    Attributes:
+      words: what was done about it, as the rest of a sentence that begins with a number of samples.
+    """
+
+    words: str
+
+    JSON_UNREADABLE = "json_unreadable", "have a json member that is no JSON object; it was not needed, and not used"
+    JSON_NOT_FINITE = "json_not_finite", "have NaN or Infinity in their json; such a field counts as missing"
+    JSON_REPEATED_FIELD = "json_repeated_field", "have a field twice in their json; the last one counts"
+    SIZE_UNREADABLE = "size_unreadable", "have an original_width or original_height that is no size; the image's counts"
+    IMAGE_METADATA = "image_metadata", "have text or a colour profile in their PNG that cannot be read; its pixels can"
+    ONE_PIXEL = "one_pixel", "have an image of 1 x 1 pixels, as trackers are"
+    PLACEHOLDER = "placeholder", "have an image that ten or more captions of their shard share, as placeholders do"
+
+    def __new__(cls, value: str, words: str) -> Notice:
+        notice = str.__new__(cls, value)
+        notice._value_ = value
+        notice.words = words
+        return notice
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
 class CurationError(Exception):
     """Base of every error that Winnow raises on purpose."""
 

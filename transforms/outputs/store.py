@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.lib.arrays import Bool
-from transforms.lib.columnstore import columns, views
+from transforms.lib.columnstore import columns, notices, views
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import MissingError
 from transforms.lib.parquet_files import ParquetReader
@@ -148,6 +148,13 @@ class Store:
             status = stored.read(["status"])["status"]
         valid: Bool = pc.equal(status, columns.OK).to_numpy()
         return valid
+
+    def notices(self, shard: str) -> dict[str, int]:
+        """Returns kind of notice -> samples of a shard; none for one that an earlier version of Winnow indexed."""
+        with self._stored(columns.INDEX, shard) as stored:
+            if "notices" not in stored.schema.names or stored.only("notices") == "":
+                return {}
+            return notices.count(stored.read(["notices"])["notices"])
 
     def arrays(
         self, shard: str, wanted: Mapping[str, tuple[str, str]], if_float: Mapping[str, tuple[str, str]] | None = None

@@ -172,6 +172,7 @@ class DecideShard:
             copies=int(decisions.copies.sum()),
             dropped={label: count for label, count in zip(labels, dropped, strict=True) if count},
             rejected=self._reasons(store, ref, rejected),
+            notices=store.notices(ref.name),
             size_bytes=ref.size,
             histogram=accounts.histogram(score[~rejected]),
             histogram_kept=accounts.histogram(score[kept]),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
-from transforms.lib.columnstore import columns
+from transforms.lib.columnstore import columns, notices
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.models import clip, spec
@@ -25,7 +25,7 @@ from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.shard_work import Outcome, logged
 
-INDEX_VERSION = 5  # raise when the same tar would give another index
+INDEX_VERSION = 6  # raise when the same tar would give another index
 SCORE_VERSION = 3  # raise when the same pixels and text would give another score
 _LOG = logging.getLogger(__name__)
 
@@ -195,6 +195,8 @@ class ScoreShard:
         Metrics.distribution("score", "shard_msec").update(int(seconds * 1000))
         for reason, count in rejected.items():
             Metrics.counter("score", f"rejected_{reason}").inc(count)
+        for kind, count in notices.count(scored.index["notices"]).items():
+            Metrics.counter("score", f"notice_{kind}").inc(count)
 
     def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
         wanted = self.settings.stamps(shard)

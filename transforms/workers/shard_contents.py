@@ -14,6 +14,7 @@ from apache_beam.metrics import Metrics
 from transforms.lib import byte_ranges, uids
 from transforms.lib.arrays import Int64
 from transforms.lib.columnstore import columns
+from transforms.lib.errors import SampleError
 from transforms.lib.reshard import scored_members, shard_layout
 from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import faces, images
@@ -206,7 +207,11 @@ def _keys(names: list[str], copy: Int64) -> list[str]:
 
 
 def _boxes_in(members: Members) -> list[faces.Box]:
-    return faces.boxes_of(json_of(dict(members)).get("face_bboxes"))
+    """Returns the boxes in the json member; the whole image where it cannot be read, as faces may be anywhere."""
+    try:
+        return faces.boxes_of(json_of(dict(members)).get("face_bboxes"))
+    except SampleError:
+        return [(0.0, 0.0, 1.0, 1.0)]
 
 
 def _blurred(members: Members, boxes: list[faces.Box]) -> Members:

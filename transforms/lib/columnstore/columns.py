@@ -43,6 +43,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("original_width", pa.int32(), False),  # before the download resized it, as the json says; else width
         pa.field("original_height", pa.int32(), False),
         pa.field("phash", pa.uint64(), False),  # perceptual hash of the pixels; none, and 0, when width is 0
+        pa.field("notices", pa.string(), False),  # kinds of ``Notice``, sorted, separated by commas
     ]
 )
 
@@ -163,7 +164,7 @@ def parquet_writer(write: Callable[[Any], Any], schema: pa.Schema, stamp: str, *
         AppendOnly(write),
         schema.with_metadata(named),
         compression=compression,
-        use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label")],
+        use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label", "notices")],
     )
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
+from transforms.lib.columnstore.notices import note
 from transforms.lib.devices.staging import Pixels
-from transforms.lib.errors import SampleError
+from transforms.lib.errors import Notice, SampleError
 from transforms.lib.inference.timing import Clock, Stopwatch
 from transforms.lib.models.preprocessing import Preprocess
 from transforms.lib.samples import images
@@ -40,7 +41,7 @@ _Least = tuple[int, bool] | None  # of a scaled decode; None for a whole one
 class Decoded:
     """A decoded image: size as stored, perceptual hash and one array of pixels per view, or the error.
 
-    The pixels of a view are None when the view cannot be made of the image.
+    The pixels of a view are None when the view cannot be made of the image. ``notices`` say what is odd about it.
     """
 
     width: int = 0
@@ -50,6 +51,7 @@ class Decoded:
     error: SampleError | None = None
     seconds: float = 0.0
     busy: float = 0.0  # seconds of a GPU
+    notices: set[Notice] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass
@@ -74,7 +76,8 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decode
     one network cannot use an image, the other networks still do.
     """
     start = time.perf_counter()
-    limits: Any = {"max_pixels": rules.max_pixels, "others": rules.others}
+    notices: set[Notice] = set()
+    limits: Any = {"max_pixels": rules.max_pixels, "others": rules.others, "notices": notices}
     scaled = images.is_jpeg(data)
 
     @functools.cache
@@ -93,6 +96,9 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decode
             done.pixels.append(_view_of(view, decoded, sizes))
     except SampleError as error:
         done = Decoded(done.width, done.height, error=error)
+    if done.width == done.height == 1:
+        notices.add(Notice.ONE_PIXEL)
+    done.notices = notices
     done.seconds = time.perf_counter() - start
     return done
 
@@ -239,7 +245,10 @@ def _prefetched(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Pr
     if done is not None:
         if done.width:
             looked.row.update(width=done.width, height=done.height, phash=done.phash)
-            looked.row.update(original_size(looked.document, done.width, done.height))
+            looked.row.update(original_size(looked.document, done.width, done.height, looked.notices))
         if done.error is not None:
             reject(looked.row, done.error)
+        looked.notices |= done.notices
+    if looked.notices:
+        note(looked.row, looked.notices)
     return PrefetchedSample(looked.row, pixels, duplicate_of)

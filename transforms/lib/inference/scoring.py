@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from transforms.lib.arrays import Bool, Float32
 from transforms.lib.columnstore import columns
+from transforms.lib.columnstore.notices import note_placeholders
 from transforms.lib.devices.staging import PixelBatch, Pixels
 from transforms.lib.errors import Reason
 from transforms.lib.inference.prefetch import Decode, prefetch_samples
@@ -222,6 +223,7 @@ def score_samples(
                 texts.add(str(sample.row["caption"]))
     for view in images:
         view.flush()
+    note_placeholders(rows)
     valid = np.array([row["status"] == columns.OK for row in rows], bool)
     if valid.any():
         texts.start(turn, clock)

@@ -46,6 +46,7 @@ class Books:
       copies: copies that go into the output.
       dropped: step label -> samples.
       rejected: reason -> samples.
+      notices: kind -> samples that are odd and were not rejected for it.
       size_bytes: bytes of the tars.
       histogram: int64 ``[BINS]``, scores of all valid samples over [-1, 1].
       histogram_kept: the same of the kept ones.
@@ -58,6 +59,7 @@ class Books:
     copies: int = 0
     dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    notices: Mapping[str, int] = dataclasses.field(default_factory=dict)
     size_bytes: int = 0
     histogram: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
     histogram_kept: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
@@ -69,7 +71,8 @@ class Books:
         return sum(self.rejected.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the counts as JSON values; names sorted."""
+        """Returns the counts as JSON values; names sorted. Notices are left out where there are none."""
+        notices = {"notices": dict(sorted(self.notices.items()))} if self.notices else {}
         return {
             "shards": self.shards,
             "samples": self.samples,
@@ -77,6 +80,7 @@ class Books:
             "copies": self.copies,
             "dropped": dict(sorted(self.dropped.items())),
             "rejected": dict(sorted(self.rejected.items())),
+            **notices,
             "bytes": self.size_bytes,
         }
 
@@ -101,6 +105,7 @@ def merge(left: Books, right: Books) -> Books:
         copies=left.copies + right.copies,
         dropped=dict(Counter(left.dropped) + Counter(right.dropped)),
         rejected=dict(Counter(left.rejected) + Counter(right.rejected)),
+        notices=dict(Counter(left.notices) + Counter(right.notices)),
         size_bytes=left.size_bytes + right.size_bytes,
         histogram=left.histogram + right.histogram,
         histogram_kept=left.histogram_kept + right.histogram_kept,

@@ -33,6 +33,7 @@ class ReportData:
       copies: in the output.
       dropped: (step, samples).
       rejected: (reason, samples).
+      notices: sentences on samples that are odd and were not rejected for it.
       shards_in: shards of the pool.
       bytes_in: bytes of the pool.
       score_column: what histogram and thumbnails show; empty for none.
@@ -56,6 +57,7 @@ class ReportData:
     copies: int
     dropped: tuple[tuple[str, int], ...]
     rejected: tuple[tuple[str, int], ...]
+    notices: tuple[str, ...]
     shards_in: int
     bytes_in: int
     score_column: str

@@ -36,6 +36,7 @@ def books_table(books: Mapping[str, Any], output_shards: int) -> str:
         note = f"threshold {threshold:.6g}" if isinstance(threshold, float) else ""
         lines.append(row(f"dropped by {label}", count, note))
     lines += [row(f"rejected, {reason}", count) for reason, count in books["rejected"].items()]
+    lines += [row(f"noticed, {kind}", count) for kind, count in books.get("notices", {}).items()]
     if output_shards:
         lines.append(f"{'output shards':<34}{output_shards:>14,}")
     return "\n".join(lines)

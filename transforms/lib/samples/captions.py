@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from transforms.lib.errors import Reason, SampleError
+from transforms.lib.errors import Notice, Reason, SampleError
 
 MAX_JSON_BYTES = 1 << 24
 """Longest json member that is parsed: 16 MiB."""
@@ -44,18 +44,22 @@ def caption_of(members: Mapping[str, bytes], json_field: str = "") -> str:
     return _checked(value)
 
 
-def json_of(members: Mapping[str, bytes]) -> dict[str, Any]:
+def json_of(members: Mapping[str, bytes], notices: set[Notice] | None = None) -> dict[str, Any]:
     """Parses the ``.json`` member of a sample.
+
+    Python, pandas and img2dataset write a missing number as NaN, which is no JSON; it is read as null, and so is
+    Infinity. Of a field that comes twice the last one counts.
 
     Args:
       members: data by lower-case extension.
+      notices: gets what is odd about the member; None where nobody counts it.
 
     Returns:
       The object; empty when there is no ``.json`` member. Strings may hold lone surrogates (``\\ud800``).
 
     Raises:
       SampleError: ``JSON_INVALID``: longer than 16 MiB, not UTF-8, broken, nested too deeply, a number of
-        more than 4,300 digits, NaN or Infinity, or not an object.
+        more than 4,300 digits, or not an object.
     """
     data = members.get("json")
     if data is None:
@@ -63,7 +67,7 @@ def json_of(members: Mapping[str, bytes]) -> dict[str, Any]:
     if len(data) > MAX_JSON_BYTES:
         raise SampleError(Reason.JSON_INVALID, f"{len(data)} bytes, allowed {MAX_JSON_BYTES}")
     try:
-        value = json.loads(data.removeprefix(_BOM).decode(), parse_constant=_no_constant)
+        value = _parsed(data.removeprefix(_BOM).decode(), set() if notices is None else notices)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise SampleError(Reason.JSON_INVALID, f"{type(error).__name__}: {error}"[:300]) from error
     if not isinstance(value, dict):
@@ -89,5 +93,14 @@ def _checked(text: str) -> str:
     return caption
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _parsed(text: str, notices: set[Notice]) -> Any:
+    def missing(_: str) -> None:
+        notices.add(Notice.JSON_NOT_FINITE)
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            notices.add(Notice.JSON_REPEATED_FIELD)
+        return found
+
+    return json.loads(text, parse_constant=missing, object_pairs_hook=fields)

@@ -24,8 +24,9 @@ from PIL import (
     features,
 )
 
-from transforms.lib.errors import Reason, SampleError
+from transforms.lib.errors import Notice, Reason, SampleError
 from transforms.lib.samples import tfio_formats
+from transforms.lib.samples.png import png_pixels
 
 PILLOWS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "tif", "avif", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k")
 """Extensions of what Pillow reads."""
@@ -77,7 +78,9 @@ def image_of(members: Mapping[str, bytes]) -> tuple[str, bytes]:
     raise SampleError(Reason.IMAGE_MISSING, f"members: {', '.join(sorted(members))[:200] or 'none'}")
 
 
-def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "") -> Image.Image:
+def decode(
+    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "", notices: set[Notice] | None = None
+) -> Image.Image:
     """Decodes the first frame of a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, PNM or JPEG 2000; the content decides which.
 
     Thread-safe; changes no setting of Pillow and lets no warning of Pillow out.
@@ -87,6 +90,8 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "
       max_pixels: width times height allowed; checked in the header, before any pixel is decoded.
       others: python of an environment with tensorflow-io, which decodes OpenEXR, Radiance HDR and DICOM
         (``tfio_formats``); empty to reject them.
+      notices: gets ``IMAGE_METADATA`` for a PNG with text or a colour profile that Pillow refuses; its pixels do not
+        depend on them.
 
     Returns:
       A fully loaded image, width and height at least 1, in the mode it is stored in (the model's own
@@ -96,11 +101,16 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = "
       SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data; the detail
         names the hint where there is one.
     """
-    return _decoded(data, None, max_pixels, others)[0]
+    return _decoded(data, None, max_pixels, others, notices)[0]
 
 
 def decode_scaled(
-    data: bytes, least: tuple[int, bool], *, max_pixels: int = DEFAULT_MAX_PIXELS, others: str = ""
+    data: bytes,
+    least: tuple[int, bool],
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    others: str = "",
+    notices: set[Notice] | None = None,
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Decodes as ``decode``, but a JPEG at the least of 1/8, 1/4, 1/2 or all of its size that is large enough.
 
@@ -111,6 +121,7 @@ def decode_scaled(
       least: pixels that the shorter side keeps, or, when the second value is True, the longer side.
       max_pixels: as for ``decode``, of the whole image.
       others: as for ``decode``.
+      notices: as for ``decode``.
 
     Returns:
       The image, and width and height as stored.
@@ -118,7 +129,7 @@ def decode_scaled(
     Raises:
       SampleError: as ``decode``.
     """
-    return _decoded(data, least, max_pixels, others)
+    return _decoded(data, least, max_pixels, others, notices)
 
 
 def kind_of(data: bytes) -> str:
@@ -145,7 +156,7 @@ def jpeg_header(data: bytes) -> tuple[str, tuple[int, int]] | None:
 
 
 def _decoded(
-    data: bytes, least: tuple[int, bool] | None, max_pixels: int, others: str
+    data: bytes, least: tuple[int, bool] | None, max_pixels: int, others: str, notices: set[Notice] | None
 ) -> tuple[Image.Image, tuple[int, int]]:
     reader = _reader_of(data)
     if reader is None:
@@ -153,6 +164,24 @@ def _decoded(
             return _by_others(kind, data, max_pixels, others)
         what = f"no known image format: {data[:16]!r}" if data else "the image has no bytes"
         raise SampleError(Reason.IMAGE_UNDECODABLE, what)
+    try:
+        return _read(reader, data, least, max_pixels)
+    except SampleError as error:
+        pixels = png_pixels(data) if error.reason is Reason.IMAGE_UNDECODABLE else data
+        if len(pixels) == len(data):
+            raise
+        try:
+            read = _read(reader, pixels, least, max_pixels)
+        except SampleError:
+            raise error from None
+        if notices is not None:
+            notices.add(Notice.IMAGE_METADATA)
+        return read
+
+
+def _read(
+    reader: type[ImageFile.ImageFile], data: bytes, least: tuple[int, bool] | None, max_pixels: int
+) -> tuple[Image.Image, tuple[int, int]]:
     try:
         image = _opened(reader, data)
         width, height = image.size

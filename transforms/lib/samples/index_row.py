@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 from transforms.lib import uids
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import SampleError
+from transforms.lib.errors import Notice, SampleError
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample
+
+_LONGEST_SIZE = 32  # characters of a size given as text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,36 +56,48 @@ class Looked:
       row: of ``INDEX_SCHEMA``; without the image's size while there is something to decode.
       data: the encoded image, when it is to be decoded; else None. One of no bytes is to be decoded too, and refused.
       document: the json member.
+      notices: what is odd about the sample.
     """
 
     row: dict[str, Any]
     data: bytes | None = None
     document: dict[str, Any] = dataclasses.field(default_factory=dict)
+    notices: set[Notice] = dataclasses.field(default_factory=set)
 
 
 def look(raw: RawSample, shard: str, rules: ReadRules) -> Looked:
     """Reads everything of a sample but its pixels; a bad one gets its reason as status."""
-    row: dict[str, Any] = dict.fromkeys(("uid", "detail", "caption", "image_extension", "image_sha256"), "")
+    row: dict[str, Any] = dict.fromkeys(("uid", "detail", "caption", "image_extension", "image_sha256", "notices"), "")
     row.update(key=raw.key, offset=raw.offset, length=raw.length, status=columns.OK)
     row.update(image_bytes=0, width=0, height=0, original_width=0, original_height=0, phash=0)
+    looked = Looked(row)
     data = b""
-    document: dict[str, Any] | None = None
     try:
         if raw.problem is not None:
             raise SampleError(raw.problem, raw.detail)
-        document = captions.json_of(raw.members)
+        looked.document = _side_data(raw.members, looked.notices)
         if not rules.look:
-            row["uid"] = _uid_unseen(document, row, shard, raw.members)
-            return Looked(row)
+            row["uid"] = _uid_unseen(looked.document, row, shard, raw.members)
+            return looked
         row["image_extension"], data = images.image_of(raw.members)
         row.update(image_bytes=len(data), image_sha256=hashlib.sha256(data).hexdigest())
         row["caption"] = captions.caption_of(raw.members, rules.caption_field) if rules.needs_caption else ""
-        row["uid"] = uids.uid_of(document, shard=shard, key=raw.key, image=data, caption=row["caption"])
+        row["uid"] = uids.uid_of(looked.document, shard=shard, key=raw.key, image=data, caption=row["caption"])
     except SampleError as error:
         reject(row, error)
-        row["uid"] = row["uid"] or _uid_of_rejected(document, row, shard, data)
-        return Looked(row)
-    return Looked(row, data, document)
+        row["uid"] = row["uid"] or _uid_of_rejected(looked.document, row, shard, data)
+        return looked
+    looked.data = data
+    return looked
+
+
+def _side_data(members: Mapping[str, bytes], notices: set[Notice]) -> dict[str, Any]:
+    """Returns the json member; empty where it cannot be read, which costs its fields and not the pair."""
+    try:
+        return captions.json_of(members, notices)
+    except SampleError:
+        notices.add(Notice.JSON_UNREADABLE)
+        return {}
 
 
 def reject(row: dict[str, Any], error: SampleError) -> None:
@@ -91,21 +105,38 @@ def reject(row: dict[str, Any], error: SampleError) -> None:
     row.update(status=str(error.reason), detail=error.detail[:200])
 
 
-def original_size(document: Mapping[str, Any], width: int, height: int) -> dict[str, int]:
+def original_size(document: Mapping[str, Any], width: int, height: int, notices: set[Notice]) -> dict[str, int]:
     """Returns ``original_width`` and ``original_height``: an image's size before the download resized it.
 
-    They are the json fields of these names, which img2dataset writes, when both are whole numbers in 1 .. 2**31 - 1;
-    else the size as decoded, for a pool that was never resized. One without the other says nothing.
+    They are the json fields of these names, which img2dataset writes, when both are sizes; else the size as decoded,
+    for a pool that was never resized. A size is a whole number in 1 .. 2**31 - 1, also as pandas writes it in a column
+    with gaps (1024.0) and as text ("1024"). One without the other says nothing.
 
     Args:
       document: the parsed ``.json`` member, empty without one.
       width: as decoded, in pixels.
       height: as decoded, in pixels.
+      notices: gets ``SIZE_UNREADABLE`` when one of the fields is there, and they are not two sizes.
     """
-    stated: list[Any] = [document.get(name) for name in ("original_width", "original_height")]
-    if all(type(value) is int and 0 < value < 1 << 31 for value in stated):
-        width, height = stated
+    stated = [document.get(name) for name in ("original_width", "original_height")]
+    sizes = [_size(value) for value in stated]
+    if all(sizes):
+        width, height = sizes
+    elif stated != [None, None]:
+        notices.add(Notice.SIZE_UNREADABLE)
     return {"original_width": width, "original_height": height}
+
+
+def _size(value: Any) -> int:
+    """Returns a number of pixels from a json value; 0 where it is none."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if len(value) <= _LONGEST_SIZE else 0
+        except ValueError:
+            return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0
+    return int(value) if 0 < value < 1 << 31 and value == int(value) else 0
 
 
 def _uid_unseen(document: dict[str, Any], row: dict[str, Any], shard: str, members: Mapping[str, bytes]) -> str:
@@ -117,7 +148,7 @@ def _uid_unseen(document: dict[str, Any], row: dict[str, Any], shard: str, membe
     return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=caption)
 
 
-def _uid_of_rejected(document: dict[str, Any] | None, row: Mapping[str, Any], shard: str, data: bytes) -> str:
+def _uid_of_rejected(document: dict[str, Any], row: Mapping[str, Any], shard: str, data: bytes) -> str:
     """Returns the uid a rejected sample would have, so that it can be named; "" when there is no key."""
     if not row["key"]:
         return ""

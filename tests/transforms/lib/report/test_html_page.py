@@ -38,6 +38,7 @@ def report(**changes):
     values = {
         "title": "Winnow: dfn", "pool": "pool/*.tar", "recipe": "dfn", "sentences": ("top: Keep the best.",),
         "samples": 75, "kept": 25, "copies": 25, "dropped": (("top", 45),), "rejected": (("image_missing", 5),),
+        "notices": (),
         "shards_in": 3, "bytes_in": 5_400_000, "score_column": "tinyclip.score", "histogram": histogram,
         "histogram_kept": kept, "threshold": 0.205, "kept_thumbnails": (thumbnail(),) * 12,
         "dropped_thumbnails": (thumbnail(kept=False, step="top"),) * 12,
@@ -151,3 +152,8 @@ def test_one_filled_bin_is_a_chart(place):
 def test_missing_numbers_are_dashes():
     assert html_page.number(float("nan")) == "–"
     assert html_page.number(0.25) == "+0.2500"
+
+
+def test_what_is_odd_is_said():
+    assert "odd" not in html_page.render(report())
+    assert "<p>12 samples are odd</p>" in html_page.render(report(notices=("12 samples are odd",)))
