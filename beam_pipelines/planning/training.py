@@ -30,7 +30,7 @@ from transforms.rows import ShardRef
 from transforms.storage import filesystem
 from transforms.workers.pool_batches import PoolBatch, PoolBatches, Survey
 
-VERSION = 3  # raise when the same run would give other weights
+VERSION = 4  # raise when the same run would give other weights
 _PLACES = {"pool", "column_set", "downstream", "label_field", "class_names", "prompts"}  # stamped by content
 
 

@@ -54,8 +54,8 @@ def step(
 ) -> tuple[Params, AdamWState]:
     """Takes one step; nothing is changed in place, so the result can be differentiated by the gradients.
 
-    Past moments are constants. An entry whose second moment is exactly 0 is left as it is, decay included: the root
-    has no derivative there (FLYT's own rule).
+    Past moments are constants. An entry whose second moment is exactly 0 decays and does not move: the root has no
+    derivative there. The published code does the same (formll/FLYT, flyt/optimizer.py, ``DifferentiableAdamW``).
 
     Args:
       params: name -> tensor.
@@ -77,10 +77,24 @@ def step(
         second[name] = beta2 * moments.second[name].detach() + (1 - beta2) * grads[name] ** 2
         seen = second[name] > 0
         root = torch.where(seen, second[name], torch.ones_like(value)).sqrt() / (1 - beta2**count) ** 0.5
-        moved = value * (1 - learning_rate * settings.weight_decay) if value.ndim >= 2 else value
-        moved = moved - learning_rate / (1 - beta1**count) * first[name] / (root + settings.eps)
-        after[name] = torch.where(seen, moved, value)
+        decayed = value * (1 - learning_rate * settings.weight_decay) if value.ndim >= 2 else value
+        moved = decayed - learning_rate / (1 - beta1**count) * first[name] / (root + settings.eps)
+        after[name] = torch.where(seen, moved, decayed)
     return after, AdamWState(count, first, second)
+
+
+def parted(moments: AdamWState, name: str) -> tuple[AdamWState, AdamWState]:
+    """Returns the moments of all other parameters, and those of one; both have the same number of steps."""
+    others, own = (
+        [{key: value for key, value in group.items() if (key == name) is alone} for group in moments[1:]]
+        for alone in (False, True)
+    )
+    return AdamWState(moments.steps, *others), AdamWState(moments.steps, *own)
+
+
+def joined(moments: AdamWState, others: AdamWState) -> AdamWState:
+    """Returns the moments of two groups of parameters that took the same steps."""
+    return AdamWState(moments.steps, moments.first | others.first, moments.second | others.second)
 
 
 def learning_rate_at(step: int, steps: int, warmup: int, peak: float) -> float:

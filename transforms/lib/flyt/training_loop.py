@@ -30,14 +30,16 @@ class RunSettings:
     Attributes:
       steps: virtual steps in all.
       warmup: steps that lead up to the peak of both learning rates.
-      learning_rate: peak of the reference's.
-      scoring_learning_rate: peak of the scorer's and of the downstream scale's.
+      learning_rate: peak of the reference's and of the downstream scale's; a reference that is not updated has it at
+        every step, since the published script schedules it only where it is.
+      scoring_learning_rate: peak of the scorer's.
       weight_decay: of the matrices of both.
       scoring_eps: of the scorer's AdamW.
       restart_every: steps after which the reference, and its moments, start anew; 0 for never, as in the paper, whose
         pool is so large that no sample is seen twice. A pool of a few hundred is learnt by heart in some hundred steps,
         and then teaches nothing.
-      update_reference: False keeps the reference where it started; its moments advance all the same.
+      update_reference: False keeps the reference and the downstream scale where they started; their moments advance all
+        the same.
       checkpoint_every: steps between checkpoints.
     """
 
@@ -71,9 +73,9 @@ class TrainingState(NamedTuple):
 
     Attributes:
       step: the next one.
-      reference: parameters.
+      reference: parameters, and the downstream scale ``SCALE``, which its AdamW trains, without a clamp.
       reference_moments: of its AdamW.
-      scorer: parameters, and the downstream scale.
+      scorer: parameters.
       scorer_moments: of its AdamW.
     """
 
@@ -89,10 +91,16 @@ Score = Callable[["Params", Any], "torch.Tensor"]
 
 def begin(reference: Params, scorer: Params) -> TrainingState:
     """Returns the state before the first step."""
+    learned = _with_scale(reference)
+    return TrainingState(0, learned, adamw.fresh(learned), scorer, adamw.fresh(scorer))
+
+
+def _with_scale(reference: Params) -> Params:
+    """Returns the parameters of a fresh reference with the downstream scale, where that starts."""
     import torch
 
-    learned = {**scorer, SCALE: torch.tensor(meta_gradient.DOWNSTREAM_SCALE).to(reference[meta_gradient.LOGIT_SCALE])}
-    return TrainingState(0, reference, adamw.fresh(reference), learned, adamw.fresh(learned))
+    scale = torch.tensor(meta_gradient.DOWNSTREAM_SCALE).to(reference[meta_gradient.LOGIT_SCALE])
+    return {**reference, SCALE: scale}
 
 
 def advance(
@@ -117,30 +125,34 @@ def advance(
         adamw.learning_rate_at(state.step, settings.steps, settings.warmup, peak)
         for peak in (settings.learning_rate, settings.scoring_learning_rate)
     ]
+    if not settings.update_reference:
+        rates[0] = settings.learning_rate
     figures: dict[str, Any] = {"step": state.step, "learning_rate": rates[0], "skipped": 1}
     skipped = state._replace(step=state.step + 1), figures
     leaves = {name: value.detach().requires_grad_() for name, value in state.scorer.items()}
     log_weights = score(leaves, batch.seen).log_softmax(0)
     constants = adamw.AdamW(weight_decay=settings.weight_decay)
+    others, own = adamw.parted(state.reference_moments, SCALE)
+    scale = {SCALE: state.reference[SCALE]}
+    params = {name: value for name, value in state.reference.items() if name != SCALE}
     with reference_model.plain_attention():
         found = meta_gradient.meta_step(
-            state.reference, state.reference_moments, log_weights, batch.upstream, batch.downstream,
-            state.scorer[SCALE], rates[0], constants,
-        )  # fmt: skip
+            params, others, log_weights, batch.upstream, batch.downstream, scale[SCALE], rates[0], constants
+        )
     if found is None:
         return skipped
-    surrogate = (log_weights * found.by_log_weight).sum() + leaves[SCALE] * found.by_scale
+    surrogate = (log_weights * found.by_log_weight).sum()
     grads = dict(zip(leaves, torch.autograd.grad(surrogate, list(leaves.values())), strict=True))
     if not all(bool(torch.isfinite(grad).all()) for grad in grads.values()):
         return skipped
     scoring = constants._replace(eps=settings.scoring_eps)
     scorer, moments = adamw.step(state.scorer, grads, state.scorer_moments, rates[1], scoring)
-    scorer[SCALE] = scorer[SCALE].clamp(*meta_gradient.LOGIT_SCALE_RANGE)
+    scale, own = adamw.step(scale, {SCALE: found.by_scale}, own, rates[0], constants)
     weights = log_weights.detach().exp()
     effective = float(torch.exp(-(weights * log_weights.detach()).sum())) / len(weights)
     figures |= {**found.figures, "effective": effective, "skipped": 0}
-    reference = found.params if settings.update_reference else state.reference
-    return TrainingState(state.step + 1, reference, found.moments, scorer, moments), figures
+    reference = {**found.params, **scale} if settings.update_reference else state.reference
+    return TrainingState(state.step + 1, reference, adamw.joined(found.moments, own), scorer, moments), figures
 
 
 def run(
@@ -171,7 +183,7 @@ def run(
     with (folder / METRICS).open("a") as metrics:
         while state.step < settings.steps:
             if settings.restart_every and state.step and state.step % settings.restart_every == 0:
-                anew = start(state.step // settings.restart_every)
+                anew = _with_scale(start(state.step // settings.restart_every))
                 state = state._replace(reference=anew, reference_moments=adamw.fresh(anew))
             state, figures = advance(state, next(batches), score, settings)
             metrics.write(_line(figures))

@@ -93,7 +93,29 @@ def test_a_reference_that_is_not_updated_stays_while_its_moments_advance():
     after, _ = training_loop.advance(state, next(world.batches()), mix_weights.apply, settings)
     assert all(torch.equal(value, state.reference[name]) for name, value in after.reference.items())
     assert after.reference_moments.steps == 1
-    assert float(after.scorer[training_loop.SCALE]) != meta_gradient.DOWNSTREAM_SCALE
+    assert after.reference_moments.first[training_loop.SCALE] != 0
+    assert float(after.reference[training_loop.SCALE]) == pytest.approx(meta_gradient.DOWNSTREAM_SCALE)
+
+
+def test_the_downstream_scale_takes_the_steps_of_the_reference_and_is_not_clamped():
+    world = World(60)
+    settings = training_loop.RunSettings(steps=10, warmup=1, learning_rate=0.5, scoring_learning_rate=1e-9)
+    state = begin(world)
+    after, figures = training_loop.advance(state, next(world.batches()), mix_weights.apply, settings)
+    moved = float(after.reference[training_loop.SCALE]) - meta_gradient.DOWNSTREAM_SCALE
+    assert figures["learning_rate"] == 0.5
+    assert abs(moved) == pytest.approx(0.5, rel=1e-3)  # a first step of AdamW is the learning rate
+    high = state._replace(reference={**state.reference, training_loop.SCALE: torch.tensor(6.0)})
+    kept, _ = training_loop.advance(high, next(world.batches()), mix_weights.apply, settings)
+    assert abs(float(kept.reference[training_loop.SCALE]) - 6) == pytest.approx(0.5, rel=1e-3)
+    assert set(after.scorer) == {mix_weights.WEIGHT}
+
+
+def test_a_reference_that_is_not_updated_keeps_its_learning_rate():
+    world = World(60)
+    settings = training_loop.RunSettings(steps=10, warmup=5, learning_rate=5e-5, update_reference=False)
+    _, figures = training_loop.advance(begin(world), next(world.batches()), mix_weights.apply, settings)
+    assert figures["learning_rate"] == 5e-5
 
 
 def test_draws_are_a_function_of_seed_and_step():
