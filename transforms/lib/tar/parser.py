@@ -22,7 +22,6 @@ from transforms.lib.tar.header import (
 )
 from transforms.lib.tar.reader import Cursor
 
-_ZERO_BLOCK = bytes(BLOCK_BYTES)
 _MAX_EXTENSION_BYTES = 1 << 20
 _PLAIN_FILE = ord("0")
 _FILE = "file"
@@ -72,7 +71,7 @@ class _Header(NamedTuple):
 
 
 def read_members(stream: BinaryIO) -> Iterator[tuple[Member, bytes]]:
-    """Iterates over the members of an uncompressed tar, in order.
+    """Iterates over the members of an uncompressed tar, in order, and stops at the first thing that is wrong.
 
     Directories are left out. The archive ends at two zero blocks, at one zero block that ends the stream, or
     where the stream ends after a complete member (``webdataset`` and interrupted writers leave such tars).
@@ -87,37 +86,63 @@ def read_members(stream: BinaryIO) -> Iterator[tuple[Member, bytes]]:
       ShardError: ``TAR_TRUNCATED`` when the stream ends early or is empty; ``TAR_CORRUPT`` at a bad checksum,
         an unreadable number, a malformed extension header or a lone zero block.
     """
-    return scan(Cursor(stream), Progress(), sys.maxsize)
+    cursor = Cursor(stream)
+    yield from scan(cursor, Progress(), sys.maxsize)
+    offset = cursor.offset
+    zeros = cursor.skip_zeros()
+    if cursor.broken:
+        raise cursor.broken
+    if offset == zeros == 0:
+        raise ShardError(Reason.TAR_TRUNCATED, 0, "an empty file")
+    if zeros < 2 * BLOCK_BYTES and cursor.take(1):
+        raise ShardError(Reason.TAR_CORRUPT, offset, "a lone zero block")
 
 
 class Progress:
-    """Where ``scan`` is: the member whose data are being read, or an empty name between members."""
+    """Where ``scan`` is.
 
-    __slots__ = ("name", "offset")
+    Attributes:
+      name: of the member whose data are being read; empty between members.
+      offset: the first header block of the member that is being read.
+      data_offset: its first byte of data, once its name is known.
+      shared: what global pax headers of this archive set.
+    """
+
+    __slots__ = ("data_offset", "name", "offset", "shared")
 
     def __init__(self) -> None:
         self.name = ""
         self.offset = 0
+        self.data_offset = 0
+        self.shared: dict[str, bytes] = {}
 
 
 def scan(cursor: Cursor, progress: Progress, max_data_bytes: int) -> Iterator[tuple[Member, bytes]]:
-    """Iterates as ``read_members`` does, but passes over data longer than ``max_data_bytes`` unread."""
-    shared: dict[str, bytes] = {}
+    """Iterates over members up to a block of zeros or the end of the stream, and stays there.
+
+    Args:
+      cursor: at a header.
+      progress: updated; what was being read when an error came.
+      max_data_bytes: longer data are passed over unread.
+
+    Yields, Raises: as ``read_members``.
+    """
+    shared = progress.shared
     while True:
         progress.name = ""
         if not shared:
             yield from _plain_members(cursor, max_data_bytes)
-        offset = cursor.offset
+        progress.offset = offset = cursor.offset
         block = cursor.take(BLOCK_BYTES)
-        if not block[:1].strip(b"\0") and _ends(cursor, block):
+        if not block[:1].strip(b"\0") and not block.strip(b"\0"):
+            cursor.back(offset)
             return
         check_header(block, offset)
         name, size, kind, problem = _header(cursor, block, shared)
         if kind is _DIRECTORY:
             continue
         progress.name = name
-        progress.offset = offset
-        data_offset = cursor.offset
+        progress.data_offset = data_offset = cursor.offset
         end = data_offset + (size + 511 & -512)
         data = b""
         if not problem and size <= max_data_bytes:
@@ -166,23 +191,6 @@ def _plain_members(cursor: Cursor, max_data_bytes: int) -> Iterator[tuple[Member
     except ValueError:  # from decode or int
         pass
     cursor.move(position)
-
-
-def _ends(cursor: Cursor, block: bytes) -> bool:
-    """Whether the archive ends at this block; a zero first byte alone may also be a nameless member."""
-    offset = cursor.offset - len(block)
-    if not block:
-        if offset == 0:
-            raise ShardError(Reason.TAR_TRUNCATED, 0, "an empty file")
-        return True
-    if block != _ZERO_BLOCK:
-        return False
-    follower = cursor.take(BLOCK_BYTES)
-    if follower and follower != _ZERO_BLOCK:
-        raise ShardError(Reason.TAR_CORRUPT, offset, "a lone zero block")
-    cursor.ended = True
-    cursor.drain()
-    return True
 
 
 def _header(cursor: Cursor, block: bytes, shared: dict[str, bytes]) -> _Header:

@@ -15,6 +15,7 @@ from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from transforms.lib.errors import Reason, SampleError, ShardError
 from transforms.lib.tar import writer
+from transforms.lib.tar.account import TarAccount
 from transforms.lib.tar.parser import Progress, scan
 from transforms.lib.tar.reader import Cursor
 from transforms.lib.tar.shard_samples import (
@@ -284,15 +285,16 @@ def test_sparse_files_of_both_kinds_are_unsafe_and_passed_over():
 # -- damage -------------------------------------------------------------------------------------------------
 
 
-def test_stops_with_an_offset_at_a_bad_checksum():
-    data = bytearray(tar_of(pool(3)))
-    data[2560 + 3] ^= 1  # name of the second sample's first member: 1536 + 1024 bytes before it
-    *whole, last = samples_of(bytes(data))
-    assert whole == []
-    assert (last.key, last.problem, last.offset, last.length) == ("0000", Reason.TAR_CORRUPT, 0, 2560)
+def test_a_bad_checksum_costs_its_sample_alone():
+    data = bytearray(tar_of(pool(4)))
+    data[5120 + 110] ^= 1  # owner of the third sample's first member: two samples of 1536 + 1024 bytes before it
+    first, second, third, last = samples_of(bytes(data))
+    assert (third.key, third.problem, third.offset, third.length) == ("0002", Reason.TAR_CORRUPT, 5120, 2560)
+    assert "checksum" in third.detail
+    assert [first, second, last] == [sample for sample in samples_of(tar_of(pool(4))) if sample.key != "0002"]
     with pytest.raises(ShardError) as caught:
         list(read_members(io.BytesIO(bytes(data))))
-    assert (caught.value.reason, caught.value.offset) == (Reason.TAR_CORRUPT, 2560)
+    assert (caught.value.reason, caught.value.offset) == (Reason.TAR_CORRUPT, 5120)
 
 
 @pytest.mark.parametrize("size", [0, 300])
@@ -329,8 +331,11 @@ def test_a_sample_whose_first_member_is_cut_does_not_take_the_one_before_with_it
 def test_one_zero_block_ends_a_stream_but_not_an_archive():
     data = tar_of(pool(1), end=False)
     assert [s.problem for s in samples_of(data + bytes(512))] == [None]
-    assert [s.problem for s in samples_of(data + END_OF_ARCHIVE + b"garbage")] == [None]
-    assert [s.problem for s in samples_of(data + bytes(512) + data)] == [Reason.TAR_CORRUPT]
+    behind = samples_of(data + END_OF_ARCHIVE + b"garbage")[1]
+    assert (behind.problem, behind.offset, behind.length) == (Reason.TAR_CORRUPT, len(data) + 1024, 7)
+    *_, hole, again, _ = samples_of(tar_of(pool(2), end=False) + bytes(512) + tar_of(pool(4)[4:]))
+    assert (hole.problem, hole.offset, hole.length) == (Reason.TAR_CORRUPT, 2 * len(data), 512)
+    assert (again.key, again.problem) == ("0002", None)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +349,7 @@ def test_one_zero_block_ends_a_stream_but_not_an_archive():
 )
 def test_what_is_no_tar_gives_one_row_without_a_key(data, reason):
     (only,) = samples_of(data)
-    assert (only.key, only.offset, only.length, only.members, only.problem) == ("", 0, 0, {}, reason)
+    assert (only.key, only.offset, only.length, only.members, only.problem) == ("", 0, len(data), {}, reason)
 
 
 def test_an_empty_archive_has_no_samples():
@@ -357,7 +362,7 @@ def test_an_empty_archive_has_no_samples():
 def test_sizes_of_petabytes_cost_nothing(field, flag):
     reason = stop_of(reseal(write_member("a.txt", b"hello"), size=(124, field), flag=(156, flag)))
     if flag == b"2":  # links have no data: the next block is no header
-        assert reason is Reason.TAR_CORRUPT
+        assert reason is Reason.TAR_MEMBER_UNSAFE
     else:
         assert reason is (Reason.TAR_CORRUPT if flag in b"xL" else Reason.TAR_TRUNCATED)
 
@@ -388,14 +393,13 @@ def test_flipped_bits_yield_problems_and_never_raise(data, form):
     stored = bytearray(tar_of([*pool(3, 600), ("n" * 90 + "/long.txt", b"y" * 40)], form))
     for position in data.draw(st.lists(st.integers(0, len(stored) * 8 - 1), min_size=1, max_size=6)):
         stored[position // 8] ^= 1 << position % 8
-    found = samples_of(bytes(stored))
-    assert all(s.problem is None for s in found[:-1] if s.problem not in SAMPLE_REASONS)
+    account = TarAccount()
+    found = samples_of(bytes(stored), account=account)
+    account.check("the tar")
+    assert account.size == len(stored)
     for sample in found:
         assert bool(sample.members) == (sample.problem is None)
         assert 0 <= sample.offset <= sample.offset + sample.length <= len(stored)
-
-
-SAMPLE_REASONS = (Reason.DUPLICATE_KEY, Reason.TAR_MEMBER_UNSAFE)
 
 
 # -- samples ------------------------------------------------------------------------------------------------
