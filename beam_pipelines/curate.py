@@ -27,7 +27,8 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
     sets = score.model_sets(scoring) if scoring else {}
     shards = len(scoring.shards) if scoring else 0
     selecting = select.plan_select(plan_facts.narrow(config, SelectConfig), problems, sets, shards, scoring)
-    resharding = reshard.plan_reshard(config, scoring.shards if scoring else [], problems)
+    schemas = score.model_schemas(scoring) if scoring else {}
+    resharding = reshard.plan_reshard(config, scoring.shards if scoring else [], problems, schemas)
     writes = score.sets_of(scoring)
     record = problems.collect(workspace.check_output, config, "curate", writes) if config.output else None
     if config.crawl_id and record is not None:

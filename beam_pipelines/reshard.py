@@ -14,6 +14,7 @@ import apache_beam as beam
 from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.planning import plan_facts, reshard, score, select, workspace
 from beam_pipelines.running import driver, wiring
+from transforms.lib.columnstore import columns
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import ShardRef
@@ -38,7 +39,8 @@ def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work
         problems.collect(workspace.check_shards, config.output, refs)
         problems.collect(workspace.check_decisions, config.output, refs)
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
-    resharding = reshard.plan_reshard(config, refs or [], problems)
+    schemas = problems.collect(workspace.stored_schemas, config.output, refs) if refs and config.add_to_json else None
+    resharding = reshard.plan_reshard(config, refs or [], problems, schemas or {})
     if problems or refs is None or record is None:
         return None
     return driver.Work(
@@ -60,7 +62,10 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
     if index and record:
         problems.collect(workspace.check_unscored, config.output)
     shards = index.shards if index else refs or []
-    resharding = reshard.plan_reshard(config, shards, problems)
+    schemas = {columns.INDEX: columns.INDEX_SCHEMA} if index else None
+    if refs and config.add_to_json:
+        schemas = problems.collect(workspace.stored_schemas, config.output, refs)
+    resharding = reshard.plan_reshard(config, shards, problems, schemas or {})
     source = index or refs
     if problems or source is None or selecting is None or record is None:
         return None

@@ -5,6 +5,7 @@ winnow verify --output out
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,11 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
         return known.files, None
     earlier = {"captions": "keep"}  # what versions without the flag did
     config = ReshardConfig(output=output, **{**earlier, **known.section("reshard").configuration})
-    return known.files, reshard.reshard_settings(config)
+    settings = reshard.reshard_settings(config)
+    if not config.add_to_json:
+        return known.files, settings
+    schemas = workspace.stored_schemas(output, workspace.read_pool(output))
+    return known.files, dataclasses.replace(settings, added=reshard.added_fields(config.add_to_json, schemas))
 
 
 def planned(refs: Sequence[ShardRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:

@@ -39,6 +39,11 @@ class ReshardConfig(PoolConfig):
         "as a glob in which {shard} stands for the input shard's name; default: none are blurred",
     )
     captions: str = captions.flag_of(captions.WRITTEN)
+    add_to_json: str = flag(
+        "",
+        "columns that go into the json of each sample, separated by commas: COLUMN or FIELD=COLUMN, for example "
+        "uid,score,copies; default: none",
+    )
     coalesce_bytes: int = flag(
         0,
         "gaps between wanted samples up to this are read through, in bytes; 0 = 64 KiB locally, 4 MiB on an object "

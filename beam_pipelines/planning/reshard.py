@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from beam_pipelines.config import captions
 from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning.plan_facts import Problems, narrow, version
+from transforms.lib.columnstore import columns
+from transforms.lib.errors import ConfigError
 from transforms.rows import Shard, ShardRef
 from transforms.workers.face_boxes import FaceBoxes
+from transforms.workers.shard_contents import AddedField
 from transforms.workers.write_shard import ReshardSettings
 
 
@@ -23,15 +28,57 @@ class ReshardPlan:
 
 
 def plan_reshard(
-    config: ReshardConfig, shards: Sequence[Shard] | Sequence[ShardRef], problems: Problems
+    config: ReshardConfig,
+    shards: Sequence[Shard] | Sequence[ShardRef],
+    problems: Problems,
+    schemas: Mapping[str, pa.Schema],
 ) -> ReshardPlan:
-    """Returns the settings and facts, equal whichever job reshards; checks that ``shards`` have their face boxes."""
+    """Returns the settings and facts, equal whichever job reshards; checks that face boxes and columns are there.
+
+    Args:
+      config: of the job.
+      shards: of the pool; empty where something is wrong with it.
+      problems: what is wrong is added to them.
+      schemas: column set -> schema, of the sets that the pool has or that the same run makes.
+    """
     config = narrow(config, ReshardConfig)
-    settings = reshard_settings(config)
+    added = problems.collect(added_fields, config.add_to_json, schemas) if shards and config.add_to_json else None
+    if added:
+        full = ",".join(f"{field.name}={field.owner}.{field.column}" for field in added)
+        config = dataclasses.replace(config, add_to_json=full)  # names that other columns cannot make unclear later
+    settings = dataclasses.replace(reshard_settings(config), added=added or ())
     if settings.boxes and shards:
         boxes = problems.collect(settings.boxes.checked, [shard.name for shard in shards])
         settings = dataclasses.replace(settings, boxes=boxes)
     return ReshardPlan(settings, {"configuration": config.recorded(), "version": version()})
+
+
+def added_fields(given: str, schemas: Mapping[str, pa.Schema]) -> tuple[AddedField, ...]:
+    """Returns the columns that ``--add_to_json`` means.
+
+    Args:
+      given: COLUMN or FIELD=COLUMN, separated by commas.
+      schemas: column set -> schema.
+
+    Raises:
+      ConfigError: a name that no column has or more than one, a column of embeddings, or a field that is named twice.
+    """
+    every = {**schemas, "decisions": columns.DECISIONS_SCHEMA}
+    parts = [part.strip().partition("=") for part in given.split(",")]
+    fields = {field: column or field for field, _, column in parts}
+    problems = [f"--add_to_json {given}: a name is empty; write COLUMN or FIELD=COLUMN"] if "" in fields else []
+    if len(fields) < len(parts):
+        problems.append(f"--add_to_json {given}: a field is named twice; write OTHER=COLUMN")
+    try:
+        places = columns.resolve([*fields.values()], {owner: schema.names for owner, schema in every.items()})
+    except ConfigError as error:
+        raise ConfigError([*problems, *(f"--add_to_json: {line}" for line in error.problems)]) from None
+    for column, (owner, name) in places.items():
+        if pa.types.is_fixed_size_list(every[owner].field(name).type):
+            problems.append(f"--add_to_json {column}: it holds embeddings, which are no value of a json field")
+    if problems:
+        raise ConfigError(problems)
+    return tuple(AddedField(field, *places[column]) for field, column in fields.items())
 
 
 def reshard_settings(config: ReshardConfig) -> ReshardSettings:

@@ -40,7 +40,12 @@ def _lacking(names: set[str], have: set[str], what: str, hint: str) -> list[str]
 
 
 def stored_sets(output: str, refs: list[ShardRef]) -> dict[str, list[str]]:
-    """Returns column set -> columns of the sets that every shard of the pool has.
+    """Returns column set -> columns, of the sets that ``stored_schemas`` finds; it raises what that raises."""
+    return {owner: schema.names for owner, schema in stored_schemas(output, refs).items()}
+
+
+def stored_schemas(output: str, refs: list[ShardRef]) -> dict[str, pa.Schema]:
+    """Returns column set -> schema of the sets that every shard of the pool has.
 
     Args:
       output: the output folder.
@@ -57,7 +62,7 @@ def stored_sets(output: str, refs: list[ShardRef]) -> dict[str, list[str]]:
         raise InputError(problems)
     store = Store(output)
     complete = sorted(owner for owner, shards in have.items() if names <= shards)
-    return {owner: store.schema(owner, refs[0].name).names for owner in complete}
+    return {owner: store.schema(owner, refs[0].name) for owner in complete}
 
 
 class OwnedSets(NamedTuple):

@@ -3,10 +3,12 @@
 import io
 import json
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import picture
-from transforms.lib.reshard import shard_formats
+from transforms.lib.reshard import json_fields, shard_formats
 from transforms.lib.tar.writer import END_OF_ARCHIVE, write_sample
 
 ROWS = 6
@@ -68,8 +70,6 @@ def test_the_scored_caption_is_the_txt_and_the_former_text_stays(winnow, recapti
 
 
 def test_the_caption_column_of_parquet_is_the_scored_caption(winnow, recaptioned, tmp_path, tiny_network):
-    import pyarrow.parquet as pq
-
     flags = ["--caption_field", "recaption", "--recipe", "no_filter", "--format", "parquet", "--shuffle", "none"]
     model = ["--model", f"tiny={tiny_network}"]
     assert winnow("curate", "--input", recaptioned, "--output", tmp_path / "out", *flags, *model)[0] == 0
@@ -97,3 +97,49 @@ def test_a_word_that_captions_does_not_have_is_named_before_any_work(winnow, tmp
     code, _, stderr = winnow("reshard", "--output", tmp_path, "--captions", "scored,keep")
     assert code == 2
     assert "--captions must be one of scored, keep" in stderr
+
+
+@pytest.mark.parametrize("form", shard_formats.NAMES)
+def test_chosen_columns_are_fields_of_the_json(winnow, recaptioned, tmp_path, tiny_network, form):
+    out, model = tmp_path / "out", ["--model", f"tiny={tiny_network}"]
+    flags = ["--recipe", "no_filter", "--caption_field", "recaption", "--format", form]
+    added = ["--add_to_json", "uid,clip=tiny.score,copies,step,width"]
+    assert winnow("curate", "--input", recaptioned, "--output", out, *flags, *added, *model)[0] == 0
+    found = {json.loads(members["json"])["uid"]: json.loads(members["json"]) for members in written(out, form)}
+    index = pq.read_table(out / "columns/index/0.parquet").to_pylist()
+    scores = pq.read_table(out / "columns/tiny/0.parquet")["score"].to_pylist()
+    assert sorted(found) == sorted(row["uid"] for row in index)
+    for row, score in zip(index, scores, strict=True):
+        fields = found[row["uid"]]
+        assert fields["recaption"] == row["caption"]
+        assert np.float32(fields["clip"]) == np.float32(score)
+        assert len(str(fields["clip"])) < 14  # the shortest text of a float32
+        assert (fields["copies"], fields["step"], fields["width"]) == (1, "", 50)
+    assert winnow("verify", "--output", out)[0] == 0
+
+
+def test_columns_that_are_not_there_are_named_before_any_work(winnow, recaptioned, tmp_path, tiny_network):
+    flags = ["--input", recaptioned, "--output", tmp_path / "out", "--recipe", "no_filter"]
+    added = ["--model", f"tiny={tiny_network}", "--add_to_json", "scoer,tiny.image,uid,uid"]
+    code, _, stderr = winnow("curate", *flags, *added)
+    assert code == 2
+    assert "--add_to_json: no column set has 'scoer'" in stderr
+    code, _, stderr = winnow("curate", *flags, *added[:2], "--add_to_json", "tiny.image,uid,uid")
+    assert code == 2
+    assert "--add_to_json tiny.image: it holds embeddings" in stderr
+    assert "a field is named twice" in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_json_that_is_no_object_stays_beside_the_new_one():
+    assert json_fields.with_fields([("jpg", b"x"), ("json", b"[1]")], {"a": 1}) == [
+        ("jpg", b"x"),
+        ("json", b'{"a": 1}'),
+        ("original.json", b"[1]"),
+    ]
+    members = [("json", b'{"a": NaN, "b": 1e999, "c": 2}'), ("txt", b"x")]
+    assert json_fields.with_fields(members, {"c": None, "d": "e"}) == [
+        ("json", b'{"a": null, "b": null, "c": null, "d": "e"}'),
+        ("txt", b"x"),
+    ]
+    assert json_fields.with_fields([("txt", b"x")], {"a": 0.5}) == [("txt", b"x"), ("json", b'{"a": 0.5}')]

@@ -15,7 +15,7 @@ from transforms.lib import byte_ranges, uids
 from transforms.lib.arrays import Int64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
-from transforms.lib.reshard import scored_members, shard_layout
+from transforms.lib.reshard import json_fields, scored_members, shard_layout
 from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of
@@ -27,6 +27,14 @@ from transforms.workers.face_boxes import FaceBoxes
 
 SCORED = "scored"
 """Value of ``captions``: the output carries the caption that was scored."""
+
+
+class AddedField(NamedTuple):
+    """A column that goes into the json of each sample, under the name of a field."""
+
+    name: str
+    owner: str
+    column: str
 
 
 class OutputSample(NamedTuple):
@@ -46,7 +54,8 @@ class ShardListing(NamedTuple):
       source: int64, number of the input shard in ``sources``.
       offset: int64, first byte in it.
       length: int64, bytes.
-      known: table ``[n]`` of what the members are changed by: the scored caption as ``caption``.
+      known: table ``[n]`` of what the members are changed by: the scored caption as ``caption``, and what goes into
+        the json, under the names of its fields behind a dot.
     """
 
     keys: list[str]
@@ -79,6 +88,7 @@ class ShardContents:
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where face boxes are; None blurs nothing.
       captions: ``scored``: the ``.txt`` of a sample is the caption that was scored; ``keep``: what it was.
+      added: columns that go into the json of each sample.
     """
 
     root: str
@@ -87,6 +97,7 @@ class ShardContents:
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
     captions: str = "keep"
+    added: tuple[AddedField, ...] = ()
 
     def listing(self, output: shard_layout.OutputShard) -> ShardListing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
@@ -123,6 +134,11 @@ class ShardContents:
             picked, copy = segment.picks()
             rows.append(meant[picked])
             numbers.append(copy)
+        for owner in sorted({field.owner for field in self.added}):
+            wanted = [field for field in self.added if field.owner == owner]
+            table = store.read(owner, name, sorted({field.column for field in wanted}))
+            for field in wanted:
+                index = index.append_column(f".{field.name}", table[field.column])
         return index.take(np.concatenate(rows)).append_column("copy", pa.array(np.concatenate(numbers), pa.int64()))
 
     def samples(self, listing: ShardListing) -> Iterator[OutputSample]:
@@ -136,6 +152,7 @@ class ShardContents:
         shards = [listing.sources[number][0] for number in listing.source.tolist()]
         boxes = self.boxes and self.boxes.find(list(zip(shards, uids_of, strict=True)))
         captions = listing.known["caption"].to_pylist() if self.captions == SCORED else None
+        added = {field.name: json_fields.values_of(listing.known[f".{field.name}"]) for field in self.added}
         for number, (key, block) in enumerate(zip(listing.keys, self._blocks(listing), strict=True)):
             members = members_of(block)
             face_boxes = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
@@ -143,6 +160,8 @@ class ShardContents:
                 members = _blurred(members, face_boxes)
             if captions is not None:
                 members = scored_members.with_caption(members, captions[number])
+            if added:
+                members = json_fields.with_fields(members, {name: values[number] for name, values in added.items()})
             yield OutputSample(key, members, bool(face_boxes))
 
     def _blocks(self, listing: ShardListing) -> Iterator[bytes]:

@@ -13,10 +13,11 @@ from apache_beam.metrics import Metrics
 from transforms.lib import stamps
 from transforms.lib.reshard import held, shard_format, shard_formats, shard_layout
 from transforms.outputs import file_rows, side_files
+from transforms.outputs.store import Store
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
-from transforms.workers.shard_contents import SCORED, ShardContents
+from transforms.workers.shard_contents import SCORED, AddedField, ShardContents
 from transforms.workers.shard_work import logged
 
 RESHARD_VERSION = 4  # raise when the same plan would give other bytes
@@ -37,6 +38,7 @@ class ReshardSettings:
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where the boxes are of faces to blur; None blurs nothing.
       captions: ``scored`` or ``keep``, as in ``ShardContents``.
+      added: columns that go into the json of each sample.
     """
 
     root: str
@@ -48,11 +50,14 @@ class ReshardSettings:
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
     captions: str = SCORED
+    added: tuple[AddedField, ...] = ()
 
     @property
     def contents(self) -> ShardContents:
         """What lists and reads the samples of a shard."""
-        return ShardContents(self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes, self.captions)
+        return ShardContents(
+            self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes, self.captions, self.added
+        )
 
     @property
     def suffix(self) -> str:
@@ -83,8 +88,14 @@ class ReshardSettings:
             format=self.format,
             boxes=self.boxes and dataclasses.asdict(self.boxes),
             captions=self.captions,
+            added=self.added and (self.added, self._added_stamps(output)),
             version=RESHARD_VERSION,
         )
+
+    def _added_stamps(self, output: shard_layout.OutputShard) -> list[str]:
+        """Returns the stamps of the columns that go into the json of a shard's samples."""
+        shards, owners = ({name for name, *_ in output.segments}, {field.owner for field in self.added})
+        return [Store(self.root).facts(owner, shard)["stamp"] for owner in sorted(owners) for shard in sorted(shards)]
 
 
 class WrittenShard(NamedTuple):
