@@ -36,7 +36,7 @@ def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
         raise InputError(f"--output {output} is not finished; run `winnow select`, or `winnow curate`, to the end")
     if "reshard" not in known.sections:
         return known.files, None
-    earlier = {"captions": "keep"}  # what versions without the flag did
+    earlier = {"captions": "keep", "carry": "all", "image_name": "keep"}  # what versions without these flags did
     config = ReshardConfig(output=output, **{**earlier, **known.section("reshard").configuration})
     settings = reshard.reshard_settings(config)
     if not config.add_to_json:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from beam_pipelines.config import captions
-from beam_pipelines.config.base import flag
+from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.crawl import PoolConfig
 from transforms.lib import registry
 
@@ -43,6 +43,17 @@ class ReshardConfig(PoolConfig):
         "",
         "columns that go into the json of each sample, separated by commas: COLUMN or FIELD=COLUMN, for example "
         "uid,score,copies; default: none",
+    )
+    carry: str = flag(
+        "",
+        "extensions of the members that the output carries beside image and .txt, separated by commas; all for every "
+        "one; default: all but those that loaders would unpickle, which runs code (.pyd, .pickle, .pkl, .pth, .pt ...)",
+        form=Form(r"[^\s/,]+(,[^\s/,]+)*", "extensions separated by commas, such as json,cls"),
+    )
+    image_name: str = flag(
+        "jpg",
+        "name of the image's member in tars and records; loaders find it by name and decode it by content",
+        choices={"jpg": "one for every format", "keep": "that of the input; loaders then leave out some formats"},
     )
     coalesce_bytes: int = flag(
         0,

@@ -13,6 +13,7 @@ from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning.plan_facts import Problems, narrow, version
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
+from transforms.lib.reshard.carried import Carried
 from transforms.rows import Shard, ShardRef
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.shard_contents import AddedField
@@ -93,4 +94,5 @@ def reshard_settings(config: ReshardConfig) -> ReshardSettings:
         coalesce_bytes=config.coalesce_bytes,
         boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
         captions=captions.one_of(captions.WRITTEN, config.captions),
+        carried=Carried(tuple(sorted({*config.carry.lower().split(",")} - {""})), config.image_name),
     )

@@ -221,6 +221,7 @@ def outcome(output: str) -> tuple[str, dict[str, Any]]:
     if missing is not None:
         lacking = len(uids.read_subset(io.BytesIO(missing)))
         text += f"\n{'uids listed and not kept':<34}{lacking:>14,}  missing.npy"
+    text += "".join(f"\nwarning: {line}" for line in (written or {}).get("warnings", ()))
     if crawls.read(output).get("complete"):
         text += f"\n\n{publish.sentence(output)}"
     lines = [text, "", *(f"{name}: {place}" for name, place in sorted(places.items()))]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transforms.lib import stamps
+from transforms.lib.reshard import readers
 from transforms.lib.reshard.held import Held
 from transforms.outputs import file_rows
 from transforms.rows import FileRow
@@ -33,12 +34,15 @@ def write_summary(root: str, form: str, sizes: Mapping[str, int], held: Held) ->
       sizes: name of each shard -> samples in it.
       held: the counts of the samples.
     """
+    samples = sum(sizes.values())
     document = {
         "format": form,
         "images": [[*key, count] for key, count in held.images.items()],
         "members": held.members,
-        "samples": sum(sizes.values()),
+        "pickles_left_out": held.pickles,
+        "samples": samples,
         "shards": len(sizes),
+        "warnings": readers.warnings(form, samples, held),
     }
     return file_rows.write(root, SUMMARY, stamps.canonical(document).encode())
 

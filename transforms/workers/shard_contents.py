@@ -16,6 +16,7 @@ from transforms.lib.arrays import Int64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
 from transforms.lib.reshard import json_fields, scored_members, shard_layout
+from transforms.lib.reshard.carried import AS_STORED, Carried
 from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import faces, images
 from transforms.lib.samples.captions import json_of
@@ -38,11 +39,19 @@ class AddedField(NamedTuple):
 
 
 class OutputSample(NamedTuple):
-    """A sample on its way into an output shard: its key, its members, and whether faces were blurred."""
+    """A sample on its way into an output shard.
+
+    Attributes:
+      key: ``uid-copy``.
+      members: that it carries.
+      blurred: whether faces were blurred.
+      pickles: extensions of the members that were left out because loaders would unpickle them.
+    """
 
     key: str
     members: Members
     blurred: bool
+    pickles: tuple[str, ...]
 
 
 class ShardListing(NamedTuple):
@@ -89,6 +98,7 @@ class ShardContents:
       boxes: where face boxes are; None blurs nothing.
       captions: ``scored``: the ``.txt`` of a sample is the caption that was scored; ``keep``: what it was.
       added: columns that go into the json of each sample.
+      carried: which members the output carries, and how its images are named.
     """
 
     root: str
@@ -98,6 +108,7 @@ class ShardContents:
     boxes: FaceBoxes | None = None
     captions: str = "keep"
     added: tuple[AddedField, ...] = ()
+    carried: Carried = AS_STORED
 
     def listing(self, output: shard_layout.OutputShard) -> ShardListing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
@@ -162,7 +173,8 @@ class ShardContents:
                 members = scored_members.with_caption(members, captions[number])
             if added:
                 members = json_fields.with_fields(members, {name: values[number] for name, values in added.items()})
-            yield OutputSample(key, members, bool(face_boxes))
+            members, pickles = self.carried.of(members)
+            yield OutputSample(key, members, bool(face_boxes), pickles)
 
     def _blocks(self, listing: ShardListing) -> Iterator[bytes]:
         """Yields the bytes of each sample in its input shard.

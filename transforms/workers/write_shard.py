@@ -12,6 +12,7 @@ from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
 from transforms.lib.reshard import held, shard_format, shard_formats, shard_layout
+from transforms.lib.reshard.carried import FOR_LOADERS, Carried
 from transforms.outputs import file_rows, side_files
 from transforms.outputs.store import Store
 from transforms.rows import FileRow
@@ -20,7 +21,7 @@ from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.shard_contents import SCORED, AddedField, ShardContents
 from transforms.workers.shard_work import logged
 
-RESHARD_VERSION = 4  # raise when the same plan would give other bytes
+RESHARD_VERSION = 6  # raise when the same plan would give other bytes
 _LOG = logging.getLogger(__name__)
 
 
@@ -39,6 +40,8 @@ class ReshardSettings:
       boxes: where the boxes are of faces to blur; None blurs nothing.
       captions: ``scored`` or ``keep``, as in ``ShardContents``.
       added: columns that go into the json of each sample.
+      carried: which members the output carries, and how its images are named; a form that finds images by another way
+        than their names keeps those.
     """
 
     root: str
@@ -51,12 +54,16 @@ class ReshardSettings:
     boxes: FaceBoxes | None = None
     captions: str = SCORED
     added: tuple[AddedField, ...] = ()
+    carried: Carried = FOR_LOADERS
 
     @property
     def contents(self) -> ShardContents:
         """What lists and reads the samples of a shard."""
+        carried = self.carried
+        if not shard_formats.format_of(self.format).finds_images_by_name:
+            carried = dataclasses.replace(carried, image_name="keep")
         return ShardContents(
-            self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes, self.captions, self.added
+            self.root, self.seed, self.shuffle, self.coalesce_bytes, self.boxes, self.captions, self.added, carried
         )
 
     @property
@@ -89,6 +96,7 @@ class ReshardSettings:
             boxes=self.boxes and dataclasses.asdict(self.boxes),
             captions=self.captions,
             added=self.added and (self.added, self._added_stamps(output)),
+            carried=dataclasses.asdict(self.carried),
             version=RESHARD_VERSION,
         )
 
@@ -166,7 +174,7 @@ class WriteShard:
             nonlocal blurred
             for sample in contents.samples(contents.listing(output)):
                 blurred += sample.blurred
-                counting.add(sample.members)
+                counting.add(sample.members, sample.pickles)
                 yield sample.key, sample.members
 
         shard_formats.format_of(self.settings.format).write(samples(), file)

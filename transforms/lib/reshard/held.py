@@ -11,7 +11,7 @@ from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import images
 
 _MOST_NAMES = 100  # of members that are counted in a shard: the names are data, and could be one for each sample
-_IMAGE, _MEMBER = "image ", "member "
+_IMAGE, _MEMBER, _PICKLE = "image ", "member ", "pickle "
 
 Counts = tuple[tuple[str, int], ...]
 """Name -> count, as a row that Beam can carry; ``Counting`` makes the names, and only ``Held`` reads them."""
@@ -24,12 +24,17 @@ class Counting:
         self._counts: Counter[str] = Counter()
         self._names: set[str] = set()
 
-    def add(self, members: Members) -> None:
-        """Counts one sample."""
-        for name, _ in members:
+    def add(self, members: Members, pickles: Iterable[str] = ()) -> None:
+        """Counts one sample.
+
+        Args:
+          members: that the output holds of it.
+          pickles: extensions of the members that were left out.
+        """
+        for name in (*(f"{_MEMBER}{name}" for name, _ in members), *(f"{_PICKLE}{name}" for name in pickles)):
             if name in self._names or len(self._names) < _MOST_NAMES:
                 self._names.add(name)
-                self._counts[f"{_MEMBER}{name}"] += 1
+                self._counts[name] += 1
         try:
             extension, data = images.image_of(dict(members))
         except SampleError:
@@ -47,10 +52,12 @@ class Held(NamedTuple):
     Attributes:
       images: (extension, format by content) -> samples whose image has both; a sample without an image is in none.
       members: extension -> samples that have such a member; in each shard, of the first 100 names in it.
+      pickles: extension -> members of it that were left out because loaders would unpickle them.
     """
 
     images: Mapping[tuple[str, str], int]
     members: Mapping[str, int]
+    pickles: Mapping[str, int]
 
     @classmethod
     def of(cls, shards: Iterable[Counts]) -> Held:
@@ -59,11 +66,12 @@ class Held(NamedTuple):
         for counts in shards:
             total.update(dict(counts))
         found: dict[tuple[str, str], int] = {}
-        members: dict[str, int] = {}
         for name, count in sorted(total.items()):
-            kind, _, extension = name.removeprefix(_IMAGE).partition(" ")
             if name.startswith(_IMAGE):
+                kind, _, extension = name.removeprefix(_IMAGE).partition(" ")
                 found[extension, kind] = count
-            else:
-                members[name.removeprefix(_MEMBER)] = count
-        return cls(found, members)
+        members, pickles = (
+            {name.removeprefix(what): count for name, count in sorted(total.items()) if name.startswith(what)}
+            for what in (_MEMBER, _PICKLE)
+        )
+        return cls(found, members, pickles)

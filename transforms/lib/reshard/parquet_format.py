@@ -81,6 +81,7 @@ class ParquetFormat(ShardFormat):
 
     name = "parquet"
     suffix = ".parquet"
+    finds_images_by_name = False
 
     def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
         texts = ("caption", "uid", "key", "json", "members.list.element.name")

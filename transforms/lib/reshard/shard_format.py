@@ -24,10 +24,12 @@ class ShardFormat(abc.ABC):
     Attributes:
       name: what ``--format`` calls it; a literal, which registers the class.
       suffix: of the file's name.
+      finds_images_by_name: whether its loaders find the image by the extension of its member.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
+    finds_images_by_name: ClassVar[bool] = True
 
     @abc.abstractmethod
     def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
