@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -220,6 +221,24 @@ def test_what_was_rejected_is_said_at_the_end(winnow, tiny_network, small_pool, 
     assert "nothing is left of this pool: name the json field that holds the caption by --caption_field" in err
 
 
+def test_deep_images_score_as_their_8_bits_and_are_counted(winnow, tiny_network, tmp_path):
+    levels = np.asarray(Image.open(io.BytesIO(picture(3))).convert("L"))
+    tar = b""
+    for key, values in (("a", levels), ("b", levels.astype(np.uint16) * 257)):
+        sink = io.BytesIO()
+        Image.fromarray(values).save(sink, "PNG")
+        tar += write_member(f"{key}.png", sink.getvalue()) + write_member(f"{key}.txt", b"a grey thing")
+    (tmp_path / "00000.tar").write_bytes(tar + END_OF_ARCHIVE)
+    args = ("--input", tmp_path / "00000.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
+    code, _, err = winnow("score", *args)
+    assert code == 0
+    assert "1 samples have an image of more than 8 bits per channel" in err
+    one, two = index_of(tmp_path / "out", 0)
+    assert (one["phash"], one["notices"], two["notices"]) == (two["phash"], "", "image_depth")
+    scores = pq.read_table(tmp_path / "out/columns/net/00000.parquet")["score"].to_pylist()
+    assert scores[0] == scores[1]
+
+
 def index_of(folder, shard):
     return pq.read_table(folder / "columns/index" / f"{shard:05d}.parquet").to_pylist()
 
@@ -239,4 +258,5 @@ def test_weights_that_do_not_fit_are_one_line(winnow, tiny_network, small_pool, 
     assert code == (2 if spoil == "cut" else 1)
     assert (tmp_path / "out").exists() == (spoil != "cut")
     assert "Traceback" not in err
-    assert re.search(r"^winnow score: --model net: .*cannot be loaded \(.*\); give the weights file", err, re.M)
+    said = r"cannot be loaded \(.*\)" if spoil == "cut" else "its file lacks 12 tensors .*"
+    assert re.search(rf"^winnow score: --model net: .*{said}; give the weights file of this network, whole$", err, re.M)

@@ -57,6 +57,7 @@ class Notice(str, enum.Enum):
     JSON_REPEATED_FIELD = "json_repeated_field", "have a field twice in their json; the last one counts"
     SIZE_UNREADABLE = "size_unreadable", "have an original_width or original_height that is no size; the image's counts"
     IMAGE_METADATA = "image_metadata", "have text or a colour profile in their PNG that cannot be read; its pixels can"
+    IMAGE_DEPTH = "image_depth", "have an image of more than 8 bits per channel; it was scaled to 8 for all who see it"
     ONE_PIXEL = "one_pixel", "have an image of 1 x 1 pixels, as trackers are"
     PLACEHOLDER = "placeholder", "have an image that ten or more captions of their shard share, as placeholders do"
 

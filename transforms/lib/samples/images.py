@@ -25,7 +25,7 @@ from PIL import (
 )
 
 from transforms.lib.errors import Notice, Reason, SampleError
-from transforms.lib.samples import tfio_formats
+from transforms.lib.samples import depths, tfio_formats
 from transforms.lib.samples.png import png_pixels
 
 PILLOWS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "tif", "avif", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k")
@@ -90,12 +90,12 @@ def decode(
       max_pixels: width times height allowed; checked in the header, before any pixel is decoded.
       others: python of an environment with tensorflow-io, which decodes OpenEXR, Radiance HDR and DICOM
         (``tfio_formats``); empty to reject them.
-      notices: gets ``IMAGE_METADATA`` for a PNG with text or a colour profile that Pillow refuses; its pixels do not
-        depend on them.
+      notices: gets ``IMAGE_DEPTH`` for more than 8 bits per channel, and ``IMAGE_METADATA`` for a PNG with text or a
+        colour profile that Pillow refuses; its pixels do not depend on them.
 
     Returns:
       A fully loaded image, width and height at least 1, in the mode it is stored in (the model's own
-      transform converts).
+      transform converts), but of 8 bits per channel (``depths``).
 
     Raises:
       SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data; the detail
@@ -165,7 +165,7 @@ def _decoded(
         what = f"no known image format: {data[:16]!r}" if data else "the image has no bytes"
         raise SampleError(Reason.IMAGE_UNDECODABLE, what)
     try:
-        return _read(reader, data, least, max_pixels)
+        read = _read(reader, data, least, max_pixels)
     except SampleError as error:
         pixels = png_pixels(data) if error.reason is Reason.IMAGE_UNDECODABLE else data
         if len(pixels) == len(data):
@@ -176,7 +176,9 @@ def _decoded(
             raise error from None
         if notices is not None:
             notices.add(Notice.IMAGE_METADATA)
-        return read
+    if notices is not None and depths.SCALED in read[0].info:
+        notices.add(Notice.IMAGE_DEPTH)
+    return read
 
 
 def _read(
@@ -190,12 +192,13 @@ def _read(
             side = max(width, height) if least[1] else min(width, height)
             scale = next((k for k in (8, 4, 2) if side // k >= least[0]), 1)
             image.draft("", (max(1, width // scale), max(1, height // scale)))
+        stored = "" if isinstance(image, JpegImagePlugin.JpegImageFile) else depths.stored_as(image)
         _load(image)
+        return (depths.eight_bits(image, stored) if stored else image), (width, height)
     except Image.DecompressionBombError as error:
         raise SampleError(Reason.IMAGE_TOO_LARGE, str(error)) from error
     except _DECODE_ERRORS as error:
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"{type(error).__name__}: {error}"[:300]) from error
-    return image, (width, height)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -211,7 +214,7 @@ def _by_others(kind: str, data: bytes, max_pixels: int, others: str) -> tuple[Im
     _check_size(*tfio_formats.size_of(kind, data), max_pixels)
     image = tfio_formats.decode(kind, data, others)
     if image.mode != "RGB":
-        image = grey(image)
+        image = depths.stretched(image)
     return image, image.size
 
 
@@ -230,8 +233,6 @@ def thumbnail(data: bytes, side_px: int = 160) -> bytes:
     """
     image = decode(data)
     try:
-        if image.mode[0] in "IF":
-            image = grey(image)
         image = image.convert("RGBA")
         image.thumbnail((side_px, side_px))
         page = Image.new("RGB", image.size, "white")
@@ -282,13 +283,3 @@ def _load(image: ImageFile.ImageFile) -> None:
     with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image.load()
-
-
-def grey(image: Image.Image) -> Image.Image:
-    """Returns an image of 16 or 32 bit grey, modes ``I...`` and ``F``, as 8 bit grey, darkest to brightest."""
-    wide = image.convert("F")
-    low, high = wide.getextrema()
-    assert isinstance(low, float)
-    assert isinstance(high, float)
-    scale = 255 / (high - low) if high > low else 0.0
-    return wide.point(lambda value: value * scale - low * scale).convert("L")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from transforms.lib.arrays import Float64
 from transforms.lib.errors import Reason, SampleError
-from transforms.lib.samples import images
+from transforms.lib.samples import depths
 
 _SIDE = 32  # pixels of the small grey image
 _LOW = 8  # frequencies kept in each direction
@@ -22,10 +22,10 @@ _NOISE = 64.0 * _SCALE * _SCALE  # sums of 1,024 rounded pixels differ by some 1
 def phash(image: Image.Image) -> int:
     """Hashes an image by its low frequencies: the well-known pHash of 64 bits, made steady for symmetric images.
 
-    The image becomes grey (ITU-R 601), transparent parts white, 16 and 32 bits spread over 8, and 32 x 32 pixels
-    (Lanczos, after averaging); of its discrete cosine transform ``sum cos(pi (2n + 1) k / 64) x_n`` in both directions
-    the 8 x 8 lowest frequencies count. A bit is 1 where the coefficient is above the median of the 64 by more than 64,
-    which is that of a wave of a quarter of a grey level. The first bit is the mean brightness.
+    The image becomes grey (ITU-R 601), transparent parts white, 16 and 32 bits become 8 (``depths``), and 32 x 32
+    pixels (Lanczos, after averaging); of its discrete cosine transform ``sum cos(pi (2n + 1) k / 64) x_n`` in both
+    directions the 8 x 8 lowest frequencies count. A bit is 1 where the coefficient is above the median of the 64 by
+    more than 64, which is that of a wave of a quarter of a grey level. The first bit is the mean brightness.
 
     Without that margin it is the ``phash`` of the package ImageHash but for the averaging. There, half the coefficients
     of a symmetric picture (a flag, an icon) are zero and so is their median: the bits are rounding noise, and 2 of the
@@ -97,7 +97,7 @@ def hashes_of(pixels: NDArray[np.uint8]) -> list[int]:
 
 def _grey(image: Image.Image) -> Image.Image:
     if image.mode[0] in "IF":
-        return images.grey(image)
+        return depths.eight_bits(image, image.mode)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         page = Image.new("RGBA", image.size, "white")
         page.alpha_composite(image.convert("RGBA"))

@@ -29,7 +29,6 @@ PNM = {
     b"P4\n3 2\n\xa0\x40": "1",
     b"P5\n3 2\n255\nabcdef": "L",
     b"P6\n3 2\n255\n" + b"abc" * 6: "RGB",
-    b"P5\n3 2\n65535\nabcdefghijkl": "I",
 }
 
 
