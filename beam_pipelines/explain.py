@@ -29,7 +29,7 @@ def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | 
     def finish() -> tuple[str, dict[str, Any]]:
         places = find(refs, config.output, config.wanted())
         explained = [one for ref, rows in places.items() for one in ExplainShard(*solved)(ref, rows)]
-        order = {uid: number for number, uid in enumerate(config.wanted())}
+        order = {uid: number for number, uid in enumerate(reversed(config.wanted()))}
         explained.sort(key=lambda one: order[one["uid"]])
         return "\n\n".join(explain.text_of(one) for one in explained), {"samples": explained}
 

@@ -86,9 +86,7 @@ def run(paths: list[Path], model: clip.ClipModel, told: argparse.Namespace) -> t
         def score(path: Path) -> None:
             with path.open("rb") as file:
                 batch, rules = told.batch_size, ReadRules(variant=told.preprocess)
-                scored = scoring.score_samples(
-                    read_samples(file), path.stem, {"m": model}, rules, pool, batch, turn, start
-                )
+                scored = scoring.score_samples(read_samples(file), {"m": model}, rules, pool, batch, turn, start)
             clocks.append(scored.clock)
 
         began = time.perf_counter()

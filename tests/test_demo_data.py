@@ -127,7 +127,7 @@ def test_each_broken_sample_is_rejected_for_its_reason(pool, faults):
     faulty = [only(pool, faults, fault) for fault in expected]
     with ThreadPoolExecutor(2) as threads:
         for samples, reasons in ((faulty, list(expected.values())), (pool.values(), None)):
-            fed = prefetch.prefetch_samples(samples, "shard", rules, [], threads, 64, Clock())
+            fed = prefetch.prefetch_samples(samples, rules, [], threads, 64, Clock())
             statuses = [sample.row["status"] for sample in fed]
             assert reasons is None or statuses == reasons
     rejected = [status for status in statuses if status != "ok"]

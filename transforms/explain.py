@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
@@ -23,13 +24,13 @@ _TOGETHER = 2  # shards that are searched at once; each holds a row group of uid
 Places = dict[ShardRef, list[tuple[int, str]]]
 
 
-def find(refs: Sequence[ShardRef], root: str, wanted: Sequence[str]) -> Places:
+def find(refs: Sequence[ShardRef], root: str, wanted: Mapping[str, str]) -> Places:
     """Finds samples, reading uids alone, shard after shard, until each was found.
 
     Args:
       refs: the shards of the pool.
       root: the output folder.
-      wanted: uids, 32 lower-case hex digits.
+      wanted: uid, 32 lower-case hex digits -> as the user wrote it, for the message.
 
     Returns:
       shard -> (row, uid) of the samples in it, in the order of the pool; a uid that is repeated has the rows in the
@@ -50,11 +51,9 @@ def find(refs: Sequence[ShardRef], root: str, wanted: Sequence[str]) -> Places:
                 lacking -= {uid for _, uid in rows}
             if not lacking:
                 return places
+    shown = [uid if uid_rule.is_uid(wanted[uid]) else repr(wanted[uid]) for uid in sorted(lacking)]
     raise InputError(
-        [
-            f"no sample of this pool has the uid {uid}; `columns/index` lists those that there are"
-            for uid in sorted(lacking)
-        ]
+        [f"no sample of this pool has the uid {uid}; `columns/index` lists those that there are" for uid in shown]
     )
 
 

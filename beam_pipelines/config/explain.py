@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 from beam_pipelines.config.base import flag
 from beam_pipelines.config.crawl import PoolConfig
+from transforms.lib import uid_rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExplainConfig(PoolConfig):
     """Flags of ``explain``."""
 
-    uid: tuple[str, ...] = flag((), "uid of a sample, 1 to 32 hex digits; several at once (required)", positional=True)
+    uid: tuple[str, ...] = flag(
+        (), "uid of a sample, as in columns/index or as in its json; several (required)", positional=True
+    )
 
     def problems(self) -> list[str]:
         problems = super().problems()
         if not self.uid:
             problems.append("no uid is given; name the samples, for example `winnow explain 139e4a9b... --output OUT`")
-        bad = [uid for uid in self.uid if not re.fullmatch(r"[0-9a-fA-F]{1,32}", uid)]
-        return [*problems, *(f"{uid!r} is no uid, which has 1 to 32 hex digits" for uid in bad)]
+        return problems
 
-    def wanted(self) -> tuple[str, ...]:
-        """Returns the uids as columns have them, each once."""
-        return tuple(dict.fromkeys(uid.lower().zfill(32) for uid in self.uid))
+    def wanted(self) -> dict[str, str]:
+        """Returns uid as columns have it -> as it was given, each once."""
+        return {uid_rule.of_text(uid): uid for uid in reversed(self.uid)}

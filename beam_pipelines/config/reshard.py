@@ -73,6 +73,7 @@ class ReshardJobConfig(ReshardConfig):
 
     input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")
     subset: str = flag("", "copy what this subset file lists (.npy, u8,u8, sorted), not what `select` decided")
+    uid_field: str = flag("uid", "with --input: json field with the uid, or none; as for curate")
     max_sample_bytes: int = flag(1 << 28, "most bytes of a sample; larger ones are rejected", at_least=1)
     max_reject_fraction: float = flag(
         0.01, "largest share of the samples that may be rejected; the job fails on more", at_least=0, at_most=1

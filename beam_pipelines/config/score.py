@@ -28,6 +28,11 @@ class ScoreConfig(PoolConfig):
         "network that scores, [NAME=]SPEC; NAME is the column set; may be repeated; `winnow models` lists SPECs",
     )
     caption_field: str = flag("", "json field with the caption; default: the .txt member, then json `caption`")
+    uid_field: str = flag(
+        "uid",
+        "json field with the uid, any text or number; none: no field, so that the key or a hash names the sample "
+        "(docs/pools.md)",
+    )
     max_pixels: int = flag(
         89_478_485, "most pixels of an image; larger ones are rejected before they are decoded", at_least=1
     )

@@ -81,7 +81,12 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         return None
     others = config.tfio_python or ("" if problems.elsewhere else tfio_formats.python_here())
     rules = index_row.ReadRules(
-        config.caption_field, config.max_pixels, config.max_sample_bytes, others=others, variant=config.preprocess
+        config.caption_field,
+        config.max_pixels,
+        config.max_sample_bytes,
+        others=others,
+        variant=config.preprocess,
+        uid_field=config.uid_field,
     )
     settings = ScoreSettings(
         config.output,
@@ -113,7 +118,9 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append)
     if shards is None:
         return None
-    rules = index_row.ReadRules(max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces))
+    rules = index_row.ReadRules(
+        max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces), uid_field=config.uid_field
+    )
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
     return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)

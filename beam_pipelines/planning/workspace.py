@@ -22,7 +22,13 @@ from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
 
-_POOL = ("input", "caption_field", "max_pixels", "max_sample_bytes")  # pools that differ in one of these are different
+_POOL = (
+    "input",
+    "caption_field",
+    "uid_field",
+    "max_pixels",
+    "max_sample_bytes",
+)  # pools that differ in one of these are different
 
 
 def _shards_with(folder: str) -> dict[str, set[str]]:

@@ -109,9 +109,9 @@ def test_what_is_unknown_or_no_uid_is_told(winnow, selected):
     code, stdout, stderr = winnow("explain", known, "abc", "--output", out)
     assert (code, stdout) == (2, "")
     assert f"no sample of this pool has the uid {'0' * 29}abc" in stderr
-    code, _, stderr = winnow("explain", "no uid", "--output", out, "--runner", "FnApiRunner")
+    code, _, stderr = winnow("explain", "some name", "--output", out)
     assert code == 2
-    assert "'no uid' is no uid, which has 1 to 32 hex digits" in stderr
+    assert "no sample of this pool has the uid 'some name'; " in stderr
     code, _, stderr = winnow("explain", "--output", out)
     assert code == 2
     assert "no uid is given" in stderr

@@ -56,6 +56,7 @@ class Notice(str, enum.Enum):
     JSON_NOT_FINITE = "json_not_finite", "have NaN or Infinity in their json; such a field counts as missing"
     JSON_REPEATED_FIELD = "json_repeated_field", "have a field twice in their json; the last one counts"
     SIZE_UNREADABLE = "size_unreadable", "have an original_width or original_height that is no size; the image's counts"
+    UID_UNREADABLE = "uid_unreadable", "have a uid that is neither text nor number; a key of Winnow's or a hash counts"
     IMAGE_METADATA = "image_metadata", "have text or a colour profile in their PNG that cannot be read; its pixels can"
     IMAGE_DEPTH = "image_depth", "have an image of more than 8 bits per channel; it was scaled to 8 for all who see it"
     ONE_PIXEL = "one_pixel", "have an image of 1 x 1 pixels, as trackers are"

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import re
 from binascii import unhexlify
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from transforms.lib.arrays import Float64, UInt64
-from transforms.lib.errors import InputError, Reason, SampleError
+from transforms.lib.errors import InputError
 
 SUBSET_DTYPE = np.dtype("u8,u8")
 """Rows of a subset file, as DataComp defines it: fields f0, f1, little-endian uint64."""
 
-
-_HEX_UID = re.compile(r"[0-9a-fA-F]{1,32}")
 _NPY_MAGIC = b"\x93NUMPY"
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
@@ -30,46 +26,6 @@ class ByteWriter(Protocol):
 
     def write(self, data: bytes | memoryview, /) -> int:
         """Appends bytes; returns how many."""
-
-
-def uid_of(members_json: Mapping[str, Any] | None, *, shard: str, key: str, image: bytes, caption: str) -> str:
-    """Determines the uid of a sample.
-
-    It is the json field ``uid``. Without one (absent or null) it is the first 16 bytes of SHA-256 over shard,
-    key, SHA-256 of the image, and caption, texts in UTF-8, each after its length as 8 bytes big-endian.
-
-    Args:
-      members_json: the parsed ``.json`` member; None when there is none.
-      shard: name of the shard, without folders that may differ from run to run.
-      key: key of the sample.
-      image: the encoded image.
-      caption: the caption.
-
-    Returns:
-      32 lower-case hex digits; shorter ones are padded with ``0`` on the left.
-
-    Raises:
-      SampleError: ``UID_INVALID`` when the json ``uid`` is not a string of 1 to 32 hex digits.
-    """
-    value = None if members_json is None else members_json.get("uid")
-    if value is None:
-        return _hashed(shard.encode(), key.encode(), hashlib.sha256(image).digest(), caption.encode())
-    if not isinstance(value, str) or not is_uid(value):
-        raise SampleError(Reason.UID_INVALID, f"{value!r}"[:100])
-    return value.lower().zfill(32)
-
-
-def _hashed(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()[:32]
-
-
-def is_uid(text: str) -> bool:
-    """Tells whether a text is a uid as tables and json members have it: 1 to 32 hex digits."""
-    return _HEX_UID.fullmatch(text) is not None
 
 
 def pairs(uids: Sequence[str]) -> UInt64:

@@ -12,6 +12,7 @@ from transforms.lib import addresses, stamps
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.samples import faces
+from transforms.lib.subsets import uid_lists
 from transforms.storage import filesystem, patterns
 
 JSON = "json"
@@ -65,7 +66,7 @@ class FaceBoxes:
         listed = pa.array(sorted(uids), pa.string())
         for info in patterns.match([pattern], "--blur_faces")[0]:
             for batch in ParquetReader(filesystem.fetch(info.uri)).batches(_COLUMNS):
-                padded = pc.utf8_lpad(pc.utf8_lower(batch["uid"].cast(pa.string())), 32, "0")
+                padded = uid_lists.digits_of(batch["uid"].cast(pa.string()))
                 rows = pc.is_in(padded, value_set=listed)
                 for uid, boxes in zip(padded.filter(rows), batch["face_bboxes"].filter(rows), strict=True):
                     by_uid[uid.as_py()] = faces.boxes_of(boxes.as_py())

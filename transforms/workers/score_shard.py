@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from apache_beam.metrics import Metrics
 
-from transforms.lib import stamps
+from transforms.lib import stamps, uid_rule
 from transforms.lib.columnstore import columns, notices
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
@@ -168,7 +168,6 @@ class ScoreShard:
         with filesystem.open_read(shard.uri) as file:
             scored = scoring.score_samples(
                 outcome.counted(read_samples(open_tar(file, shard.uri), max_sample_bytes=rules.max_sample_bytes)),
-                shard.name,
                 named,
                 rules,
                 models.pool,
@@ -201,5 +200,6 @@ class ScoreShard:
     def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
         wanted = self.settings.stamps(shard)
         tables = {**scored.sets, columns.INDEX: scored.index}
-        facts = {"job": "score", "uri": shard.uri}
-        return [store.write(name, shard.name, tables[name], wanted[name], **facts) for name in missing]
+        facts = {name: {"job": "score", "uri": shard.uri} for name in missing}
+        facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION)
+        return [store.write(name, shard.name, tables[name], wanted[name], **facts[name]) for name in missing]

@@ -1,6 +1,5 @@
 """Uids, pairs, subset files and keyed hashes against plain Python."""
 
-import hashlib
 import io
 import random
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib.errors import InputError, Reason, SampleError
+from transforms.lib.errors import InputError
 from transforms.lib.uids import (
     SUBSET_DTYPE,
     digest,
@@ -18,7 +17,6 @@ from transforms.lib.uids import (
     read_subset,
     subset,
     to_hex,
-    uid_of,
     uniform,
     write_subset,
 )
@@ -26,14 +24,6 @@ from transforms.lib.uids import (
 UID = st.integers(0, 2**128 - 1).map("{:032x}".format)
 GOLDEN = ("139e4a9b22a614771f06c700a8ebe150", "6e356964a967af455c8016b75d691203")
 MASK = 2**64 - 1
-
-
-def from_json(value):
-    return uid_of({"uid": value}, shard="s", key="k", image=b"i", caption="c")
-
-
-def hashed(shard="s.tar", key="k", image=b"image", caption="caption", members_json=None):
-    return uid_of(members_json, shard=shard, key=key, image=image, caption=caption)
 
 
 def rows_of(uids):
@@ -57,47 +47,6 @@ def hash_of(uid, seed):
     golden = 0x9E3779B97F4A7C15
     inner = mixed((int(uid[:16], 16) + mixed(seed + golden & MASK)) & MASK)
     return mixed(((inner ^ int(uid[16:], 16)) + golden) & MASK)
-
-
-# -- uid_of -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(GOLDEN[0], GOLDEN[0]), ("F", "f".zfill(32)), ("00aB", "ab".zfill(32)), ("0" * 32, "0" * 32)],
-)
-def test_takes_the_uid_of_the_json(value, expected):
-    assert from_json(value) == expected
-
-
-@pytest.mark.parametrize(
-    "value", ["", "g", "0x1f", " 1f", "1f\n", "-1", "1_0", "1" * 33, "١", 7, 1.5, True, [], {}, ["1f"]]
-)
-def test_refuses_other_uids(value):
-    with pytest.raises(SampleError) as caught:
-        from_json(value)
-    assert caught.value.reason is Reason.UID_INVALID
-
-
-def test_without_a_uid_hashes_shard_key_image_and_caption():
-    parts = (b"s.tar", b"k", hashlib.sha256(b"image").digest(), "captión".encode())
-    text = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-    assert hashed(caption="captión") == hashlib.sha256(text).hexdigest()[:32]
-    assert hashed() == hashed(members_json={}) == hashed(members_json={"uid": None})
-    assert hashed() == "f4d7f4bf7662725cce27470d53fec523"
-
-
-def test_every_part_of_the_hash_counts_and_none_runs_into_the_next():
-    variants = [
-        hashed(),
-        hashed(shard="t.tar"),
-        hashed(key="l"),
-        hashed(image=b"imagE"),
-        hashed(caption="captioN"),
-        hashed(shard="s.tark", key=""),
-        hashed(shard="s.ta", key="rk"),
-    ]
-    assert len(set(variants)) == len(variants)
 
 
 # -- pairs --------------------------------------------------------------------------------------------------

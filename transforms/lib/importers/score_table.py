@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from transforms.lib import uids
+from transforms.lib import uid_rule, uids
 from transforms.lib.arrays import UInt64
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
@@ -92,23 +92,16 @@ def score_columns(schema: pa.Schema, by: str, wanted: Sequence[str]) -> tuple[st
 
 
 def pairs_of(by: str, names: Sequence[str]) -> UInt64:
-    """Turns uids or keys into pairs: a uid as ``uids.pairs`` does, a key by the first 16 bytes of its sha256.
+    """Turns uids or keys into pairs: a uid by ``uid_rule.of_text``, a key by the first 16 bytes of its sha256.
 
     Returns:
       uint64 ``[n, 2]``.
-
-    Raises:
-      InputError: a uid is not 1 to 32 hex digits.
     """
     texts = [str(name) for name in names]
     if by == "key":
         digests = b"".join(hashlib.sha256(text.encode()).digest()[:16] for text in texts)
         return np.frombuffer(digests, ">u8").reshape(-1, 2).astype(np.uint64)
-    try:
-        return uids.pairs([text.lower().zfill(32) for text in texts])
-    except ValueError:
-        bad = next(text for text in texts if not uids.is_uid(text))
-        raise InputError(f"{bad!r} is no uid, which has 1 to 32 hex digits; choose --by key, or mend it") from None
+    return uids.pairs([uid_rule.of_text(text) for text in texts])
 
 
 def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> ScoreRecords:
@@ -126,7 +119,7 @@ def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> ScoreRe
       times as much while they are sorted.
 
     Raises:
-      InputError: a uid is wrong or missing, or is repeated with other values.
+      InputError: a uid or key is missing, or is repeated with other values.
     """
     dtype = np.dtype([("f0", "<u8"), ("f1", "<u8"), ("values", "<f4", (len(columns),))])
     parts = [np.empty(0, dtype)]

@@ -141,9 +141,9 @@ class _Reader:
     """Reads samples on a thread of its own and sends their images to the pool."""
 
     def __init__(
-        self, samples: Iterable[RawSample], shard: str, rules: ReadRules, views: Sequence[Preprocess], start: Decode
+        self, samples: Iterable[RawSample], rules: ReadRules, views: Sequence[Preprocess], start: Decode
     ) -> None:
-        self._samples, self._shard, self._rules, self._views, self._start = samples, shard, rules, views, start
+        self._samples, self._rules, self._views, self._start = samples, rules, views, start
         self._budget = _Budget(AHEAD_BYTES)
         self.stop = threading.Event()
 
@@ -153,7 +153,7 @@ class _Reader:
         try:
             first: dict[str, int] = {}
             for number, raw in enumerate(self._samples):
-                if not self._put(out, self._item(look(raw, self._shard, self._rules), number, first)):
+                if not self._put(out, self._item(look(raw, self._rules), number, first)):
                     return
         except BaseException as error:  # belongs to the thread that scores, which raises it
             end = error
@@ -188,7 +188,6 @@ def _start(pool: Executor, data: bytes, rules: ReadRules, views: Sequence[Prepro
 
 def prefetch_samples(
     samples: Iterable[RawSample],
-    shard: str,
     rules: ReadRules,
     views: Sequence[Preprocess],
     pool: Executor,
@@ -203,7 +202,6 @@ def prefetch_samples(
 
     Args:
       samples: in tar order; read on a thread of their own.
-      shard: name of the shard, part of hashed uids.
       rules: what to read and what to reject.
       views: what the networks want to see of an image; none when only the index is made.
       pool: runs the decoding; threads suffice, the decoders release the GIL.
@@ -211,7 +209,7 @@ def prefetch_samples(
       clock: gets the seconds that were waited and decoded.
       start: starts decoding an image elsewhere than in the pool.
     """
-    reader = _Reader(samples, shard, rules, views, start or functools.partial(_start, pool))
+    reader = _Reader(samples, rules, views, start or functools.partial(_start, pool))
     waiting: queue.Queue[_Item | BaseException | None] = queue.Queue(depth)
     thread = threading.Thread(target=reader.run, args=(waiting,), name="winnow-read", daemon=True)
     thread.start()

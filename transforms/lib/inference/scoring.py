@@ -173,7 +173,6 @@ class _Images:
 
 def score_samples(
     samples: Iterable[RawSample],
-    shard: str,
     models: Mapping[str, Model],
     rules: ReadRules,
     pool: Executor,
@@ -192,7 +191,6 @@ def score_samples(
 
     Args:
       samples: in tar order; read on a thread of their own.
-      shard: name of the shard, part of hashed uids.
       models: column set -> model; may be empty, then only the index is made.
       rules: what to read and what to reject.
       pool: runs the decoding; threads suffice, the decoders release the GIL.
@@ -210,7 +208,7 @@ def score_samples(
     rows: list[dict[str, Any]] = []
     repeated = 0
     ahead = max([_AHEAD, *(batch_size * model.depth for model in seeing.values())])
-    fed = prefetch_samples(samples, shard, rules, views, pool, ahead, clock, start)
+    fed = prefetch_samples(samples, rules, views, pool, ahead, clock, start)
     with contextlib.closing(fed):
         for sample in fed:
             rows.append(sample.row)

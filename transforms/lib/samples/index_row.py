@@ -7,13 +7,15 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from transforms.lib import uids
+from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import Notice, SampleError
 from transforms.lib.samples import captions, images
 from transforms.lib.tar.shard_samples import RawSample
 
 _LONGEST_SIZE = 32  # characters of a size given as text
+_TEXTS = ("uid", "uid_text", "detail", "caption", "image_extension", "image_sha256", "notices")
+_NO_IMAGE = hashlib.sha256().digest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ReadRules:
         reject them. The stamp holds whether it is given, not its path.
       variant: of the preprocessing, one of ``preprocessing.VARIANTS``. With ``fast`` the perceptual hash is that of a
         scaled decode, with ``gpu`` that of what a GPU decoded; they differ by a bit or two.
+      uid_field: json field that holds the uid; ``none`` for no field.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 
@@ -39,6 +42,7 @@ class ReadRules:
     look: bool = True
     others: str = ""
     variant: str = "exact"
+    uid_field: str = "uid"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +69,9 @@ class Looked:
     notices: set[Notice] = dataclasses.field(default_factory=set)
 
 
-def look(raw: RawSample, shard: str, rules: ReadRules) -> Looked:
+def look(raw: RawSample, rules: ReadRules) -> Looked:
     """Reads everything of a sample but its pixels; a bad one gets its reason as status."""
-    row: dict[str, Any] = dict.fromkeys(("uid", "detail", "caption", "image_extension", "image_sha256", "notices"), "")
+    row: dict[str, Any] = dict.fromkeys(_TEXTS, "")
     row.update(key=raw.key, offset=raw.offset, length=raw.length, status=columns.OK)
     row.update(image_bytes=0, width=0, height=0, original_width=0, original_height=0, phash=0)
     looked = Looked(row)
@@ -77,15 +81,17 @@ def look(raw: RawSample, shard: str, rules: ReadRules) -> Looked:
             raise SampleError(raw.problem, raw.detail)
         looked.document = _side_data(raw.members, looked.notices)
         if not rules.look:
-            row["uid"] = _uid_unseen(looked.document, row, shard, raw.members)
+            _name_unseen(looked, raw.members, rules.uid_field)
             return looked
         row["image_extension"], data = images.image_of(raw.members)
-        row.update(image_bytes=len(data), image_sha256=hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data)
+        row.update(image_bytes=len(data), image_sha256=digest.hexdigest())
+        _name(looked, raw.members, digest.digest(), rules.uid_field)
         row["caption"] = captions.caption_of(raw.members, rules.caption_field) if rules.needs_caption else ""
-        row["uid"] = uids.uid_of(looked.document, shard=shard, key=raw.key, image=data, caption=row["caption"])
     except SampleError as error:
         reject(row, error)
-        row["uid"] = row["uid"] or _uid_of_rejected(looked.document, row, shard, data)
+        if raw.key and not row["uid"]:
+            _name(looked, raw.members, _NO_IMAGE, rules.uid_field)
         return looked
     looked.data = data
     return looked
@@ -139,20 +145,21 @@ def _size(value: Any) -> int:
     return int(value) if 0 < value < 1 << 31 and value == int(value) else 0
 
 
-def _uid_unseen(document: dict[str, Any], row: dict[str, Any], shard: str, members: Mapping[str, bytes]) -> str:
-    """Returns the uid of a sample that is not looked at; one without a json uid needs its image and caption for it."""
-    if document.get("uid") is not None:
-        return uids.uid_of(document, shard=shard, key=row["key"], image=b"", caption="")
-    row["image_extension"], data = images.image_of(members)
-    caption = captions.caption_of(members)  # stays out of the row: no caption was scored
-    return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=caption)
+def _name(looked: Looked, members: Mapping[str, bytes], image_sha256: bytes, field: str) -> None:
+    """Gives a row its uid."""
+    row, document = looked.row, looked.document
+    found = uid_rule.named(document, row["key"], field)
+    if found is None:
+        found = uid_rule.of_content(row["key"], image_sha256, uid_rule.stored_caption(members, document)), ""
+    if field != "none" and uid_rule.is_odd(document.get(field)):
+        looked.notices.add(Notice.UID_UNREADABLE)
+    row["uid"], row["uid_text"] = found
 
 
-def _uid_of_rejected(document: dict[str, Any], row: Mapping[str, Any], shard: str, data: bytes) -> str:
-    """Returns the uid a rejected sample would have, so that it can be named; "" when there is no key."""
-    if not row["key"]:
-        return ""
-    try:
-        return uids.uid_of(document, shard=shard, key=row["key"], image=data, caption=row["caption"])
-    except SampleError:
-        return uids.uid_of(None, shard=shard, key=row["key"], image=data, caption=row["caption"])
+def _name_unseen(looked: Looked, members: Mapping[str, bytes], field: str) -> None:
+    """Gives a uid to a row that is not looked at; one that nothing names needs its image for it."""
+    row, digest = looked.row, _NO_IMAGE
+    if uid_rule.named(looked.document, row["key"], field) is None:
+        row["image_extension"], data = images.image_of(members)
+        digest = hashlib.sha256(data).digest()
+    _name(looked, members, digest, field)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from transforms.lib import uids
+from transforms.lib import uid_rule, uids
 from transforms.lib.arrays import Int64, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
@@ -65,13 +65,14 @@ def read(path: str, name: str, sort: bool, stack: contextlib.ExitStack) -> UidLi
 
     Args:
       path: ``.txt`` with one uid per line, ``.parquet`` with a text column ``uid``, or else a subset file, with the
-        ``.npy`` header or without one. Zeros that texts lost on the left are put back.
+        ``.npy`` header or without one. Zeros that texts lost on the left are put back, and names are hashed as those
+        of samples are.
       name: what messages call the file.
       sort: whether uids may come in any order.
       stack: closes what is opened.
 
     Raises:
-      InputError: no such file, a uid that is none, or not sorted although it must be.
+      InputError: no such file, a blank uid, or not sorted although it must be.
     """
     listed = UidList(stack)
     last: tuple[int, int] | None = None
@@ -123,17 +124,27 @@ def _pieces(path: str) -> Iterator[UInt64]:
 
 
 def pairs_of(texts: pa.Array) -> UInt64:
-    """Returns uint64 ``[n, 2]`` of uids as text: 1 to 32 hex digits of any case, padded with zeros on the left.
+    """Returns uint64 ``[n, 2]`` of uids as text, by ``uid_rule.of_text``: hex digits, UUIDs, or any other names.
 
     Raises:
-      InputError: one is not; the first of them.
+      InputError: one is blank.
     """
+    digits = digits_of(texts)
+    if pc.any(pc.equal(digits, ""), min_count=0).as_py():
+        raise InputError("a uid is blank; leave its line or row out")
+    return columns.uid_pairs(pa.chunked_array([digits]))
+
+
+def digits_of(texts: pa.Array) -> pa.Array:
+    """Returns the uids of texts ``[n]``, 32 hex digits each, by ``uid_rule.of_text``; empty for a blank or no text."""
     digits = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
-    good = pc.fill_null(pc.match_substring_regex(digits, "^[0-9a-f]{1,32}$"), False)
-    if not pc.all(good, min_count=0).as_py():
-        bad = texts.filter(pc.invert(good))[0].as_py()
-        raise InputError(f"{str(bad)[:60]!r} is no uid, which has 1 to 32 hex digits")
-    return columns.uid_pairs(pa.chunked_array([pc.utf8_lpad(digits, 32, "0")]))
+    hex_ = pc.fill_null(pc.match_substring_regex(digits, "^[0-9a-f]{1,32}$"), False)
+    padded = pc.utf8_lpad(digits, 32, "0")
+    if pc.all(hex_, min_count=0).as_py():
+        return padded
+    names = texts.filter(pc.invert(hex_)).to_pylist()
+    named = [uid_rule.of_text(name) if name and name.strip() else "" for name in names]
+    return pc.replace_with_mask(padded, pc.invert(hex_), pa.array(named, pa.string()))
 
 
 def joined(

@@ -65,7 +65,7 @@ def test_embeddings_and_scores_are_close_to_exact(decoder, pool, tiny_network):
     for variant, start in (("exact", None), ("gpu", decoder.submit)):
         spec = resolve.resolve(resolve.parse_model(str(tiny_network)), variant=variant)
         models = {"m": clip.load(spec, batch_size=4)}
-        found.append(scoring.score_samples(samples(), "s", models, ReadRules(), pool, 4, start=start))
+        found.append(scoring.score_samples(samples(), models, ReadRules(), pool, 4, start=start))
     one, two = (scored.sets["m"]["score"].to_numpy() for scored in found)
     assert not np.array_equal(one, two)
     np.testing.assert_allclose(one, two, atol=5e-3)

@@ -44,7 +44,7 @@ def samples(seeds, captions=None):
 
 
 def score(model, pool, *args, **more):
-    return scoring.score_samples(samples(*args), "s", {"m": model}, ReadRules(), pool, 4, **more)
+    return scoring.score_samples(samples(*args), {"m": model}, ReadRules(), pool, 4, **more)
 
 
 def test_equal_images_and_captions_are_embedded_once_and_scored_alike(model, pool, monkeypatch):
@@ -150,7 +150,7 @@ def test_one_decode_serves_networks_that_see_alike(tiny_network, model, pool, mo
     resized = []
     resize = type(model.view).pixels
     monkeypatch.setattr(type(model.view), "pixels", lambda view, image: resized.append(1) or resize(view, image))
-    found = scoring.score_samples(samples(range(6)), "s", {"a": model, "b": other}, ReadRules(), pool, 4)
+    found = scoring.score_samples(samples(range(6)), {"a": model, "b": other}, ReadRules(), pool, 4)
     assert (len(decoded), len(resized)) == (6, 6)
     assert found.sets["a"].equals(found.sets["b"])
 
@@ -164,8 +164,8 @@ def test_one_tower_alone_gives_its_embeddings_and_no_score(tiny_network, model, 
     monkeypatch.setattr(towers["text"].network, "encode_image", None)
     seeds = [1, -1, 2, 1]
     both = score(model, pool, seeds)
-    alone = scoring.score_samples(samples(seeds), "s", towers, ReadRules(), pool, 4)
-    only_text = scoring.score_samples(samples(seeds), "s", {"text": towers["text"]}, ReadRules(), pool, 4)
+    alone = scoring.score_samples(samples(seeds), towers, ReadRules(), pool, 4)
+    only_text = scoring.score_samples(samples(seeds), {"text": towers["text"]}, ReadRules(), pool, 4)
     assert alone.index.equals(both.index)
     for part in towers:
         assert alone.sets[part].column_names == [part]
@@ -182,7 +182,7 @@ def test_reading_runs_ahead_but_not_far(pool):
             read.append(sample.key)
             yield sample
 
-    fed = prefetch.prefetch_samples(watched(), "s", ReadRules(), [], pool, 8, Clock())
+    fed = prefetch.prefetch_samples(watched(), ReadRules(), [], pool, 8, Clock())
     next(fed)
     time.sleep(0.5)
     assert 8 <= len(read) <= 11  # the queue, the one given out, the one waiting to enter
@@ -204,7 +204,7 @@ def test_encoded_bytes_in_flight_are_bounded(monkeypatch):
 
     monkeypatch.setattr(prefetch, "decode", slow)
     with ThreadPoolExecutor(20) as threads:
-        fed = prefetch.prefetch_samples(samples(range(20)), "s", ReadRules(), [], threads, 64, Clock())
+        fed = prefetch.prefetch_samples(samples(range(20)), ReadRules(), [], threads, 64, Clock())
         consumer = threading.Thread(target=lambda: list(fed))
         consumer.start()
         time.sleep(0.4)
@@ -220,7 +220,7 @@ def test_what_goes_wrong_while_reading_reaches_the_caller(model, pool):
         raise ConnectionError("gone")
 
     with pytest.raises(ConnectionError, match="gone"):
-        scoring.score_samples(broken(), "s", {"m": model}, ReadRules(), pool, 4)
+        scoring.score_samples(broken(), {"m": model}, ReadRules(), pool, 4)
 
 
 def test_what_goes_wrong_in_a_model_stops_the_reader(model, pool, monkeypatch):
@@ -360,7 +360,7 @@ def test_an_image_that_one_model_cannot_take_is_rejected_for_no_other(tiny_netwo
     data = [picture(1), narrow, picture(2), narrow, picture(3), picture(4), picture(5)]
 
     def run(**models):
-        return scoring.score_samples(of_images(data), "s", models, ReadRules(), pool, 4)
+        return scoring.score_samples(of_images(data), models, ReadRules(), pool, 4)
 
     both, one, two, none = run(a=shortest, b=longest), run(a=shortest), run(b=longest), run()
     assert both.index.equals(one.index)
@@ -385,7 +385,7 @@ def test_the_perceptual_hash_is_the_same_whatever_the_models(tiny_network, pool,
     rules = ReadRules(variant=variant)
     data = [jpeg(1000, 300), jpeg(2300, 1900), picture(0)]
     found = [
-        scoring.score_samples(of_images(data), "s", dict(enumerate(chosen)), rules, pool, 4).index
+        scoring.score_samples(of_images(data), dict(enumerate(chosen)), rules, pool, 4).index
         for chosen in (models, models[::-1], models[:1], models[1:2], models[2:], [])
     ]
     assert all(index.equals(found[0]) for index in found)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.lib import uids
+from transforms.lib import uid_rule, uids
 from transforms.lib.errors import InputError
 from transforms.lib.subsets import uid_lists
 
@@ -57,11 +57,23 @@ def test_a_list_in_any_form_and_order_is_sorted_and_keeps_its_duplicates(tmp_pat
     assert len(parts_of(tmp_path / name, sort=False)) == 0
 
 
-@pytest.mark.parametrize("bad", ["xyz", "f" * 33, "1,2"])
+@pytest.mark.parametrize("bad", ["  ", "1,2"])
 def test_what_is_no_uid_is_refused(tmp_path, bad):
     (tmp_path / "a.txt").write_text(f"{GOLDEN[0]}\n{bad}\n")
-    with pytest.raises(InputError, match=r"--input x: .*(is no uid|columns)"):
+    with pytest.raises(InputError, match=r"--input x: .*(is blank; leave its line|columns)"):
         parts_of(tmp_path / "a.txt")
+
+
+def test_names_are_hashed_as_those_of_samples_are(tmp_path):
+    names = ["coco_17", "F" * 33, "550E8400-e29b-41d4-a716-446655440000", "1f"]
+    (tmp_path / "a.txt").write_text("\n".join(names))
+    pq.write_table(pa.table({"uid": names}), tmp_path / "b.parquet")
+    expected = uids.subset(uids.pairs([uid_rule.of_text(name) for name in names]))
+    for name in ("a.txt", "b.parquet"):
+        np.testing.assert_array_equal(parts_of(tmp_path / name), expected)
+    assert uid_lists.digits_of(pa.array([None, " ", "a", "é"])).to_pylist() == [
+        "", "", "a".zfill(32), uid_rule.of_text("é"),
+    ]  # fmt: skip
 
 
 def test_files_of_another_kind_are_refused(tmp_path):
