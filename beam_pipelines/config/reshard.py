@@ -62,6 +62,15 @@ class ReshardConfig(PoolConfig):
         at_least=0,
         operational=True,
     )
+    check: str = flag(
+        "content",
+        "what of each sample is compared with the index before it is copied",
+        choices={
+            "content": "its key, and its image or its digest",
+            "headers": "its key alone, which costs nothing",
+        },
+        operational=True,
+    )
 
     def own(self) -> Self:
         return dataclasses.replace(self, captions=captions.one_of(captions.WRITTEN, self.captions))

@@ -37,6 +37,15 @@ class ScoreConfig(PoolConfig):
         89_478_485, "most pixels of an image; larger ones are rejected before they are decoded", at_least=1
     )
     max_sample_bytes: int = flag(1 << 28, "most bytes of a sample; larger ones are rejected", at_least=1)
+    sample_digest: str = flag(
+        "none",
+        "digest of each whole sample in the index, by which `reshard` and `verify` see any later change of its members",
+        choices={
+            "none": "images are known by their SHA-256, and samples by their keys",
+            "crc32c": "sees damage, at some 10 GB/s",
+            "sha256": "also sees what somebody changed on purpose, at some 1.5 GB/s",
+        },
+    )
     batch_size: int = flag(
         0,
         "images given to a model at once; 0 = 8 on a CPU, 256 on a GPU; part of the scores' stamp",

@@ -92,6 +92,7 @@ def reshard_settings(config: ReshardConfig) -> ReshardSettings:
         shuffle=config.shuffle,
         format=config.format,
         coalesce_bytes=config.coalesce_bytes,
+        check=config.check,
         boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
         captions=captions.one_of(captions.WRITTEN, config.captions),
         carried=Carried(tuple(sorted({*config.carry.lower().split(",")} - {""})), config.image_name),

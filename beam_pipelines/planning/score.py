@@ -87,6 +87,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         others=others,
         variant=config.preprocess,
         uid_field=config.uid_field,
+        sample_digest=config.sample_digest,
     )
     settings = ScoreSettings(
         config.output,

@@ -28,6 +28,7 @@ _POOL = (
     "uid_field",
     "max_pixels",
     "max_sample_bytes",
+    "sample_digest",
 )  # pools that differ in one of these are different
 
 

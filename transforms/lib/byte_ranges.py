@@ -181,7 +181,7 @@ class LocalFiles:
 
 
 def _ends_early(at_byte: int) -> NoReturn:
-    raise EOFError(f"the file ends at byte {at_byte}, inside an indexed range; was it replaced?")
+    raise EOFError(f"the file ends at byte {at_byte}, inside an indexed range")
 
 
 def read_ranges(

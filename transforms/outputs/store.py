@@ -102,8 +102,8 @@ class Store:
 
     def schema(self, column_set: str, shard: str) -> pa.Schema:
         """Returns the schema of one file, reading the footer only."""
-        with filesystem.open_read(self.uri(column_set, shard)) as file:
-            return ParquetReader(file).schema
+        with self._stored(column_set, shard) as stored:
+            return stored.schema
 
     def read(self, column_set: str, shard: str, names: Sequence[str] | None = None) -> pa.Table:
         """Reads columns of one file, all of them when ``names`` is None; those of a view from where they are.

@@ -13,6 +13,7 @@ from apache_beam.metrics import Metrics
 
 from transforms.lib import uids
 from transforms.lib.columnstore import columns
+from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
@@ -102,11 +103,14 @@ class CheckOutput:
         return Checked("output", len(keys), tuple(problems), uids.digest(pairs))
 
     def _differences(self, name: str, listing: ShardListing) -> list[str]:
-        """Reads a shard beside its inputs and returns the samples whose members differ."""
-        with filesystem.open_read(filesystem.join(self.root, name)) as file:
-            written = shard_formats.format_of(self.format).read(file)
-            return [
-                f"{name}: the members of {key} are not those of its input shard"
-                for (key, members), wanted in zip(written, self.contents.samples(listing), strict=True)
-                if sorted(members) != sorted(wanted.members)
-            ]
+        """Reads a shard beside its inputs; returns the samples whose members differ, up to an input that changed."""
+        problems = []
+        try:
+            with filesystem.open_read(filesystem.join(self.root, name)) as file:
+                written = shard_formats.format_of(self.format).read(file)
+                for (key, members), wanted in zip(written, self.contents.samples(listing), strict=True):
+                    if sorted(members) != sorted(wanted.members):
+                        problems.append(f"{name}: the members of {key} are not those of its input shard")
+        except InputError as error:
+            problems += error.problems
+        return problems

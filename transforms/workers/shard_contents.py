@@ -18,16 +18,18 @@ from transforms.lib.errors import SampleError
 from transforms.lib.reshard import json_fields, scored_members, shard_layout
 from transforms.lib.reshard.carried import AS_STORED, Carried
 from transforms.lib.reshard.shard_format import Members
-from transforms.lib.samples import faces, images
+from transforms.lib.samples import faces, identity, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar
-from transforms.lib.tar.writer import members_of
+from transforms.lib.tar.writer import sample_of
 from transforms.outputs.store import Store
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
 
 SCORED = "scored"
 """Value of ``captions``: the output carries the caption that was scored."""
+
+_INDEXED = ("key", "image_sha256", "sample_digest")  # as in identity.Indexed
 
 
 class AddedField(NamedTuple):
@@ -63,8 +65,9 @@ class ShardListing(NamedTuple):
       source: int64, number of the input shard in ``sources``.
       offset: int64, first byte in it.
       length: int64, bytes.
-      known: table ``[n]`` of what the members are changed by: the scored caption as ``caption``, and what goes into
-        the json, under the names of its fields behind a dot.
+      known: table ``[n]`` of what the index knows of them: the columns of ``identity.Indexed``; and of what the members
+        are changed by: the scored caption as ``caption``, and what goes into the json, under the names of its fields
+        behind a dot.
     """
 
     keys: list[str]
@@ -99,6 +102,7 @@ class ShardContents:
       captions: ``scored``: the ``.txt`` of a sample is the caption that was scored; ``keep``: what it was.
       added: columns that go into the json of each sample.
       carried: which members the output carries, and how its images are named.
+      check: what is compared with the index: ``content`` or ``headers``, as in ``identity.difference``.
     """
 
     root: str
@@ -109,6 +113,7 @@ class ShardContents:
     captions: str = "keep"
     added: tuple[AddedField, ...] = ()
     carried: Carried = AS_STORED
+    check: str = "content"
 
     def listing(self, output: shard_layout.OutputShard) -> ShardListing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
@@ -118,16 +123,15 @@ class ShardContents:
         parts = [self._part(name, segments) for (name, _), segments in by_source.items()]
         table = pa.concat_tables(parts)
         source = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        names, copy = table["uid"].to_pylist(), table["copy"].to_numpy()
         if self.shuffle != "none":
-            pairs = uids.pairs(names)
+            pairs = columns.uid_pairs(table["uid"])
             hashed = uids.keyed_hash(pairs, self.seed)
-            order = np.lexsort((copy, pairs[:, 1], pairs[:, 0], hashed))
-            names, table = [names[row] for row in order.tolist()], table.take(order)
-            copy, source = copy[order], source[order]
-        offset, length = (table[name].to_numpy().astype(np.int64) for name in ("offset", "length"))
+            order = np.lexsort((table["copy"].to_numpy(), pairs[:, 1], pairs[:, 0], hashed))
+            table, source = table.take(order), source[order]
+        keys = _keys(table["uid"].to_pylist(), table["copy"].to_numpy())
+        offset, length = (table[name].to_numpy() for name in ("offset", "length"))
         known = table.drop_columns(["uid", "copy", "offset", "length"])
-        listing = ShardListing(_keys(names, copy), list(by_source), source, offset, length, known)
+        listing = ShardListing(keys, list(by_source), source, offset, length, known)
         return listing.part(output.start, output.stop)
 
     def _part(self, name: str, segments: list[shard_layout.Segment]) -> pa.Table:
@@ -135,7 +139,7 @@ class ShardContents:
         store = Store(self.root)
         copies = store.read("decisions", name, ["copies"])["copies"].to_numpy()
         changed_by = ["caption"] if self.captions == SCORED else []
-        index = store.read(columns.INDEX, name, ["uid", "offset", "length", *changed_by])
+        index = _index_of(store, name, ["uid", "offset", "length", *_INDEXED, *changed_by])
         rows, numbers = [], []
         for segment in segments:
             meant = np.flatnonzero((copies >= segment.least) & (copies <= segment.most))
@@ -156,7 +160,7 @@ class ShardContents:
         """Yields the samples in the order of the listing; memory holds one of them and one piece of 4 MiB.
 
         Raises:
-          ShardError, EOFError: an input shard is not the one that was indexed.
+          InputError: an input shard, which the line names, is not the one that was indexed.
           SampleError: an image whose faces are to be blurred cannot be decoded.
         """
         uids_of = [key.rpartition("-")[0] for key in listing.keys]
@@ -164,8 +168,10 @@ class ShardContents:
         boxes = self.boxes and self.boxes.find(list(zip(shards, uids_of, strict=True)))
         captions = listing.known["caption"].to_pylist() if self.captions == SCORED else None
         added = {field.name: json_fields.values_of(listing.known[f".{field.name}"]) for field in self.added}
-        for number, (key, block) in enumerate(zip(listing.keys, self._blocks(listing), strict=True)):
-            members = members_of(block)
+        known = map(identity.Indexed, *(listing.known[name].to_pylist() for name in _INDEXED))
+        rows = zip(listing.keys, known, self._blocks(listing), strict=True)
+        for number, (key, indexed, block) in enumerate(rows):
+            members = self._checked(listing, number, indexed, block)
             face_boxes = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
             if face_boxes:
                 members = _blurred(members, face_boxes)
@@ -175,6 +181,17 @@ class ShardContents:
                 members = json_fields.with_fields(members, {name: values[number] for name, values in added.items()})
             members, pickles = self.carried.of(members)
             yield OutputSample(key, members, bool(face_boxes), pickles)
+
+    def _checked(self, listing: ShardListing, number: int, indexed: identity.Indexed, block: bytes) -> Members:
+        """Returns the members of a sample, which are those that were indexed."""
+        uri, offset = listing.sources[int(listing.source[number])][1], int(listing.offset[number])
+        with identity.as_indexed(uri):
+            key, members = sample_of(block)
+        found = identity.difference(indexed, key, members, self.check)
+        if found:
+            uid = listing.keys[number].rpartition("-")[0]
+            raise identity.changed(uri, f"the sample at byte {offset}, uid {uid}, {found}")
+        return members
 
     def _blocks(self, listing: ShardListing) -> Iterator[bytes]:
         """Yields the bytes of each sample in its input shard.
@@ -191,10 +208,14 @@ class ShardContents:
             for number, (_, uri) in enumerate(listing.sources):
                 rows = listing.source == number
                 gap = self.coalesce_bytes or byte_ranges.COALESCE_LOCAL
-                _count(files.announce(uri, listing.offset[rows], listing.length[rows], gap))
+                with identity.as_indexed(uri):
+                    _count(files.announce(uri, listing.offset[rows], listing.length[rows], gap))
             spans = zip(listing.source.tolist(), listing.offset.tolist(), listing.length.tolist(), strict=True)
             for number, offset, length in spans:
-                yield files.read(listing.sources[number][1], offset, length)
+                uri = listing.sources[number][1]
+                with identity.as_indexed(uri):
+                    block = files.read(uri, offset, length)
+                yield block
 
     def _gathered(self, listing: ShardListing) -> Iterator[bytes]:
         starts = np.empty(len(listing.keys), np.int64)
@@ -202,7 +223,7 @@ class ShardContents:
             for number, (_, uri) in enumerate(listing.sources):
                 rows = np.flatnonzero(listing.source == number)
                 local = byte_ranges.COALESCE_LOCAL if filesystem.is_local(uri) else byte_ranges.COALESCE_REMOTE
-                with filesystem.open_ranges(uri) as file:
+                with identity.as_indexed(uri), filesystem.open_ranges(uri) as file:
                     copied = byte_ranges.copy_ranges(
                         open_tar(file, uri),
                         listing.offset[rows],
@@ -216,6 +237,15 @@ class ShardContents:
             for start, length in zip(starts.tolist(), listing.length.tolist(), strict=True):
                 gathered.seek(start)
                 yield gathered.read(length)
+
+
+def _index_of(store: Store, name: str, wanted: list[str]) -> pa.Table:
+    """Returns columns of the index of an input shard; one that it lacks, such as 0.1 ``sample_digest``, is empty."""
+    with store.held() as held:
+        table = held.read(columns.INDEX, name, [n for n in wanted if n in held.schema(columns.INDEX, name).names])
+    for lacking in [n for n in wanted if n not in table.column_names]:
+        table = table.append_column(columns.INDEX_SCHEMA.field(lacking), [pa.repeat("", len(table))])
+    return table
 
 
 def _count(copied: byte_ranges.Copied) -> None:

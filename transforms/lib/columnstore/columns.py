@@ -45,6 +45,7 @@ INDEX_SCHEMA = pa.schema(
         pa.field("phash", pa.uint64(), False),  # perceptual hash of the pixels; none, and 0, when width is 0
         pa.field("notices", pa.string(), False),  # kinds of ``Notice``, sorted, separated by commas
         pa.field("uid_text", pa.string(), False),  # what the uid was written as, when it was no hex number; else empty
+        pa.field("sample_digest", pa.string(), False),  # of key and members, with its method; empty where none is asked
     ]
 )
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import Notice, SampleError
-from transforms.lib.samples import captions, images
+from transforms.lib.samples import captions, identity, images
 from transforms.lib.tar.shard_samples import RawSample
 
 _LONGEST_SIZE = 32  # characters of a size given as text
-_TEXTS = ("uid", "uid_text", "detail", "caption", "image_extension", "image_sha256", "notices")
+_TEXTS = ("uid", "uid_text", "detail", "caption", "image_extension", "image_sha256", "notices", "sample_digest")
 _NO_IMAGE = hashlib.sha256().digest()
 
 
@@ -31,6 +31,7 @@ class ReadRules:
       variant: of the preprocessing, one of ``preprocessing.VARIANTS``. With ``fast`` the perceptual hash is that of a
         scaled decode, with ``gpu`` that of what a GPU decoded; they differ by a bit or two.
       uid_field: json field that holds the uid; ``none`` for no field.
+      sample_digest: the digest of whole samples that the index notes, as for ``identity.digest_of``.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 
@@ -43,6 +44,7 @@ class ReadRules:
     others: str = ""
     variant: str = "exact"
     uid_field: str = "uid"
+    sample_digest: str = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,7 @@ def look(raw: RawSample, rules: ReadRules) -> Looked:
     try:
         if raw.problem is not None:
             raise SampleError(raw.problem, raw.detail)
+        row["sample_digest"] = identity.digest_of(rules.sample_digest, raw.key, raw.members.items())
         looked.document = _side_data(raw.members, looked.notices)
         if not rules.look:
             _name_unseen(looked, raw.members, rules.uid_field)

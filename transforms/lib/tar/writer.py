@@ -58,7 +58,12 @@ def write_member(name: str, data: bytes) -> bytes:
 
 
 def members_of(block: bytes | memoryview) -> list[tuple[str, bytes]]:
-    """Reads the members of one sample out of its bytes in a tar.
+    """Returns the members of one sample, without its key. Arguments and errors as ``sample_of``."""
+    return sample_of(block)[1]
+
+
+def sample_of(block: bytes | memoryview) -> tuple[str, list[tuple[str, bytes]]]:
+    """Reads one sample out of its bytes in a tar.
 
     Directories and members that belong to no sample are left out.
 
@@ -66,7 +71,7 @@ def members_of(block: bytes | memoryview) -> list[tuple[str, bytes]]:
       block: exactly the bytes ``offset .. offset + length`` of a ``RawSample`` without a problem.
 
     Returns:
-      (lower-case extension, data), in the order of the tar.
+      its key, empty without members; and (lower-case extension, data), in the order of the tar.
 
     Raises:
       ShardError: ``block`` is not one whole sample (offsets relative to ``block``).
@@ -84,7 +89,7 @@ def members_of(block: bytes | memoryview) -> list[tuple[str, bytes]]:
             raise ShardError(Reason.TAR_CORRUPT, member.offset, f"{key!r} in the range of {old_key!r}")
         old_key = key
         found.append((extension, data))
-    return found
+    return old_key, found
 
 
 def write_sample(key: str, members: Iterable[tuple[str, bytes]]) -> bytes:
