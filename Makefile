@@ -2,6 +2,7 @@
 # make test    lint, types and all tests
 # make test-tfio    what TensorFlow and tensorflow-io make of the output, in an environment of their own
 # make test-loaders    what the libraries that people train with make of the output, in an environment of their own
+# make test-newest    the demo under the newest Python that setup.py names, with the bytes of the oldest
 # make test-runners    the demo on Prism, Flink, Spark and a job service, with the bytes of the local runner
 # Each sets up its own environment from the lock file; the packages are cached by the lock's hash.
 
@@ -15,7 +16,7 @@ RUN := .venv/bin/python -m
 OUT ?= out/demo
 RUNNERS ?= two portable prism flink spark
 
-.PHONY: demo test test-tfio test-loaders test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
+.PHONY: demo test test-tfio test-loaders test-newest test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -62,6 +63,24 @@ $(LOADERS)/ready: $(DEPS)/ready
 test-loaders: $(LOADERS)/ready $(READY)
 	$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders
 
+# The newest Python that setup.py names: on the path, of pyenv, or of uv, which fetches it where its index can be reached.
+NEWEST := 3.13
+NEWEST_LOCK := requirements/newest.txt
+NEWEST_DEPS := $(CACHE)/newest-$(shell { cat $(NEWEST_LOCK); echo $(NEWEST); } | sha256sum | cut -c1-16)
+NEWEST_PYTHON = $(shell for one in python$(NEWEST) $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/$(NEWEST).*/bin/python \
+  $(CACHE)/python/cpython-$(NEWEST).*/bin/python; do $$one -c "" 2>/dev/null && echo $$one && break; done)
+
+$(NEWEST_DEPS)/ready: | $(READY)
+	test -n "$(NEWEST_PYTHON)" || $(RUN) uv python install --install-dir $(CACHE)/python $(NEWEST)
+	rm -rf $(NEWEST_DEPS) && $(NEWEST_PYTHON) -m venv $(NEWEST_DEPS)
+	$(NEWEST_DEPS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(NEWEST_LOCK)
+	$(NEWEST_DEPS)/bin/pip check
+	touch $@
+
+test-newest: $(NEWEST_DEPS)/ready demo
+	$(NEWEST_DEPS)/bin/python -m demo.run --output out/newest
+	diff -r $(OUT) out/newest
+
 # The commands of docs/runners.md on real runners, fetched once from Go's proxy and Maven Central: 0.5 GB, for a time 1.2.
 # RUNNERS names those to run; what cannot be had is skipped, with the reason.
 test-runners: $(READY)
@@ -92,6 +111,9 @@ lock: $(READY)
 	  --extra demo --extra images setup.py --output-file requirements/base.txt
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra demo --extra dev --constraint requirements/base.txt setup.py --output-file $(LOCK)
+	cp $(LOCK) $(NEWEST_LOCK)  # whose versions uv keeps where it can
+	$(RUN) uv pip compile --quiet --python-version $(NEWEST) --generate-hashes --no-header --no-annotate \
+	  --extra demo setup.py --output-file $(NEWEST_LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements/tfio.in --output-file $(TFIO_LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \

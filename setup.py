@@ -17,7 +17,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=find_packages(include=["beam_pipelines*", "transforms*"]),
     package_data={
         "beam_pipelines": ["recipes/*.yaml"],
@@ -30,6 +30,7 @@ setup(
         "braceexpand>=0.1.7",
         "jinja2>=3.1",
         "numpy>=1.26",
+        "obstore>=0.12",
         "open_clip_torch>=3.3,<4",
         "pillow>=11.3",
         "pyarrow>=16",
@@ -81,8 +82,8 @@ setup(
     entry_points={"console_scripts": ["winnow = beam_pipelines.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
     ],
 )

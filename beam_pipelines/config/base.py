@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from transforms.lib import addresses
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class Form(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from beam_pipelines.config.base import Config, Form, flag
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 FOLDER = "crawls"  # below --output; it has one folder per crawl
 DAYS = {"{date}": 0, "{yesterday}": 1}

@@ -11,7 +11,7 @@ from beam_pipelines.config.crawl import PoolConfig
 from transforms.lib import registry
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -154,7 +154,7 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
     kind = JOBS[job].settings
     names = {field.name for field in dataclasses.fields(kind)}
     config = kind(**{name: value for name, value in values.items() if name in names})
-    config = config.dated(datetime.datetime.now(datetime.timezone.utc).date())
+    config = config.dated(datetime.datetime.now(datetime.UTC).date())
     problems += config.problems()
     return config if problems else config.placed(), known, rest, problems
 

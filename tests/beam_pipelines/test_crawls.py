@@ -303,7 +303,7 @@ def test_a_clock_that_says_the_same_word_every_day_starts_that_days_crawl(word, 
     config = options.parse(
         "curate", ["--input", "in/{crawl_id:%Y}/*.tar", "--output", "out", "--crawl_id", word]
     ).config
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    today = datetime.datetime.now(datetime.UTC).date()
     days = [today - datetime.timedelta(days=before + late) for late in (0, 1)]  # midnight may fall between the two
     assert (config.crawl_id, config.input, config.output) in [
         (str(day), (f"in/{day.year}/*.tar",), f"out/crawls/{day}") for day in days

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 _BATCH_ROWS = 1 << 16
 
