@@ -3,6 +3,8 @@
 tiny_network   a real open_clip model of one layer with seeded weights, as a folder in local-dir form
 small_pool     three shards of real JPEGs with captions, and one of each common fault
 gcs, s3        a bucket of a real server on loopback; bucket is each in turn
+azure          the same of Azurite, where npm can install it
+web, hub       a folder of a web server, and of one that speaks as the Hugging Face Hub does
 faulty_pool    small_pool, written once
 winnow         runs a job in this process and returns (exit code, stdout, stderr)
 """
@@ -95,6 +97,27 @@ def gcs(tmp_path_factory):
 def s3():
     with servers.s3() as bucket:
         yield bucket
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory):
+    with servers.web(tmp_path_factory.mktemp("web")) as bucket:
+        yield bucket
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory):
+    with servers.hub(tmp_path_factory.mktemp("hub")) as bucket:
+        yield bucket
+
+
+@pytest.fixture(scope="session")
+def azure():
+    try:
+        with servers.azure() as bucket:
+            yield bucket
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=["gcs", "s3"])

@@ -9,7 +9,8 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive", "date", "server")
+_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
+_OURS = (*_HOP, "date", "server")  # of an answer: http.server writes its own
 
 
 @dataclasses.dataclass
@@ -115,7 +116,7 @@ class Proxy:
         here = f"127.0.0.1:{self.port}"
         if "json" in answer.headers.get("content-type", ""):
             content = content.replace(self.target.encode(), here.encode())
-        kept = {n.lower(): v.replace(self.target, here) for n, v in answer.headers.items() if n.lower() not in _HOP}
+        kept = {n.lower(): v.replace(self.target, here) for n, v in answer.headers.items() if n.lower() not in _OURS}
         if handler.command == "HEAD" and answer.headers.get("content-length"):
             kept["content-length"] = answer.headers["content-length"]
         connection.close()

@@ -1,8 +1,11 @@
 """Real storage servers on loopback, and what a client needs to reach them."""
 
+import base64
 import contextlib
 import dataclasses
+import email.utils
 import functools
+import hmac
 import json
 import os
 import socket
@@ -12,6 +15,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
+
+from tests.web_server import Web
+
+AZURITE = "3.37.0"
+AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # everybody's
 
 CREDENTIALS = {  # never refreshed, never sent anywhere but to loopback
     "type": "authorized_user", "client_id": "x", "client_secret": "x", "refresh_token": "x",
@@ -35,9 +44,8 @@ class Bucket:
         """Returns the same bucket as a job sees it behind another port."""
         old, new = self.address, f"http://127.0.0.1:{port}"
         environment = {name: new if value == old else value for name, value in self.environment.items()}
-        return dataclasses.replace(
-            self, environment=environment, flags=tuple(new if flag == old else flag for flag in self.flags)
-        )
+        flags = tuple(flag.replace(old, new) for flag in self.flags)
+        return dataclasses.replace(self, environment=environment, flags=flags)
 
     def upload(self, name, data):
         if self.scheme == "s3":
@@ -82,19 +90,127 @@ class Bucket:
         return boto3.session.Session().client(name, endpoint_url=self.address, **keys)
 
 
+@dataclasses.dataclass(frozen=True)
+class AzureBucket(Bucket):
+    """The container ``demo`` of an emulator of Azure."""
+
+    def upload(self, name, data):
+        import obstore
+        from obstore.store import AzureStore
+
+        store = AzureStore(
+            "demo", account_name="devstoreaccount1", account_key=AZURE_KEY, endpoint=f"{self.address}/devstoreaccount1",
+            client_options={"allow_http": True},
+        )  # fmt: skip
+        obstore.put(store, name, data)
+
+
+@dataclasses.dataclass(frozen=True)
+class WebBucket(Bucket):
+    """The folder ``demo`` of a web server."""
+
+    web: Web | None = None
+
+    def uri(self, path):
+        return f"{self.address}/demo/{urllib.parse.quote(path)}"
+
+    def upload(self, name, data):
+        self.web.upload(f"demo/{name}", data)
+
+
+@dataclasses.dataclass(frozen=True)
+class HubBucket(WebBucket):
+    """The repository ``demo/pool`` of a server that speaks as the Hub does."""
+
+    def uri(self, path):
+        return f"hf://datasets/demo/pool/{path}"
+
+    def upload(self, name, data):
+        self.web.upload(f"datasets/demo/pool/main/{name}", data)
+
+
 @contextlib.contextmanager
-def _running(module, arguments, ready):
+def web(folder):
+    """Yields the folder ``demo`` of a web server, whose files lie in ``folder``."""
+    with Web(folder).running() as server:
+        yield WebBucket("http", server.address, dict(os.environ), web=server)
+
+
+@contextlib.contextmanager
+def hub(folder):
+    """Yields a repository of a Hub, whose files lie in ``folder``."""
+    with Web(folder).running() as server:
+        (server.root / "datasets/demo/pool/main").mkdir(parents=True)
+        yield HubBucket("hf", server.address, dict(os.environ), ("--hf_endpoint", server.address), server)
+
+
+@contextlib.contextmanager
+def azure():
+    """Yields the container ``demo`` of Azurite, Microsoft's own emulator; all that a client needs is in its flags.
+
+    Raises:
+      ModuleNotFoundError: it is not installed, and npm is not there to install it, or cannot reach its registry.
+    """
+    flags = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--blobPort", "{port}"]
+    with _running(["node", _azurite()], flags, "/") as address:
+        endpoint = f"{address}/devstoreaccount1"
+        words = f"AccountName=devstoreaccount1;AccountKey={AZURE_KEY};BlobEndpoint={endpoint}"
+        _new_container(endpoint)
+        yield AzureBucket("az", address, dict(os.environ), ("--azure_connection_string", words))
+
+
+def _azurite():
+    """Returns the program of Azurite, installed once per machine: 360 MB from npm's registry."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "winnow" / f"azurite-{AZURITE}"
+    program = folder / "node_modules/azurite/dist/src/blob/main.js"
+    if not program.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            str(folder),
+            f"azurite@{AZURITE}",
+        ]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=300)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise ModuleNotFoundError(f"azurite cannot be had from npm: {error}") from None
+    return str(program)
+
+
+def _new_container(endpoint):
+    """Makes the container ``demo``, signed as Azure's documentation says, without a client."""
+    path = urllib.parse.urlparse(endpoint).path
+    stamp = email.utils.formatdate(usegmt=True)
+    text = (
+        f"PUT{chr(10) * 12}x-ms-date:{stamp}\nx-ms-version:2021-08-06\n/devstoreaccount1{path}/demo\nrestype:container"
+    )
+    signature = base64.b64encode(hmac.digest(base64.b64decode(AZURE_KEY), text.encode(), "sha256")).decode()
+    headers = {"x-ms-date": stamp, "x-ms-version": "2021-08-06",
+               "Authorization": f"SharedKey devstoreaccount1:{signature}"}  # fmt: skip
+    request = urllib.request.Request(f"{endpoint}/demo?restype=container", None, headers, method="PUT")
+    urllib.request.urlopen(request).close()
+
+
+@contextlib.contextmanager
+def _running(program, arguments, ready):
     """Starts a server on a free port of loopback, and yields its address once it answers at ``ready``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", module, *(text.format(port=port) for text in arguments)]
+    command = [*program, *(text.format(port=port) for text in arguments)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(300):
             try:
                 urllib.request.urlopen(f"{address}{ready}").close()
+                break
+            except urllib.error.HTTPError:  # an answer, too
                 break
             except OSError:
                 time.sleep(0.1)
@@ -109,7 +225,7 @@ def gcs(folder):
     """Yields the bucket of a server that speaks Google Cloud Storage; writes to ``folder``."""
     (folder / "adc.json").write_text(json.dumps(CREDENTIALS))
     arguments = ["start", "--host=127.0.0.1", "--port={port}", "--in-memory", "--default-bucket=demo"]
-    with _running("gcp_storage_emulator", arguments, "/storage/v1/b/demo") as address:
+    with _running([sys.executable, "-m", "gcp_storage_emulator"], arguments, "/storage/v1/b/demo") as address:
         environment = {
             **os.environ, "STORAGE_EMULATOR_HOST": address, "GOOGLE_CLOUD_PROJECT": "my-project",
             "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "adc.json"),
@@ -120,7 +236,9 @@ def gcs(folder):
 @contextlib.contextmanager
 def s3():
     """Yields the bucket of a server that speaks S3; no credentials are in its environment, all are in its flags."""
-    with _running("moto.server", ["-H", "127.0.0.1", "-p", "{port}"], "/moto-api/data.json") as address:
+    with _running(
+        [sys.executable, "-m", "moto.server"], ["-H", "127.0.0.1", "-p", "{port}"], "/moto-api/data.json"
+    ) as address:
         flags = (
             "--s3_endpoint_url", address, "--s3_region_name", "us-east-1",
             "--s3_access_key_id", "test", "--s3_secret_access_key", "test",

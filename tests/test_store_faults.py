@@ -13,7 +13,7 @@ from transforms.lib.errors import StoreError
 from transforms.outputs.store import Store
 from transforms.storage import filesystem
 from transforms.storage import s3 as s3_store
-from transforms.storage.filesystem import CLIENTS
+from transforms.storage.clients import CLIENTS
 
 SCHEMA = pa.schema([("uid", pa.string()), ("status", pa.string())])
 KINDS = (429, 503, "reset", "lost", "truncate", "cut")

@@ -52,7 +52,7 @@ def find_shards(
     if not files and not problems:
         problems.append(f"{flag} matches files, but none that ends in {', '.join(SUFFIXES)}")
     root = _root(globs)
-    shards = [Shard(_name(f.uri, root), f.uri, f.size, stamps.stamp(**f._asdict())) for f in files]
+    shards = [Shard(_name(addresses.without_query(f.uri), root), f.uri, f.size, _stamp(f)) for f in files]
     problems += _bad_names(shards, flag)
     if problems:
         raise InputError(problems)
@@ -67,7 +67,7 @@ def _shards_among(
     others: set[FileInfo] = set()
     taken = []
     for glob, found in zip(globs, matched, strict=True):
-        tars = [info for info in found if info.uri.endswith(SUFFIXES)]
+        tars = [info for info in found if addresses.without_query(info.uri).endswith(SUFFIXES)]
         others |= set(found) - set(tars)
         taken += patterns.without_hidden(glob, tars, hidden.add)
     files = patterns.distinct(taken)
@@ -78,6 +78,12 @@ def _shards_among(
     if others and files:
         tell(f"{flag}: {len(others)} files that are no shards are left out ({min(others).uri} ...)")
     return files
+
+
+def _stamp(file: FileInfo) -> str:
+    """Returns the digest of what a shard is; a signature in its address may change, and says nothing of it."""
+    facts = {**file._asdict(), "uri": addresses.without_query(file.uri)}
+    return stamps.stamp(**{name: value for name, value in facts.items() if value != ""})
 
 
 def _bad_names(shards: Sequence[Shard], flag: str) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transforms.lib import addresses
+from transforms.lib.addresses import without_secrets
 
 if TYPE_CHECKING:
     from typing import Self
@@ -204,11 +205,17 @@ class Flags:
     def recorded(self) -> dict[str, Any]:
         """Returns the values that determine the output, as JSON values: all but those about where and how fast.
 
-        Repeated flags are sorted, since their order says nothing.
+        Repeated flags are sorted, since their order says nothing. Signatures in web addresses are left out.
         """
         skip = {name for name, declared in flags_of(type(self)).items() if declared.operational} | {"output"}
         values = dataclasses.asdict(self)
-        return {n: sorted(v) if isinstance(v, tuple) else v for n, v in sorted(values.items()) if n not in skip}
+        return {n: _recorded(v) for n, v in sorted(values.items()) if n not in skip}
+
+
+def _recorded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return sorted(map(_recorded, value))
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ from beam_pipelines.running import dataflow, runners
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
+_OF_STORES = ("--s3_", "--azure_", "--blob_service_", "--hf_")
+
 
 def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> PipelineOptions:
     """Returns Beam's options, with ``FnApiRunner``, in this process, in the place of ``DirectRunner``.
@@ -43,6 +45,8 @@ def tell_stores(beam_args: Sequence[str]) -> None:
     """
     from apache_beam.io.filesystems import FileSystems
 
+    from transforms.storage import hub  # noqa: F401  declares its flag to Beam
+
     for name in ("apache_beam.internal.gcp.auth", "apache_beam.utils.retry", "google.auth"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     FileSystems.set_options(pipeline_options(beam_args))
@@ -52,12 +56,21 @@ def store_problems(beam_args: Sequence[str]) -> list[str]:
     """Returns what is wrong with the flags about stores, one line each."""
     if not beam_args:
         return []
-    from apache_beam.options.pipeline_options import PipelineOptions, S3Options
+    from apache_beam.options.pipeline_options import AzureOptions, PipelineOptions, S3Options
 
-    endpoint = PipelineOptions(list(beam_args)).view_as(S3Options).s3_endpoint_url
-    if endpoint and not re.fullmatch(r"https?://[^/\s:]+(:\d+)?(/\S*)?", endpoint):
-        return [f"--s3_endpoint_url must be http://HOST:PORT or https://HOST, got {endpoint!r}"]
-    return []
+    from transforms.storage.hub import HubOptions
+
+    options = PipelineOptions(list(beam_args))
+    endpoints = {
+        "s3_endpoint_url": options.view_as(S3Options).s3_endpoint_url,
+        "hf_endpoint": options.view_as(HubOptions).hf_endpoint,
+        "blob_service_endpoint": options.view_as(AzureOptions).blob_service_endpoint,
+    }
+    return [
+        f"--{name} must be http://HOST:PORT or https://HOST, got {endpoint!r}"
+        for name, endpoint in endpoints.items()
+        if endpoint and not re.fullmatch(r"https?://[^/\s:]+(:\d+)?(/\S*)?", endpoint)
+    ]
 
 
 def not_for_stores(beam_args: Sequence[str]) -> list[str]:
@@ -66,7 +79,7 @@ def not_for_stores(beam_args: Sequence[str]) -> list[str]:
     skipping = False
     for text in beam_args:
         if text.startswith("--"):
-            skipping = text.startswith("--s3_")
+            skipping = text.startswith(_OF_STORES)
         if not skipping:
             others.append(text)
     return others

@@ -14,6 +14,7 @@ from beam_pipelines.config.base import Flags
 from beam_pipelines.config.jobs import COUNTERS
 from beam_pipelines.running import beam_options, options, runners
 from beam_pipelines.running.console import Console
+from transforms.lib.addresses import without_secrets
 from transforms.lib.errors import ConfigError, CurationError, GateError
 
 if TYPE_CHECKING:
@@ -165,12 +166,13 @@ def _code_of(error: str) -> int:
 
 
 def _failed(job: str, message: str, code: int = CurationError.exit_code) -> int:
-    print(f"winnow {job}: {message}", file=sys.stderr)
+    print(f"winnow {job}: {without_secrets(message)}", file=sys.stderr)
     return code
 
 
 def _shown(config: Flags) -> dict[str, Any]:
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
+    shown = {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(config).items()}
+    return {name: [*map(without_secrets, v)] if name == "input" else v for name, v in shown.items()}
 
 
 def _run(build: Callable[[beam.Pipeline], None], beam_args: Sequence[str], spread: bool) -> dict[str, int] | None:

@@ -13,6 +13,7 @@ _WILD = re.compile(r"[*?\[]")
 _ESCAPED = re.compile(r"\[([*?\[])\]")
 _LITERAL = re.compile(rf"(?:{_ESCAPED.pattern}|[^*?\[])*", re.DOTALL)
 _FILE = re.compile(r"file:(?://(?:localhost)?)?(?=/)")
+_SECRETS = re.compile(r"(https?://)(?:[^/@\s'\"]*@)?([^\s?'\"]*)(?:\?[^\s'\"]*?(?=[:;,)]*(?:[\s'\"]|$)))?")
 _PARTS = re.compile(r"(?<![^/])\*\*/|\*\*|\*|\?|\[!?\]?[^]/]*\]", re.DOTALL)
 _MEANING = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -61,6 +62,16 @@ def _class_of(brackets: str) -> str:
 def has_hidden(path: str) -> bool:
     """Tells whether a file or a folder of a path is hidden: its name begins with a dot."""
     return any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+
+
+def without_secrets(text: str) -> str:
+    """Returns a text whose web addresses have no user, password or query: a signature gives a right to read."""
+    return _SECRETS.sub(lambda found: found[1] + found[2] + "?..." * ("?" in found[0]), text)
+
+
+def without_query(address: str) -> str:
+    """Returns what names the file of an address: a web address without its query, others as they are."""
+    return address.partition("?")[0] if address.startswith(("https://", "http://")) else address
 
 
 def without_scheme(address: str) -> str:

@@ -18,6 +18,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
+from transforms.lib.addresses import without_secrets
+
 
 class Reason(str, enum.Enum):
     """Why a sample was rejected. The list is closed: a new reason needs a test and a line in docs/errors.md."""
@@ -88,7 +90,7 @@ class ConfigError(CurationError, ValueError):
     exit_code = 2
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems = tuple(map(without_secrets, (problems,) if isinstance(problems, str) else problems))
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:

@@ -10,11 +10,19 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 
 
 class FileInfo(NamedTuple):
-    """A file that exists: its address, bytes, and time of last change in seconds (0 where unknown)."""
+    """A file that exists.
+
+    Attributes:
+      uri: its address.
+      size: bytes.
+      updated: time of last change in seconds; 0 where unknown.
+      version: what the store calls these very bytes; empty where ``updated`` says when they changed.
+    """
 
     uri: str
     size: int
     updated: float
+    version: str = ""
 
 
 class StoreClient(Protocol):
@@ -22,8 +30,15 @@ class StoreClient(Protocol):
 
     A client raises what the library of its store raises; ``errors.one_line`` turns that into a ``StoreError`` whose
     line names the address. ``filesystem`` does so around every call, and the rest of Winnow calls ``filesystem`` only.
-    Each address that a client gets is one that ``filesystem.client_of`` has checked.
+    Each address that a client gets is one that ``clients.client_of`` has checked.
+
+    Attributes:
+      writes: files can be written and deleted; where not, both are a ``StoreError``.
+      lists: globs and folders can be listed; where not, a pattern is the address of one file, wildcards or not.
     """
+
+    writes: bool
+    lists: bool
 
     def match(self, pattern: str) -> Iterable[FileInfo]:
         """Returns the files that a glob pattern matches, in any order; none where nothing matches.

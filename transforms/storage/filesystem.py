@@ -5,51 +5,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.lib import addresses
-from transforms.lib.errors import InputError, MissingError, NoBucketError, StoreError
+from transforms.lib.errors import InputError, MissingError, NoBucketError
 from transforms.storage.client import FileInfo as FileInfo
-from transforms.storage.client import StoreClient
+from transforms.storage.clients import client_of as client_of
 from transforms.storage.errors import one_line
-from transforms.storage.gcs import GcsClient
-from transforms.storage.local import BeamClient, LocalClient, is_partial
-from transforms.storage.s3 import S3Client
+from transforms.storage.local import is_partial
+from transforms.storage.web import cannot_write
 
 _PIECE_BYTES = 1 << 24
-
-CLIENTS: Mapping[str | None, StoreClient] = {None: LocalClient(), "gs": GcsClient(), "s3": S3Client()}
-"""Scheme -> client; None is the scheme of a local path."""
-
-_OTHERS = BeamClient()
-_BUCKET = re.compile(r"gs://[a-z0-9][-_a-z0-9.]*[a-z0-9](/|$)|s3://[^/]")
-
-
-def client_of(uri: str) -> StoreClient:
-    """Returns the client that speaks to the store of an address.
-
-    Raises:
-      StoreError: no store has such addresses, or this one names no bucket.
-    """
-    scheme = FileSystems.get_scheme(uri)
-    client = CLIENTS.get(scheme)
-    if client is not None:
-        if scheme is not None and not _BUCKET.match(uri):
-            raise StoreError(f"{uri} names no bucket; write {scheme}://BUCKET/PATH")
-        return client
-    try:
-        FileSystems.get_filesystem(uri)
-    except (ValueError, BeamIOError):
-        raise StoreError(
-            f"{uri}: {scheme}:// is no store that is known here; name a local path, gs:// or s3://"
-        ) from None
-    return _OTHERS
 
 
 def join(base: str, *parts: str) -> str:
@@ -212,8 +182,10 @@ def check_writable(folder: str) -> None:
     """Checks that a local folder is a folder, or can be made; an object store refuses when it is written to.
 
     Raises:
-      InputError: a file is in the way, or this user may not write there.
+      InputError: a file is in the way, this user may not write there, or nothing can be written to such a store.
     """
+    if not client_of(folder).writes:
+        raise InputError(f"--output {cannot_write(folder)}")
     if not is_local(folder):
         return
     path = os.path.abspath(folder)

@@ -29,6 +29,9 @@ def is_partial(name: str) -> bool:
 class BeamClient:
     """A ``StoreClient`` that calls Beam's file systems."""
 
+    writes = True
+    lists = True
+
     def match(self, pattern: str) -> Iterable[FileInfo]:
         """Returns the files that a glob pattern matches."""
         listed = FileSystems.match([pattern])[0].metadata_list

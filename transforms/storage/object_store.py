@@ -31,6 +31,9 @@ class RangeReader(Protocol):
 class ObjectStore(abc.ABC):
     """A ``StoreClient`` of a store that lists by prefix, reads byte ranges and puts an object in one piece."""
 
+    writes = True
+    lists = True
+
     @abc.abstractmethod
     def list_prefix(self, prefix: str) -> Iterator[FileInfo]:
         """Yields the objects whose addresses begin with ``prefix``."""

@@ -57,6 +57,8 @@ def literal_first(pattern: str) -> str:
     Raises:
       StoreError: a store does not tell what is there.
     """
+    if not client_of(pattern).lists:
+        return pattern
     parts = pattern.split("/")
     for number, part in enumerate(parts):
         if addresses.is_glob(part):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps, uid_rule
+from transforms.lib.addresses import without_secrets
 from transforms.lib.columnstore import columns, notices
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
@@ -200,6 +201,6 @@ class ScoreShard:
     def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
         wanted = self.settings.stamps(shard)
         tables = {**scored.sets, columns.INDEX: scored.index}
-        facts = {name: {"job": "score", "uri": shard.uri} for name in missing}
+        facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in missing}
         facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION)
         return [store.write(name, shard.name, tables[name], wanted[name], **facts[name]) for name in missing]

@@ -74,8 +74,8 @@ def test_a_column_file_cut_short_counts_as_absent(tmp_path):
 
 @pytest.mark.parametrize(
     ("uri", "said"),
-    [("S3://b/x", "S3:// is no store that is known here"), ("az://c/x", "name a local path, gs:// or s3://"),
-     ("http://h/x", "is no store"), ("hdfs://h/x", "is no store"), ("gs:///x", "names no bucket; write gs://BUCKET/PATH"),
+    [("S3://b/x", "S3:// is no store that is known here"), ("hdfs://c/x", "name a local path, or one of gs://, s3://, az://"),
+     ("http:///x", "names no server"), ("hdfs://h/x", "is no store"), ("gs:///x", "names no bucket; write gs://BUCKET/PATH"),
      ("gs://-/x", "names no bucket"), ("s3:///x", "names no bucket; write s3://BUCKET/PATH")],
 )  # fmt: skip
 def test_an_address_of_no_store_is_one_line_whatever_is_asked_of_it(uri, said):

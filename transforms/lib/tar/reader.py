@@ -12,6 +12,7 @@ import zlib
 from collections import deque
 from typing import Any, BinaryIO, cast
 
+from transforms.lib.addresses import without_query
 from transforms.lib.errors import Reason, ShardError
 
 CHUNK_BYTES = 1 << 20
@@ -266,7 +267,7 @@ def open_tar(stream: BinaryIO, name: str) -> BinaryIO:
     Raises:
       ValueError: another suffix.
     """
-    lower = name.lower()
+    lower = without_query(name).lower()
     if lower.endswith(".tar"):
         return stream
     if lower.endswith((".tar.gz", ".tgz")):
