@@ -18,6 +18,7 @@ from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import crawl, plan_facts, reshard, score, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.lib.inference import timing
+from transforms.lib.report import tar_remarks
 from transforms.outputs import crawls
 
 
@@ -58,7 +59,7 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
         prepare,
         build,
         lambda: workspace.outcome(config.output),
-        timing.sentence,
+        lambda counters: "\n".join(filter(None, (tar_remarks.sentence(counters), timing.sentence(counters)))),
     )
 
 

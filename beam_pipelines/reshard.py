@@ -15,6 +15,7 @@ from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.planning import plan_facts, reshard, score, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.lib.columnstore import columns
+from transforms.lib.report import tar_remarks
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
 from transforms.rows import ShardRef
@@ -82,6 +83,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
         prepare,
         lambda pipeline: wiring.build(pipeline, stages),
         lambda: workspace.outcome(config.output),
+        tar_remarks.sentence,
     )
 
 

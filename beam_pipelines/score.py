@@ -15,7 +15,7 @@ from beam_pipelines.config.score import ScoreConfig
 from beam_pipelines.planning import plan_facts, score, workspace
 from beam_pipelines.running import driver
 from transforms.lib.inference import timing
-from transforms.lib.report import rejections
+from transforms.lib.report import rejections, tar_remarks
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
@@ -46,7 +46,9 @@ def plan(config: ScoreConfig, problems: plan_facts.Problems) -> driver.Work | No
         return f"{len(scoring.shards)} shards are scored; columns: {sets}", {"shards": len(scoring.shards)}
 
     def remark(counters: Mapping[str, int]) -> str:
-        return "\n".join(filter(None, (rejections.sentence(counters), timing.sentence(counters))))
+        return "\n".join(
+            filter(None, (rejections.sentence(counters), tar_remarks.sentence(counters), timing.sentence(counters)))
+        )
 
     summary = score.score_summary(scoring)
     return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, remark)

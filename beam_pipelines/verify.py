@@ -63,7 +63,7 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
     if settings:
         outputs = planned(refs, config.output, settings)
         checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
-    checks = VerifyOutputs(config.output, refs, files, outputs, checking)
+    checks = VerifyOutputs(config.output, refs, files, outputs, checking, config.accept_holes)
 
     def finish() -> tuple[str, dict[str, Any]]:
         counts = json.loads(filesystem.read_bytes(filesystem.join(config.output, "verify.json")))

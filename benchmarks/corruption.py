@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from transforms.lib.tar.account import TarAccount
+from transforms.lib import byte_ranges
 from transforms.lib.tar.raw_sample import RawSample
 from transforms.lib.tar.shard_samples import open_tar, read_samples
+from transforms.lib.tar_account import TarAccount
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT}
 Counts = Counter[str]
@@ -139,11 +142,8 @@ def is_touched(sample: RawSample, touched: list[tuple[int, int]]) -> bool:
 
 def covered(samples: list[RawSample]) -> int:
     """Returns how many bytes lie in the range of any row."""
-    total = reach = 0
-    for begin, end in sorted((s.offset, s.offset + s.length) for s in samples):
-        total += max(0, end - max(begin, reach))
-        reach = max(reach, end)
-    return total
+    ranges = np.array([(sample.offset, sample.length) for sample in samples], np.int64).reshape(-1, 2)
+    return byte_ranges.covered(ranges[:, 0], ranges[:, 1])
 
 
 def cases(damage: str, count: int, seed: int = 0) -> Iterator[tuple[bytes, str, random.Random]]:

@@ -88,6 +88,7 @@ class VerifyOutputs(beam.PTransform):
       files: what the manifest lists.
       outputs: path and plan of each output shard, made anew from the decisions.
       check_output: what checks one of them; None when nothing was resharded.
+      accept_holes: zeros in an input where members should be are no problem.
     """
 
     root: str
@@ -95,11 +96,16 @@ class VerifyOutputs(beam.PTransform):
     files: Sequence[FileRow]
     outputs: Sequence[tuple[str, shard_layout.OutputShard]]
     check_output: CheckOutput | None
+    accept_holes: bool = False
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, int | list[str]]]:
         to_list = beam.combiners.ToListCombineFn
         files = pipeline | "Files" >> beam.Create(self.files) | "CheckFile" >> beam.Map(check_file, self.root)
-        pairs = pipeline | "Refs" >> beam.Create(self.refs) | "CheckShard" >> beam.Map(CheckDecisions(self.root))
+        pairs = (
+            pipeline
+            | "Refs" >> beam.Create(self.refs)
+            | "CheckShard" >> beam.Map(CheckDecisions(self.root, self.accept_holes))
+        )
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
         checks = [files, pairs | "Shards" >> beam.Keys()]
         if self.check_output:

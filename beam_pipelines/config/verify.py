@@ -13,3 +13,6 @@ class VerifyConfig(PoolConfig):
     """Flags of ``verify``."""
 
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
+    accept_holes: bool = flag(
+        False, "input shards with zeros where members should be are no problem: their loss is known and accepted"
+    )

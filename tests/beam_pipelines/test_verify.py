@@ -109,3 +109,56 @@ def test_a_selection_is_verified_before_anything_is_resharded(winnow, tiny_netwo
     np.save(tmp_path / "other.npy", kept)
     relisted(out, "subset.npy", (tmp_path / "other.npy").read_bytes())
     assert "subset.npy lists 24 copies, the decisions hold 24 or others" in problems(winnow, out)
+
+
+def curated(winnow, tiny_network, tmp_path, data):
+    """Curates one shard of these bytes, whatever is rejected; returns the output folder and what was said."""
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool/0.tar").write_bytes(data)
+    flags = ["--input", tmp_path / "pool/*.tar", "--recipe", "no_filter", "--max_reject_fraction", "0.9"]
+    code, _, stderr = winnow("curate", *flags, "--model", f"net={tiny_network}", "--output", tmp_path / "out")
+    assert code == 0, stderr
+    return tmp_path / "out", stderr
+
+
+def test_a_hole_in_an_input_is_said_and_fails_until_it_is_accepted(winnow, tiny_network, tmp_path):
+    data = bytearray((make_pool(tmp_path / "clean", faults=False) / "00000.tar").read_bytes())
+    begin = data.index(b"ustar", len(data) // 2) - 257
+    data[begin : begin + 1536] = bytes(1536)
+    out, stderr = curated(winnow, tiny_network, tmp_path, data)
+    assert "zero bytes where members should be" in stderr
+    assert any("zero bytes stand where members should be" in line for line in problems(winnow, out))
+    assert winnow("verify", "--output", out, "--accept_holes", "true")[0] == 0
+    tar = json.loads((out / "books.json").read_text())["tar"]
+    assert tar["samples"] + tar["rejected"] + tar["others"] + tar["zeros"] == tar["size"] == len(data)
+    assert tar["holes"] >= 512
+    assert tar["rejected"] >= 1536
+
+
+def test_two_tars_joined_and_members_of_no_sample_are_said(winnow, tiny_network, tmp_path):
+    clean = make_pool(tmp_path / "clean", faults=False)
+    parts = [(clean / f"0000{n}.tar").read_bytes() for n in range(2)]
+    data = parts[0] + parts[1] + write_member("README", b"of nobody")
+    out, stderr = curated(winnow, tiny_network, tmp_path, data)
+    assert "are left out: 1\n" in stderr
+    assert "are read too: 2\n" in stderr
+    assert "or they are cut: 1\n" in stderr
+    assert winnow("verify", "--output", out)[0] == 0
+
+
+def test_a_shard_that_was_not_read_to_its_end_is_found(winnow, finished):
+    path = "columns/index/00000.parquet"
+    table = pq.read_table(finished / path)
+    facts = columns.facts_of(table.schema)
+    account = json.loads(facts["tar"])
+    for name, words in (
+        ("read", "was not read to its end"),
+        ("zeros", "does not close"),
+        ("samples", "does not close"),
+    ):
+        changed = json.dumps(account | {name: account[name] - 512})
+        relisted(finished, path, columns.to_parquet(table.replace_schema_metadata(), **facts | {"tar": changed}))
+        assert any(words in line for line in problems(winnow, finished))
+    moved = account | {"samples": account["samples"] - 512, "zeros": account["zeros"] + 512}
+    relisted(finished, path, columns.to_parquet(table.replace_schema_metadata(), **facts | {"tar": json.dumps(moved)}))
+    assert any("its rows cover" in line for line in problems(winnow, finished))

@@ -52,6 +52,19 @@ def coalesce(offsets: Int64, lengths: Int64, gap_bytes: int) -> Int64:
     return np.array([0, *apart, *ends], np.int64)
 
 
+def covered(offsets: Int64, lengths: Int64) -> int:
+    """Returns how many bytes lie in any of ``n`` ranges.
+
+    Args:
+      offsets: int64 ``[n]``, first byte of each range, in any order; ranges may overlap.
+      lengths: int64 ``[n]``, bytes of each range.
+    """
+    order = np.argsort(offsets, kind="stable")
+    begins, ends = offsets[order], (offsets + lengths)[order]
+    reach = np.maximum.accumulate(np.append(0, ends))[:-1]
+    return int(np.maximum(ends - np.maximum(begins, reach), 0).sum())
+
+
 def copy_ranges(file: BinaryIO, offsets: Int64, lengths: Int64, sink: BinaryIO, gap_bytes: int) -> Copied:
     """Copies byte ranges of a file to the end of another, in the order of the file.
 

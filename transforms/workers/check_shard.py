@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 
-from transforms.lib import uids
+from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import InputError
+from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.reshard import shard_formats, shard_layout
+from transforms.lib.tar_account import TarAccount
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
@@ -39,25 +40,27 @@ class Checked(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CheckDecisions:
-    """Compares a shard's decisions with its index; also returns how many samples went which way.
+    """Compares a shard's decisions with its index, and that with the bytes of the tar; counts what went which way.
 
     Attributes:
       root: the output folder.
+      accept_holes: zeros where members should be are no problem.
     """
 
     root: str
+    accept_holes: bool = False
 
     def __call__(self, ref: ShardRef) -> tuple[Checked, Counter[str]]:
         with Store(self.root).held() as store:
             return self._check(store, ref)
 
-    @staticmethod
-    def _check(store: Store, ref: ShardRef) -> tuple[Checked, Counter[str]]:
+    def _check(self, store: Store, ref: ShardRef) -> tuple[Checked, Counter[str]]:
         index = store.facts(columns.INDEX, ref.name)["stamp"], len(store.read(columns.INDEX, ref.name, ["status"]))
         decisions = store.read("decisions", ref.name)
         problems = []
         if index != (store.facts("decisions", ref.name)["index"], len(decisions)):
             problems.append(f"decisions/{ref.name} are not about the samples of columns/index/{ref.name}")
+        problems += self._unread(store, ref)
         copies, step = decisions["copies"].to_numpy(), decisions["step"]
         if ((copies > 0) != pc.equal(step, "").to_numpy()).any():
             problems.append(f"decisions/{ref.name}: a sample has copies and a step that dropped it, or neither")
@@ -65,6 +68,31 @@ class CheckDecisions:
         ways = Counter({"samples": len(step), "copies": int(copies.sum()), **counted})
         kept = np.repeat(store.arrays(ref.name, {"uid": (columns.INDEX, "uid")})["uid"], copies, axis=0)
         return Checked("shard", len(step), tuple(problems), uids.digest(kept)), ways
+
+    def _unread(self, store: Store, ref: ShardRef) -> list[str]:
+        """Returns what is wrong with the byte account of a tar; nothing where the index has none, as in version 0.1."""
+        text = store.facts(columns.INDEX, ref.name).get("tar")
+        if text is None:
+            return []
+        account = TarAccount.from_json(text)
+        try:
+            account.check(f"columns/index/{ref.name}", ref.size)
+        except AccountsError as error:
+            return [str(error)]
+        problems = []
+        ranges = store.read(columns.INDEX, ref.name, ["offset", "length"])
+        in_rows = byte_ranges.covered(ranges["offset"].to_numpy(), ranges["length"].to_numpy())
+        if in_rows != account.samples + account.rejected:
+            problems.append(
+                f"columns/index/{ref.name}: its rows cover {in_rows} bytes of the tar, its account says "
+                f"{account.samples + account.rejected}"
+            )
+        if account.holes and not self.accept_holes:
+            problems.append(
+                f"{ref.name}: {account.holes} zero bytes stand where members should be, so nobody knows which samples "
+                "are missing; download the shard again and score it again, or give --accept_holes true"
+            )
+        return problems
 
 
 @dataclasses.dataclass(frozen=True)

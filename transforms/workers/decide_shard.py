@@ -22,6 +22,7 @@ from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes.contract import state_json as solved
 from transforms.lib.recipes.steps import subset
 from transforms.lib.reshard import shard_layout
+from transforms.lib.tar_account import TarAccount
 from transforms.outputs.sort_uids import SortedRun, write_run
 from transforms.outputs.store import BlockReader, Store
 from transforms.rows import FileRow, ShardRef
@@ -174,6 +175,7 @@ class DecideShard:
             rejected=self._reasons(store, ref, rejected),
             notices=store.notices(ref.name),
             size_bytes=ref.size,
+            tar=TarAccount.from_json(store.facts(columns.INDEX, ref.name).get("tar", "{}")),
             histogram=accounts.histogram(score[~rejected]),
             histogram_kept=accounts.histogram(score[kept]),
         )

@@ -19,8 +19,9 @@ from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.models import clip, spec
 from transforms.lib.samples.index_row import ReadRules
-from transforms.lib.tar.reader import open_tar
+from transforms.lib.tar.reader import DecompressedStream, open_tar
 from transforms.lib.tar.shard_samples import read_samples
+from transforms.lib.tar_account import REMARKED, TarAccount
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem
@@ -153,22 +154,27 @@ class ScoreShard:
             missing = missing_sets(self.settings, shard)
             files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
             if missing:
-                scored = self._scored(shard, missing, models, outcome)
+                scored, account = self._scored(shard, missing, models, outcome)
                 outcome.samples = len(scored.index)
                 outcome.rejected = sum(scoring.rejected_reasons(scored.index).values())
-                files += self._write(store, shard, missing, scored)
+                files += self._write(store, shard, missing, scored, account)
             else:
                 outcome.skipped = True
                 Metrics.counter("score", "shards_skipped").inc()
         return Scored(ShardRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
 
-    def _scored(self, shard: Shard, missing: list[str], models: ScoreModels, outcome: Outcome) -> scoring.ScoredShard:
+    def _scored(
+        self, shard: Shard, missing: list[str], models: ScoreModels, outcome: Outcome
+    ) -> tuple[scoring.ScoredShard, TarAccount]:
         start = time.monotonic()
         rules = self.settings.rules
         named = models.named(missing)
+        account = TarAccount()
         with filesystem.open_read(shard.uri) as file:
+            tar = open_tar(file, shard.uri)
+            samples = read_samples(tar, max_sample_bytes=rules.max_sample_bytes, account=account)
             scored = scoring.score_samples(
-                outcome.counted(read_samples(open_tar(file, shard.uri), max_sample_bytes=rules.max_sample_bytes)),
+                outcome.counted(samples),
                 named,
                 rules,
                 models.pool,
@@ -176,8 +182,20 @@ class ScoreShard:
                 models.turn,
                 models.start_decode,
             )
+        if isinstance(tar, DecompressedStream):
+            account.read = tar.taken
+            account.unread = shard.size - tar.taken if account.broken else 0
+        account.check(f"shard {shard.name}", shard.size)
         self._count(shard, scored, time.monotonic() - start)
-        return scored
+        self._count_bytes(account)
+        return scored, account
+
+    @staticmethod
+    def _count_bytes(account: TarAccount) -> None:
+        """Counts what a user should know of a tar, where there is any of it."""
+        for name in REMARKED:
+            if count := getattr(account, name):
+                Metrics.counter("score", f"tar_{name}").inc(count)
 
     @staticmethod
     def _count(shard: Shard, scored: scoring.ScoredShard, seconds: float) -> None:
@@ -198,9 +216,11 @@ class ScoreShard:
         for kind, count in notices.count(scored.index["notices"]).items():
             Metrics.counter("score", f"notice_{kind}").inc(count)
 
-    def _write(self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard) -> list[FileRow]:
+    def _write(
+        self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard, account: TarAccount
+    ) -> list[FileRow]:
         wanted = self.settings.stamps(shard)
         tables = {**scored.sets, columns.INDEX: scored.index}
         facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in missing}
-        facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION)
+        facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION, tar=account.to_json())
         return [store.write(name, shard.name, tables[name], wanted[name], **facts[name]) for name in missing]

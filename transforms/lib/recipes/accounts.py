@@ -11,6 +11,7 @@ import numpy as np
 
 from transforms.lib.arrays import Float32, Int64
 from transforms.lib.errors import AccountsError
+from transforms.lib.tar_account import TarAccount
 
 BINS = 200  # of the score histogram over [-1, 1]
 SHOWN = 12  # thumbnails of each kind
@@ -48,6 +49,7 @@ class Books:
       rejected: reason -> samples.
       notices: kind -> samples that are odd and were not rejected for it.
       size_bytes: bytes of the tars.
+      tar: what became of the bytes of the tars that an account is known of.
       histogram: int64 ``[BINS]``, scores of all valid samples over [-1, 1].
       histogram_kept: the same of the kept ones.
       exhibits: ``kept``, ``dropped`` and ``borderline`` -> up to ``SHOWN`` samples, smallest rank first.
@@ -61,6 +63,7 @@ class Books:
     rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notices: Mapping[str, int] = dataclasses.field(default_factory=dict)
     size_bytes: int = 0
+    tar: TarAccount = dataclasses.field(default_factory=TarAccount)
     histogram: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
     histogram_kept: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
     exhibits: Mapping[str, tuple[Exhibit, ...]] = dataclasses.field(default_factory=dict)
@@ -82,6 +85,7 @@ class Books:
             "rejected": dict(sorted(self.rejected.items())),
             **notices,
             "bytes": self.size_bytes,
+            "tar": dataclasses.asdict(self.tar),
         }
 
 
@@ -107,6 +111,7 @@ def merge(left: Books, right: Books) -> Books:
         rejected=dict(Counter(left.rejected) + Counter(right.rejected)),
         notices=dict(Counter(left.notices) + Counter(right.notices)),
         size_bytes=left.size_bytes + right.size_bytes,
+        tar=left.tar.plus(right.tar),
         histogram=left.histogram + right.histogram,
         histogram_kept=left.histogram_kept + right.histogram_kept,
         exhibits=shown,
@@ -114,11 +119,12 @@ def merge(left: Books, right: Books) -> Books:
 
 
 def check_closed(books: Books, where: str) -> None:
-    """Checks that every sample was kept, dropped by a step or rejected for a reason.
+    """Checks that every sample was kept, dropped by a step or rejected for a reason, and every byte accounted for.
 
     Raises:
       AccountsError: the counts do not add up.
     """
+    books.tar.check(where, books.size_bytes if books.tar.shards == books.shards else None)
     dropped = sum(books.dropped.values())
     if books.kept + dropped + books.num_rejected != books.samples:
         raise AccountsError(

@@ -145,6 +145,9 @@ class DecompressedStream(io.RawIOBase):
 
     Subclasses give ``_some(limit)``: up to ``limit`` bytes, empty only at a complete end.
 
+    Attributes:
+      taken: compressed bytes that were read.
+
     Raises:
       ShardError: from ``read``, with the offset in the decompressed bytes: ``TAR_TRUNCATED`` when the
         compressed data end early, ``TAR_CORRUPT`` when they are damaged.
@@ -154,6 +157,13 @@ class DecompressedStream(io.RawIOBase):
         super().__init__()
         self._source = source
         self._given = 0
+        self.taken = 0
+
+    def _feed(self) -> bytes:
+        """Returns the next compressed bytes."""
+        piece = self._source.read(_COMPRESSED_CHUNK_BYTES)
+        self.taken += len(piece)
+        return piece
 
     def readable(self) -> bool:
         return True
@@ -197,7 +207,7 @@ class GzipStream(DecompressedStream):
         while True:
             if self._inflater.eof and not self._next_member():
                 return b""
-            compressed = self._input or self._source.read(_COMPRESSED_CHUNK_BYTES)
+            compressed = self._input or self._feed()
             try:
                 piece = self._inflater.decompress(compressed, limit)
             except zlib.error as error:
@@ -211,7 +221,7 @@ class GzipStream(DecompressedStream):
     def _next_member(self) -> bool:
         self._input = self._input.lstrip(b"\0")
         while not self._input:
-            compressed = self._source.read(_COMPRESSED_CHUNK_BYTES)
+            compressed = self._feed()
             if not compressed:
                 return False
             self._input = compressed.lstrip(b"\0")
@@ -236,12 +246,12 @@ class ZstdStream(DecompressedStream):
         while True:
             compressed = b""
             if self._frame.eof:
-                compressed = self._frame.unused_data or self._source.read(_COMPRESSED_CHUNK_BYTES)
+                compressed = self._frame.unused_data or self._feed()
                 if not compressed:
                     return b""
                 self._frame = self._new_frame()
             elif self._frame.needs_input:
-                compressed = self._source.read(_COMPRESSED_CHUNK_BYTES)
+                compressed = self._feed()
                 if not compressed:
                     raise self._truncated()
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 from transforms.lib.errors import Reason, ShardError
-from transforms.lib.tar.account import ByteCounter, TarAccount
+from transforms.lib.tar.byte_counter import ByteCounter
 from transforms.lib.tar.header import BLOCK_BYTES, split_name
 from transforms.lib.tar.parser import Member, Progress, scan
 from transforms.lib.tar.raw_sample import RawSample
@@ -23,6 +23,7 @@ from transforms.lib.tar.recovery import (
     whole_before,
     whole_behind,
 )
+from transforms.lib.tar_account import TarAccount
 
 
 class SampleReader:
@@ -182,13 +183,15 @@ class SampleReader:
             self._held, self._sample = self._sample, None
             self._gap = Gap(size - zeros, size - zeros, broken.reason, broken.detail, trusted=True)
         yield from self._flushed()
-        account.size = size
+        account.size = account.read = size
+        account.shards = 1
+        account.broken = int(broken is not None)
         if not broken and size == zeros < BLOCK_BYTES:
             detail = f"{size} zeros" if size else "an empty file"
             yield self._counted(RawSample("", 0, size, {}, Reason.TAR_TRUNCATED, detail))
         else:
             self._bytes.zeros(size - zeros, zeros)
-            account.unmarked = unmarked and not broken
+            account.unmarked = int(unmarked and not broken)
 
     def _damage(self, reason: Reason, detail: str, zeros: int = 0) -> Generator[RawSample, None, bool]:
         """Goes on at the next sound header; returns False at the end of the tar.

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from transforms.lib.tar.account import TarAccount
 from transforms.lib.tar.header import split_name
 from transforms.lib.tar.parser import Member, read_members
 from transforms.lib.tar.raw_sample import RawSample
 from transforms.lib.tar.reader import Cursor, open_tar
 from transforms.lib.tar.sample_reader import SampleReader
 from transforms.lib.tar.writer import END_OF_ARCHIVE, members_of, write_member, write_sample
+from transforms.lib.tar_account import TarAccount
 
 __all__ = [
     "END_OF_ARCHIVE",

@@ -3,15 +3,17 @@
 import io
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import corruption
 from tests.transforms.lib.tar.test_shard_samples import Trickle, pool, special, tar_of
+from transforms.lib import byte_ranges
 from transforms.lib.errors import AccountsError, Reason
-from transforms.lib.tar.account import TarAccount
 from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, open_tar, read_samples
+from transforms.lib.tar_account import TarAccount
 
 SAMPLE = 2560  # bytes of one of ``pool``: 1536 of the image and 1024 of the caption
 
@@ -23,8 +25,12 @@ def read(data, **options):
     assert list(read_samples(Trickle(data, 700), **options)) == found
     account.check("the tar")
     assert account.size == len(data)
-    assert corruption.covered(found) == account.samples + account.rejected
+    assert covered(found) == account.samples + account.rejected
     return found, account
+
+
+def covered(found):
+    return byte_ranges.covered(*np.array([(s.offset, s.length) for s in found], np.int64).reshape(-1, 2).T)
 
 
 def names(found):
@@ -123,7 +129,7 @@ def test_a_packed_tar_that_breaks_off_closes_its_account():
     found = list(read_samples(open_tar(io.BytesIO(stored[: len(stored) // 2]), "x.tar.gz"), account=account))
     account.check("the tar")
     assert found[-1].problem is Reason.TAR_TRUNCATED
-    assert corruption.covered(found) == account.samples + account.rejected
+    assert covered(found) == account.samples + account.rejected
     assert 0 < account.size < len(data)
 
 
@@ -132,8 +138,12 @@ def test_an_account_that_does_not_add_up_is_an_error():
         TarAccount(size=9, samples=5).check("x")
     with pytest.raises(AccountsError):
         TarAccount(size=0, samples=5, others=-5).check("x")
-    account = TarAccount(9, 1, 2, 3, 3, keyless=1, unmarked=True)
+    with pytest.raises(AccountsError, match="shard x was not read to its end: 7 of 9 bytes"):
+        TarAccount(size=7, samples=7, read=7).check("shard x", 9)
+    TarAccount(size=20, samples=20, read=7, unread=2).check("shard x", 9)
+    account = TarAccount(9, 1, 2, 3, 3, keyless=1, unmarked=1)
     assert TarAccount.from_json(account.to_json()) == account
+    assert account.plus(account).others == 6
 
 
 @settings(max_examples=300, deadline=None)

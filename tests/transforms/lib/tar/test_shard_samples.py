@@ -15,7 +15,6 @@ from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from transforms.lib.errors import Reason, SampleError, ShardError
 from transforms.lib.tar import writer
-from transforms.lib.tar.account import TarAccount
 from transforms.lib.tar.parser import Progress, scan
 from transforms.lib.tar.reader import Cursor
 from transforms.lib.tar.shard_samples import (
@@ -26,6 +25,7 @@ from transforms.lib.tar.shard_samples import (
     split_name,
     write_member,
 )
+from transforms.lib.tar_account import TarAccount
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)
 ENDINGS = ("jpg", "JPG", "json", "txt", "seg.png", "")

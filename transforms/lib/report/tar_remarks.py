@@ -1,0 +1,26 @@
+"""What a run tells of the tars it read: what lies in them beside samples, and what may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from transforms.lib.tar_account import REMARKED
+
+_COUNTER = "score.tar_"
+_REMARKS = {
+    "keyless": "members that belong to no sample (no extension, .NAME or __NAME__) and are left out: {:,}",
+    "joined": "end marks with samples behind them, as in tars that cat joined; these samples are read too: {:,}",
+    "holes": "zero bytes where members should be; samples are missing, and nobody knows how many: {:,}",
+    "unmarked": "shards that end behind a member without an end mark; some tools write them so, or they are cut: {:,}",
+    "broken": "packed shards that are damaged or cut; nothing behind that can be read: {:,}",
+}
+
+
+def sentence(counters: Mapping[str, int]) -> str:
+    """Returns a line for each thing that a user should know of the tars of a run; "" for nothing.
+
+    Args:
+      counters: ``score.NAME`` -> count.
+    """
+    counts = {name: counters.get(_COUNTER + name, 0) for name in REMARKED}
+    return "\n".join(_REMARKS[name].format(count) for name, count in counts.items() if count)
