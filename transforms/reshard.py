@@ -15,7 +15,6 @@ from transforms.lib import work_lines
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import held, shard_formats, shard_layout
-from transforms.lib.reshard.webdataset_format import TarFormat
 from transforms.outputs import file_rows, side_files
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
@@ -78,8 +77,8 @@ def finish(
 ) -> list[FileRow]:
     """Checks that all copies are written, writes what loaders look for and removes older shards.
 
-    Beside tars: ``sizes.json``, ``meta.json`` and ``sample_ids.npy`` (a copy of the subset file), which DataComp's
-    resharder writes and its and open_clip's loaders read. No other form has a file beside its shards.
+    Beside tars: a dataset card; ``sizes.json``, ``meta.json`` and ``sample_ids.npy`` (a copy of the subset file), which
+    DataComp's resharder writes and its and open_clip's loaders read. No other form has a file beside its shards.
 
     Raises:
       AccountsError: the output holds more or fewer copies than were decided.
@@ -92,7 +91,8 @@ def finish(
     rows = [file for row in ordered for file in (row.file, row.stats)]
     holds = held.Held.of(row.counts for row in ordered)
     rows.append(side_files.write_summary(settings.root, settings.format, sizes, holds))
-    if settings.format != TarFormat.name:
+    rows += side_files.write_cards(settings.root, settings.format, settings.suffix, sizes, holds)
+    if settings.format != side_files.TARS:
         return rows
     rows += side_files.write_for_loaders(settings.root, settings.suffix, sizes, sum(row.blurred for row in ordered))
     return [*rows, _copy_subset(subset, settings.root)]

@@ -95,7 +95,7 @@ def test_every_member_of_every_copy_is_there_to_the_byte(winnow, copied, pool, f
 def test_only_beside_tars_there_are_files_for_loaders(copied):
     """pandas, polars and others take every file of the folder of a table for a part of it."""
     listed = {path.name for path in (copied("tars")[0] / "shards").iterdir()}
-    assert listed == {"00000000.tar", "sizes.json", "meta.json", "sample_ids.npy"}
+    assert listed == {"00000000.tar", "README.md", "sizes.json", "meta.json", "sample_ids.npy"}
     assert [path.name for path in (copied("rows", "--format", "parquet")[0] / "shards").iterdir()] == [
         "00000000.parquet"
     ]

@@ -87,3 +87,12 @@ def outputs(pool, tmp_path_factory):
         shutil.copytree(found["webdataset"], found[form])
         winnow("reshard", "--output", found[form], "--format", form, *flags)
     return found
+
+
+@pytest.fixture(scope="session")
+def differing(outputs, tmp_path_factory):
+    """Returns the output folder of the same pool as tars whose images have the names that they had."""
+    out = tmp_path_factory.mktemp("differing") / "out"
+    shutil.copytree(outputs["webdataset"], out)
+    winnow("reshard", "--output", str(out), "--image_name", "keep", "--samples_per_shard", "25")
+    return str(out)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transforms.lib import stamps
-from transforms.lib.reshard import readers
+from transforms.lib.reshard import card, croissant, readers
 from transforms.lib.reshard.held import Held
 from transforms.outputs import file_rows
 from transforms.rows import FileRow
@@ -21,8 +21,12 @@ from transforms.storage import filesystem
 STATS = "shard_stats"
 """Folder of the statistics of output shards, below the output folder: one file for each shard, and ``SUMMARY``."""
 SUMMARY = f"{STATS}/summary.json"
-BESIDE = ("sizes.json", "meta.json", "sample_ids.npy", "_stats.json")
+CARD, CROISSANT = "README.md", "croissant.json"
+BESIDE = ("README.md", "sizes.json", "meta.json", "sample_ids.npy", "_stats.json")
 """Ends of the names of files that are, or in Winnow 0.1 were, beside shards of some form."""
+
+TARS = "webdataset"
+"""The form beside whose shards loaders look for files."""
 
 
 def write_summary(root: str, form: str, sizes: Mapping[str, int], held: Held) -> FileRow:
@@ -54,6 +58,27 @@ def read_summary(root: str) -> dict[str, Any] | None:
         return dict(json.loads(data))
     sizes = filesystem.read_if_exists(filesystem.join(root, "shards/sizes.json"))
     return None if sizes is None else {"shards": len(json.loads(sizes))}
+
+
+def write_cards(root: str, form: str, suffix: str, sizes: Mapping[str, int], held: Held) -> list[FileRow]:
+    """Writes the dataset card and the Croissant metadata of the output; beside tars a card too, for that folder alone.
+
+    Args:
+      root: the output folder.
+      form: of the shards, one of ``shard_formats.NAMES``.
+      suffix: of the shards.
+      sizes: name of each shard -> samples in it.
+      held: the counts of the samples.
+    """
+    samples, shards = sum(sizes.values()), len(sizes)
+    warnings = readers.warnings(form, samples, held)
+    metadata = croissant.document(form, f"shards/*{suffix}", samples, shards)
+    rows = [file_rows.write(root, CROISSANT, json.dumps(metadata, indent=1, sort_keys=True).encode() + b"\n")]
+    for folder in ("", "shards/") if form == TARS else ("",):
+        path = f"{'' if folder else 'shards/'}*{suffix}"
+        text = card.card(form, path, samples, shards, held, warnings)
+        rows.append(file_rows.write(root, f"{folder}{CARD}", text.encode()))
+    return rows
 
 
 def write_for_loaders(root: str, suffix: str, sizes: Mapping[str, int], blurred: int) -> list[FileRow]:
