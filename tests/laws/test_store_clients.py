@@ -13,7 +13,7 @@ import pytest
 from tests.servers import Bucket
 from tests.stores import asking
 from transforms.lib.errors import InputError, MissingError, NoBucketError, StoreError
-from transforms.storage import filesystem, patterns
+from transforms.storage import filesystem, patterns, versions
 from transforms.storage.client import StoreClient
 from transforms.storage.clients import CLIENTS, client_of
 
@@ -337,3 +337,53 @@ def test_a_store_that_is_only_read_refuses_to_be_written_in_one_line(place):
             call()
     assert place.client.read_bytes(kept) == b"1"
     assert not place.client.exists(place.uri("x"))
+
+
+def only_where_it_is_written(place):
+    if not place.client.writes:
+        pytest.skip("it is only read")
+
+
+def test_of_writers_that_saw_one_version_one_replaces_it(place):
+    only_where_it_is_written(place)
+    client, uri = place.client, place.uri("deep/pointer")
+    if not place.folder.startswith("gs://"):  # the server of gs:// does not look at ifGenerationMatch; Google does
+        assert not client.replace(uri, b"no", "a version that never was")
+    assert client.replace(uri, b"first", "")
+    data, version = client.read_version(uri)
+    assert data == b"first"
+    assert client.replace(uri, b"second", version)
+    assert client.read_version(uri)[0] == b"second"
+    assert client.read_version(uri)[1] != version
+    if place.folder.startswith("gs://"):
+        return
+    assert not client.replace(uri, b"late", version)
+    assert not client.replace(uri, b"late", "")
+    assert client.read_bytes(uri) == b"second"
+    client.delete([uri])
+    assert not client.replace(uri, b"late", version), "what is gone is no version"
+
+
+def test_what_threads_add_to_one_file_is_all_there(place):
+    only_where_it_is_written(place)
+    if place.folder.startswith("gs://"):
+        pytest.skip("the server of gs:// does not look at ifGenerationMatch; Google does")
+
+    def add(number):
+        versions.update(place.uri("list"), lambda data: (data or b"") + f"{number} ".encode())
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(add, range(24)))
+    assert sorted(map(int, place.client.read_bytes(place.uri("list")).split())) == list(range(24))
+    assert place.names("**") == ["list"]
+
+
+def test_a_copy_is_another_file(place):
+    only_where_it_is_written(place)
+    source = place.write("source", b"1" * 1000)
+    place.write("target", b"older")
+    place.client.copy(source, place.uri("target"))
+    place.client.delete([source])
+    assert place.client.read_bytes(place.uri("target")) == b"1" * 1000
+    with pytest.raises((MissingError, FileNotFoundError)):
+        filesystem.copy(source, place.uri("other"))

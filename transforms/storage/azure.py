@@ -86,6 +86,33 @@ class AzureClient(ObjectStore):
 
         obstore.put(*_place(uri), file)
 
+    def read_version(self, uri: str) -> tuple[bytes, str]:
+        import obstore
+
+        found = obstore.get(*_place(uri))
+        return bytes(found.bytes()), str(found.meta["e_tag"])
+
+    def replace(self, uri: str, data: bytes, version: str) -> bool:
+        """Puts a blob by ``If-Match`` with its ETag, or ``If-None-Match: *`` where there is none."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        try:
+            obstore.put(*_place(uri), data, mode={"e_tag": version} if version else "create")
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        except FileNotFoundError:  # it was deleted meanwhile; or there is no container, which any other request says
+            if version:
+                return False
+            raise
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        import obstore
+
+        store, key = _place(source)
+        obstore.copy(store, key, _place(target)[1])
+
     def delete(self, uris: Sequence[str]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(_delete, dict.fromkeys(uris)))

@@ -85,6 +85,25 @@ class StoreClient(Protocol):
         When the block or the store fails, no file appears, and an older one stays as it was.
         """
 
+    def read_version(self, uri: str) -> tuple[bytes, str]:
+        """Returns a whole file and the name of the version that it is. Errors as ``open_read``."""
+
+    def replace(self, uri: str, data: bytes, version: str) -> bool:
+        """Writes a file, whole, only if the one that is there is still the version named.
+
+        Args:
+          uri: of the file.
+          data: its new content.
+          version: what ``read_version`` gave; "" where no file may be there.
+
+        Returns:
+          whether it was written; False where another writer was first. Of writers that name one version, at most one
+          is told True.
+        """
+
+    def copy(self, source: str, target: str) -> None:
+        """Makes a file of the bytes of another one of this store, whole, and replaces an older one."""
+
     def delete(self, uris: Sequence[str]) -> None:
         """Deletes files; those that are not there are no error."""
 

@@ -129,6 +129,17 @@ def write_atomic(uri: str, data: bytes | memoryview) -> None:
         file.write(data)
 
 
+def copy(source: str, target: str) -> None:
+    """Makes a file of the bytes of another one of the same store, in the store where it can.
+
+    Raises:
+      MissingError: there is no file to copy.
+      StoreError: the store refuses or does not answer.
+    """
+    with one_line(source):
+        client_of(source).copy(source, target)
+
+
 class NewFile:
     """A file being written: counts its bytes and digests them on the way.
 

@@ -8,7 +8,9 @@ is begun again when it is lost.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.storage.client import FileInfo
-from transforms.storage.object_store import ObjectStore, RangeReader
+from transforms.storage.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from apache_beam.io.gcp.gcsio import GcsIO
@@ -46,7 +48,7 @@ class GcsClient(ObjectStore):
     def read_bytes(self, uri: str) -> bytes:
         return bytes(_blob(uri).download_as_bytes(raw_download=True, retry=_io()._storage_client_retry))
 
-    def reader(self, uri: str) -> RangeReader:
+    def reader(self, uri: str) -> _Object:
         return _Object(uri)
 
     def put(self, uri: str, file: BinaryIO) -> None:
@@ -59,15 +61,37 @@ class GcsClient(ObjectStore):
                 if not (left and error.code in (404, 410) and file.tell()):  # the session, or the bucket, is gone
                     raise
 
+    def read_version(self, uri: str) -> tuple[bytes, str]:
+        from google.api_core.exceptions import PreconditionFailed
+
+        while True:  # an object that is replaced between the two requests is read anew
+            reader = self.reader(uri)
+            with contextlib.suppress(PreconditionFailed):
+                return (reader.get_range(0, reader.size) if reader.size else b""), str(reader.version)
+
+    def replace(self, uri: str, data: bytes, version: str) -> bool:
+        """Puts an object by ``ifGenerationMatch``, 0 where there is none."""
+        from google.api_core.exceptions import PreconditionFailed
+
+        try:
+            _put(uri, io.BytesIO(data), if_generation_match=int(version or 0))
+        except PreconditionFailed:
+            return False
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        _io().copy(source, target)
+
     def delete(self, uris: Sequence[str]) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             list(threads.map(_io().delete, uris))
 
 
-def _put(uri: str, file: BinaryIO) -> None:
+def _put(uri: str, file: BinaryIO, **condition: int) -> None:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     options: dict[str, Any] = {"content_type": "application/octet-stream", "retry": _io()._storage_client_retry}
+    options |= condition
     _blob(uri).upload_from_file(file, size=size, checksum="crc32c", **options)
 
 
@@ -100,7 +124,7 @@ class _Object:
         self._retry = _io()._storage_client_retry
         found = _blob(uri)
         found.reload(retry=self._retry)
-        self._size, self._version = int(found.size), found.generation
+        self._size, self.version = int(found.size), found.generation
         self._blob = _blob(uri)  # without the server's link, in which not every server quotes the name
 
     @property
@@ -108,5 +132,5 @@ class _Object:
         return self._size
 
     def get_range(self, start: int, end: int) -> bytes:
-        span = {"start": start, "end": end - 1, "if_generation_match": self._version}
+        span = {"start": start, "end": end - 1, "if_generation_match": self.version}
         return bytes(self._blob.download_as_bytes(**span, raw_download=True, checksum=None, retry=self._retry))

@@ -10,7 +10,7 @@ import functools
 import re
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -89,6 +89,15 @@ class HubClient(ObjectStore):
 
     def put(self, uri: str, file: BinaryIO) -> None:
         refuse_writing(uri)
+
+    def read_version(self, uri: str) -> NoReturn:
+        refuse_writing(uri)
+
+    def replace(self, uri: str, data: bytes, version: str) -> NoReturn:
+        refuse_writing(uri)
+
+    def copy(self, source: str, target: str) -> NoReturn:
+        refuse_writing(target)
 
     def delete(self, uris: Sequence[str]) -> None:
         refuse_writing(uris[0])

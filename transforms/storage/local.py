@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import secrets
 import stat
@@ -24,6 +26,21 @@ _PIECE_BYTES = 1 << 24
 def is_partial(name: str) -> bool:
     """Tells whether a file's name is that of one that is half written, now or by a run that was killed."""
     return name.startswith(".") and name.endswith(_PARTIAL)
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Holds the lock of a folder, which ends with the process at the latest.
+
+    Some network file systems have no such locks; there the time between comparing and writing stays open.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 class BeamClient:
@@ -79,6 +96,26 @@ class BeamClient:
                     target.write(piece)
 
         return staged(copy)
+
+    def read_version(self, uri: str) -> tuple[bytes, str]:
+        """Returns a whole file and the digest of its content."""
+        data = self.read_bytes(uri)
+        return data, hashlib.sha256(data).hexdigest()
+
+    def replace(self, uri: str, data: bytes, version: str) -> bool:
+        """Compares the digest of what is there directly before it writes; Beam's file systems have no conditions."""
+        present = self.read_version(uri)[1] if self.exists(uri) else ""
+        if present != version:
+            return False
+        with self.create(uri) as file:
+            file.write(data)
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        """Reads a file and writes it anew."""
+        with self.open_read(source) as file, self.create(target) as made:
+            while piece := file.read(_PIECE_BYTES):
+                made.write(piece)
 
     def delete(self, uris: Sequence[str]) -> None:
         """Deletes files, those that are there."""
@@ -139,6 +176,13 @@ class LocalClient(BeamClient):
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.is_dir()]
         return []
+
+    def replace(self, uri: str, data: bytes, version: str) -> bool:
+        """Compares and writes while this process alone holds the lock of the folder, so that no file is left behind."""
+        folder = os.path.dirname(uri) or "."
+        os.makedirs(folder, exist_ok=True)
+        with _locked(folder):
+            return super().replace(uri, data, version)
 
     @contextlib.contextmanager
     def create(self, uri: str) -> Iterator[BinaryIO]:

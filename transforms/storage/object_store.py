@@ -59,6 +59,18 @@ class ObjectStore(abc.ABC):
         """Makes an object of a file that stands at its start; it appears whole, or, after an error, not at all."""
 
     @abc.abstractmethod
+    def read_version(self, uri: str) -> tuple[bytes, str]:
+        """Returns a whole object and the name of its version."""
+
+    @abc.abstractmethod
+    def replace(self, uri: str, data: bytes, version: str) -> bool:
+        """Puts an object if the one that is there is still that version; tells whether it did."""
+
+    @abc.abstractmethod
+    def copy(self, source: str, target: str) -> None:
+        """Copies an object inside the store."""
+
+    @abc.abstractmethod
     def delete(self, uris: Sequence[str]) -> None:
         """Deletes objects; those that are not there are no error."""
 

@@ -85,6 +85,37 @@ class S3Client(ObjectStore):
         how = TransferConfig(multipart_threshold=_ONE_PUT_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
         _client().upload_fileobj(file, bucket, key, {"ContentType": "application/octet-stream"}, Config=how)
 
+    def read_version(self, uri: str) -> tuple[bytes, str]:
+        bucket, key = _split(uri)
+
+        def read() -> tuple[bytes, str]:
+            answer = _client().get_object(Bucket=bucket, Key=key)
+            return bytes(answer["Body"].read()), str(answer["ETag"])
+
+        data, version = _again(read)()
+        return data, version
+
+    def replace(self, uri: str, data: bytes, version: str) -> bool:
+        """Puts an object by ``If-Match`` with its ETag, or ``If-None-Match: *`` where there is none."""
+        from botocore.exceptions import ClientError
+
+        bucket, key = _split(uri)
+        condition = {"IfMatch": version} if version else {"IfNoneMatch": "*"}
+        try:
+            _client().put_object(Bucket=bucket, Key=key, Body=data, ContentType="application/octet-stream", **condition)
+        except ClientError as error:
+            answer = error.response
+            status = answer["ResponseMetadata"]["HTTPStatusCode"]
+            gone = status == 404 and bool(version) and answer["Error"]["Code"] != "NoSuchBucket"
+            if status in (409, 412) or gone:  # 409: two conditional puts at once
+                return False
+            raise
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        bucket, key = _split(target)
+        _client().copy(dict(zip(("Bucket", "Key"), _split(source), strict=True)), bucket, key)
+
     def delete(self, uris: Sequence[str]) -> None:
         """Deletes objects; those that are not there are no error.
 

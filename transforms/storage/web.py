@@ -84,6 +84,15 @@ class WebClient(ObjectStore):
     def put(self, uri: str, file: BinaryIO) -> None:
         refuse_writing(uri)
 
+    def read_version(self, uri: str) -> NoReturn:
+        refuse_writing(uri)
+
+    def replace(self, uri: str, data: bytes, version: str) -> NoReturn:
+        refuse_writing(uri)
+
+    def copy(self, source: str, target: str) -> NoReturn:
+        refuse_writing(target)
+
     def delete(self, uris: Sequence[str]) -> None:
         refuse_writing(uris[0])
 
