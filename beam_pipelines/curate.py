@@ -29,7 +29,8 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
     shards = len(scoring.shards) if scoring else 0
     selecting = select.plan_select(plan_facts.narrow(config, SelectConfig), problems, sets, shards, scoring)
     schemas = score.model_schemas(scoring) if scoring else {}
-    resharding = reshard.plan_reshard(config, scoring.shards if scoring else [], problems, schemas)
+    selection = selecting.settings.selection if selecting else ""
+    resharding = reshard.plan_reshard(config, scoring.shards if scoring else [], problems, schemas, selection)
     writes = score.sets_of(scoring)
     record = problems.collect(workspace.check_output, config, "curate", writes) if config.output else None
     if config.crawl_id and record is not None:
@@ -44,6 +45,8 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
     def prepare() -> None:
         workspace.write_run(config.output, record)
         workspace.write_pool(config.output, scoring.shards)
+        if not done:
+            selecting.prepare()
         if selecting.crawl and not done:
             selecting.crawl.prepare(config.output)
 
@@ -58,7 +61,7 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
         {**score.score_summary(scoring), "steps": steps},
         prepare,
         build,
-        lambda: workspace.outcome(config.output),
+        lambda: workspace.outcome(config.output, config.name),
         lambda counters: "\n".join(filter(None, (tar_remarks.sentence(counters), timing.sentence(counters)))),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines.config.explain import ExplainConfig
-from beam_pipelines.planning import plan_facts, workspace
+from beam_pipelines.planning import plan_facts, selections, workspace
 from beam_pipelines.running import driver
 from transforms.explain import ExplainShard, find
 from transforms.lib.recipes import explain
@@ -20,10 +20,9 @@ from transforms.workers import fitted
 def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the recipe and the fitted states by which the pool was decided."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    if refs:
-        problems.collect(workspace.check_decisions, config.output, refs)
-    solved = problems.collect(fitted.read, config.output) if refs and not problems else None
-    if problems or refs is None or solved is None:
+    found = problems.collect(selections.find, config.output, config.selection, refs) if refs else None
+    solved = problems.collect(fitted.read, found) if found and not problems else None
+    if problems or refs is None or found is None or solved is None:
         return None
 
     def finish() -> tuple[str, dict[str, Any]]:
@@ -31,9 +30,14 @@ def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | 
         explained = [one for ref, rows in places.items() for one in ExplainShard(*solved)(ref, rows)]
         order = {uid: number for number, uid in enumerate(reversed(config.wanted()))}
         explained.sort(key=lambda one: order[one["uid"]])
-        return "\n\n".join(explain.text_of(one) for one in explained), {"samples": explained}
+        text = "\n\n".join([*map(explain.text_of, explained), found.words])
+        return text, {"samples": explained, "selection": found.id}
 
-    summary = {"shards": len(refs), "steps": [step.sentence() for step in solved[0].recipe.steps]}
+    summary = {
+        "shards": len(refs),
+        "selection": found.id,
+        "steps": [step.sentence() for step in solved[0].recipe.steps],
+    }
     return driver.Work(summary, lambda: None, None, finish)
 
 

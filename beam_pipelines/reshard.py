@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from beam_pipelines.config.reshard import ReshardJobConfig
-from beam_pipelines.planning import plan_facts, reshard, score, select, workspace
+from beam_pipelines.planning import plan_facts, reshard, score, select, selections, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.lib.columnstore import columns
+from transforms.lib.recipes.accounts import Books
 from transforms.lib.report import tar_remarks
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.reshard import ReadSources, ReshardCopies
@@ -22,11 +23,18 @@ from transforms.rows import ShardRef
 from transforms.shards import ListRefs
 
 
-def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPlan) -> None:
-    """Adds the whole job to ``pipeline``; runs nothing."""
+def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPlan, copies: int) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing.
+
+    Args:
+      pipeline: of the job.
+      refs: the shards of the pool.
+      plan: of the output shards.
+      copies: how many the selection has.
+    """
     shards = pipeline | "Shards" >> ListRefs(refs)
-    sources = shards | "Sources" >> ReadSources(plan.settings.root)
-    resharded = sources | "Reshard" >> ReshardCopies(plan.settings)
+    sources = shards | "Sources" >> ReadSources(plan.settings.store)
+    resharded = sources | "Reshard" >> ReshardCopies(plan.settings, Books(copies=copies))
     section = resharded.files | "Manifest" >> MakeSection("reshard", plan.facts)
     section | "WriteManifest" >> WriteManifest(plan.settings.root)
 
@@ -38,17 +46,18 @@ def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
         problems.collect(workspace.check_shards, config.output, refs)
-        problems.collect(workspace.check_decisions, config.output, refs)
+    found = problems.collect(selections.find, config.output, config.selection, refs) if refs else None
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
     schemas = problems.collect(workspace.stored_schemas, config.output, refs) if refs and config.add_to_json else None
-    resharding = reshard.plan_reshard(config, refs or [], problems, schemas or {})
-    if problems or refs is None or record is None:
+    resharding = reshard.plan_reshard(config, refs or [], problems, schemas or {}, found.id if found else "")
+    if problems or refs is None or record is None or found is None:
         return None
+    problems.notes.append(f"{found.words}: {found.copies:,} copies")
     return driver.Work(
-        {"shards": len(refs)},
+        {"shards": len(refs), "selection": found.id},
         lambda: workspace.write_run(config.output, record),
-        lambda pipeline: build(pipeline, refs, resharding),
-        lambda: workspace.outcome(config.output),
+        lambda pipeline: build(pipeline, refs, resharding, found.copies),
+        lambda: workspace.outcome(config.output, config.selection),
     )
 
 
@@ -58,7 +67,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
     refs = problems.collect(workspace.read_pool, config.output) if config.output and not config.input else None
     if refs:
         problems.collect(workspace.check_shards, config.output, refs)
-    selecting = select.plan_subset(config, problems) if config.subset else None
+    selecting = select.plan_subset(config, problems, index) if config.subset and (index or refs) else None
     record = problems.collect(workspace.check_output, config, "reshard") if config.output else None
     if index and record:
         problems.collect(workspace.check_unscored, config.output)
@@ -66,7 +75,8 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
     schemas = {columns.INDEX: columns.INDEX_SCHEMA} if index else None
     if refs and config.add_to_json:
         schemas = problems.collect(workspace.stored_schemas, config.output, refs)
-    resharding = reshard.plan_reshard(config, shards, problems, schemas or {})
+    selection = selecting.settings.selection if selecting else ""
+    resharding = reshard.plan_reshard(config, shards, problems, schemas or {}, selection)
     source = index or refs
     if problems or source is None or selecting is None or record is None:
         return None
@@ -77,6 +87,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
         workspace.write_run(config.output, record)
         if index:
             workspace.write_pool(config.output, index.shards)
+        selecting.prepare()
 
     return driver.Work(
         {"shards": len(shards)},

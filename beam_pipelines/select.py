@@ -14,6 +14,7 @@ from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import dedup, plan_facts, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import WriteManifest
+from transforms.outputs.selections import section_of, stale
 from transforms.report import ReportFacts
 from transforms.rows import ShardRef
 from transforms.shards import ListRefs
@@ -33,20 +34,25 @@ def plan(config: SelectConfig, problems: plan_facts.Problems) -> driver.Work | N
     if refs and sets and config.dedup_against == "kept_images":
         problems.collect(dedup.check_images, config.output, "--output", refs, "exact")
     selecting = select.plan_select(config, problems, sets or {}, len(refs or ()))
-    record = problems.collect(workspace.check_output, config, "select") if refs else None
+    record = problems.collect(workspace.check_output, config, section_of(config.name)) if refs else None
     if problems or selecting is None or refs is None or record is None:
         return None
 
     def prepare() -> None:
         workspace.write_run(config.output, record)
+        selecting.prepare()
         if selecting.crawl:
             selecting.crawl.prepare(config.output)
+
+    def facts() -> ReportFacts:
+        held = stale(config.output, selecting.settings.selection)
+        return selecting.report(workspace.pool_of(config.output), stale=held)
 
     return driver.Work(
         {"shards": len(refs), "steps": [step.sentence() for step in selecting.settings.recipe.steps]},
         prepare,
-        lambda pipeline: build(pipeline, refs, selecting, selecting.report(workspace.pool_of(config.output))),
-        lambda: workspace.outcome(config.output),
+        lambda pipeline: build(pipeline, refs, selecting, facts()),
+        lambda: workspace.outcome(config.output, config.name),
         spread=True,
     )
 

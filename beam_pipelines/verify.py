@@ -13,11 +13,12 @@ from typing import Any
 
 from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.config.verify import VerifyConfig
-from beam_pipelines.planning import plan_facts, reshard, workspace
+from beam_pipelines.planning import plan_facts, reshard, selections, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
 from transforms.outputs import manifest
+from transforms.outputs.selections import Selection, section_of, stale, stale_line
 from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -25,29 +26,29 @@ from transforms.verify import CheckOutput, VerifyOutputs
 from transforms.workers.write_shard import ReshardSettings
 
 
-def read_outputs(output: str) -> tuple[list[FileRow], ReshardSettings | None]:
+def read_outputs(output: str, selection: Selection) -> tuple[list[FileRow], ReshardSettings | None]:
     """Reads the files that the manifest lists, and the settings of ``reshard``, None where it did not run.
 
     Raises:
-      InputError: there is no manifest, or nothing was selected yet.
+      InputError: there is no manifest, or its last job did not end.
     """
     known = manifest.read(output)
-    if "select" not in known.sections:
+    if selection.name and section_of(selection.name) not in known.sections:
         raise InputError(f"--output {output} is not finished; run `winnow select`, or `winnow curate`, to the end")
     if "reshard" not in known.sections:
         return known.files, None
     earlier = {"captions": "keep", "carry": "all", "image_name": "keep"}  # what versions without these flags did
     config = ReshardConfig(output=output, **{**earlier, **known.section("reshard").configuration})
-    settings = reshard.reshard_settings(config)
+    settings = reshard.reshard_settings(config, selection.id)
     if not config.add_to_json:
         return known.files, settings
     schemas = workspace.stored_schemas(output, workspace.read_pool(output))
     return known.files, dataclasses.replace(settings, added=reshard.added_fields(config.add_to_json, schemas))
 
 
-def planned(refs: Sequence[ShardRef], root: str, settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
+def planned(refs: Sequence[ShardRef], settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
     """Plans the output shards again from the decisions: their paths, and the samples that each must hold."""
-    sources = [read_source(ref, root) for ref in refs]
+    sources = [read_source(ref, settings.store) for ref in refs]
     outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
     return [(settings.path(output.number), output) for output in outputs]
 
@@ -55,20 +56,23 @@ def planned(refs: Sequence[ShardRef], root: str, settings: ReshardSettings) -> l
 def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the files and the shards to check."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    known = problems.collect(read_outputs, config.output) if refs else None
-    if problems or refs is None or known is None:
+    found = problems.collect(selections.find, config.output, config.selection, refs) if refs else None
+    known = problems.collect(read_outputs, config.output, found) if found else None
+    if problems or refs is None or found is None or known is None:
         return None
     files, settings = known
     outputs, checking = [], None
-    if settings:
-        outputs = planned(refs, config.output, settings)
+    held = stale(config.output, found.id)
+    if settings and held is None:
+        outputs = planned(refs, settings)
         checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
-    checks = VerifyOutputs(config.output, refs, files, outputs, checking, config.accept_holes)
+    line = "" if held is None else stale_line(held, found.id)
+    checks = VerifyOutputs(found, refs, files, outputs, checking, config.accept_holes, line)
 
     def finish() -> tuple[str, dict[str, Any]]:
         counts = json.loads(filesystem.read_bytes(filesystem.join(config.output, "verify.json")))
         text = "verified: {files} files, {input_shards} input and {output_shards} output shards, {samples} samples"
-        return text.format(**counts), counts
+        return f"{text.format(**counts)}\n{found.words}", counts
 
     summary = {"files": len(files), "input_shards": len(refs), "output_shards": len(outputs)}
     return driver.Work(summary, lambda: None, lambda pipeline: pipeline | checks, finish)

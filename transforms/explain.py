@@ -15,7 +15,7 @@ from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
-from transforms.outputs.store import Store
+from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 from transforms.workers.decide_shard import DecideShard, SelectSettings, SolvedStates
 
@@ -86,21 +86,21 @@ class ExplainShard:
           InputError: columns or decisions are not those of the last selection.
           AccountsError: the replay decides otherwise than was recorded.
         """
-        with Store(self.settings.root).held() as store:
+        with self.settings.store.held() as store:
             return self._explained(store, ref, places)
 
     def _explained(self, store: Store, ref: ShardRef, places: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
         decide = DecideShard(self.settings)
         ways = (SolvedStates.of(self.states, formerly=formerly) for formerly in (False, True))
         stamps = {decide.stamp(store, ref, states) for states in ways}
-        if store.facts("decisions", ref.name).get("stamp") not in stamps:
+        if store.facts(DECISIONS, ref.name).get("stamp") not in stamps:
             raise InputError(f"the columns of shard {ref.name} changed since it was decided; run `winnow select` again")
         rows = [row for row, _ in places]
         names = self.settings.recipe.inputs()
         block = self.settings.reader.of(store).block(ref, names)
         judged = explain.judge(self.settings.recipe.steps, self.states, block, rows)
         index = store.rows(columns.INDEX, ref.name, ["key", "caption", "status", "detail"], rows)
-        decided = store.rows("decisions", ref.name, ["copies", "step", "margin"], rows)
+        decided = store.rows(DECISIONS, ref.name, ["copies", "step", "margin"], rows)
         explained = []
         for (row, uid), steps, facts, decision in zip(places, judged, index, decided, strict=True):
             top = [step for step in steps if step.depth == 0]

@@ -9,6 +9,7 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms.lib.report import gallery
 from transforms.lib.reshard.shard_layout import DecidedShard
+from transforms.outputs.store import Store
 from transforms.workers.thumbnails import CountClusters, DrawExhibits
 
 
@@ -20,23 +21,23 @@ class DrawGallery(beam.PTransform):
     cluster and shard, and some 100 samples.
 
     Attributes:
-      root: the output folder.
+      store: of clusters and decisions.
       name: the column set of clusters.
     """
 
-    root: str
+    store: Store
     name: str
 
     def expand(self, sources: beam.PCollection[DecidedShard]) -> beam.PCollection[gallery.Gallery]:
         name = self.name
         counts = (
             sources
-            | "Count" >> beam.Map(CountClusters(self.root, name))
+            | "Count" >> beam.Map(CountClusters(self.store, name))
             | "AddCounts" >> beam.CombineGlobally(gallery.add_tallies)
         )
         exhibits = (
             sources
-            | "Draw" >> beam.Map(DrawExhibits(self.root, name), AsSingleton(counts))
+            | "Draw" >> beam.Map(DrawExhibits(self.store, name), AsSingleton(counts))
             | "Merge" >> beam.CombineGlobally(gallery.merge)
         )
         return counts | "Hang" >> beam.Map(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,12 +11,12 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms.lib import uids
-from transforms.lib.errors import AccountsError, GateError
+from transforms.lib.errors import AccountsError, GateError, InputError
 from transforms.lib.stats import sorted_keys
 from transforms.lib.stats.crawl_summary import SummaryView
 from transforms.lib.subsets import subset_files, uid_lists
 from transforms.lib.subsets.subset_files import UidRecords
-from transforms.outputs import crawls, file_rows
+from transforms.outputs import crawls, file_rows, selections
 from transforms.outputs.uid_lists import write as write_uids
 from transforms.rows import FileRow
 from transforms.storage import filesystem
@@ -139,11 +138,10 @@ def _checked(root: str) -> dict[str, Any]:
     Raises:
       AccountsError: they did not close, or something else is not finished.
     """
-    books: dict[str, Any] = json.loads(filesystem.read_if_exists(filesystem.join(root, "books.json")) or b"{}")
-    failure = books.get("failure", "books.json is not there")
-    if failure:
-        raise AccountsError(f"{root} cannot be published: {failure}")
-    return books
+    try:
+        return selections.find(root).read("books.json")
+    except InputError as error:
+        raise AccountsError(f"{root} cannot be published: {error}") from None
 
 
 class Comparison(NamedTuple):

@@ -31,6 +31,8 @@ class ReportFacts:
       score_steps: labels of the steps that read it; the highest of their thresholds is drawn.
       settings: name -> value of the resolved configuration.
       stamps: name -> stamp.
+      path: of the report, below the output folder.
+      stale: a sentence about shards of another selection; empty where there are none.
     """
 
     root: str
@@ -41,6 +43,8 @@ class ReportFacts:
     score_steps: tuple[str, ...]
     settings: Mapping[str, str]
     stamps: Mapping[str, str]
+    path: str = "report.html"
+    stale: str = ""
 
 
 def clusters_of(drawn: gallery.Gallery, root: str) -> cluster_page.ClusterSection:
@@ -65,7 +69,7 @@ def write_report(
       facts: everything else.
     """
     page = html_page.render(_report_data(books, fitted, drawn, facts)).encode()
-    return file_rows.write(facts.root, "report.html", page)
+    return file_rows.write(facts.root, facts.path, page)
 
 
 def _report_data(
@@ -99,6 +103,7 @@ def _report_data(
         clusters=clusters_of(drawn, facts.root) if drawn else None,
         settings=tuple(sorted(facts.settings.items())),
         stamps=tuple(sorted(facts.stamps.items())),
+        stale=facts.stale,
     )
 
 

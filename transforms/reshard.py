@@ -15,8 +15,8 @@ from transforms.lib import work_lines
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import held, shard_formats, shard_layout
-from transforms.outputs import file_rows, side_files
-from transforms.outputs.store import Store
+from transforms.outputs import file_rows, selections, side_files
+from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.write_shard import ReshardSettings, WriteShard, WrittenShard
@@ -24,11 +24,11 @@ from transforms.workers.write_shard import ReshardSettings, WriteShard, WrittenS
 _LOG = logging.getLogger(__name__)
 
 
-def read_source(ref: ShardRef, root: str) -> shard_layout.DecidedShard:
+def read_source(ref: ShardRef, store: Store) -> shard_layout.DecidedShard:
     """Returns a shard as the plan sees it, from its decisions."""
-    with Store(root).held() as store:
-        copies = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy()
-        stamp = store.facts("decisions", ref.name)["stamp"]
+    with store.held() as opened:
+        copies = opened.read(DECISIONS, ref.name, ["copies"])["copies"].to_numpy()
+        stamp = opened.facts(DECISIONS, ref.name)["stamp"]
     return shard_layout.DecidedShard(ref.name, ref.uri, stamp, shard_layout.counts_of(copies))
 
 
@@ -59,12 +59,15 @@ def renumber(parts: Iterable[shard_layout.OutputShard]) -> list[shard_layout.Out
 
 
 def plan_outputs(
-    sources: Sequence[shard_layout.DecidedShard], books: accounts.Books | None, settings: ReshardSettings
+    sources: Sequence[shard_layout.DecidedShard], books: accounts.Books, settings: ReshardSettings
 ) -> list[shard_layout.OutputShard]:
-    """Returns the plan of all output shards; ``books`` are taken so that nothing is written before they close."""
+    """Returns the plan of all output shards; ``books`` are taken so that nothing is written before they close.
+
+    Raises:
+      AccountsError: the decisions hold more or fewer copies than the books.
+    """
     planned = list(settings.outputs(sources))
-    if books is not None:
-        accounts.check_written(books, sum(output.num_samples for output in planned))
+    accounts.check_written(books, sum(output.num_samples for output in planned))
     _LOG.info("%s", work_lines.planned("write", len(planned)))
     return planned
 
@@ -95,12 +98,13 @@ def finish(
     if settings.format != side_files.TARS:
         return rows
     rows += side_files.write_for_loaders(settings.root, settings.suffix, sizes, sum(row.blurred for row in ordered))
-    return [*rows, _copy_subset(subset, settings.root)]
+    return [*rows, _copy_subset(subset, settings)]
 
 
-def _copy_subset(subset: FileRow | None, root: str) -> FileRow:
+def _copy_subset(subset: FileRow | None, settings: ReshardSettings) -> FileRow:
     path = "shards/sample_ids.npy"
-    source, target = filesystem.join(root, "subset.npy"), filesystem.join(root, path)
+    source = filesystem.join(settings.root, selections.path_of(settings.selection, selections.SUBSET))
+    target = filesystem.join(settings.root, path)
     with filesystem.open_read(source) as file, filesystem.create_atomic(target) as copy:
         while piece := file.read(1 << 24):
             copy.write(piece)
@@ -137,13 +141,13 @@ class ReadSources(beam.PTransform):
     """Reads the decisions of earlier runs: ``ShardRef`` rows in, one ``DecidedShard`` per shard out.
 
     Attributes:
-      root: the output folder.
+      store: the decisions of the selection.
     """
 
-    root: str
+    store: Store
 
     def expand(self, refs: ShardRefs) -> beam.PCollection[shard_layout.DecidedShard]:
-        return refs | "Read" >> beam.Map(read_source, self.root)
+        return refs | "Read" >> beam.Map(read_source, self.store)
 
 
 @dataclasses.dataclass(eq=False)
@@ -156,16 +160,16 @@ class ReshardCopies(beam.PTransform):
 
     Attributes:
       settings: where, how large, in which order and form.
-      books: singleton of the pool's closed books, or None to trust the decisions alone.
+      books: singleton of the pool's closed books; or those of a selection that is whole.
       subset: singleton of the row of ``subset.npy``, or None when it lies there already.
     """
 
     settings: ReshardSettings
-    books: beam.PCollection[accounts.Books] | None = None
+    books: beam.PCollection[accounts.Books] | accounts.Books
     subset: beam.PCollection[FileRow] | None = None
 
     def expand(self, sources: beam.PCollection[shard_layout.DecidedShard]) -> Resharded:
-        books = None if self.books is None else AsSingleton(self.books)
+        books = self.books if isinstance(self.books, accounts.Books) else AsSingleton(self.books)
         subset = None if self.subset is None else AsSingleton(self.subset)
         to_list = beam.combiners.ToListCombineFn
         everything = sources | "AllSources" >> beam.CombineGlobally(to_list())

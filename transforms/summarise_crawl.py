@@ -16,8 +16,8 @@ from transforms.lib.stats import crawl_summary, sorted_keys
 from transforms.outputs import crawls, file_rows
 from transforms.outputs.sort_uids import SortUids
 from transforms.rows import FileRow, ShardRefs
+from transforms.workers.summarise_shard import IMAGE_RUNS, SummariseCrawl, WriteKeptImages
 from transforms.workers.summarise_shard import RememberSettings as RememberSettings
-from transforms.workers.summarise_shard import SummariseCrawl, WriteKeptImages
 
 IMAGES = LISTS["images"]
 
@@ -59,7 +59,6 @@ class Remember(beam.PTransform):
 
     def expand(self, refs: ShardRefs) -> beam.PCollection[FileRow]:
         settings, after = self.settings, AsSingleton(self.after)
-        root = settings.select.root
         summaries = (
             refs
             | "Summarise" >> beam.Map(SummariseCrawl(settings), AsSingleton(self.states), after)
@@ -68,7 +67,7 @@ class Remember(beam.PTransform):
         )
         images = (
             refs
-            | "Images" >> beam.Map(WriteKeptImages(root), after)
-            | "Sort" >> SortUids(root, IMAGES, settings.shards)
+            | "Images" >> beam.Map(WriteKeptImages(settings.select.store), after)
+            | "Sort" >> SortUids(settings.select.root, IMAGES, settings.shards, IMAGE_RUNS)
         )
         return (summaries, images) | "Files" >> beam.Flatten()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
@@ -14,7 +15,9 @@ from transforms.lib import uids
 from transforms.lib.errors import AccountsError
 from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
-from transforms.outputs import file_rows
+from transforms.outputs import file_rows, selections
+from transforms.outputs.selections import Selection
+from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.check_shard import CheckDecisions, Checked
@@ -35,34 +38,38 @@ def check_file(row: FileRow, root: str) -> Checked:
 
 
 def conclude(
-    checks: Sequence[Checked], ways: Sequence[Counter[str]], root: str, resharded: bool
-) -> dict[str, int | list[str]]:
+    checks: Sequence[Checked], ways: Sequence[Counter[str]], selection: Selection, resharded: bool, stale: str
+) -> dict[str, Any]:
     """Compares the totals with the books and ``subset.npy``, and writes ``verify.json``.
 
     Args:
       checks: of all files, shards and outputs.
       ways: of all shards, sample counts by what became of them.
-      root: the output folder.
+      selection: that was checked.
       resharded: False when nothing was, so that there are no output shards to compare.
+      stale: a line about shards that hold the copies of another selection; empty where they do not.
 
     Raises:
       AccountsError: something does not hold; ``verify.json`` names everything that does not.
     """
     problems = sorted(line for check in checks for line in check.problems)
-    books = json.loads(filesystem.read_bytes(filesystem.join(root, "books.json")))
+    problems = [*filter(None, [stale]), *problems]
+    books = selection.read("books.json")
     total = sum(ways, Counter[str]())
     counted = {"samples": total["samples"], "copies": total["copies"], "kept": total[""]}
     expected = {name: books[name] for name in counted} | books["dropped"]
     counted |= {label: total[label] for label in books["dropped"]}
     if counted != expected or total["rejected"] != sum(books["rejected"].values()):
         problems.append(f"books.json says {expected}, the decisions add up to {counted}")
-    listed = subset_files.digest(subset_files.open_subset(filesystem.fetch(filesystem.join(root, "subset.npy"))))
+    listed = subset_files.digest(subset_files.open_subset(filesystem.fetch(selection.uri(selections.SUBSET))))
     decided = sum((check.uids for check in checks if check.what == "shard"), uids.Digest())
     written = sum((check.uids for check in checks if check.what == "output"), uids.Digest())
     for digest, whose in ((decided, "decisions"), (written, "shards")):
         if digest != listed and (resharded or whose == "decisions"):
             problems.append(f"subset.npy lists {listed.copies} copies, the {whose} hold {digest.copies} or others")
-    counts: dict[str, int | list[str]] = {
+    counts: dict[str, Any] = {
+        "selection": selection.id,
+        "stale_shards": bool(stale),
         "files": sum(check.what == "file" for check in checks),
         "input_shards": sum(check.what == "shard" for check in checks),
         "output_shards": sum(check.what == "output" for check in checks),
@@ -70,7 +77,7 @@ def conclude(
         "problems": problems[:MAX_LISTED],
     }
     text = json.dumps(counts, indent=1, sort_keys=True)
-    filesystem.write_atomic(filesystem.join(root, "verify.json"), text.encode() + b"\n")
+    filesystem.write_atomic(filesystem.join(selection.root, "verify.json"), text.encode() + b"\n")
     if problems:
         raise AccountsError(f"{len(problems)} checks failed, first: {problems[0]}; verify.json lists them")
     return counts
@@ -83,28 +90,32 @@ class VerifyOutputs(beam.PTransform):
     Cost: reads every output once, and once more the byte ranges of the inputs that were kept.
 
     Attributes:
-      root: the output folder.
+      selection: whose decisions are checked.
       refs: the shards of the pool.
       files: what the manifest lists.
       outputs: path and plan of each output shard, made anew from the decisions.
-      check_output: what checks one of them; None when nothing was resharded.
+      check_output: what checks one of them; None when nothing was resharded, or from another selection.
       accept_holes: zeros in an input where members should be are no problem.
+      stale: a line about shards that hold the copies of another selection; empty where they do not.
     """
 
-    root: str
+    selection: Selection
     refs: Sequence[ShardRef]
     files: Sequence[FileRow]
     outputs: Sequence[tuple[str, shard_layout.OutputShard]]
     check_output: CheckOutput | None
     accept_holes: bool = False
+    stale: str = ""
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, int | list[str]]]:
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, Any]]:
+        root = self.selection.root
+        store = Store(root, self.selection.id)
         to_list = beam.combiners.ToListCombineFn
-        files = pipeline | "Files" >> beam.Create(self.files) | "CheckFile" >> beam.Map(check_file, self.root)
+        files = pipeline | "Files" >> beam.Create(self.files) | "CheckFile" >> beam.Map(check_file, root)
         pairs = (
             pipeline
             | "Refs" >> beam.Create(self.refs)
-            | "CheckShard" >> beam.Map(CheckDecisions(self.root, self.accept_holes))
+            | "CheckShard" >> beam.Map(CheckDecisions(store, self.accept_holes))
         )
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
         checks = [files, pairs | "Shards" >> beam.Keys()]
@@ -115,5 +126,6 @@ class VerifyOutputs(beam.PTransform):
             checks
             | beam.Flatten()
             | "AllChecks" >> beam.CombineGlobally(to_list())
-            | "Conclude" >> beam.Map(conclude, AsSingleton(ways), self.root, self.check_output is not None)
+            | "Conclude"
+            >> beam.Map(conclude, AsSingleton(ways), self.selection, self.check_output is not None, self.stale)
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from beam_pipelines.config.base import flag
-from beam_pipelines.config.crawl import PoolConfig
+from beam_pipelines.config.selection import SelectionConfig
 from transforms.lib import uid_rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExplainConfig(PoolConfig):
+class ExplainConfig(SelectionConfig):
     """Flags of ``explain``."""
 
     uid: tuple[str, ...] = flag(

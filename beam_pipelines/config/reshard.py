@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from beam_pipelines.config import captions
 from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.crawl import PoolConfig
+from beam_pipelines.config.selection import SelectionConfig
 from transforms.lib import registry
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class ReshardConfig(PoolConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReshardJobConfig(ReshardConfig):
+class ReshardJobConfig(ReshardConfig, SelectionConfig):
     """Flags of ``reshard`` run alone: also by a subset file, also of a pool that Winnow never scored."""
 
     input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")
@@ -94,4 +95,6 @@ class ReshardJobConfig(ReshardConfig):
             problems.append(
                 "--subset is missing; --input is for a pool that was not scored, to be copied by a subset file"
             )
+        if self.subset and self.selection:
+            problems.append("--subset and --selection both say what to copy; give one of them")
         return problems

@@ -6,6 +6,7 @@ import dataclasses
 
 from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.crawl import BasisConfig
+from beam_pipelines.config.selection import CURRENT, NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,3 +30,15 @@ class SelectConfig(BasisConfig):
     max_reject_fraction: float = flag(
         0.01, "largest share of the samples that may be rejected; the job fails on more", at_least=0, at_most=1
     )
+    name: str = flag(
+        CURRENT,
+        "name of the selection; selections of other names stay beside it, and --selection of later jobs chooses one",
+        form=NAME,
+        operational=True,
+    )
+
+    def problems(self) -> list[str]:
+        problems = super().problems()
+        if self.crawl_id and self.name != CURRENT:
+            problems.append(f"--name {self.name} is not for a crawl, which has one selection; leave it out")
+        return problems

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from beam_pipelines.config.base import Flags, flag
-from beam_pipelines.config.crawl import PoolConfig
+from beam_pipelines.config.selection import SelectionConfig
 
 _TO = "name the .npy file to write"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportConfig(PoolConfig):
+class ExportConfig(SelectionConfig):
     """Flags of ``export-subset``."""
 
     to: str = flag("", "subset file to write, .npy", required=_TO)

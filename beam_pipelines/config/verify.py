@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from beam_pipelines.config.base import flag
-from beam_pipelines.config.crawl import PoolConfig
+from beam_pipelines.config.selection import SelectionConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VerifyConfig(PoolConfig):
+class VerifyConfig(SelectionConfig):
     """Flags of ``verify``."""
 
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")

@@ -13,7 +13,7 @@ from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.recipes import pooling
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.drop_kept import DropKept
-from transforms.outputs import crawls, manifest
+from transforms.outputs import crawls, manifest, selections
 from transforms.outputs.crawls import Basis, Document
 from transforms.publish import Gate, PublishSettings
 from transforms.storage import filesystem
@@ -194,7 +194,7 @@ def _frozen(
     """Returns the solved states of another crawl, one per step of this crawl."""
     flag = f"--thresholds {config.thresholds}"
     root = crawls.split(config.output)[0]
-    theirs, solved = fitted.read(crawls.folder(root, config.frozen()))
+    theirs, solved = fitted.read(selections.find(crawls.folder(root, config.frozen())))
     fits = {step.label: (step, state) for step, state in zip(theirs.recipe.steps, solved, strict=True)}
     problems = [f"{flag}: {line}" for line in pooling.not_carried(settings.recipe.steps)]
     states = []
@@ -226,10 +226,11 @@ def check_publishable(output: str, shards: bool) -> None:
     """Checks that a crawl was selected, and resharded where it has shards to copy from.
 
     Raises:
-      InputError: it was not.
+      InputError: it was not, or its selection is not whole.
     """
     done = manifest.read(output).sections
     lacking = [job for job in ("select", *(["reshard"] if shards else [])) if job not in done]
     if lacking or not crawls.read(output):
         job = lacking[0] if lacking else "select"
         raise InputError(f"--output {output} is not finished; run `winnow {job}` with this --crawl_id first")
+    selections.find(output)

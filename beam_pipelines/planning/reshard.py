@@ -33,6 +33,7 @@ def plan_reshard(
     shards: Sequence[Shard] | Sequence[ShardRef],
     problems: Problems,
     schemas: Mapping[str, pa.Schema],
+    selection: str,
 ) -> ReshardPlan:
     """Returns the settings and facts, equal whichever job reshards; checks that face boxes and columns are there.
 
@@ -41,17 +42,19 @@ def plan_reshard(
       shards: of the pool; empty where something is wrong with it.
       problems: what is wrong is added to them.
       schemas: column set -> schema, of the sets that the pool has or that the same run makes.
+      selection: ID of the selection whose copies are written.
     """
     config = narrow(config, ReshardConfig)
     added = problems.collect(added_fields, config.add_to_json, schemas) if shards and config.add_to_json else None
     if added:
         full = ",".join(f"{field.name}={field.owner}.{field.column}" for field in added)
         config = dataclasses.replace(config, add_to_json=full)  # names that other columns cannot make unclear later
-    settings = dataclasses.replace(reshard_settings(config), added=added or ())
+    settings = dataclasses.replace(reshard_settings(config, selection), added=added or ())
     if settings.boxes and shards:
         boxes = problems.collect(settings.boxes.checked, [shard.name for shard in shards])
         settings = dataclasses.replace(settings, boxes=boxes)
-    return ReshardPlan(settings, {"configuration": config.recorded(), "version": version()})
+    facts = {"configuration": config.recorded(), "selection": selection, "version": version()}
+    return ReshardPlan(settings, facts)
 
 
 def added_fields(given: str, schemas: Mapping[str, pa.Schema]) -> tuple[AddedField, ...]:
@@ -82,8 +85,8 @@ def added_fields(given: str, schemas: Mapping[str, pa.Schema]) -> tuple[AddedFie
     return tuple(AddedField(field, *places[column]) for field, column in fields.items())
 
 
-def reshard_settings(config: ReshardConfig) -> ReshardSettings:
-    """Returns the settings of the workers."""
+def reshard_settings(config: ReshardConfig, selection: str) -> ReshardSettings:
+    """Returns the settings of the workers; ``selection`` is the ID of the one that is written."""
     return ReshardSettings(
         config.output,
         samples_per_shard=config.samples_per_shard,
@@ -96,4 +99,5 @@ def reshard_settings(config: ReshardConfig) -> ReshardSettings:
         boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
         captions=captions.one_of(captions.WRITTEN, config.captions),
         carried=Carried(tuple(sorted({*config.carry.lower().split(",")} - {""})), config.image_name),
+        selection=selection,
     )

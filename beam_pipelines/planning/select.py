@@ -12,7 +12,7 @@ import pyarrow as pa
 from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import crawl as crawling
-from beam_pipelines.planning import workspace
+from beam_pipelines.planning import selections, workspace
 from beam_pipelines.planning.plan_facts import Problems, version
 from beam_pipelines.planning.recipes import load_recipe
 from beam_pipelines.planning.score import ScorePlan, model_schemas
@@ -23,6 +23,7 @@ from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.subset import Subset
 from transforms.outputs import manifest
 from transforms.outputs.crawls import ALONE, Basis
+from transforms.outputs.selections import CURRENT, begin, section_of, stale_line
 from transforms.outputs.store import Store
 from transforms.report import ReportFacts
 from transforms.storage import filesystem
@@ -54,8 +55,22 @@ class SelectPlan:
         where = self.settings.where
         return self.settings.score in [where[name] for name in step.inputs() if name in where]
 
-    def report(self, pool: str) -> ReportFacts:
-        """Returns what the report says beside the books; ``pool`` is the input as the user wrote it."""
+    def prepare(self) -> None:
+        """Records that the selection is begun."""
+        begin(self.settings.root, self.settings.selection, self.settings.name)
+
+    @property
+    def section(self) -> str:
+        """The name of its section in the manifest."""
+        return section_of(self.settings.name)
+
+    def report(self, pool: str, *, stale: str | None = None) -> ReportFacts:
+        """Returns what the report says beside the books.
+
+        Args:
+          pool: the input as the user wrote it.
+          stale: the selection whose copies are in ``shards/`` when this one is made; None where it is this one.
+        """
         recipe = self.settings.recipe
         return ReportFacts(
             root=self.settings.root,
@@ -65,22 +80,35 @@ class SelectPlan:
             score=".".join(self.settings.score or ()),
             score_steps=tuple(step.label for step in recipe.steps if self._reads_score(step)),
             settings={name: str(value) for name, value in self.facts["configuration"].items()},
-            stamps={"recipe": stamps.stamp(recipe=recipe.as_dict()), "winnow": self.facts["version"]},
+            stamps={
+                "recipe": stamps.stamp(recipe=recipe.as_dict()),
+                "selection": self.settings.selection,
+                "winnow": self.facts["version"],
+            },
+            path="report.html" if self.settings.name == CURRENT else self.settings.path("report.html"),
+            stale="" if stale is None else stale_line(stale, self.settings.selection),
         )
 
 
-def plan_subset(config: ReshardJobConfig, problems: Problems) -> SelectPlan | None:
-    """Finds the subset file that ``reshard --subset`` copies by; None when it cannot be used."""
+def plan_subset(config: ReshardJobConfig, problems: Problems, indexing: ScorePlan | None) -> SelectPlan | None:
+    """Finds the subset file that ``reshard --subset`` copies by; None when it cannot be used.
+
+    Args:
+      config: of the job.
+      problems: what is wrong is added to them.
+      indexing: what indexes the pool in the same run; None when it was scored or indexed before.
+    """
     step = Subset(label="subset", file=config.subset)
     recipe = Recipe("subset", "the file itself", (step,))
     files = step_files(step, config.output, problems)
     if problems:
         return None
     where = {"uid": (columns.INDEX, "uid")}
-    settings = SelectSettings(config.output, recipe, where, None, config.max_reject_fraction, files)
+    digests = {name: digest for name, (_, digest) in files.items()}
+    selection = selections.identity(config.output, recipe, where, digests, indexing)
+    settings = SelectSettings(config.output, recipe, where, None, config.max_reject_fraction, files, selection)
     facts: dict[str, Any] = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
-    facts["files"] = {name: digest for name, (_, digest) in files.items()}
-    return SelectPlan(settings, facts)
+    return SelectPlan(settings, facts | {"files": digests, "selection": selection})
 
 
 def plan_select(
@@ -115,9 +143,13 @@ def plan_select(
     if problems:
         return None
     score = _shown_score(recipe, where, sets)
-    settings = SelectSettings(config.output, recipe, where, score, config.max_reject_fraction, files)
+    digests = {name: digest for name, (_, digest) in files.items()}
+    basis = {"thresholds": config.thresholds, "over": sorted(earlier.over), "kept": earlier.kept} if earlier else {}
+    selection = selections.identity(config.output, recipe, where, digests, scoring, **basis)
+    bound = config.max_reject_fraction
+    settings = SelectSettings(config.output, recipe, where, score, bound, files, selection, config.name)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
-    facts["files"] = {name: digest for name, (_, digest) in files.items()}
+    facts |= {"files": digests, "selection": selection}
     clusters = _shown_clusters(where, sets)
     if earlier is None:
         return SelectPlan(settings, facts, clusters=clusters)

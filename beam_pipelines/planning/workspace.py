@@ -17,7 +17,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.report import terminal_text
-from transforms.outputs import crawls, manifest, side_files
+from transforms.outputs import crawls, manifest, selections, side_files
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
@@ -129,6 +129,12 @@ def read_pool(output: str) -> list[ShardRef]:
     return [ShardRef(row["name"], row["uri"], row["size"]) for row in rows]
 
 
+def pool_stamp(output: str) -> str:
+    """Returns the stamp of the pool that an output folder holds: of its shards, their sizes and times."""
+    with filesystem.open_read(filesystem.join(output, "pool.parquet")) as file:
+        return columns.facts_of(ParquetReader(file).schema)["stamp"]
+
+
 def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dict[str, Any]:
     """Checks that a job may write to an output folder, and returns the content of ``run.json`` for this run.
 
@@ -173,20 +179,6 @@ def write_run(output: str, record: dict[str, Any]) -> None:
     filesystem.write_atomic(filesystem.join(output, "run.json"), text.encode() + b"\n")
 
 
-def check_decisions(output: str, refs: list[ShardRef]) -> None:
-    """Checks that every shard of the pool has decisions.
-
-    Raises:
-      InputError: some have none.
-    """
-    folder = filesystem.join(output, "decisions")
-    have = {info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet") for info in filesystem.children(folder)}
-    hint = "run `winnow select` on this --output"
-    problems = _lacking({ref.name for ref in refs}, have, "decisions", hint)
-    if problems:
-        raise InputError(problems)
-
-
 def check_unscored(output: str) -> None:
     """Checks that an output folder holds no scored pool, whose index an index without decoded images would replace.
 
@@ -216,20 +208,30 @@ def pool_of(output: str) -> str:
     return " ".join(record["pool"].get("input", []))
 
 
-def outcome(output: str) -> tuple[str, dict[str, Any]]:
-    """Returns the counts at the end of a run: a table for people, and values for the JSON line."""
-    books = json.loads(filesystem.read_bytes(filesystem.join(output, "books.json")))
+def outcome(output: str, name: str = "") -> tuple[str, dict[str, Any]]:
+    """Returns the counts at the end of a run: a table for people, and values for the JSON line.
+
+    Args:
+      output: the output folder.
+      name: of the selection, or its ID; empty for the current one.
+    """
+    selection = selections.find(output, name)
+    books = selection.read("books.json")
     written = side_files.read_summary(output)
     places = {"report": filesystem.join(output, "report.html")}
     if written is not None:
         places["shards"] = filesystem.join(output, "shards")
     text = terminal_text.books_table(books, written["shards"] if written else 0)
-    missing = filesystem.read_if_exists(filesystem.join(output, "missing.npy"))
+    missing = filesystem.read_if_exists(selection.uri("missing.npy"))
     if missing is not None:
         lacking = len(uids.read_subset(io.BytesIO(missing)))
         text += f"\n{'uids listed and not kept':<34}{lacking:>14,}  missing.npy"
     text += "".join(f"\nwarning: {line}" for line in (written or {}).get("warnings", ()))
     if crawls.read(output).get("complete"):
         text += f"\n\n{publish.sentence(output)}"
-    lines = [text, "", *(f"{name}: {place}" for name, place in sorted(places.items()))]
-    return "\n".join(lines), {**places, **{name: books[name] for name in ("samples", "kept", "copies")}}
+    held = selections.stale(output, selection.id)
+    lines = [text, "", *(f"{name}: {place}" for name, place in sorted(places.items())), f"selection: {selection.id}"]
+    if held is not None:
+        lines.append(selections.stale_line(held, selection.id))
+    counts = {name: books[name] for name in ("samples", "kept", "copies")}
+    return "\n".join(lines), {**places, **counts, "selection": selection.id, "stale_shards": held is not None}

@@ -64,10 +64,10 @@ def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, sh
     settings = plan.settings
     states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis)
     selection = refs | "Decide" >> WriteDecisions(settings, states, shards)
-    drawn = selection.sources | "Gallery" >> DrawGallery(settings.root, plan.clusters) if plan.clusters else None
+    drawn = selection.sources | "Gallery" >> DrawGallery(settings.store, plan.clusters) if plan.clusters else None
     page = selection.books | "Report" >> WriteReport(report, selection.summary, drawn)
     files = (*selection.files, page) | "SelectFiles" >> beam.Flatten()
-    sections = [files | "SelectSection" >> MakeSection("select", plan.facts, selection.summary)]
+    sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary)]
     if plan.crawl:
         summaries = refs | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)
         sections.append(summaries | "CrawlSection" >> MakeSection("crawl", plan.crawl.facts))

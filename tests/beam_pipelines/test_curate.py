@@ -81,7 +81,11 @@ def test_the_manifest_names_every_output(curate, small_pool, tmp_path):
     assert curate(small_pool, out)[0] == 0
     sections = json.loads((out / "manifest.json").read_text())
     listed = {path: row["sha256"] for section in sections.values() for path, row in section["outputs"].items()}
-    assert listed == digests(out, "manifest.json", "run.json", "pool.parquet")
+    links = [path.name for path in out.iterdir() if path.is_symlink()]
+    assert set(links) == {"decisions", "subset.npy", "books.json", "fitted.json"}
+    assert listed == digests(out, "manifest.json", "run.json", "pool.parquet", "current.json", *links) | {
+        path: digest for path, digest in digests(out).items() if path.rpartition("/")[2] in links and "/" in path
+    }
     assert sections["select"]["configuration"]["keep_fraction"] == 0.4
 
 

@@ -145,7 +145,7 @@ def test_a_scored_pool_says_why_a_sample_was_rejected(winnow, tiny_network, smal
     assert sample["outcome"] == "rejected: image_undecodable"
     assert sample["key"] == "0010002"
     assert sample["detail"]
-    (out / "fitted.json").unlink()
+    (out / "fitted.json").resolve().unlink()
     code, _, stderr = winnow("explain", uid, "--output", out)
     assert code == 2
-    assert "holds no selection; run `winnow select` on it first" in stderr
+    assert "fitted.json is missing, cut or changed; run `winnow select` again" in stderr

@@ -26,13 +26,15 @@ def test_its_decisions_are_explained(winnow, old):
 
 
 def test_its_decisions_become_shards_and_a_new_selection_decides_the_same(winnow, old):
-    subset, books = (old / "subset.npy").read_bytes(), (old / "books.json").read_bytes()
+    subset, books = (old / "subset.npy").read_bytes(), json.loads((old / "books.json").read_text())
     limit = ("--max_reject_fraction", "0.1")
     assert winnow("reshard", "--output", old, "--samples_per_shard", "100")[0] == 0
     before = (old / "shards/00000000.tar").read_bytes()
-    code, _, stderr = winnow("select", "--output", old, "--recipe", "dfn", "--keep_fraction", "0.5", *limit)
+    code, stdout, stderr = winnow("select", "--output", old, "--recipe", "dfn", "--keep_fraction", "0.5", *limit)
     assert code == 0, stderr
     assert (old / "subset.npy").read_bytes() == subset
-    assert (old / "books.json").read_bytes() == books
+    now = json.loads((old / "books.json").read_text())
+    assert (now.pop("selection"), now) == (json.loads(stdout)["selection"], books)
+    assert (old / "decisions").is_symlink(), "the older decisions are gone"
     assert winnow("reshard", "--output", old, "--samples_per_shard", "100")[0] == 0
     assert (old / "shards/00000000.tar").read_bytes() == before

@@ -30,6 +30,12 @@ def relisted(out, path, data):
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 
+def selected(out):
+    """Returns the path of the current selection, below the output, and its ID."""
+    selection = json.loads((out / "selections/current.json").read_text())["id"]
+    return f"selections/{selection}", selection
+
+
 def problems(winnow, out, *flags):
     code, stdout, stderr = winnow("verify", "--output", out, *flags)
     assert code == 1
@@ -84,12 +90,13 @@ def test_a_sample_too_many_is_found(winnow, finished):
 
 
 def test_decisions_that_do_not_add_up_to_the_books_are_found(winnow, finished):
-    path = "decisions/00000.parquet"
+    folder, selection = selected(finished)
+    path = f"{folder}/decisions/00000.parquet"
     table = pq.read_table(finished / path)
     step = np.array(table["step"].to_pylist(), object)
     step[np.flatnonzero(step == "top_fraction")[0]] = "another"
     changed = table.set_column(1, table.schema.field("step"), [step.tolist()])
-    relisted(finished, path, columns.to_parquet(changed, "s", index="i"))
+    relisted(finished, path, columns.to_parquet(changed, "s", index="i", selection=selection))
     assert any(line.startswith("books.json says") for line in problems(winnow, finished))
 
 
@@ -98,7 +105,7 @@ def test_a_selection_is_verified_before_anything_is_resharded(winnow, tiny_netwo
     assert winnow("score", "--input", f"{pool}/*.tar", "--output", out, "--model", f"net={tiny_network}")[0] == 0
     code, _, stderr = winnow("verify", "--output", out)
     assert code == 2
-    assert "is not finished; run `winnow select`" in stderr
+    assert "holds no selection; run `winnow select`" in stderr
     assert winnow("select", "--output", out, "--keep_fraction", "0.5")[0] == 0
     code, stdout, stderr = winnow("verify", "--output", out)
     assert code == 0, stderr
@@ -107,7 +114,7 @@ def test_a_selection_is_verified_before_anything_is_resharded(winnow, tiny_netwo
     kept = np.load(out / "subset.npy")
     kept["f1"][3] ^= 1
     np.save(tmp_path / "other.npy", kept)
-    relisted(out, "subset.npy", (tmp_path / "other.npy").read_bytes())
+    relisted(out, f"{selected(out)[0]}/subset.npy", (tmp_path / "other.npy").read_bytes())
     assert "subset.npy lists 24 copies, the decisions hold 24 or others" in problems(winnow, out)
 
 

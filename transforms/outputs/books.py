@@ -12,7 +12,7 @@ import numpy as np
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.recipes import recipe as recipes
-from transforms.outputs import file_rows
+from transforms.outputs import file_rows, selections
 from transforms.rows import FileRow
 
 
@@ -50,7 +50,12 @@ class Closed(NamedTuple):
 
 
 def close_books(
-    books: accounts.Books, states: tuple[Any, ...], root: str, recipe: recipes.Recipe, max_reject_fraction: float
+    books: accounts.Books,
+    states: tuple[Any, ...],
+    root: str,
+    selection: str,
+    recipe: recipes.Recipe,
+    max_reject_fraction: float,
 ) -> Closed:
     """Writes ``books.json``, then checks the books of the whole pool.
 
@@ -63,9 +68,9 @@ def close_books(
         failure = ""
     except AccountsError as error:
         failure = str(error)
-    document = {"failure": failure, **books.as_dict(), "fitted": fitted(recipe, states)}
+    document = {"failure": failure, **books.as_dict(), "fitted": fitted(recipe, states), "selection": selection}
     data = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
-    row = file_rows.write(root, "books.json", data)
+    row = file_rows.write(root, selections.path_of(selection, "books.json"), data)
     if failure:
         raise AccountsError(failure)
     return Closed(books, row, document)

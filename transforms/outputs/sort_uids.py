@@ -20,7 +20,8 @@ from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 
-_FOLDER = ".runs"
+RUNS = ".runs"
+"""Name of the folder of the runs of kept uids."""
 
 
 class SortedRun(NamedTuple):
@@ -30,7 +31,7 @@ class SortedRun(NamedTuple):
     rows: int
 
 
-def write_run(root: str, name: str, pairs: UInt64, folder: str = _FOLDER) -> SortedRun:
+def write_run(root: str, name: str, pairs: UInt64, folder: str = RUNS) -> SortedRun:
     """Writes the uids of one shard, uint64 ``[n, 2]`` in any order, as a run named after it in a folder of its kind."""
     return _write(root, f"{folder}/0/{name}", len(pairs), iter([uids.subset(pairs)]), header=b"")[0]
 
@@ -70,9 +71,9 @@ def merge_subset(parts: Iterable[SortedRun], root: str, name: str, held: int) ->
         return _write(root, name, count, blocks, uids.subset_header(count))[1]
 
 
-def group_of(run: SortedRun, level: int, groups: int) -> str:
-    """Returns the path of the run that a run is merged into, in its own folder."""
-    return f"{run.path.partition('/')[0]}/{level}/{zlib.crc32(run.path.encode()) % groups:06d}"
+def group_of(run: SortedRun, level: int, groups: int, folder: str) -> str:
+    """Returns the path of the run that a run is merged into, in the folder of all of them."""
+    return f"{folder}/{level}/{zlib.crc32(run.path.encode()) % groups:06d}"
 
 
 def _discard(group: tuple[str, Iterable[SortedRun]], done: FileRow, root: str) -> None:
@@ -92,6 +93,7 @@ class SortUids(beam.PTransform):
       root: the output folder.
       name: of the file below it.
       shards: of the pool, for the number of passes; any number gives the same file.
+      folder: of the runs, below the output folder.
       fan_in: runs merged at once, about.
       held: rows that one merge holds, of 16 bytes.
     """
@@ -99,6 +101,7 @@ class SortUids(beam.PTransform):
     root: str
     name: str
     shards: int
+    folder: str = RUNS
     fan_in: int = 64
     held: int = 1 << 20
 
@@ -107,7 +110,7 @@ class SortUids(beam.PTransform):
         left = self.shards
         while left > self.fan_in:
             left, level = -(-left // self.fan_in), len(passes) + 1
-            keyed = parts | f"Key{level}" >> beam.WithKeys(group_of, level, left)
+            keyed = parts | f"Key{level}" >> beam.WithKeys(group_of, level, left, self.folder)
             grouped = keyed | f"Group{level}" >> beam.GroupByKey()
             passes.append(grouped)
             parts = grouped | f"Merge{level}" >> beam.Map(merge_runs, self.root, self.held)

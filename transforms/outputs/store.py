@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from transforms.lib.arrays import Bool
 from transforms.lib.columnstore import columns, notices, views
 from transforms.lib.columnstore.block import Block
-from transforms.lib.errors import MissingError
+from transforms.lib.errors import InputError, MissingError
 from transforms.lib.parquet_files import ParquetReader
-from transforms.outputs import file_rows
+from transforms.outputs import file_rows, selections
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
+
+DECISIONS = "decisions"
+"""What takes the place of a column set's name where the decisions of a selection are meant."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +31,11 @@ class Store:
 
     Attributes:
       root: the output folder of a job.
+      selection: ID of the selection whose decisions these are; empty for that of Winnow 0.1.
     """
 
     root: str
+    selection: str = ""
 
     @contextlib.contextmanager
     def held(self) -> Iterator[Store]:
@@ -40,12 +45,13 @@ class Store:
         that are written meanwhile by somebody else are seen as they were when they were opened.
         """
         with contextlib.ExitStack() as stack:
-            yield _Held(self.root, stack)
+            yield _Held(self.root, self.selection, stack)
 
     def path(self, column_set: str, shard: str) -> str:
         """Returns the path, below the root, of a column set's file of one shard."""
-        folder = "decisions" if column_set == "decisions" else f"columns/{column_set}"
-        return f"{folder}/{shard}.parquet"
+        if column_set == DECISIONS:
+            return selections.path_of(self.selection, f"{DECISIONS}/{shard}.parquet")
+        return f"columns/{column_set}/{shard}.parquet"
 
     def uri(self, column_set: str, shard: str) -> str:
         """Returns the address of a column set's file of one shard."""
@@ -112,14 +118,28 @@ class Store:
           InputError: the file that a view reads is not the one that was imported.
         """
         with self._stored(column_set, shard) as stored:
-            return stored.read(stored.schema.names if names is None else names)
+            table = stored.read(stored.schema.names if names is None else names)
+            decided = columns.facts_of(stored.schema).get("copies")
+        if column_set == DECISIONS and decided and "copies" in table.column_names:  # Winnow 0.1 did not note them
+            copies = pc.sum(table["copies"]).as_py() or 0
+            if copies != int(decided):
+                raise self._not_decided(shard, f"holds {copies} copies, and {decided} were decided")
+        return table
+
+    def _not_decided(self, shard: str, what: str) -> InputError:
+        return InputError(f"{self.uri(DECISIONS, shard)} {what}; run `winnow select` again")
 
     @contextlib.contextmanager
     def _stored(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
         """Opens the file of a column set, and that which it is a view of once a column of that is read."""
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(filesystem.open_read(self.uri(column_set, shard)))
-            yield views.ColumnFile(ParquetReader(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
+            stored = views.ColumnFile(ParquetReader(file), lambda uri: stack.enter_context(filesystem.open_read(uri)))
+            if column_set == DECISIONS:
+                named = columns.facts_of(stored.schema).get("selection", "")
+                if named != self.selection:
+                    raise self._not_decided(shard, f"is of selection {named or 'unknown'}, not of {self.selection}")
+            yield stored
 
     def rows(self, column_set: str, shard: str, names: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
         """Reads some rows of one file, in the order given, as Python values; only their row groups are read."""
@@ -191,7 +211,7 @@ class Store:
 class _Held(Store):
     """A store that keeps open what it has opened, until ``stack`` is closed."""
 
-    stack: contextlib.ExitStack
+    stack: contextlib.ExitStack = dataclasses.field(default_factory=contextlib.ExitStack)
     opened: dict[tuple[str, str], views.ColumnFile] = dataclasses.field(default_factory=dict)
 
     @contextlib.contextmanager

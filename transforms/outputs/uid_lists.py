@@ -14,7 +14,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.subsets import uid_lists
 from transforms.lib.subsets.subset_files import UidRecords
 from transforms.lib.subsets.uid_lists import UidList
-from transforms.outputs.store import Store
+from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
 
@@ -36,20 +36,19 @@ def write(parts: Iterable[UidRecords], uri: str) -> dict[str, int]:
     return {"written": count, "distinct": unique}
 
 
-def gather(refs: Sequence[ShardRef], root: str, where: str, stack: contextlib.ExitStack) -> UidList:
+def gather(refs: Sequence[ShardRef], store: Store, where: str, stack: contextlib.ExitStack) -> UidList:
     """Gathers uids by what was decided, a row group of a shard at a time.
 
     Args:
       refs: the shards of the pool, all decided.
-      root: the output folder.
+      store: of index and decisions.
       where: ``kept`` (one uid per copy), ``dropped`` (by any step), ``rejected``, or the label of the step that
         dropped.
       stack: closes the temporary files.
     """
     gathered = UidList(stack)
-    store = Store(root)
     for ref in refs:
-        decisions = store.read("decisions", ref.name, ["copies", "step"])
+        decisions = store.read(DECISIONS, ref.name, ["copies", "step"])
         copies = decisions["copies"].to_numpy().astype(np.int64)
         step = decisions["step"]
         if where == "dropped":

@@ -28,6 +28,11 @@ def is_partial(name: str) -> bool:
     return name.startswith(".") and name.endswith(_PARTIAL)
 
 
+def partial_name(name: str) -> str:
+    """Returns a new name, beside a file, for one that is half written and will become it."""
+    return f".{name}.{secrets.token_urlsafe(6)}{_PARTIAL}"
+
+
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[None]:
     """Holds the lock of a folder, which ends with the process at the latest.
@@ -189,7 +194,7 @@ class LocalClient(BeamClient):
         """Writes under a temporary name beside the file; fsync and rename when the block ends."""
         folder, name = os.path.split(uri)
         os.makedirs(folder or ".", exist_ok=True)
-        temporary = os.path.join(folder, f".{name}.{secrets.token_urlsafe(6)}{_PARTIAL}")
+        temporary = os.path.join(folder, partial_name(name))
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less what the umask takes away
         try:
             with os.fdopen(handle, "wb") as file:

@@ -16,7 +16,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.lib.tar_account import TarAccount
-from transforms.outputs.store import Store
+from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
 from transforms.workers.shard_contents import ShardContents, ShardListing
@@ -43,22 +43,25 @@ class CheckDecisions:
     """Compares a shard's decisions with its index, and that with the bytes of the tar; counts what went which way.
 
     Attributes:
-      root: the output folder.
+      store: of index and decisions.
       accept_holes: zeros where members should be are no problem.
     """
 
-    root: str
+    store: Store
     accept_holes: bool = False
 
     def __call__(self, ref: ShardRef) -> tuple[Checked, Counter[str]]:
-        with Store(self.root).held() as store:
-            return self._check(store, ref)
+        try:
+            with self.store.held() as store:
+                return self._check(store, ref)
+        except InputError as error:
+            return Checked("shard", 0, (str(error),)), Counter()
 
     def _check(self, store: Store, ref: ShardRef) -> tuple[Checked, Counter[str]]:
         index = store.facts(columns.INDEX, ref.name)["stamp"], len(store.read(columns.INDEX, ref.name, ["status"]))
-        decisions = store.read("decisions", ref.name)
+        decisions = store.read(DECISIONS, ref.name)
         problems = []
-        if index != (store.facts("decisions", ref.name)["index"], len(decisions)):
+        if index != (store.facts(DECISIONS, ref.name)["index"], len(decisions)):
             problems.append(f"decisions/{ref.name} are not about the samples of columns/index/{ref.name}")
         problems += self._unread(store, ref)
         copies, step = decisions["copies"].to_numpy(), decisions["step"]

@@ -23,8 +23,9 @@ from transforms.lib.recipes.contract import state_json as solved
 from transforms.lib.recipes.steps import subset
 from transforms.lib.reshard import shard_layout
 from transforms.lib.tar_account import TarAccount
-from transforms.outputs.sort_uids import SortedRun, write_run
-from transforms.outputs.store import BlockReader, Store
+from transforms.outputs import selections
+from transforms.outputs.sort_uids import RUNS, SortedRun, write_run
+from transforms.outputs.store import DECISIONS, BlockReader, Store
 from transforms.rows import FileRow, ShardRef
 from transforms.workers.shard_work import logged
 
@@ -43,6 +44,8 @@ class SelectSettings:
       score: the column that the histogram and the thumbnails show; None shows none.
       max_reject_fraction: the largest share of rejected samples that is not a failure.
       files: ``label.parameter`` -> (address, sha256) of the files that the recipe's steps name.
+      selection: ID of the selection.
+      name: that is to stand for it.
     """
 
     root: str
@@ -51,6 +54,17 @@ class SelectSettings:
     score: tuple[str, str] | None
     max_reject_fraction: float
     files: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    selection: str = ""
+    name: str = selections.CURRENT
+
+    @property
+    def store(self) -> Store:
+        """The columns, and the decisions of this selection."""
+        return Store(self.root, self.selection)
+
+    def path(self, name: str) -> str:
+        """Returns the path, below the output folder, of a file of this selection."""
+        return selections.path_of(self.selection, name)
 
     @property
     def subsets(self) -> set[str]:
@@ -60,7 +74,7 @@ class SelectSettings:
     @property
     def reader(self) -> BlockReader:
         """The reader of the recipe's blocks."""
-        return BlockReader(Store(self.root), self.where, {name: uri for name, (uri, _) in self.files.items()})
+        return BlockReader(self.store, self.where, {name: uri for name, (uri, _) in self.files.items()})
 
 
 class Decided(NamedTuple):
@@ -105,7 +119,7 @@ class DecideShard:
 
     def _decide(self, ref: ShardRef, states: SolvedStates) -> Decided:
         settings = self.settings
-        with Store(settings.root).held() as store:
+        with settings.store.held() as store:
             block = settings.reader.of(store).block(ref, settings.recipe.inputs())
             uid, score = self._uid_and_score(store, ref, block)
             decisions = recipes.decide(settings.recipe.steps, block, states.states)
@@ -117,7 +131,8 @@ class DecideShard:
         Metrics.counter("select", "decided").inc(books.samples)
         Metrics.counter("select", "out").inc(books.kept)
         source = shard_layout.DecidedShard(ref.name, ref.uri, stamp, shard_layout.counts_of(decisions.copies))
-        run = write_run(settings.root, ref.name, np.repeat(uid, decisions.copies, axis=0))
+        kept = np.repeat(uid, decisions.copies, axis=0)
+        run = write_run(settings.root, ref.name, kept, settings.path(RUNS))
         return Decided(books, source, run, file)
 
     def stamp(self, store: Store, ref: ShardRef, states: SolvedStates) -> str:
@@ -145,7 +160,8 @@ class DecideShard:
         arrays = [pa.array(decisions.copies), step, pa.array(decisions.margin)]
         table = pa.Table.from_arrays(arrays, schema=columns.DECISIONS_SCHEMA)
         index = store.facts(columns.INDEX, ref.name)["stamp"]
-        return store.write("decisions", ref.name, table, stamp, uri=ref.uri, index=index)
+        facts = {"selection": self.settings.selection, "copies": str(int(decisions.copies.sum()))}
+        return store.write(DECISIONS, ref.name, table, stamp, uri=ref.uri, index=index, **facts)
 
     def _inputs(self, store: Store, ref: ShardRef) -> dict[str, str]:
         """Returns name -> stamp or sha256 of all files that this shard's decisions depend on."""

@@ -22,7 +22,7 @@ from transforms.lib.samples import faces, identity, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.writer import sample_of
-from transforms.outputs.store import Store
+from transforms.outputs.store import DECISIONS, Store
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
 
@@ -94,7 +94,7 @@ class ShardContents:
     """Lists and reads the samples that the plan gives to an output shard.
 
     Attributes:
-      root: the output folder, with decisions and index.
+      store: of decisions and index.
       seed: of the order of samples.
       shuffle: ``none``: in the order of the plan; ``shards`` and ``full``: by a hash of (seed, uid), then by copy.
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
@@ -105,7 +105,7 @@ class ShardContents:
       check: what is compared with the index: ``content`` or ``headers``, as in ``identity.difference``.
     """
 
-    root: str
+    store: Store
     seed: int = 0
     shuffle: str = "shards"
     coalesce_bytes: int = 0
@@ -136,8 +136,8 @@ class ShardContents:
 
     def _part(self, name: str, segments: list[shard_layout.Segment]) -> pa.Table:
         """Returns uid, copy, offset, length and what is known of what an output shard takes from one input shard."""
-        store = Store(self.root)
-        copies = store.read("decisions", name, ["copies"])["copies"].to_numpy()
+        store = self.store
+        copies = store.read(DECISIONS, name, ["copies"])["copies"].to_numpy()
         changed_by = ["caption"] if self.captions == SCORED else []
         index = _index_of(store, name, ["uid", "offset", "length", *_INDEXED, *changed_by])
         rows, numbers = [], []

@@ -16,10 +16,11 @@ from transforms.lib.recipes.steps.drop_kept import images_of
 from transforms.lib.stats import crawl_summary, quantiles, sorted_keys
 from transforms.outputs import crawls
 from transforms.outputs.sort_uids import SortedRun, write_run
-from transforms.outputs.store import BlockReader, Store
+from transforms.outputs.store import DECISIONS, BlockReader, Store
 from transforms.rows import ShardRef
 from transforms.workers.decide_shard import SelectSettings
 
+IMAGE_RUNS = ".image-runs"
 SHARDS = 256  # shards whose summaries share a file
 
 States = tuple[Any, ...]
@@ -113,13 +114,13 @@ class WriteKeptImages:
     """Writes the images that a shard keeps as a run, each once; none where no image was looked at.
 
     Attributes:
-      root: the output folder.
+      store: of index and decisions.
     """
 
-    root: str
+    store: Store
 
     def __call__(self, ref: ShardRef, after: Any) -> SortedRun:
-        store = Store(self.root)
-        kept = store.read("decisions", ref.name, ["copies"])["copies"].to_numpy() > 0
+        store = self.store
+        kept = store.read(DECISIONS, ref.name, ["copies"])["copies"].to_numpy() > 0
         pairs = images_of(store.arrays(ref.name, {"image": (columns.INDEX, "image_sha256")})["image"][kept])
-        return write_run(self.root, ref.name, np.unique(pairs[pairs.any(axis=1)], axis=0), folder=".image-runs")
+        return write_run(store.root, ref.name, np.unique(pairs[pairs.any(axis=1)], axis=0), IMAGE_RUNS)

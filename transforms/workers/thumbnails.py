@@ -18,7 +18,7 @@ from transforms.lib.reshard.shard_layout import DecidedShard
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
-from transforms.outputs.store import Store
+from transforms.outputs.store import DECISIONS, Store
 from transforms.storage import filesystem
 
 _GALLERY_SEED = 13  # of the samples that are drawn from clusters
@@ -29,16 +29,16 @@ class CountClusters:
     """Counts the clusters of a shard.
 
     Attributes:
-      root: the output folder.
+      store: of clusters and decisions.
       name: the column set of clusters.
     """
 
-    root: str
+    store: Store
     name: str
 
     def __call__(self, source: DecidedShard) -> gallery.Tally:
         place = {"cluster": (self.name, "cluster"), "similarity": (self.name, "similarity")}
-        arrays = Store(self.root).arrays(source.name, {**place, "copies": ("decisions", "copies")})
+        arrays = self.store.arrays(source.name, {**place, "copies": (DECISIONS, "copies")})
         return gallery.tally(arrays["cluster"], arrays["similarity"], arrays["copies"] > 0)
 
 
@@ -47,15 +47,15 @@ class DrawExhibits:
     """Draws a shard's samples of the clusters to show, by the hashes of their uids.
 
     Attributes:
-      root: the output folder.
+      store: of clusters and decisions.
       name: the column set of clusters.
     """
 
-    root: str
+    store: Store
     name: str
 
     def __call__(self, source: DecidedShard, counts: gallery.Tally) -> gallery.Exhibits:
-        store = Store(self.root)
+        store = self.store
         wanted = {
             "cluster": (self.name, "cluster"),
             "similarity": (self.name, "similarity"),
@@ -68,7 +68,7 @@ class DrawExhibits:
             rows = np.flatnonzero(arrays["cluster"] == number)
             drawn[number] = rows[np.argsort(rank[rows], kind="stable")][: gallery.PICTURES]
         rows = np.concatenate([np.zeros(0, np.intp), *drawn.values()])
-        facts = store.rows("decisions", source.name, ["step", "margin"], rows.tolist())
+        facts = store.rows(DECISIONS, source.name, ["step", "margin"], rows.tolist())
         decided = dict(zip(rows.tolist(), facts, strict=True))
 
         def exhibit(row: int) -> accounts.Exhibit:

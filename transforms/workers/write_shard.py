@@ -43,6 +43,7 @@ class ReshardSettings:
       carried: which members the output carries, and how its images are named; a form that finds images by another way
         than their names keeps those.
       check: what of a sample is compared with the index before it is copied: ``content`` or ``headers``.
+      selection: ID of the selection whose copies are written.
     """
 
     root: str
@@ -57,6 +58,12 @@ class ReshardSettings:
     added: tuple[AddedField, ...] = ()
     carried: Carried = FOR_LOADERS
     check: str = "content"
+    selection: str = ""
+
+    @property
+    def store(self) -> Store:
+        """The columns, and the decisions of the selection."""
+        return Store(self.root, self.selection)
 
     @property
     def contents(self) -> ShardContents:
@@ -65,7 +72,7 @@ class ReshardSettings:
         if not shard_formats.format_of(self.format).finds_images_by_name:
             carried = dataclasses.replace(carried, image_name="keep")
         return ShardContents(
-            self.root,
+            self.store,
             self.seed,
             self.shuffle,
             self.coalesce_bytes,
@@ -113,7 +120,7 @@ class ReshardSettings:
     def _added_stamps(self, output: shard_layout.OutputShard) -> list[str]:
         """Returns the stamps of the columns that go into the json of a shard's samples."""
         shards, owners = ({name for name, *_ in output.segments}, {field.owner for field in self.added})
-        return [Store(self.root).facts(owner, shard)["stamp"] for owner in sorted(owners) for shard in sorted(shards)]
+        return [self.store.facts(owner, shard)["stamp"] for owner in sorted(owners) for shard in sorted(shards)]
 
 
 class WrittenShard(NamedTuple):

@@ -46,6 +46,7 @@ class ReportData:
       clusters: the section of clusters, None for a pool without any.
       settings: name and value of the configuration.
       stamps: name and value.
+      stale: a sentence about shards of another selection; empty where there are none.
     """
 
     title: str
@@ -70,6 +71,7 @@ class ReportData:
     clusters: cluster_page.ClusterSection | None
     settings: tuple[tuple[str, str], ...]
     stamps: tuple[tuple[str, str], ...]
+    stale: str = ""
 
 
 class Bar(NamedTuple):
