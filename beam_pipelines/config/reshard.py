@@ -56,6 +56,11 @@ class ReshardConfig(PoolConfig):
         "name of the image's member in tars and records; loaders find it by name and decode it by content",
         choices={"jpg": "one for every format", "keep": "that of the input; loaders then leave out some formats"},
     )
+    image_type: str = flag(
+        "keep",
+        "format of images; those of another are encoded again at quality 95, and the json says what they were",
+        choices={"keep": "images keep their bytes", "jpg": "", "webp": ""},
+    )
     coalesce_bytes: int = flag(
         0,
         "gaps between wanted samples up to this are read through, in bytes; 0 = 64 KiB locally, 4 MiB on an object "

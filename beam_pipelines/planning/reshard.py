@@ -98,6 +98,6 @@ def reshard_settings(config: ReshardConfig, selection: str) -> ReshardSettings:
         check=config.check,
         boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
         captions=captions.one_of(captions.WRITTEN, config.captions),
-        carried=Carried(tuple(sorted({*config.carry.lower().split(",")} - {""})), config.image_name),
+        carried=Carried(tuple(sorted({*config.carry.lower().split(",")} - {""})), config.image_name, config.image_type),
         selection=selection,
     )

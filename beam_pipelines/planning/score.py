@@ -120,7 +120,9 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     if shards is None:
         return None
     rules = index_row.ReadRules(
-        max_sample_bytes=config.max_sample_bytes, look=bool(config.blur_faces), uid_field=config.uid_field
+        max_sample_bytes=config.max_sample_bytes,
+        look=bool(config.blur_faces) or config.image_type != "keep",
+        uid_field=config.uid_field,
     )
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}

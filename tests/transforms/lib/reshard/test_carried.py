@@ -1,10 +1,13 @@
 """Which members an output carries, under which names, and what loaders make of them."""
 
+import hashlib
 import io
+import json
 import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import picture
 from transforms.lib.reshard import readers
@@ -93,3 +96,47 @@ def test_what_a_loader_leaves_out_is_counted():
     ):  # fmt: skip
         assert any(text in line for line in lines), (text, lines)
     assert len(readers.warnings("parquet", 5, Held.of([counting.counts()]))) == 2
+
+
+def stored(image, kind, **options):
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("wanted", ["jpg", "webp"])
+@pytest.mark.parametrize("extension", ["png", "gif", "bmp", "tif", "jpg", "webp"])
+def test_images_of_other_formats_are_encoded_again_and_the_json_says_so(wanted, extension):
+    kind = {"jpg": "JPEG", "tif": "TIFF"}.get(extension, extension.upper())
+    before = picture(3, kind)
+    found = dict(Carried(image_type=wanted).of([(extension, before), ("json", b'{"uid": "x"}')]).members)
+    assert list(found) == [wanted, "json"]
+    assert Image.open(io.BytesIO(found[wanted])).format == {"jpg": "JPEG", "webp": "WEBP"}[wanted]
+    if extension == wanted:
+        assert found == {wanted: before, "json": b'{"uid": "x"}'}
+        return
+    difference = np.asarray(Image.open(io.BytesIO(found[wanted]))).astype(int)
+    difference -= np.asarray(Image.open(io.BytesIO(before)).convert("RGB"))
+    assert np.abs(difference).mean() < 10  # a picture of squares, whose edges JPEG blurs
+    assert json.loads(found["json"]) == {
+        "uid": "x", "original_image_format": kind.lower(),
+        "original_image_sha256": hashlib.sha256(before).hexdigest(),
+    }  # fmt: skip
+
+
+def test_transparent_parts_become_white():
+    clear = stored(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), "PNG")
+    palette = stored(Image.new("P", (8, 8), 0), "PNG", transparency=0)
+    for data in (clear, palette):
+        found = dict(Carried(image_type="jpg").of([("png", data)]).members)
+        assert np.asarray(Image.open(io.BytesIO(found["jpg"]))).min() == 255
+
+
+def test_what_cannot_be_decoded_keeps_its_bytes_and_name():
+    members = [("exr", b"\x76\x2f\x31\x01rest"), ("txt", b"x")]
+    assert Carried(image_type="jpg").of(members) == (members, ())
+
+
+def test_an_image_too_wide_for_the_format_stays():
+    wide = stored(Image.new("L", (16384, 1)), "PNG")
+    assert Carried(image_type="webp").of([("png", wide)]).members == [("png", wide)]
