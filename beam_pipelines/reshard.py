@@ -48,7 +48,11 @@ def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work
         problems.collect(workspace.check_shards, config.output, refs)
     found = problems.collect(selections.find, config.output, config.selection, refs) if refs else None
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
-    schemas = problems.collect(workspace.stored_schemas, config.output, refs) if refs and config.add_to_json else None
+    schemas = (
+        problems.collect(workspace.stored_schemas, config.output, refs)
+        if refs and reshard.reads_columns(config)
+        else None
+    )
     resharding = reshard.plan_reshard(config, refs or [], problems, schemas or {}, found.id if found else "")
     if problems or refs is None or record is None or found is None:
         return None
@@ -73,7 +77,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
         problems.collect(workspace.check_unscored, config.output)
     shards = index.shards if index else refs or []
     schemas = {columns.INDEX: columns.INDEX_SCHEMA} if index else None
-    if refs and config.add_to_json:
+    if refs and reshard.reads_columns(config):
         schemas = problems.collect(workspace.stored_schemas, config.output, refs)
     selection = selecting.settings.selection if selecting else ""
     resharding = reshard.plan_reshard(config, shards, problems, schemas or {}, selection)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from beam_pipelines.config import captions
 from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning.plan_facts import Problems, narrow, version
+from transforms.lib import registry
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
 from transforms.lib.reshard.carried import Carried
@@ -50,11 +51,25 @@ def plan_reshard(
         full = ",".join(f"{field.name}={field.owner}.{field.column}" for field in added)
         config = dataclasses.replace(config, add_to_json=full)  # names that other columns cannot make unclear later
     settings = dataclasses.replace(reshard_settings(config, selection), added=added or ())
+    if shards and reads_columns(config):
+        settings = dataclasses.replace(settings, beside=scores_of(schemas))
     if settings.boxes and shards:
         boxes = problems.collect(settings.boxes.checked, [shard.name for shard in shards])
         settings = dataclasses.replace(settings, boxes=boxes)
     facts = {"configuration": config.recorded(), "selection": selection, "version": version()}
     return ReshardPlan(settings, facts)
+
+
+def reads_columns(config: ReshardConfig) -> bool:
+    """Returns whether columns go into the output: into the json of samples, or beside them."""
+    form = registry.FORMATS.get(config.format)
+    return bool(config.add_to_json or (form and form.facts.get("holds_columns")))
+
+
+def scores_of(schemas: Mapping[str, pa.Schema]) -> tuple[AddedField, ...]:
+    """Returns the scores that a form with columns holds: column ``score`` of each set, as ``SET_score``."""
+    owners = [owner for owner, schema in sorted(schemas.items()) if "score" in schema.names]
+    return tuple(AddedField(f"{owner}_score", owner, "score") for owner in owners)
 
 
 def added_fields(given: str, schemas: Mapping[str, pa.Schema]) -> tuple[AddedField, ...]:

@@ -5,6 +5,9 @@ import inspect
 import io
 import pkgutil
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from transforms.lib import registry, reshard
@@ -99,3 +102,14 @@ def test_a_file_that_ends_early_is_refused(form):
     for size in (len(data) // 2, len(data) - 2000):
         with pytest.raises((ValueError, InputError)):
             read(form, data[:size])
+
+
+def test_columns_beside_the_samples_change_no_sample(form):
+    samples = [(key, [("txt", key.encode())]) for key in KEYS]
+    sink = io.BytesIO()
+    scores = np.arange(len(KEYS), dtype=np.float32)
+    form.write(iter(samples), sink, pa.table({"net_score": scores}))
+    assert read(form, sink.getvalue()) == as_dicts(samples)
+    if form.holds_columns:
+        sink.seek(0)
+        assert np.array_equal(pq.read_table(sink)["net_score"].to_numpy(), scores)

@@ -45,6 +45,7 @@ def test_the_json_of_a_table_is_that_of_the_sample(outputs):
     import pandas
 
     for row in pandas.read_parquet(f"{outputs['parquet']}/shards").to_dict("records"):
+        assert -1 <= row["tinyclip_score"] <= 1
         assert row["json"].encode() == samples()[row["uid"]][1]["json"]
 
 

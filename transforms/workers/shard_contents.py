@@ -101,6 +101,7 @@ class ShardContents:
       boxes: where face boxes are; None blurs nothing.
       captions: ``scored``: the ``.txt`` of a sample is the caption that was scored; ``keep``: what it was.
       added: columns that go into the json of each sample.
+      beside: columns that a shard of a form with columns holds, under their names.
       carried: which members the output carries, and how its images are named.
       check: what is compared with the index: ``content`` or ``headers``, as in ``identity.difference``.
     """
@@ -114,6 +115,7 @@ class ShardContents:
     added: tuple[AddedField, ...] = ()
     carried: Carried = AS_STORED
     check: str = "content"
+    beside: tuple[AddedField, ...] = ()
 
     def listing(self, output: shard_layout.OutputShard) -> ShardListing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
@@ -149,12 +151,18 @@ class ShardContents:
             picked, copy = segment.picks()
             rows.append(meant[picked])
             numbers.append(copy)
-        for owner in sorted({field.owner for field in self.added}):
-            wanted = [field for field in self.added if field.owner == owner]
-            table = store.read(owner, name, sorted({field.column for field in wanted}))
-            for field in wanted:
-                index = index.append_column(f".{field.name}", table[field.column])
+        fields = [*((f".{one.name}", one) for one in self.added), *((f"={one.name}", one) for one in self.beside)]
+        for owner in sorted({field.owner for _, field in fields}):
+            wanted = [(label, field.column) for label, field in fields if field.owner == owner]
+            table = store.read(owner, name, sorted({column for _, column in wanted}))
+            for label, column in wanted:
+                index = index.append_column(label, table[column])
         return index.take(np.concatenate(rows)).append_column("copy", pa.array(np.concatenate(numbers), pa.int64()))
+
+    def columns_beside(self, listing: ShardListing) -> pa.Table | None:
+        """Returns the columns that a shard holds beside its samples, row i of sample i; None where it holds none."""
+        chosen = {field.name: listing.known[f"={field.name}"].combine_chunks() for field in self.beside}
+        return pa.table(chosen) if chosen else None
 
     def samples(self, listing: ShardListing) -> Iterator[OutputSample]:
         """Yields the samples in the order of the listing; memory holds one of them and one piece of 4 MiB.

@@ -40,6 +40,7 @@ class ReshardSettings:
       boxes: where the boxes are of faces to blur; None blurs nothing.
       captions: ``scored`` or ``keep``, as in ``ShardContents``.
       added: columns that go into the json of each sample.
+      beside: columns that a shard of a form with columns holds.
       carried: which members the output carries, and how its images are named; a form that finds images by another way
         than their names keeps those.
       check: what of a sample is compared with the index before it is copied: ``content`` or ``headers``.
@@ -58,6 +59,7 @@ class ReshardSettings:
     added: tuple[AddedField, ...] = ()
     carried: Carried = FOR_LOADERS
     check: str = "content"
+    beside: tuple[AddedField, ...] = ()
     selection: str = ""
 
     @property
@@ -81,6 +83,7 @@ class ReshardSettings:
             self.added,
             carried,
             self.check,
+            self.beside,
         )
 
     @property
@@ -112,14 +115,14 @@ class ReshardSettings:
             format=self.format,
             boxes=self.boxes and dataclasses.asdict(self.boxes),
             captions=self.captions,
-            added=self.added and (self.added, self._added_stamps(output)),
+            added=(self.added or self.beside) and (self.added, self.beside, self._added_stamps(output)),
             carried=dataclasses.asdict(self.carried),
             version=RESHARD_VERSION,
         )
 
     def _added_stamps(self, output: shard_layout.OutputShard) -> list[str]:
-        """Returns the stamps of the columns that go into the json of a shard's samples."""
-        shards, owners = ({name for name, *_ in output.segments}, {field.owner for field in self.added})
+        """Returns the stamps of the columns that go into a shard."""
+        shards, owners = ({name for name, *_ in output.segments}, {field.owner for field in self.added + self.beside})
         return [self.store.facts(owner, shard)["stamp"] for owner in sorted(owners) for shard in sorted(shards)]
 
 
@@ -184,17 +187,18 @@ class WriteShard:
     def _write(self, output: shard_layout.OutputShard, file: filesystem.NewFile) -> tuple[int, held.Counts]:
         """Writes the samples; returns how many of them had faces blurred, and the counts of what they hold."""
         contents = self.settings.contents
+        listing = contents.listing(output)
         blurred = 0
         counting = held.Counting()
 
         def samples() -> Iterator[tuple[str, shard_format.Members]]:
             nonlocal blurred
-            for sample in contents.samples(contents.listing(output)):
+            for sample in contents.samples(listing):
                 blurred += sample.blurred
                 counting.add(sample.members, sample.pickles)
                 yield sample.key, sample.members
 
-        shard_formats.format_of(self.settings.format).write(samples(), file)
+        shard_formats.format_of(self.settings.format).write(samples(), file, contents.columns_beside(listing))
         return blurred, counting.counts()
 
     def _done(self, output: shard_layout.OutputShard, stamp: str) -> WrittenShard | None:

@@ -77,27 +77,38 @@ def _members_0_1(row: dict[str, Any]) -> Members:
 
 
 class ParquetFormat(ShardFormat):
-    """Parquet with the columns of ``SCHEMA``; row groups of at most 64 MiB and one sample."""
+    """Parquet with the columns of ``SCHEMA`` and then the scores; row groups of at most 64 MiB and one sample."""
 
     name = "parquet"
     suffix = ".parquet"
     finds_images_by_name = False
+    holds_columns = True
 
-    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile, beside: pa.Table | None = None) -> None:
         texts = ("caption", "uid", "key", "json", "members.list.element.name")
         compression = {"image.bytes": "none", "image.path": "zstd", **dict.fromkeys(texts, "zstd")}
         options = {"compression": compression, "use_dictionary": False, "write_statistics": ["key", "uid"]}
+        schema = SCHEMA if beside is None else pa.schema([*SCHEMA, *beside.schema], metadata=SCHEMA.metadata)
+        names = schema.names[len(SCHEMA.names) :]
         rows: list[dict[str, Any]] = []
-        size = 0
-        with pq.ParquetWriter(AppendOnly(sink.write), SCHEMA, write_page_checksum=True, **options) as writer:
+        written = size = 0
+
+        def flush() -> None:
+            nonlocal rows, written, size
+            table = pa.Table.from_pylist(rows, schema=SCHEMA)
+            for name, column in zip(names, [] if beside is None else beside.columns, strict=True):
+                table = table.append_column(schema.field(name), column.slice(written, len(rows)))
+            writer.write_table(table, row_group_size=len(rows))
+            rows, written, size = [], written + len(rows), 0
+
+        with pq.ParquetWriter(AppendOnly(sink.write), schema, write_page_checksum=True, **options) as writer:
             for key, members in samples:
                 rows.append(_row(key, members))
                 size += sum(len(data) for _, data in members)
                 if size >= _ROW_GROUP_BYTES:
-                    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=len(rows))
-                    rows, size = [], 0
+                    flush()
             if rows:
-                writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), row_group_size=len(rows))
+                flush()
 
     def read(self, stream: BinaryIO) -> Iterator[tuple[str, Members]]:
         file = ParquetReader(stream)

@@ -6,6 +6,8 @@ import abc
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, ClassVar, Protocol
 
+import pyarrow as pa
+
 Members = list[tuple[str, bytes]]
 
 
@@ -25,19 +27,22 @@ class ShardFormat(abc.ABC):
       name: what ``--format`` calls it; a literal, which registers the class.
       suffix: of the file's name.
       finds_images_by_name: whether its loaders find the image by the extension of its member.
+      holds_columns: whether scores are columns beside the samples.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
     finds_images_by_name: ClassVar[bool] = True
+    holds_columns: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile, beside: pa.Table | None = None) -> None:
         """Writes a whole file.
 
         Args:
           samples: (key, members); members are (lower-case extension, data). Keys are ``uid-copy``.
           sink: where the bytes go.
+          beside: columns of the samples, row i of sample i, for a form that ``holds_columns``; None for none.
         """
 
     @abc.abstractmethod

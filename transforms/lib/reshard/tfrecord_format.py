@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import google_crc32c
+import pyarrow as pa
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
@@ -57,7 +58,7 @@ class TFRecordFormat(ShardFormat):
     name = "tfrecord"
     suffix = ".tfrecord"
 
-    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile, beside: pa.Table | None = None) -> None:
         for key, members in samples:
             example = _example_class()()
             for name, data in ((KEY, key.encode()), *members):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+import pyarrow as pa
+
 from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 from transforms.lib.tar.shard_samples import END_OF_ARCHIVE, read_samples, write_sample
 
@@ -15,7 +17,7 @@ class TarFormat(ShardFormat):
     name = "webdataset"
     suffix = ".tar"
 
-    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile) -> None:
+    def write(self, samples: Iterable[tuple[str, Members]], sink: ShardFile, beside: pa.Table | None = None) -> None:
         for key, members in samples:
             sink.write(write_sample(key, members))
         sink.write(END_OF_ARCHIVE)

@@ -123,3 +123,15 @@ def test_a_damaged_record_file_is_refused(cut):
     changed = data[:200] + bytes([data[200] ^ 1]) + data[201:]
     with pytest.raises(ValueError, match="checksum"):
         list(shard_formats.format_of("tfrecord").read(io.BytesIO(changed)))
+
+
+def test_columns_beside_stay_with_their_rows_over_row_groups(monkeypatch):
+    from transforms.lib.reshard import parquet_format
+
+    monkeypatch.setattr(parquet_format, "_ROW_GROUP_BYTES", 1000)
+    samples = [(f"{n:032x}-0", [("jpg", bytes(600))]) for n in range(5)]
+    sink = io.BytesIO()
+    shard_formats.format_of("parquet").write(samples, sink, pa.table({"net_score": [0.0, 0.1, 0.2, 0.3, 0.4]}))
+    table = pq.read_table(io.BytesIO(sink.getvalue()))
+    assert pq.ParquetFile(io.BytesIO(sink.getvalue())).num_row_groups == 3
+    assert [(int(row["uid"], 16), row["net_score"]) for row in table.to_pylist()] == [(n, n / 10) for n in range(5)]
