@@ -16,6 +16,7 @@ from beam_pipelines.planning import plan_facts, score, workspace
 from beam_pipelines.running import driver
 from transforms.lib.inference import timing
 from transforms.lib.report import rejections, tar_remarks
+from transforms.outputs import rejected_samples
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.score import ScoreShards
 from transforms.shards import ListShards
@@ -46,9 +47,12 @@ def plan(config: ScoreConfig, problems: plan_facts.Problems) -> driver.Work | No
         return f"{len(scoring.shards)} shards are scored; columns: {sets}", {"shards": len(scoring.shards)}
 
     def remark(counters: Mapping[str, int]) -> str:
-        return "\n".join(
-            filter(None, (rejections.sentence(counters), tar_remarks.sentence(counters), timing.sentence(counters)))
-        )
+        rejected = rejections.sentence(counters)
+        if rejected:
+            names = [shard.name for shard in scoring.shards]
+            details = rejected_samples.first_details(config.output, names, rejections.HINTED)
+            rejected = "\n".join([rejected, *rejections.hints(details)])
+        return "\n".join(filter(None, (rejected, tar_remarks.sentence(counters), timing.sentence(counters))))
 
     summary = score.score_summary(scoring)
     return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, remark)

@@ -10,7 +10,7 @@ import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib import addresses, stamps
-from transforms.lib.errors import InputError
+from transforms.lib.errors import InputError, SampleError
 from transforms.lib.samples import images
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
@@ -20,6 +20,7 @@ from transforms.storage.client import FileInfo
 
 _TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.zst")
+_SHOWN_MEMBERS = 12  # extensions that a message lists
 
 
 def find_shards(
@@ -99,30 +100,39 @@ def _bad_names(shards: Sequence[Shard], flag: str) -> list[str]:
     return problems
 
 
-def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16) -> None:
+def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16, member: str = "") -> None:
     """Checks that the pool can be read and holds images, looking into the first shards until one turns up.
 
     Args:
       shards: of the pool.
       flag: that named them, for the messages.
       limit: shards to look into; a pool whose first ones hold no image at all is not an image pool.
+      member: extension of the members that are images; empty where the rule of ``images.image_of`` finds them.
 
     Raises:
-      InputError: a shard cannot be opened, or no sample has an image.
+      InputError: a shard cannot be opened, or no sample has an image; the message names the members that were seen.
     """
+    seen: set[str] = set()
     for shard in shards[:limit]:
         try:
             with filesystem.open_read(shard.uri) as file:
-                if any(_has_image(sample.members) for sample in read_samples(open_tar(file, shard.uri))):
-                    return
+                for sample in read_samples(open_tar(file, shard.uri)):
+                    if _has_image(sample.members, member):
+                        return
+                    seen |= sample.members.keys() if len(seen) < _SHOWN_MEMBERS else set()
         except (OSError, BeamIOError) as error:
             raise InputError(f"{flag} {shard.uri} cannot be read: {error}; check your access to it") from None
-    known = ", ".join(images.IMAGE_EXTENSIONS)
-    raise InputError(f"{flag}: no sample of the first {len(shards[:limit])} shards has an image ({known})")
+    known = f"--image_member {member}" if member else ", ".join(images.IMAGE_EXTENSIONS)
+    members = ", ".join(sorted(seen)[:_SHOWN_MEMBERS])
+    hint = f"; its members are {members}: name that of the image by --image_member" if members else ""
+    raise InputError(f"{flag}: no sample of the first {len(shards[:limit])} shards has an image ({known}){hint}")
 
 
-def _has_image(members: Mapping[str, bytes]) -> bool:
-    return any(extension in members for extension in images.IMAGE_EXTENSIONS)
+def _has_image(members: Mapping[str, bytes], member: str) -> bool:
+    try:
+        return bool(images.image_of(members, member))
+    except SampleError:
+        return False
 
 
 def _root(globs: Sequence[str]) -> list[str]:

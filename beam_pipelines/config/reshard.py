@@ -39,7 +39,7 @@ class ReshardConfig(PoolConfig):
         "blur faces: json (boxes in the json field face_bboxes), or Parquet files with columns uid and face_bboxes, "
         "as a glob in which {shard} stands for the input shard's name; default: none are blurred",
     )
-    captions: str = captions.flag_of(captions.WRITTEN)
+    captions: str = captions.written_flag()
     add_to_json: str = flag(
         "",
         "columns that go into the json of each sample, separated by commas: COLUMN or FIELD=COLUMN, for example "
@@ -79,7 +79,7 @@ class ReshardConfig(PoolConfig):
     )
 
     def own(self) -> Self:
-        return dataclasses.replace(self, captions=captions.one_of(captions.WRITTEN, self.captions))
+        return dataclasses.replace(self, captions=captions.written_word(self.captions))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

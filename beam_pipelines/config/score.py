@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from beam_pipelines.config.base import flag
+from beam_pipelines.config import captions
+from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.crawl import PoolConfig
 from beam_pipelines.config.train import DEFAULT_MODEL
 
+if TYPE_CHECKING:
+    from typing import Self
+
 BATCH_SIZES = {"cpu": 8, "cuda": 256}  # activations of eight images stay in memory that malloc keeps
 PRECISION_OF = {"cpu": "fp32", "cuda": "fp16"}  # of --precision auto
+_MEMBER = Form(r"[^./\s][^/\s]*", "an extension without its first dot, such as input.jpg")
 _MACHINE = "0 chooses by the machine"
 
 
@@ -32,6 +38,16 @@ class ScoreConfig(PoolConfig):
         "uid",
         "json field with the uid, any text or number; none: no field, so that the key or a hash names the sample "
         "(docs/pools.md)",
+    )
+    caption_member: str = flag(
+        "", "extension of the member that is the caption, for example outputs.txt or cap; default: txt", form=_MEMBER
+    )
+    captions: str = captions.read_flag()
+    image_member: str = flag(
+        "",
+        "extension of the member that is the image, for example input.jpg or img; default: the one that is named like "
+        "an image",
+        form=_MEMBER,
     )
     max_pixels: int = flag(
         89_478_485, "most pixels of an image; larger ones are rejected before they are decoded", at_least=1
@@ -93,4 +109,9 @@ class ScoreConfig(PoolConfig):
         problems = super().problems()
         if not self.model:
             problems.append("--model is empty; `winnow models` lists what can be given")
+        if self.caption_field and self.caption_member:
+            problems.append("--caption_field and --caption_member both say where the caption is; give one of them")
         return problems
+
+    def own(self) -> Self:
+        return dataclasses.replace(self, captions=captions.read_word(self.captions))

@@ -15,9 +15,9 @@ from transforms.lib import registry
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError
 from transforms.lib.reshard.carried import Carried
+from transforms.lib.reshard.json_fields import AddedField
 from transforms.rows import Shard, ShardRef
 from transforms.workers.face_boxes import FaceBoxes
-from transforms.workers.shard_contents import AddedField
 from transforms.workers.write_shard import ReshardSettings
 
 
@@ -112,7 +112,7 @@ def reshard_settings(config: ReshardConfig, selection: str) -> ReshardSettings:
         coalesce_bytes=config.coalesce_bytes,
         check=config.check,
         boxes=FaceBoxes(config.blur_faces) if config.blur_faces else None,
-        captions=captions.one_of(captions.WRITTEN, config.captions),
+        captions=captions.written_word(config.captions),
         carried=Carried(tuple(sorted({*config.carry.lower().split(",")} - {""})), config.image_name, config.image_type),
         selection=selection,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from beam_pipelines.config import captions
 from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.config.score import BATCH_SIZES, PRECISION_OF, ScoreConfig
 from beam_pipelines.planning import workspace
@@ -69,8 +70,10 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     """Finds shards and models; returns None when something is wrong."""
     shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append) if config.input else None
     if shards:
-        problems.collect(pools.check_images, shards)
+        problems.collect(pools.check_images, shards, member=config.image_member.lower())
     models = _models(config, problems)
+    if captions.read_word(config.captions) == "best" and models and all(model.part for model in models):
+        problems.append("--captions best needs a network with a score: give a --model that is no text: or image: alone")
     device = device_for(config.device, problems)
     if config.tfio_python and not problems.elsewhere:
         problems.collect(tfio_formats.check, config.tfio_python)
@@ -88,6 +91,10 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         variant=config.preprocess,
         uid_field=config.uid_field,
         sample_digest=config.sample_digest,
+        image_member=config.image_member.lower(),
+        caption_member=config.caption_member.lower(),
+        captions=captions.read_word(config.captions),
+        caption_optional=bool(models) and all(model.part == "image" for model in models),
     )
     settings = ScoreSettings(
         config.output,

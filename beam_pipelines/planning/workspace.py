@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from beam_pipelines.config import captions
 from beam_pipelines.config.base import Config
 from beam_pipelines.config.imports import ImportConfig
 from transforms import publish
@@ -25,6 +26,8 @@ from transforms.storage import filesystem
 _POOL = (
     "input",
     "caption_field",
+    "caption_member",
+    "image_member",
     "uid_field",
     "max_pixels",
     "max_sample_bytes",
@@ -154,6 +157,7 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
     flags = config.recorded()
     reads_pool = flags.get("input") and not isinstance(config, ImportConfig)
     pool: dict[str, Any] = {name: flags[name] for name in _POOL if name in flags and reads_pool}
+    pool |= {"captions": captions.read_word(flags["captions"])} if "captions" in flags and reads_pool else {}
     if data is None and next(filesystem.children(config.output), None) is not None:
         raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
     earlier = json.loads(data or '{"pool": {}, "jobs": {}}')

@@ -61,6 +61,13 @@ class Notice(str, enum.Enum):
     UID_UNREADABLE = "uid_unreadable", "have a uid that is neither text nor number; a key of Winnow's or a hash counts"
     IMAGE_METADATA = "image_metadata", "have text or a colour profile in their PNG that cannot be read; its pixels can"
     IMAGE_DEPTH = "image_depth", "have an image of more than 8 bits per channel; it was scaled to 8 for all who see it"
+    IMAGE_MEMBER = "image_member", "have their image under another name than jpg, png ...; --image_member names one"
+    CAPTION_MEMBER = "caption_member", "have their caption under another name than txt; --caption_member names one"
+    CAPTION_LIST = "caption_list", "have a list of captions; --captions says which of them is used"
+    DOTTED_KEY = (
+        "dotted_key",
+        "have a dot in their key, since a key that ends at the first dot makes no pair of them",
+    )
     ONE_PIXEL = "one_pixel", "have an image of 1 x 1 pixels, as trackers are"
     PLACEHOLDER = "placeholder", "have an image that ten or more captions of their shard share, as placeholders do"
 

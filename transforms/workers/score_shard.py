@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from apache_beam.metrics import Metrics
 
@@ -57,14 +57,27 @@ class ScoreSettings:
     decode_threads: int = 0
 
     def index_stamp(self, shard: Shard) -> str:
-        """Returns the stamp of a shard's index, in which no model has a say."""
+        """Returns the stamp of a shard's index, in which no model has a say but one that picks captions."""
         rules = dataclasses.asdict(self.rules) | {"others": bool(self.rules.others)}
+        if self.chooser:
+            rules |= {"chooser": self._made_by(self.chooser)}
         return stamps.stamp(shard=shard.stamp, version=INDEX_VERSION, **rules)
 
     def score_stamp(self, shard: Shard, model: spec.ModelSpec) -> str:
         """Returns the stamp of a model's column set of a shard."""
-        made_by = dataclasses.asdict(model) | {"batch": self.batch_size, "precision": self.precision}
-        return stamps.stamp(index=self.index_stamp(shard), version=SCORE_VERSION, device=self.device, **made_by)
+        return stamps.stamp(index=self.index_stamp(shard), **self._made_by(model))
+
+    def _made_by(self, model: spec.ModelSpec) -> dict[str, Any]:
+        """Returns all that a score depends on beside the sample."""
+        numbers = {"batch": self.batch_size, "precision": self.precision, "device": self.device}
+        return {**dataclasses.asdict(model), **numbers, "version": SCORE_VERSION}
+
+    @property
+    def chooser(self) -> spec.ModelSpec | None:
+        """The model that picks the best of several captions; None where the rules pick."""
+        if self.rules.captions != "best":
+            return None
+        return next((model for model in self.models if not model.part), None)
 
     def stamps(self, shard: Shard) -> dict[str, str]:
         """Returns column set -> stamp, the index included."""
@@ -168,7 +181,8 @@ class ScoreShard:
     ) -> tuple[scoring.ScoredShard, TarAccount]:
         start = time.monotonic()
         rules = self.settings.rules
-        named = models.named(missing)
+        chooser = self.settings.chooser
+        named = models.named([*missing, *([chooser.name] if chooser else [])])
         account = TarAccount()
         with filesystem.open_read(shard.uri) as file:
             tar = open_tar(file, shard.uri)

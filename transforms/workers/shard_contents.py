@@ -29,15 +29,7 @@ from transforms.workers.face_boxes import FaceBoxes
 SCORED = "scored"
 """Value of ``captions``: the output carries the caption that was scored."""
 
-_INDEXED = ("key", "image_sha256", "sample_digest")  # as in identity.Indexed
-
-
-class AddedField(NamedTuple):
-    """A column that goes into the json of each sample, under the name of a field."""
-
-    name: str
-    owner: str
-    column: str
+_INDEXED = ("key", "image_sha256", "sample_digest", "image_extension")  # as in identity.Indexed
 
 
 class OutputSample(NamedTuple):
@@ -99,7 +91,8 @@ class ShardContents:
       shuffle: ``none``: in the order of the plan; ``shards`` and ``full``: by a hash of (seed, uid), then by copy.
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where face boxes are; None blurs nothing.
-      captions: ``scored``: the ``.txt`` of a sample is the caption that was scored; ``keep``: what it was.
+      captions: ``scored``: the ``.txt`` of a sample is the caption that was scored, and its image has a plain name;
+        ``keep``: members are what they were.
       added: columns that go into the json of each sample.
       beside: columns that a shard of a form with columns holds, under their names.
       carried: which members the output carries, and how its images are named.
@@ -112,10 +105,10 @@ class ShardContents:
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
     captions: str = "keep"
-    added: tuple[AddedField, ...] = ()
+    added: tuple[json_fields.AddedField, ...] = ()
     carried: Carried = AS_STORED
     check: str = "content"
-    beside: tuple[AddedField, ...] = ()
+    beside: tuple[json_fields.AddedField, ...] = ()
 
     def listing(self, output: shard_layout.OutputShard) -> ShardListing:
         """Returns the samples of an output shard, in order; no input shard is opened."""
@@ -174,12 +167,15 @@ class ShardContents:
         uids_of = [key.rpartition("-")[0] for key in listing.keys]
         shards = [listing.sources[number][0] for number in listing.source.tolist()]
         boxes = self.boxes and self.boxes.find(list(zip(shards, uids_of, strict=True)))
-        captions = listing.known["caption"].to_pylist() if self.captions == SCORED else None
-        added = {field.name: json_fields.values_of(listing.known[f".{field.name}"]) for field in self.added}
-        known = map(identity.Indexed, *(listing.known[name].to_pylist() for name in _INDEXED))
-        rows = zip(listing.keys, known, self._blocks(listing), strict=True)
+        known = listing.known
+        captions = known["caption"].to_pylist() if self.captions == SCORED else None
+        added = {field.name: json_fields.values_of(known[f".{field.name}"]) for field in self.added}
+        indexed_rows = map(identity.Indexed, *(known[name].to_pylist() for name in _INDEXED))
+        rows = zip(listing.keys, indexed_rows, self._blocks(listing), strict=True)
         for number, (key, indexed, block) in enumerate(rows):
             members = self._checked(listing, number, indexed, block)
+            if captions is not None or self.carried.image_name != "keep":
+                members = scored_members.with_image(members, indexed.image_extension)
             face_boxes = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
             if face_boxes:
                 members = _blurred(members, face_boxes)
@@ -293,5 +289,5 @@ def _blurred(members: Members, boxes: list[faces.Box]) -> Members:
     return [
         ("webp", changed) if name == image else (name, old)
         for name, old in members
-        if name == image or name not in images.IMAGE_EXTENSIONS
+        if name == image or (name not in images.IMAGE_EXTENSIONS and not scored_members.is_former_image(name))
     ]

@@ -96,13 +96,14 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[thumbna
     for shard, uri in sorted({(exhibit.shard, exhibit.uri) for exhibit in exhibits}):
         numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.shard == shard]
         rows = [exhibits[number].row for number in numbers]
-        facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length"], rows)
+        facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length", "image_extension"], rows)
         captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
         if any(fact["length"] for fact in facts) and filesystem.exists(uri):
             with filesystem.open_ranges(uri) as file:
                 spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
                 blocks = read_ranges(open_tar(file, uri), *spans)
-            jpegs.update(zip(numbers, map(_thumbnail, blocks), strict=True))
+            extensions = [fact["image_extension"] for fact in facts]
+            jpegs.update(zip(numbers, map(_thumbnail, blocks, extensions), strict=True))
     return tuple(
         thumbnail.Thumbnail(
             uid=exhibit.uid,
@@ -117,9 +118,9 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[thumbna
     )
 
 
-def _thumbnail(block: bytes) -> bytes:
+def _thumbnail(block: bytes, extension: str) -> bytes:
     try:
         sample = next(iter(read_samples(io.BytesIO(block))))
-        return images.thumbnail(images.image_of(sample.members)[1])
+        return images.thumbnail(images.image_of(sample.members, extension)[1])
     except SampleError:
         return b""

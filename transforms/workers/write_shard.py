@@ -13,12 +13,13 @@ from apache_beam.metrics import Metrics
 from transforms.lib import stamps
 from transforms.lib.reshard import held, shard_format, shard_formats, shard_layout
 from transforms.lib.reshard.carried import FOR_LOADERS, Carried
+from transforms.lib.reshard.json_fields import AddedField
 from transforms.outputs import file_rows, side_files
 from transforms.outputs.store import Store
 from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
-from transforms.workers.shard_contents import SCORED, AddedField, ShardContents
+from transforms.workers.shard_contents import SCORED, ShardContents
 from transforms.workers.shard_work import logged
 
 RESHARD_VERSION = 6  # raise when the same plan would give other bytes

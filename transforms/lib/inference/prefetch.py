@@ -17,7 +17,7 @@ from transforms.lib.devices.staging import Pixels
 from transforms.lib.errors import Notice, SampleError
 from transforms.lib.inference.timing import Clock, Stopwatch
 from transforms.lib.models.preprocessing import Preprocess
-from transforms.lib.samples import images
+from transforms.lib.samples import image_formats, images
 from transforms.lib.samples.index_row import Looked, ReadRules, look, original_size, reject
 from transforms.lib.samples.phash import phash
 from transforms.lib.tar.shard_samples import RawSample
@@ -62,11 +62,13 @@ class PrefetchedSample:
       row: its finished index row.
       pixels: of each view, None for one that cannot be made; empty when rejected or when ``duplicate_of`` is given.
       duplicate_of: number of an earlier row with the same image bytes, whose pixels stand for this one's; else -1.
+      choices: captions of which a network is to pick the best; empty where there is nothing to pick.
     """
 
     row: dict[str, object]
     pixels: list[Pixels | None]
     duplicate_of: int = -1
+    choices: list[str] = dataclasses.field(default_factory=list)
 
 
 def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decoded:
@@ -78,7 +80,7 @@ def decode(data: bytes, rules: ReadRules, views: Sequence[Preprocess]) -> Decode
     start = time.perf_counter()
     notices: set[Notice] = set()
     limits: Any = {"max_pixels": rules.max_pixels, "others": rules.others, "notices": notices}
-    scaled = images.is_jpeg(data)
+    scaled = image_formats.is_jpeg(data)
 
     @functools.cache
     def decoded(least: _Least) -> tuple[Image, tuple[int, int]]:
@@ -249,4 +251,4 @@ def _prefetched(item: _Item, outcomes: list[Decoded | None], clock: Clock) -> Pr
         looked.notices |= done.notices
     if looked.notices:
         note(looked.row, looked.notices)
-    return PrefetchedSample(looked.row, pixels, duplicate_of)
+    return PrefetchedSample(looked.row, pixels, duplicate_of, looked.choices)

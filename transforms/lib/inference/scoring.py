@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.columnstore.notices import note_placeholders
 from transforms.lib.devices.staging import PixelBatch, Pixels
 from transforms.lib.errors import Reason
+from transforms.lib.inference import best_caption
 from transforms.lib.inference.prefetch import Decode, prefetch_samples
 from transforms.lib.inference.timing import Clock, Stopwatch
 from transforms.lib.models.preprocessing import Preprocess
@@ -93,6 +95,11 @@ class _Texts:
         self.where.append(self._numbers[caption])
         if len(self._fresh) == TOKENIZED:
             self.flush()
+
+    def add_all(self, captions: Iterable[str]) -> None:
+        """Adds captions, one after another."""
+        for caption in captions:
+            self.add(caption)
 
     def flush(self) -> None:
         for name, model in self._models.items() if self._fresh else ():
@@ -186,7 +193,8 @@ def score_samples(
     images in tar order, so they are a function of the shard alone, whatever the workers and the other models. At
     most 64 samples, or as many batches as may be started if that is more, are prepared ahead.
 
-    The index depends on the samples and the rules alone. An image that one model cannot use (too narrow to
+    The index depends on the samples and the rules alone, but for the rule ``best``: there the first model with a score
+    picks each caption, and all models read what it picked. An image that one model cannot use (too narrow to
     resize to its input) has no score and no image embedding, NaN and zero, in the set of that model alone.
 
     Args:
@@ -205,7 +213,9 @@ def score_samples(
     by_view = {view.name: {n: m for n, m in seeing.items() if m.view.name == view.name} for view in views}
     images = [_Images(same, batch_size, turn, clock) for same in by_view.values()]
     texts = _Texts(reading, pool)
+    chooser = next((name for name, model in models.items() if not model.part), "") if rules.captions == "best" else ""
     rows: list[dict[str, Any]] = []
+    choices: list[list[str]] = []
     repeated = 0
     ahead = max([_AHEAD, *(batch_size * model.depth for model in seeing.values())])
     fed = prefetch_samples(samples, rules, views, pool, ahead, clock, start)
@@ -218,14 +228,23 @@ def score_samples(
                     view.add(
                         len(rows) - 1, sample.duplicate_of, None if sample.duplicate_of >= 0 else sample.pixels[number]
                     )
-                texts.add(str(sample.row["caption"]))
+                choices.append(sample.choices or [str(sample.row["caption"])])
+                if not chooser:
+                    texts.add(choices[-1][0])
     for view in images:
         view.flush()
-    note_placeholders(rows)
+    views_of = {name: images[list(by_view).index(model.view.name)] for name, model in seeing.items()}
     valid = np.array([row["status"] == columns.OK for row in rows], bool)
+    if chooser and valid.any():
+        every = _Texts({chooser: models[chooser]}, pool)
+        every.add_all(itertools.chain.from_iterable(choices))
+        every.start(turn, clock)
+        good = [row for row in rows if row["status"] == columns.OK]
+        best_caption.choose(good, choices, views_of[chooser].embedded(chooser), every.embedded(chooser, clock))
+        texts.add_all(row["caption"] for row in good)
+    note_placeholders(rows)
     if valid.any():
         texts.start(turn, clock)
-    views_of = {name: images[list(by_view).index(model.view.name)] for name, model in seeing.items()}
     sets, unseen = {}, {}
     for name, model in models.items():
         found, seen = {}, np.ones(int(valid.sum()), bool)

@@ -13,6 +13,12 @@ CURES = {
     "sample_too_large": "raise --max_sample_bytes",
     "image_undecodable": "columns/index has what was found as detail; --tfio_python reads OpenEXR, HDR and DICOM",
 }
+HINTED = {
+    "image_missing": "name the member that is the image by --image_member",
+    "caption_missing": "name the member that is the caption by --caption_member, or its json field by --caption_field",
+    "duplicate_key": "the members of a sample must follow one another; `tar --sort=name` packs them so",
+}
+"""Reason that is mostly one of names -> what to do; the detail of such a sample names what was seen."""
 _REJECTED, _UNSEEN, _NOTICE = "score.rejected_", "score.unseen_by_", "score.notice_"
 
 
@@ -36,3 +42,12 @@ def sentence(counters: Mapping[str, int]) -> str:
             hint = CURES.get(order[0], "docs/errors.md says what each reason means")
             lines.insert(1, f"nothing is left of this pool: {hint}, and score into another --output")
     return "\n".join(lines)
+
+
+def hints(details: Mapping[str, str]) -> list[str]:
+    """Returns one line for each reason of ``HINTED`` that has an example: what was seen, and the flag that helps.
+
+    Args:
+      details: reason -> detail of a sample that was rejected for it.
+    """
+    return [f"{reason}, for example: {details[reason]}; {hint}" for reason, hint in HINTED.items() if reason in details]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -15,6 +15,14 @@ from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples.captions import json_of
 
 _JSON = "json"
+
+
+class AddedField(NamedTuple):
+    """A column that goes into the json of each sample, under the name of a field."""
+
+    name: str
+    owner: str
+    column: str
 
 
 def values_of(column: pa.ChunkedArray) -> list[Any]:

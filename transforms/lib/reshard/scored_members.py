@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transforms.lib.reshard.shard_format import Members
+from transforms.lib.samples import image_formats
 
 CAPTION = "txt"
 """Extension of the member that open_clip's and webdataset's loaders take the caption from."""
@@ -35,6 +36,30 @@ def with_caption(members: Members, caption: str) -> Members:
     return replaced(members, CAPTION, text)
 
 
+def with_image(members: Members, extension: str) -> Members:
+    """Puts the image that was scored where loaders look for it.
+
+    ``input.jpg`` becomes ``jpg``, and ``img`` what its bytes are. An image that loaders would take instead stays under
+    the name ``original.jpg``. Members of a sample whose image has such a name already stay as they are.
+
+    Args:
+      members: (lower-case extension, data) of a sample.
+      extension: of the image that was scored; empty where none was, and then nothing changes.
+
+    Returns:
+      members, of which the scored image is the first in the order of ``images.IMAGE_EXTENSIONS``.
+    """
+    by_name = dict(members)
+    if not extension or extension == image_formats.IMAGE_EXTENSIONS[0] or extension not in by_name:
+        return members
+    plain = image_formats.plain_extension(extension, by_name[extension])
+    order = image_formats.IMAGE_EXTENSIONS
+    before = order[: order.index(plain) + 1] if plain in order else order
+    names = {name: _free_name(members, name) for name in before if name in by_name and name != extension}
+    names[extension] = plain
+    return [(names.get(name, name), data) for name, data in members]
+
+
 def replaced(members: Members, extension: str, data: bytes) -> Members:
     """Returns the members with another one in the place of ``extension``; the former one is last, as ``original``."""
     former = next(old for name, old in members if name == extension)
@@ -56,3 +81,9 @@ def _free_name(members: Members, extension: str) -> str:
     while name in taken:
         name, number = f"{_FORMER}.{number}.{extension}", number + 1
     return name
+
+
+def is_former_image(extension: str) -> bool:
+    """Tells whether a member is an image that ``with_image`` put aside."""
+    first, _, rest = extension.partition(".")
+    return first == _FORMER and rest.rpartition(".")[2] in image_formats.IMAGE_EXTENSIONS

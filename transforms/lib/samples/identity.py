@@ -18,11 +18,13 @@ class Indexed(NamedTuple):
       key: of the sample.
       image_sha256: of its encoded image; empty where the image was not looked at.
       sample_digest: as ``digest_of`` made it; empty where none was asked for.
+      image_extension: of the member that is its image; empty where the image was not looked at.
     """
 
     key: str
     image_sha256: str
     sample_digest: str
+    image_extension: str = ""
 
 
 def digest_of(method: str, key: str, members: Iterable[tuple[str, bytes]]) -> str:
@@ -79,7 +81,7 @@ def difference(indexed: Indexed, key: str, members: Sequence[tuple[str, bytes]],
         return "" if digest_of(method, key, members) == indexed.sample_digest else "has other members"
     if indexed.image_sha256:
         try:
-            image = images.image_of(dict(members))[1]
+            image = images.image_of(dict(members), indexed.image_extension)[1]
         except SampleError:
             return "has no image any more"
         return "" if hashlib.sha256(image).hexdigest() == indexed.image_sha256 else "has another image"

@@ -9,34 +9,16 @@ import warnings
 import zlib
 from collections.abc import Mapping
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    Jpeg2KImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-    features,
-)
+from PIL import GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from transforms.lib.errors import Notice, Reason, SampleError
 from transforms.lib.samples import depths, tfio_formats
+from transforms.lib.samples.image_formats import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
+from transforms.lib.samples.image_formats import is_jpeg, looks_like_image, reader_of
 from transforms.lib.samples.png import png_pixels
-
-PILLOWS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "tif", "avif", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k")
-"""Extensions of what Pillow reads."""
-IMAGE_EXTENSIONS = (*PILLOWS, "exr", "hdr", "dcm")
-"""Extensions of image members; of a sample with several, the first in this order is its image."""
 
 DEFAULT_MAX_PIXELS = 89_478_485
 """A quarter of a GiB at three bytes per pixel; Pillow's own default limit."""
-
-_JPEG = b"\xff\xd8\xff"
 
 # What Pillow's readers raise on damaged data. Warning: where the process turns warnings into errors.
 _DECODE_ERRORS = (
@@ -60,22 +42,39 @@ _WARNINGS_LOCK = threading.Lock()
 _WARNING_READERS = (GifImagePlugin.GifImageFile, PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile)
 
 
-def image_of(members: Mapping[str, bytes]) -> tuple[str, bytes]:
+def image_of(members: Mapping[str, bytes], member: str = "", notices: set[Notice] | None = None) -> tuple[str, bytes]:
     """Picks the image of a sample.
+
+    It is the first member in the order of ``IMAGE_EXTENSIONS``. Where no member has such a name it is the one whose
+    name ends in one (``input.jpg``), or else the one whose bytes are those of an image (``img``).
 
     Args:
       members: data by lower-case extension, as in ``RawSample.members``.
+      member: extension of the member that is the image, and no other; empty where the rule above is to find it.
+      notices: gets ``IMAGE_MEMBER`` when the image has another name than usual; None where nobody counts it.
 
     Returns:
-      Extension and encoded bytes of the first member in the order of ``IMAGE_EXTENSIONS``.
+      Extension and encoded bytes.
 
     Raises:
-      SampleError: ``IMAGE_MISSING``.
+      SampleError: ``IMAGE_MISSING``: there is none, or there are several with other names.
     """
-    for extension in IMAGE_EXTENSIONS:
+    for extension in (member,) if member else IMAGE_EXTENSIONS:
         if extension in members:
             return extension, members[extension]
-    raise SampleError(Reason.IMAGE_MISSING, f"members: {', '.join(sorted(members))[:200] or 'none'}")
+    found = [] if member else _other_images(members)
+    if len(found) == 1:
+        if notices is not None:
+            notices.add(Notice.IMAGE_MEMBER)
+        return found[0], members[found[0]]
+    what = "several images, " if found else f"no .{member}, " if member else ""
+    raise SampleError(Reason.IMAGE_MISSING, f"{what}members: {', '.join(sorted(members))[:200] or 'none'}")
+
+
+def _other_images(members: Mapping[str, bytes]) -> list[str]:
+    """Returns the extensions of members that are images by the end of their name; else those by their first bytes."""
+    by_name = [name for name in members if name.rpartition(".")[2] in IMAGE_EXTENSIONS]
+    return by_name or [name for name, data in members.items() if looks_like_image(name, data)]
 
 
 def decode(
@@ -134,14 +133,9 @@ def decode_scaled(
 
 def kind_of(data: bytes) -> str:
     """Returns the format of an image by its first bytes: ``jpeg``, ``png``, ``openexr`` ...; or ``unknown``."""
-    reader = _reader_of(data)
+    reader = reader_of(data)
     name = str(reader.format) if reader else tfio_formats.kind_of(data) or "unknown"
     return name.lower().replace(" ", "")
-
-
-def is_jpeg(data: bytes) -> bool:
-    """Returns whether an image is a JPEG by its first bytes: the only format that ``decode_scaled`` scales."""
-    return data.startswith(_JPEG)
 
 
 def jpeg_header(data: bytes) -> tuple[str, tuple[int, int]] | None:
@@ -158,7 +152,7 @@ def jpeg_header(data: bytes) -> tuple[str, tuple[int, int]] | None:
 def _decoded(
     data: bytes, least: tuple[int, bool] | None, max_pixels: int, others: str, notices: set[Notice] | None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    reader = _reader_of(data)
+    reader = reader_of(data)
     if reader is None:
         if kind := tfio_formats.kind_of(data):
             return _by_others(kind, data, max_pixels, others)
@@ -242,29 +236,6 @@ def thumbnail(data: bytes, side_px: int = 160) -> bytes:
     except _DECODE_ERRORS as error:
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"{type(error).__name__}: {error}"[:300]) from error
     return stored.getvalue()
-
-
-def _reader_of(data: bytes) -> type[ImageFile.ImageFile] | None:
-    """The one reader for these bytes; Pillow's other readers (EPS, PDF, ...) never see them."""
-    if is_jpeg(data):
-        return JpegImagePlugin.JpegImageFile
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImagePlugin.PngImageFile
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return WebPImagePlugin.WebPImageFile
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return GifImagePlugin.GifImageFile
-    if data.startswith(b"BM"):
-        return BmpImagePlugin.BmpImageFile
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return TiffImagePlugin.TiffImageFile
-    if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1", b"msf1"):
-        return AvifImagePlugin.AvifImageFile
-    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
-        return PpmImagePlugin.PpmImageFile
-    if data.startswith(tfio_formats.JPEG_2000) and features.check("jpg_2000"):
-        return Jpeg2KImagePlugin.Jpeg2KImageFile
-    return None
 
 
 def _opened(reader: type[ImageFile.ImageFile], data: bytes) -> ImageFile.ImageFile:

@@ -11,6 +11,7 @@ from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import Notice, SampleError
 from transforms.lib.samples import captions, identity, images
+from transforms.lib.samples.captions import CaptionRule
 from transforms.lib.tar.shard_samples import RawSample
 
 _LONGEST_SIZE = 32  # characters of a size given as text
@@ -32,6 +33,10 @@ class ReadRules:
         scaled decode, with ``gpu`` that of what a GPU decoded; they differ by a bit or two.
       uid_field: json field that holds the uid; ``none`` for no field.
       sample_digest: the digest of whole samples that the index notes, as for ``identity.digest_of``.
+      image_member: extension of the member that is the image; empty for the one that is named like one.
+      caption_member: extension of the member that is the caption; empty for ``.txt``, then json ``caption``.
+      captions: which caption of a list, as ``CaptionRule.pick``.
+      caption_optional: a sample without a caption is good, for networks that see images alone.
       look: False makes an index for copying only: images are not decoded, and a sample needs neither image nor caption.
     """
 
@@ -45,6 +50,15 @@ class ReadRules:
     variant: str = "exact"
     uid_field: str = "uid"
     sample_digest: str = "none"
+    image_member: str = ""
+    caption_member: str = ""
+    captions: str = ""
+    caption_optional: bool = False
+
+    @property
+    def caption_rule(self) -> CaptionRule:
+        """Where the caption of a sample is."""
+        return CaptionRule(self.caption_field, self.caption_member, self.captions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +77,14 @@ class Looked:
       data: the encoded image, when it is to be decoded; else None. One of no bytes is to be decoded too, and refused.
       document: the json member.
       notices: what is odd about the sample.
+      choices: the captions of which a network is to pick the best; empty where there is nothing to pick.
     """
 
     row: dict[str, Any]
     data: bytes | None = None
     document: dict[str, Any] = dataclasses.field(default_factory=dict)
     notices: set[Notice] = dataclasses.field(default_factory=set)
+    choices: list[str] = dataclasses.field(default_factory=list)
 
 
 def look(raw: RawSample, rules: ReadRules) -> Looked:
@@ -86,11 +102,11 @@ def look(raw: RawSample, rules: ReadRules) -> Looked:
         if not rules.look:
             _name_unseen(looked, raw.members, rules.uid_field)
             return looked
-        row["image_extension"], data = images.image_of(raw.members)
+        row["image_extension"], data = images.image_of(raw.members, rules.image_member, looked.notices)
         digest = hashlib.sha256(data)
         row.update(image_bytes=len(data), image_sha256=digest.hexdigest())
         _name(looked, raw.members, digest.digest(), rules.uid_field)
-        row["caption"] = captions.caption_of(raw.members, rules.caption_field) if rules.needs_caption else ""
+        _find_caption(looked, raw.members, rules)
     except SampleError as error:
         reject(row, error)
         if raw.key and not row["uid"]:
@@ -98,6 +114,24 @@ def look(raw: RawSample, rules: ReadRules) -> Looked:
         return looked
     looked.data = data
     return looked
+
+
+def _find_caption(looked: Looked, members: Mapping[str, bytes], rules: ReadRules) -> None:
+    """Gives a row its caption; for the ``best`` of several the first one, until a network has picked."""
+    if "." in looked.row["key"].rpartition("/")[2]:
+        looked.notices.add(Notice.DOTTED_KEY)
+    if not rules.needs_caption:
+        return
+    rule, named = rules.caption_rule, looked.row["image_extension"] in images.IMAGE_EXTENSIONS
+    try:
+        if rule.pick == "best":
+            looked.choices = captions.captions_of(members, rule, looked.notices, named)
+            looked.row["caption"] = looked.choices[0]
+        else:
+            looked.row["caption"] = captions.caption_of(members, rule, looked.notices, named)
+    except SampleError:
+        if not rules.caption_optional:
+            raise
 
 
 def _side_data(members: Mapping[str, bytes], notices: set[Notice]) -> dict[str, Any]:

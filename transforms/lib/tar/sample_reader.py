@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 
 from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tar.byte_counter import ByteCounter
+from transforms.lib.tar.dotted_names import DottedNames
 from transforms.lib.tar.header import BLOCK_BYTES, split_name
 from transforms.lib.tar.parser import Member, Progress, scan
 from transforms.lib.tar.raw_sample import RawSample
@@ -34,6 +35,7 @@ class SampleReader:
         self._bytes = ByteCounter(account)
         self._progress = Progress()
         self._seen: set[str] = set()
+        self._dots = DottedNames()
         self._shapes = Shapes()
         self._shape: tuple[str, ...] = ()  # of the last whole sample
         self._sample: RawSample | None = None  # that is being read
@@ -67,22 +69,27 @@ class SampleReader:
                     if member.problem:
                         yield self._outcast(member)
                     continue
-                if sample is None or sample.key != key:
+                if (
+                    sample is None
+                    or sample.key != key
+                    or ("." in extension and self._dots.begins_another(sample, extension))
+                ):
                     if self._gap is not None:
                         yield from self._finished()
                         yield from self._released(key)
                     elif sample is not None:
                         yield self._whole(sample)
-                    sample = self._sample = self._sample or self._begin(key, member)
+                    sample = self._sample = self._sample or self._begin(key, extension, member)
                 sample.add(extension, member, data, most)
         finally:
             self._last, self._data = member, data
 
-    def _begin(self, key: str, member: Member) -> RawSample:
+    def _begin(self, key: str, extension: str, member: Member) -> RawSample:
         sample = RawSample(key, member.offset, 0)
-        if key in self._seen:
+        full = self._dots.begin(key, extension)
+        if key in self._seen or full in self._seen:
             sample.reject(Reason.DUPLICATE_KEY, "the key was seen earlier in the shard")
-        self._seen.add(key)
+        self._seen.add(full)
         return sample
 
     def _outcast(self, member: Member) -> RawSample:
@@ -106,6 +113,7 @@ class SampleReader:
     def _whole(self, sample: RawSample) -> RawSample:
         """Notes what a sample without damage beside it has, and counts it."""
         self._sample = None
+        self._seen.update(self._dots.complete(sample))
         shape = tuple(sample.members)
         if shape != self._shape and sample.problem is None:
             self._shape = shape
@@ -150,6 +158,7 @@ class SampleReader:
 
     def _counted(self, sample: RawSample) -> RawSample:
         """Adds a row that is about to be yielded to the account."""
+        self._dots.complete(sample)
         self._bytes.row(sample.offset, sample.length, sample.problem is None)
         return sample
 

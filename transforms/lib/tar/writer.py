@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from zlib import adler32
 
 from transforms.lib.errors import Reason, SampleError, ShardError
+from transforms.lib.tar.dotted_names import shared_part
 from transforms.lib.tar.header import BLOCK_BYTES, checked_name, split_name
 from transforms.lib.tar.parser import read_members
 
@@ -89,6 +90,8 @@ def sample_of(block: bytes | memoryview) -> tuple[str, list[tuple[str, bytes]]]:
             raise ShardError(Reason.TAR_CORRUPT, member.offset, f"{key!r} in the range of {old_key!r}")
         old_key = key
         found.append((extension, data))
+    if found and "." in found[0][0] and (part := shared_part([extension for extension, _ in found])):
+        return f"{old_key}.{part}", [(extension[len(part) + 1 :], data) for extension, data in found]
     return old_key, found
 
 

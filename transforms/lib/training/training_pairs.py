@@ -45,9 +45,10 @@ def read_pairs(samples: Iterable[RawSample], caption_field: str = "") -> Iterato
     for sample in samples:
         try:
             if sample.problem is None:
-                data = images.image_of(sample.members)[1]
+                extension, data = images.image_of(sample.members)
                 images.decode(data)
-                yield Pair(data, captions.caption_of(sample.members, caption_field))
+                named = extension in images.IMAGE_EXTENSIONS
+                yield Pair(data, captions.caption_of(sample.members, caption_field, named=named))
         except SampleError:
             continue
 

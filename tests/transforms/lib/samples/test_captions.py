@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.lib.errors import Notice, Reason, SampleError
-from transforms.lib.samples.captions import MAX_JSON_BYTES, caption_of, json_of
+from transforms.lib.samples.captions import MAX_JSON_BYTES, CaptionRule, caption_of, json_of
 
 
 def reason_of(members, json_field=""):
@@ -115,3 +115,54 @@ def test_any_text_that_is_not_blank_comes_back_stripped(text):
             assert caption_of(members) == expected.strip()
         elif not text.strip():
             assert reason_of(members) is Reason.CAPTION_MISSING
+
+
+LIST = {"json": b'{"caption": ["one", " ", "a third one"], "alt": ["x"]}'}
+
+
+@pytest.mark.parametrize(
+    ("members", "rule", "expected"),
+    [
+        (LIST, CaptionRule(), "one"),
+        (LIST, CaptionRule(pick="longest"), "a third one"),
+        (LIST, CaptionRule(pick="all"), "one\na third one"),
+        (LIST, CaptionRule(pick="best"), "one"),
+        (LIST, CaptionRule("alt"), "x"),
+        ({"txt": b'["one", "two"]'}, CaptionRule(), "one"),
+        ({"txt": b'["one", 2]'}, CaptionRule(), '["one", 2]'),
+        ({"txt": b"[sic] a cat]"}, CaptionRule(), "[sic] a cat]"),
+        ({"txt": b"one\n\na third one\n"}, CaptionRule(), "one\n\na third one"),
+        ({"txt": b"one\n\na third one\n"}, CaptionRule(pick="longest"), "a third one"),
+        ({"txt": b"one\n\na third one\n"}, CaptionRule(pick="first"), "one"),
+        ({"outputs.txt": b"thing"}, CaptionRule(member="outputs.txt"), "thing"),
+        ({"txt": b"other", "cap": b"thing"}, CaptionRule(member="cap"), "thing"),
+        ({"cap": b"thing"}, CaptionRule(), "thing"),
+        ({"json": b"[]", "caption": b"thing"}, CaptionRule(), "thing"),
+        ({"json": b'{"a": 1}', "text": b"thing"}, CaptionRule(), "thing"),
+    ],
+)
+def test_one_of_several_captions_and_captions_under_other_names(members, rule, expected):
+    assert caption_of(members, rule) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "rule"),
+    [
+        ({"outputs.txt": b"x"}, CaptionRule()),  # beside an image with a usual name it may be anything
+        ({"cap": b"x", "text": b"y"}, CaptionRule()),
+        ({"txt": b"x"}, CaptionRule(member="cap")),
+        ({"json": b'{"caption": []}'}, CaptionRule()),
+        ({"json": b'{"caption": ["one", 2]}'}, CaptionRule()),
+        ({"json": b'{"caption": [" "]}'}, CaptionRule(pick="all")),
+    ],
+)
+def test_what_may_be_something_else_is_no_caption(members, rule):
+    assert reason_of(members, rule) is Reason.CAPTION_MISSING
+
+
+def test_beside_an_image_under_another_name_the_one_text_is_the_caption():
+    notices = set()
+    assert caption_of({"outputs.txt": b"thing"}, "", notices, named=False) == "thing"
+    assert notices == {Notice.CAPTION_MEMBER}
+    with pytest.raises(SampleError):
+        caption_of({"a.txt": b"x", "b.txt": b"y"}, "", named=False)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from transforms.lib.errors import Reason, SampleError
-from transforms.lib.samples.images import IMAGE_EXTENSIONS, PILLOWS, decode, image_of, thumbnail
+from transforms.lib.errors import Notice, Reason, SampleError
+from transforms.lib.samples.image_formats import IMAGE_EXTENSIONS, PILLOWS
+from transforms.lib.samples.images import decode, image_of, thumbnail
 
 FORMATS = {
     "jpg": "JPEG",
@@ -124,7 +125,7 @@ def test_prefers_extensions_in_order():
     for extension in IMAGE_EXTENSIONS:
         assert image_of(members)[0] == extension
         del members[extension]
-    assert reason_of(image_of, {"txt": b"x", "seg.png": b"y"}) is Reason.IMAGE_MISSING
+    assert reason_of(image_of, {"txt": b"x"}) is Reason.IMAGE_MISSING
     assert reason_of(image_of, {}) is Reason.IMAGE_MISSING
 
 
@@ -270,3 +271,25 @@ def test_thumbnails_stand_on_white_and_are_not_enlarged():
     assert min(image.getpixel((4, 2))) > 250
     assert Image.open(io.BytesIO(thumbnail(encoded(Image.new("L", (3000, 1)), "PNG")))).size == (160, 1)
     assert reason_of(thumbnail, b"x") is Reason.IMAGE_UNDECODABLE
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"input.jpg": b"x", "outputs.txt": b"y"}, "input.jpg"),
+        ({"img": encoded(picture(), "PNG"), "cap": b"y"}, "img"),
+        ({"img": encoded(picture(), "PNG"), "note": b"BMW in the snow", "label": b"P5 is a road"}, "img"),
+        ({"thumb.jpg": b"x", "img": encoded(picture(), "PNG")}, "thumb.jpg"),  # names come before bytes
+    ],
+)
+def test_an_image_under_another_name_is_found_where_it_is_the_only_one_and_noticed(members, expected):
+    notices = set()
+    assert image_of(members, notices=notices) == (expected, members[expected])
+    assert notices == {Notice.IMAGE_MEMBER}
+
+
+def test_of_several_images_under_other_names_none_is_taken_unless_it_is_named():
+    members = {"left.jpg": b"x", "right.jpg": b"y", "txt": b"z"}
+    assert reason_of(image_of, members) is Reason.IMAGE_MISSING
+    assert image_of(members, "right.jpg") == ("right.jpg", b"y")
+    assert reason_of(image_of, {**members, "jpg": b"z"}, "img") is Reason.IMAGE_MISSING
