@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from transforms.lib.errors import InputError
-from transforms.lib.models import checkpoints, timm_model, tinyclip
+from transforms.lib.models import checkpoints, timm_model, tinyclip, tokenizing
 
 if TYPE_CHECKING:
     import torch
@@ -66,12 +66,9 @@ def tokenizer(found: Located) -> Tokenize:
     text = found.config["model_cfg"]["text_cfg"]
     length, arguments = text.get("context_length", 77), dict(text.get("tokenizer_kwargs") or {})
     if not found.tokenizer:
-        plain: Tokenize = SimpleTokenizer(context_length=length, **arguments)
-        return plain
-    mode = text.get("tokenizer_mode")
-    shut = {"trust_remote_code": False, "local_files_only": True}
-    other: Tokenize = HFTokenizer(found.tokenizer, context_length=length, tokenizer_mode=mode, **arguments, **shut)
-    return other
+        return tokenizing.bounded(SimpleTokenizer(context_length=length, **arguments))
+    arguments |= {"tokenizer_mode": text.get("tokenizer_mode"), "trust_remote_code": False, "local_files_only": True}
+    return tokenizing.bounded(HFTokenizer(found.tokenizer, context_length=length, **arguments))
 
 
 def _fill(model: str, network: Any, weights: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transforms.lib.errors import InputError
+from transforms.lib.models import tokenizing
 from transforms.lib.stamps import sha256_of
 
 if TYPE_CHECKING:
@@ -111,8 +112,9 @@ def text_files() -> tuple[Path, ...]:
 
 
 def tokenizer() -> Any:
-    """Returns open_clip's wrapper of the text tower's own tokenizer."""
+    """Returns open_clip's wrapper of the text tower's own tokenizer, with bounded time."""
     from open_clip.tokenizer import HFTokenizer
 
     length = config()["model_cfg"]["text_cfg"]["context_length"]
-    return HFTokenizer(str(text_folder()), context_length=length, trust_remote_code=False, local_files_only=True)
+    own = HFTokenizer(str(text_folder()), context_length=length, trust_remote_code=False, local_files_only=True)
+    return tokenizing.bounded(own)
