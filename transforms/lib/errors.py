@@ -34,6 +34,7 @@ class Reason(str, enum.Enum):
     IMAGE_MISSING = "image_missing"
     IMAGE_UNDECODABLE = "image_undecodable"
     IMAGE_TOO_LARGE = "image_too_large"
+    IMAGE_TOO_COSTLY = "image_too_costly"
     CAPTION_MISSING = "caption_missing"
     CAPTION_NOT_UTF8 = "caption_not_utf8"
     SCORE_NOT_FINITE = "score_not_finite"

@@ -10,6 +10,7 @@ CURES = {
     "caption_missing": "name the json field that holds the caption by --caption_field",
     "image_missing": "members need the extension of an image format",
     "image_too_large": "raise --max_pixels",
+    "image_too_costly": "raise --max_pixels",
     "sample_too_large": "raise --max_sample_bytes",
     "image_undecodable": "columns/index has what was found as detail; --tfio_python reads OpenEXR, HDR and DICOM",
 }

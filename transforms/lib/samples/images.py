@@ -9,10 +9,10 @@ import warnings
 import zlib
 from collections.abc import Mapping
 
-from PIL import GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from transforms.lib.errors import Notice, Reason, SampleError
-from transforms.lib.samples import depths, tfio_formats
+from transforms.lib.samples import decode_limits, depths, isolated, tfio_formats
 from transforms.lib.samples.image_formats import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
 from transforms.lib.samples.image_formats import is_jpeg, looks_like_image, reader_of
 from transforms.lib.samples.png import png_pixels
@@ -39,7 +39,7 @@ _DECODE_ERRORS = (
 
 # The filters of the warnings module belong to the process: one thread at a time may set them aside.
 _WARNINGS_LOCK = threading.Lock()
-_WARNING_READERS = (GifImagePlugin.GifImageFile, PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile)
+_WARNING_READERS = (GifImagePlugin.GifImageFile, PngImagePlugin.PngImageFile)
 
 
 def image_of(members: Mapping[str, bytes], member: str = "", notices: set[Notice] | None = None) -> tuple[str, bytes]:
@@ -97,8 +97,8 @@ def decode(
       transform converts), but of 8 bits per channel (``depths``).
 
     Raises:
-      SampleError: ``IMAGE_TOO_LARGE``, or ``IMAGE_UNDECODABLE`` for another format, damaged or cut data; the detail
-        names the hint where there is one.
+      SampleError: ``IMAGE_TOO_LARGE``; ``IMAGE_TOO_COSTLY`` (``decode_limits``); or ``IMAGE_UNDECODABLE`` for another
+        format, damaged or cut data; the detail names the hint where there is one.
     """
     return _decoded(data, None, max_pixels, others, notices)[0]
 
@@ -158,6 +158,10 @@ def _decoded(
             return _by_others(kind, data, max_pixels, others)
         what = f"no known image format: {data[:16]!r}" if data else "the image has no bytes"
         raise SampleError(Reason.IMAGE_UNDECODABLE, what)
+    if reader.format in isolated.FORMATS:
+        image = isolated.decode(reader.format, data, max_pixels, lambda size: decode_limits.memory(size, max_pixels))
+        _check_size(*image.size, max_pixels)
+        return _noted(image, notices), image.size
     try:
         read = _read(reader, data, least, max_pixels)
     except SampleError as error:
@@ -170,29 +174,45 @@ def _decoded(
             raise error from None
         if notices is not None:
             notices.add(Notice.IMAGE_METADATA)
-    if notices is not None and depths.SCALED in read[0].info:
+    return _noted(read[0], notices), read[1]
+
+
+def _noted(image: Image.Image, notices: set[Notice] | None) -> Image.Image:
+    """Returns the image, and notes when it had more than 8 bits."""
+    if notices is not None and depths.SCALED in image.info:
         notices.add(Notice.IMAGE_DEPTH)
-    return read
+    return image
 
 
 def _read(
     reader: type[ImageFile.ImageFile], data: bytes, least: tuple[int, bool] | None, max_pixels: int
 ) -> tuple[Image.Image, tuple[int, int]]:
     try:
+        if reader is WebPImagePlugin.WebPImageFile and (size := decode_limits.webp_size(data)):
+            _check_size(*size, max_pixels)
+            with decode_limits.memory(_area(size) * decode_limits.WEBP_BYTES, max_pixels):
+                return _opened(reader, data).copy(), size  # a copy, for the reader holds its decoder while it lives
+        each = decode_limits.check_scans(data) if is_jpeg(data) else decode_limits.bytes_per_pixel(str(reader.format))
         image = _opened(reader, data)
         width, height = image.size
         _check_size(width, height, max_pixels)
+        decode_limits.check_plain(data, width, height, max_pixels)
         if least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
             side = max(width, height) if least[1] else min(width, height)
             scale = next((k for k in (8, 4, 2) if side // k >= least[0]), 1)
             image.draft("", (max(1, width // scale), max(1, height // scale)))
         stored = "" if isinstance(image, JpegImagePlugin.JpegImageFile) else depths.stored_as(image)
-        _load(image)
-        return (depths.eight_bits(image, stored) if stored else image), (width, height)
+        with decode_limits.memory(_area(image.size) * each, max_pixels):
+            image.load()
+            return (depths.eight_bits(image, stored) if stored else image), (width, height)
     except Image.DecompressionBombError as error:
         raise SampleError(Reason.IMAGE_TOO_LARGE, str(error)) from error
     except _DECODE_ERRORS as error:
         raise SampleError(Reason.IMAGE_UNDECODABLE, f"{type(error).__name__}: {error}"[:300]) from error
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -245,12 +265,3 @@ def _opened(reader: type[ImageFile.ImageFile], data: bytes) -> ImageFile.ImageFi
     with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return reader(io.BytesIO(data))
-
-
-def _load(image: ImageFile.ImageFile) -> None:
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        image.load()
-        return
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image.load()
