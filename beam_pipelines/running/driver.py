@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # The class and the message of our errors, inside the text of a runner's error.
 _OURS = re.compile(
-    r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError|"
+    r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError|DamagedError|"
     r"NoBucketError): "
     r"(.*?)(?: \[while running .*|\\n.*)?$",
     re.MULTILINE,

@@ -109,6 +109,10 @@ class InputError(ConfigError):
     """An input, a model or an output location is missing or unreadable; nothing was started."""
 
 
+class DamagedError(InputError):
+    """A file of an output folder is not as it was written; the line names it and says what to do."""
+
+
 class StoreError(InputError):
     """An object store refuses, or does not answer; the line names the address and says what to do."""
 

@@ -3,11 +3,18 @@
 Arrow's own threads may let go of a Python buffer after the read that made it is over. When that happens while the
 interpreter ends, the process aborts ("terminate called without an active exception", exit code 134). So no other module
 opens a Parquet file; ruff refuses it.
+
+Every page of a file that Winnow writes has a checksum. The footer, which says where the pages are, has none in the
+format, so a seal lies in front of it: eight bytes of a mark, and the SHA-256 of the footer. Readers of Parquet find the
+footer from the end of the file, and pass over the seal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
@@ -16,7 +23,100 @@ import pyarrow.parquet as pq
 if TYPE_CHECKING:
     from typing import Self
 
+SEALED = b"winnow.sealed"
+"""Key in the metadata of a schema that says that the file has a seal."""
+
 _BATCH_ROWS = 1 << 16
+_MARK = b"WINNOW\r\1"
+_SEAL_BYTES = len(_MARK) + hashlib.sha256().digest_size
+_END_BYTES = 8  # length of the footer, and PAR1
+_TAIL_BYTES = 1 << 16  # read at once; footers of column sets are smaller
+
+
+class AppendOnly(io.RawIOBase):
+    """A file that Arrow writes to: it passes bytes on and counts them, because Arrow asks for its position.
+
+    Closing it leaves what is behind it open.
+
+    Args:
+      append: takes bytes, and must not keep the view of them.
+    """
+
+    def __init__(self, append: Callable[[memoryview], Any]) -> None:
+        self._append = append
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._append(view)
+        self._size += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self._size
+
+
+class ParquetWriter:
+    """Writes a sealed file table by table; the footer is written at the end of a ``with`` block.
+
+    Args:
+      append: takes bytes, and must not keep the view of them.
+      schema: of every table, with the metadata that is stored beside it.
+      options: of pyarrow's writer.
+    """
+
+    def __init__(self, append: Callable[[memoryview], Any], schema: pa.Schema, **options: Any) -> None:
+        self._append = append
+        self._footer: bytearray | None = None
+        sealed = schema.with_metadata({**(schema.metadata or {}), SEALED: b"1"})
+        self._writer = pq.ParquetWriter(AppendOnly(self._take), sealed, write_page_checksum=True, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._footer = bytearray()
+        self._writer.close()
+        self._append(memoryview(_MARK + hashlib.sha256(self._footer).digest()))
+        self._append(memoryview(self._footer))
+
+    def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
+        """Writes a table as one row group, or as several of ``row_group_size`` rows."""
+        self._writer.write_table(table, row_group_size)
+
+    def _take(self, data: memoryview) -> None:
+        if self._footer is None:
+            self._append(data)
+        else:
+            self._footer += data
+
+
+def seal_of(file: BinaryIO | pa.NativeFile) -> str:
+    """Returns the seal of a Parquet file, compared with the footer: 64 hex digits; empty where there is none.
+
+    Raises:
+      ArrowInvalid: the footer is not the one that was sealed.
+    """
+    size = file.seek(0, 2)
+    tail = _tail(file, min(size, _TAIL_BYTES))
+    needed = _SEAL_BYTES + _END_BYTES + int.from_bytes(tail[-_END_BYTES:-4], "little")
+    if len(tail) < needed <= size:
+        tail = _tail(file, needed)
+    seal, footer = tail[-needed:][:_SEAL_BYTES], tail[-needed:][_SEAL_BYTES:]
+    if needed > size or not seal.startswith(_MARK):
+        return ""
+    digest = seal[len(_MARK) :]
+    if hashlib.sha256(footer).digest() != digest:
+        raise pa.ArrowInvalid("its footer is not the one that was written")
+    return digest.hex()
+
+
+def _tail(file: BinaryIO | pa.NativeFile, count: int) -> bytes:
+    file.seek(-count, 2)
+    return file.read(count)
 
 
 class ParquetReader:
@@ -25,12 +125,21 @@ class ParquetReader:
     Args:
       source: a local path, a seekable file, or a buffer of Arrow's.
 
+    Attributes:
+      seal: of the file, 64 hex digits that differ where anything but the data of pages differs; empty for a file
+        without one, which is of another program or of Winnow 0.1.
+
     Raises:
-      ArrowInvalid: it is no Parquet file.
+      ArrowInvalid: it is no Parquet file, or its footer is damaged.
     """
 
     def __init__(self, source: str | BinaryIO | pa.NativeFile) -> None:
+        with contextlib.ExitStack() as stack:
+            opened = stack.enter_context(open(source, "rb")) if isinstance(source, str) else source
+            self.seal = seal_of(opened)
         self._file = pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
+        if not self.seal and SEALED in (self.schema.metadata or {}):
+            raise pa.ArrowInvalid("another program wrote it again")
 
     def __enter__(self) -> Self:
         return self

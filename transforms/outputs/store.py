@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from transforms.lib.arrays import Bool
 from transforms.lib.columnstore import columns, notices, views
 from transforms.lib.columnstore.block import Block
-from transforms.lib.errors import InputError, MissingError
+from transforms.lib.errors import DamagedError, InputError, MissingError
 from transforms.lib.parquet_files import ParquetReader
-from transforms.outputs import file_rows, selections
+from transforms.outputs import file_rows, selections, stored_files
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 
@@ -62,7 +62,7 @@ class Store:
         try:
             with self._stored(column_set, shard) as stored:
                 return columns.facts_of(stored.schema)
-        except (FileNotFoundError, MissingError, pa.ArrowInvalid):  # the last: not written by us, or cut short
+        except (MissingError, DamagedError):  # the last: whoever wrote it writes it again
             return {}
 
     def maker(self, column_set: str) -> str | None:
@@ -75,15 +75,16 @@ class Store:
         for info in filesystem.children(folder):
             shard = info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet")
             try:
-                return columns.facts_of(self.schema(column_set, shard)).get("job", "")
-            except (FileNotFoundError, MissingError, pa.ArrowInvalid):  # cut short: whoever wrote it writes it again
+                with self._open(column_set, shard) as stored:
+                    return columns.facts_of(stored.schema).get("job", "")
+            except (MissingError, FileNotFoundError, pa.ArrowInvalid):  # cut short: whoever wrote it writes it again
                 continue
         return None
 
     def write(self, column_set: str, shard: str, table: pa.Table, stamp: str, **facts: str) -> FileRow:
         """Writes one file, whole or not at all; ``facts`` name the ``job``, so that no other job replaces the set."""
         self._forget(column_set, shard)
-        data = columns.to_parquet(table, stamp, **facts)
+        data = columns.to_parquet(table, stamp, **stored_files.place(column_set, shard), **facts)
         return file_rows.write(self.root, self.path(column_set, shard), data)
 
     def write_pieces(
@@ -91,9 +92,10 @@ class Store:
     ) -> FileRow:
         """Writes one file, whole or not at all, a row group for each of ``tables``, of which one is held at a time."""
         self._forget(column_set, shard)
+        place = stored_files.place(column_set, shard)
         with (
             filesystem.create_atomic(self.uri(column_set, shard)) as file,
-            columns.parquet_writer(file.write, schema, stamp, **facts) as writer,
+            columns.parquet_writer(file.write, schema, stamp, **place, **facts) as writer,
         ):
             for table in tables:
                 writer.write_table(table)
@@ -115,6 +117,8 @@ class Store:
         """Reads columns of one file, all of them when ``names`` is None; those of a view from where they are.
 
         Raises:
+          MissingError: there is no such file.
+          DamagedError: it is damaged, was written again by another program, or belongs elsewhere.
           InputError: the file that a view reads is not the one that was imported.
         """
         with self._stored(column_set, shard) as stored:
@@ -129,8 +133,29 @@ class Store:
     def _not_decided(self, shard: str, what: str) -> InputError:
         return InputError(f"{self.uri(DECISIONS, shard)} {what}; run `winnow select` again")
 
+    def seals(self, shard: str, sets: Iterable[str]) -> dict[str, str]:
+        """Returns column set -> seal of its file of one shard; empty for a file of Winnow 0.1."""
+        found = {}
+        for name in sets:
+            with self._stored(name, shard) as stored:
+                found[name] = stored.seal
+        return found
+
     @contextlib.contextmanager
     def _stored(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
+        """Opens the file of a column set, which is the one that was written there; see ``_open``.
+
+        Raises:
+          MissingError: there is no such file.
+          DamagedError: it is damaged, was written again by another program, or belongs elsewhere.
+        """
+        uri = self.uri(column_set, shard)
+        with stored_files.as_written(uri), self._open(column_set, shard) as stored:
+            stored_files.check_place(columns.facts_of(stored.schema), column_set, shard)
+            yield stored
+
+    @contextlib.contextmanager
+    def _open(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
         """Opens the file of a column set, and that which it is a view of once a column of that is read."""
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(filesystem.open_read(self.uri(column_set, shard)))
@@ -219,9 +244,9 @@ class _Held(Store):
         yield self
 
     @contextlib.contextmanager
-    def _stored(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
+    def _open(self, column_set: str, shard: str) -> Iterator[views.ColumnFile]:
         if (column_set, shard) not in self.opened:
-            self.opened[column_set, shard] = self.stack.enter_context(super()._stored(column_set, shard))
+            self.opened[column_set, shard] = self.stack.enter_context(super()._open(column_set, shard))
         yield self.opened[column_set, shard]
 
     def _forget(self, column_set: str, shard: str) -> None:

@@ -23,7 +23,7 @@ from transforms.lib.recipes.contract import state_json as solved
 from transforms.lib.recipes.steps import subset
 from transforms.lib.reshard import shard_layout
 from transforms.lib.tar_account import TarAccount
-from transforms.outputs import selections
+from transforms.outputs import selections, stored_files
 from transforms.outputs.sort_uids import RUNS, SortedRun, write_run
 from transforms.outputs.store import DECISIONS, BlockReader, Store
 from transforms.rows import FileRow, ShardRef
@@ -160,7 +160,9 @@ class DecideShard:
         arrays = [pa.array(decisions.copies), step, pa.array(decisions.margin)]
         table = pa.Table.from_arrays(arrays, schema=columns.DECISIONS_SCHEMA)
         index = store.facts(columns.INDEX, ref.name)["stamp"]
-        facts = {"selection": self.settings.selection, "copies": str(int(decisions.copies.sum()))}
+        sets = {columns.INDEX, *(owner for owner, _ in self.settings.where.values())}
+        facts = stored_files.made_from(store.seals(ref.name, sorted(sets)))
+        facts |= {"selection": self.settings.selection, "copies": str(int(decisions.copies.sum()))}
         return store.write(DECISIONS, ref.name, table, stamp, uri=ref.uri, index=index, **facts)
 
     def _inputs(self, store: Store, ref: ShardRef) -> dict[str, str]:

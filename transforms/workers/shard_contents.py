@@ -14,7 +14,7 @@ from apache_beam.metrics import Metrics
 from transforms.lib import byte_ranges, uids
 from transforms.lib.arrays import Int64
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import SampleError
+from transforms.lib.errors import InputError, SampleError
 from transforms.lib.reshard import json_fields, scored_members, shard_layout
 from transforms.lib.reshard.carried import AS_STORED, Carried
 from transforms.lib.reshard.shard_format import Members
@@ -22,6 +22,7 @@ from transforms.lib.samples import faces, identity, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.writer import sample_of
+from transforms.outputs import stored_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
@@ -133,6 +134,9 @@ class ShardContents:
         """Returns uid, copy, offset, length and what is known of what an output shard takes from one input shard."""
         store = self.store
         copies = store.read(DECISIONS, name, ["copies"])["copies"].to_numpy()
+        if stored_files.changed_since(store.facts(DECISIONS, name), store.seals(name, [columns.INDEX])):
+            path = store.uri(DECISIONS, name)
+            raise InputError(f"{path} is not about columns/{columns.INDEX}/{name}; run `winnow select` again")
         changed_by = ["caption"] if self.captions == SCORED else []
         index = _index_of(store, name, ["uid", "offset", "length", *_INDEXED, *changed_by])
         rows, numbers = [], []

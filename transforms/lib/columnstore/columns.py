@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transforms.lib import similar, uids
 from transforms.lib.arrays import Bool, Float32, UInt64
 from transforms.lib.columnstore.hints import hint_for
 from transforms.lib.errors import ConfigError
+from transforms.lib.parquet_files import SEALED, ParquetWriter
 
 INDEX = "index"
 OK = "ok"
@@ -115,32 +115,6 @@ def embedded(values: NDArray[np.floating[Any]]) -> Bool:
     return nonzero
 
 
-class AppendOnly(io.RawIOBase):
-    """A file that Arrow writes to: it passes bytes on and counts them, because Arrow asks for its position.
-
-    Closing it leaves what is behind it open.
-
-    Args:
-      append: takes bytes, and must not keep the view of them.
-    """
-
-    def __init__(self, append: Callable[[memoryview], Any]) -> None:
-        self._append = append
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        self._append(view)
-        self._size += view.nbytes
-        return view.nbytes
-
-    def tell(self) -> int:
-        return self._size
-
-
 def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
     """Returns the file's bytes, a function of the table, the stamp and the facts alone."""
     sink = io.BytesIO()
@@ -149,7 +123,7 @@ def to_parquet(table: pa.Table, stamp: str, **facts: str) -> bytes:
     return sink.getvalue()
 
 
-def parquet_writer(write: Callable[[Any], Any], schema: pa.Schema, stamp: str, **facts: str) -> pq.ParquetWriter:
+def parquet_writer(write: Callable[[Any], Any], schema: pa.Schema, stamp: str, **facts: str) -> ParquetWriter:
     """Opens a file that is written table by table, one or more row groups each; closing it writes the footer.
 
     Args:
@@ -162,8 +136,8 @@ def parquet_writer(write: Callable[[Any], Any], schema: pa.Schema, stamp: str, *
     codecs = {name: "none" if name in lists else "zstd" for name in schema.names}
     compression = {f"{name}.list.element" if name in lists else name: codec for name, codec in codecs.items()}
     plain = [name for name in schema.names if not pa.types.is_floating(schema.field(name).type)]
-    return pq.ParquetWriter(
-        AppendOnly(write),
+    return ParquetWriter(
+        write,
         schema.with_metadata(named),
         compression=compression,
         use_dictionary=[name for name in plain if name in ("status", "step", "image_extension", "label", "notices")],
@@ -174,7 +148,7 @@ def facts_of(schema: pa.Schema) -> dict[str, str]:
     """Returns what ``to_parquet`` noted beside the table (``stamp`` and facts), by the schema it was stored with."""
     metadata = schema.metadata or {}
     prefix = b"winnow."
-    return {k[len(prefix) :].decode(): v.decode() for k, v in metadata.items() if k.startswith(prefix)}
+    return {k[len(prefix) :].decode(): v.decode() for k, v in metadata.items() if k.startswith(prefix) and k != SEALED}
 
 
 def resolve(

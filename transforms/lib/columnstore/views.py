@@ -66,6 +66,7 @@ class ColumnFile:
 
     def __init__(self, own: ParquetReader, open_read: Callable[[str], BinaryIO]) -> None:
         self.schema: pa.Schema = own.schema
+        self.seal = own.seal
         self._view = of(self.schema)
         self._open = open_read
         self._file: ParquetReader | None = own if self._view is None else None

@@ -10,9 +10,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.lib.columnstore.columns import AppendOnly
 from transforms.lib.errors import SampleError
-from transforms.lib.parquet_files import ParquetReader
+from transforms.lib.parquet_files import AppendOnly, ParquetReader
 from transforms.lib.reshard.shard_format import Members, ShardFile, ShardFormat
 from transforms.lib.samples import captions, images
 
