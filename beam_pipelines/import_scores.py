@@ -47,7 +47,8 @@ def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | N
         return None
     left_out = import_scores.left_out(schemas or [], settings)
     todo = sum(settings.finished(ref) is None for ref in refs)
-    rows = problems.collect(score_table.read_table, paths, config.by, settings.columns) if todo else None
+    tell = problems.notes.append
+    rows = problems.collect(score_table.read_table, paths, config.by, settings.columns, tell) if todo else None
     if problems:
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.config.base import flag
+from beam_pipelines.config.base import flag, names_in
 from beam_pipelines.config.crawl import PoolConfig
 from transforms.lib import registry, similar
 
@@ -39,7 +39,7 @@ class AnnotateConfig(PoolConfig):
 
     def wanted(self) -> list[str]:
         """Returns the names of the column sets, each once, in the order of the flag."""
-        return list(dict.fromkeys(name.strip() for text in self.columns for name in text.split(",") if name.strip()))
+        return list(names_in(self.columns))
 
     def problems(self) -> list[str]:
         problems = super().problems()

@@ -127,6 +127,11 @@ def any_of(names: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
+def names_in(values: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names in the values of a repeated flag, each of them a list separated by commas; each name once."""
+    return tuple(dict.fromkeys(name.strip() for text in values for name in text.split(",") if name.strip()))
+
+
 def flag(
     default: Any,
     words: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.config.base import SET_NAME, flag
+from beam_pipelines.config.base import SET_NAME, flag, names_in
 from beam_pipelines.config.crawl import PoolConfig
 
 DATACOMP_SETS = ("clip_b32", "clip_l14")
@@ -28,10 +28,16 @@ class ImportConfig(PoolConfig):
         required="it names the column set",
         hint="it names the column set",
     )
-    columns: tuple[str, ...] = flag((), "column of numbers to import; may be repeated; default: all of them")
+    columns: tuple[str, ...] = flag(
+        (), "columns of numbers to import, separated by commas; may be repeated; default: all of them"
+    )
     min_coverage: float = flag(
         1.0, "smallest share of the readable samples that have all values; the job fails on less", at_least=0, at_most=1
     )
+
+    def wanted(self) -> tuple[str, ...]:
+        """Returns the columns that ``--columns`` names, each once."""
+        return names_in(self.columns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

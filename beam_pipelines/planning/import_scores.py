@@ -37,9 +37,13 @@ def schemas_of(paths: Sequence[str]) -> list[pa.Schema]:
 
 
 def left_out(schemas: Sequence[pa.Schema], settings: ImportSettings) -> list[str]:
-    """Returns the columns of numbers that have no name, such as the index that pandas writes, and are not imported."""
+    """Returns the columns that are not imported although they may be numbers: those without a name or without a value.
+
+    A column without a name is such as the index that pandas writes.
+    """
     unnamed = {name for schema in schemas for name in score_table.numbers_of(schema) if score_table.is_unnamed(name)}
-    return sorted(unnamed - set(settings.columns))
+    empty = {f"{name} (empty)" for schema in schemas for name in score_table.empty_columns(schema)}
+    return sorted((unnamed | empty) - set(settings.columns))
 
 
 def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa.Schema]) -> ImportSettings:
@@ -48,7 +52,7 @@ def settings_of(config: ImportConfig, paths: Sequence[str], schemas: Sequence[pa
     Raises:
       InputError: a table lacks columns, or has two columns of one name, or the tables have different columns.
     """
-    columns = [score_table.score_columns(schema, config.by, config.columns) for schema in schemas]
+    columns = [score_table.score_columns(schema, config.by, config.wanted()) for schema in schemas]
     if len({tuple(sorted(names)) for names in columns}) > 1:
         raise InputError("the tables have different columns of numbers; name those to import by --columns")
     sources = tuple(sorted(stamps.sha256_of(path) for path in paths))

@@ -29,6 +29,9 @@ from transforms.report import ReportFacts
 from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings
 
+_NARROWED = "{} holds float64; thresholds are exact, ranks are of float32: values that agree in 7 digits are ties there"
+"""Note on a column of more digits than ranks are made of."""
+
 
 @dataclasses.dataclass(frozen=True)
 class SelectPlan:
@@ -136,7 +139,9 @@ def plan_select(
     if recipe:
         problems.collect(recipe.check_made, sets)
     if recipe and where:
-        problems.collect(recipe.check_types, _types(config.output, where, scoring))
+        types = _types(config.output, where, scoring)
+        problems.collect(recipe.check_types, types)
+        problems.notes += [_NARROWED.format(name) for name, kind in types.items() if pa.types.is_float64(kind)]
     if problems or recipe is None or where is None:
         return None
     files = {name: file for step in recipe.steps for name, file in step_files(step, config.output, problems).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ KINDS = ("uid", "key")
 
 ScoreRecords = NDArray[np.void]  # f0, f1 as in a subset file, then values, float32 [columns]; sorted by (f0, f1)
 
+_LARGEST_WHOLE = 1 << 24  # up to here float32 holds every whole number
 _UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
 
@@ -50,14 +51,51 @@ def schema_of(path: str) -> pa.Schema:
             with ParquetReader(path) as file:
                 return file.schema
         with pacsv.open_csv(path) as reader:
-            return pa.schema(
-                [(field.name, field.type) for field in reader.schema]
-            )  # Arrow decodes names only when they are read
+            fields = [(field.name, field.type) for field in reader.schema]  # Arrow decodes names when they are read
+        late = _late_types(path, [name for name, kind in fields if pa.types.is_null(kind)])
+        return pa.schema([(name, late.get(name, kind)) for name, kind in fields])
+
+
+def _late_types(path: str, names: Sequence[str]) -> dict[str, pa.DataType]:
+    """Returns the types of columns of a CSV file that are empty in its first block, by the first block with values.
+
+    Args:
+      path: of the file.
+      names: of the columns; those that are empty to the end are not in the result.
+    """
+    found: dict[str, pa.DataType] = {}
+    if not names:
+        return found
+    texts = pacsv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), include_columns=list(names), strings_can_be_null=True
+    )
+    with pacsv.open_csv(path, convert_options=texts) as reader:
+        for batch in reader:
+            for name in names:
+                values = batch[name].drop_null()
+                if name not in found and len(values):
+                    found[name] = _type_of(values)
+            if len(found) == len(names):
+                break
+    return found
+
+
+def _type_of(texts: pa.Array) -> pa.DataType:
+    try:
+        texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return pa.string()
+    return pa.float64()
 
 
 def numbers_of(schema: pa.Schema) -> list[str]:
     """Returns the names of the columns of numbers, as often as they are there."""
     return [field.name for field in schema if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)]
+
+
+def empty_columns(schema: pa.Schema) -> list[str]:
+    """Returns the names of the columns without any value, of which nobody can tell what they are."""
+    return [field.name for field in schema if pa.types.is_null(field.type)]
 
 
 def is_unnamed(name: str) -> bool:
@@ -104,7 +142,9 @@ def pairs_of(by: str, names: Sequence[str]) -> UInt64:
     return uids.pairs([uid_rule.of_text(text) for text in texts])
 
 
-def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> ScoreRecords:
+def read_table(
+    paths: Sequence[str], by: str, columns: Sequence[str], tell: Callable[[str], None] = lambda line: None
+) -> ScoreRecords:
     """Reads tables of scores, some thousand rows at a time, and sorts them.
 
     A uid or key may be repeated with the same values, which is the same as once.
@@ -113,14 +153,16 @@ def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> ScoreRe
       paths: local Parquet or CSV files.
       by: name of the column of uids or keys, which is also what they are.
       columns: to read; anything missing becomes NaN.
+      tell: gets a line for the user about columns whose values lose digits.
 
     Returns:
       ``ScoreRecords``, each uid or key once: 16 bytes per row, and 4 per column of it; three
       times as much while they are sorted.
 
     Raises:
-      InputError: a uid or key is missing, or is repeated with other values.
+      InputError: a uid or key is missing, or is repeated with other values, or whole numbers are too large for float32.
     """
+    narrowed: set[str] = set()
     dtype = np.dtype([("f0", "<u8"), ("f1", "<u8"), ("values", "<f4", (len(columns),))])
     parts = [np.empty(0, dtype)]
     for path in paths:
@@ -132,11 +174,34 @@ def read_table(paths: Sequence[str], by: str, columns: Sequence[str]) -> ScoreRe
             pairs = pairs_of(by, names)
             part["f0"], part["f1"] = pairs[:, 0], pairs[:, 1]
             for at, name in enumerate(columns):
-                part["values"][:, at] = batch[name].to_numpy(zero_copy_only=False).astype(np.float32)
+                values = batch[name].to_numpy(zero_copy_only=False)
+                part["values"][:, at] = _narrow(values, f"{name} of {path}")
+                if name not in narrowed and (part["values"][:, at] != values)[~np.isnan(values)].any():
+                    narrowed.add(name)
             parts.append(part)
+    if narrowed:
+        tell(f"{', '.join(sorted(narrowed))}: stored as float32; values that agree in 7 digits become equal")
     rows: ScoreRecords = np.concatenate(parts)
     rows = rows[np.lexsort((rows["f1"], rows["f0"]))]
     return _without_repeats(rows, by, columns)
+
+
+def _narrow(values: NDArray[Any], whose: str) -> NDArray[np.float32]:
+    """Returns numbers as float32.
+
+    Raises:
+      InputError: whole numbers, such as ranks, that are so large that neighbours become equal.
+    """
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    merged = (np.abs(values) > _LARGEST_WHOLE) & (values == np.floor(values)) & (narrow != values)
+    if merged.any():
+        example = values[np.flatnonzero(merged)[0]]
+        raise InputError(
+            f"{int(merged.sum())} values of {whose} are whole numbers above {_LARGEST_WHOLE}, such as {example:.0f}; "
+            "float32 makes neighbours equal there; divide ranks by their number, or leave the column out"
+        )
+    return narrow
 
 
 def _without_repeats(rows: ScoreRecords, by: str, columns: Sequence[str]) -> ScoreRecords:

@@ -137,3 +137,39 @@ def test_a_header_that_is_not_utf8_is_one_line_with_a_cure(tmp_path, encoding):
     with pytest.raises(InputError, match=r"t\.csv cannot be read: .*; write it as Parquet, or as UTF-8 CSV") as caught:
         score_table.score_columns(score_table.schema_of(str(tmp_path / "t.csv")), "uid", ())
     assert "\n" not in str(caught.value)
+
+
+def test_a_csv_column_that_is_empty_in_the_first_megabyte_is_read_by_what_follows(tmp_path):
+    lines = ["uid,late,words,never,score", *(f"{n:x},,,,0.5" for n in range(120_000)), "ffffff,2.5,text,,1"]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(lines) + "\n")
+    assert path.stat().st_size > 1 << 20
+    schema = score_table.schema_of(str(path))
+    assert score_table.numbers_of(schema) == ["late", "score"]
+    assert score_table.empty_columns(schema) == ["never"]
+    rows = score_table.read_table([str(path)], "uid", ["late", "score"])
+    assert score_table.look_up(rows, score_table.pairs_of("uid", ["ffffff"]), ["late", "score"])["late"] == [2.5]
+
+
+def test_a_byte_order_mark_before_a_csv_is_no_part_of_a_name(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfuid,score\n0f,0.5\n")
+    assert score_table.schema_of(str(tmp_path / "a.csv")).names == ["uid", "score"]
+
+
+def test_whole_numbers_that_float32_makes_equal_are_refused(tmp_path):
+    fits = written(tmp_path, "fits.parquet", uid=["a", "b"], rank=[1 << 24, (1 << 25) + 4])
+    assert score_table.read_table([fits], "uid", ["rank"])["values"][:, 0].tolist() == [2.0**24, 2.0**25 + 4]
+    for name in ("a.parquet", "a.csv"):
+        path = written(tmp_path, name, uid=["a", "b"], rank=[(1 << 24) + 1, 5])
+        with pytest.raises(InputError, match=r"1 values of rank of .* above 16777216, such as 16777217"):
+            score_table.read_table([path], "uid", ["rank"])
+
+
+def test_values_that_lose_digits_are_told(tmp_path):
+    told = []
+    exact = written(tmp_path, "exact.parquet", uid=["a", "b"], score=[0.5, None])
+    score_table.read_table([exact], "uid", ["score"], told.append)
+    assert told == []
+    wide = written(tmp_path, "wide.csv", uid=["a", "b"], score=[0.1, 0.2], n=[1, 2])
+    score_table.read_table([wide], "uid", ["score", "n"], told.append)
+    assert [line.split(":")[0] for line in told] == ["score"]

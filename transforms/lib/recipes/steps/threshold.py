@@ -19,7 +19,8 @@ class Threshold(Step):
 
     Attributes:
       column: a float column.
-      at_least: lowest kept value, in the column's unit, inclusive.
+      at_least: lowest kept value, in the column's unit, inclusive; a float32 column is compared with it as a float32, a
+        float64 column as it is.
     """
 
     kind = "threshold"
@@ -31,8 +32,11 @@ class Threshold(Step):
         return (self.column,)
 
     def apply(self, block: Block, state: Any) -> Verdict:
-        margin = block.columns[self.column].astype(np.float32) - np.float32(self.at_least)
-        return Verdict.of(block, margin >= 0, margin)
+        values = block.columns[self.column]
+        if values.dtype != np.float64:
+            margin = values.astype(np.float32) - np.float32(self.at_least)
+            return Verdict.of(block, margin >= 0, margin)
+        return Verdict.of(block, values >= self.at_least, (values - self.at_least).astype(np.float32))
 
     def sentence(self) -> str:
         return f"Keep samples whose {self.column} is at least {self.at_least:g}."

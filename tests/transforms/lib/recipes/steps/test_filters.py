@@ -14,6 +14,7 @@ from transforms.lib.recipes.steps.caption_length import CaptionLength
 from transforms.lib.recipes.steps.image_size import ImageSize
 from transforms.lib.recipes.steps.keep_language import KeepLanguage
 from transforms.lib.recipes.steps.text_match import TextMatch, count_matches
+from transforms.lib.recipes.steps.threshold import Threshold
 from transforms.lib.recipes.text import wordnet
 
 
@@ -172,3 +173,11 @@ def test_every_wrong_parameter_is_told():
         "band.drop must be above 0 and below fraction (0.3), got 0.3", "band.of must be pool or remaining",
     ):  # fmt: skip
         assert expected in found
+
+
+def test_a_threshold_compares_what_was_given_with_all_its_digits():
+    values = np.array([0.28, np.nextafter(0.28, 0), np.nextafter(0.28, 1), 0.2800000001, 0.2799999999])
+    expected = [True, False, True, True, False]
+    assert kept(Threshold("t", column="score", at_least=0.28), block_of(score=values)) == expected
+    narrow = values.astype(np.float32)
+    assert kept(Threshold("t", column="score", at_least=0.28), block_of(score=narrow)) == [True] * 5
