@@ -80,6 +80,8 @@ class ClipTokenizer:
     def __init__(self, own: Any) -> None:
         self._own = own
         self._longest = max(len(piece) for piece in own.encoder)
+        self._special = set(own.cache)
+        self._known: dict[str, list[int]] = {}
         self.context_length: int = own.context_length
 
     def __call__(self, texts: list[str]) -> torch.Tensor:
@@ -104,21 +106,26 @@ class ClipTokenizer:
         return tokens
 
     def _tokens(self, clean: str) -> list[int]:
-        own, tokens = self._own, list[int]()
-        for match in own.pat.finditer(clean):
-            tokens += [own.encoder[piece] for piece in self._pieces(match[0])]
+        tokens, known = list[int](), self._known
+        for match in self._own.pat.finditer(clean):
+            word = match[0]
+            tokens += known.get(word) or self._of_word(word)
             if len(tokens) >= self.context_length:
                 break
         return tokens
 
-    def _pieces(self, word: str) -> list[str]:
+    def _of_word(self, word: str) -> list[int]:
         own = self._own
         if len(word) > WORD:
-            return self._long(word)
-        if len(own.cache) > CACHED:
-            own.cache = dict(list(own.cache.items())[: len(own.all_special_ids)])
-        pieces: list[str] = own.bpe("".join(own.byte_encoder[byte] for byte in word.encode("utf-8"))).split(" ")
-        return pieces
+            return [own.encoder[piece] for piece in self._long(word)]
+        symbols = "".join(own.byte_encoder[byte] for byte in word.encode("utf-8"))
+        found = [own.encoder[piece] for piece in own.bpe(symbols).split(" ")]
+        if symbols not in self._special:  # what it remembers of itself are the special tokens
+            own.cache.pop(symbols, None)
+        if len(self._known) >= CACHED:
+            self._known.clear()
+        self._known[word] = found
+        return found
 
     def _long(self, word: str) -> list[str]:
         """Returns the first pieces of a long word, no fewer than the network can see, or all of them."""
