@@ -1,4 +1,6 @@
+import hashlib
 import json
+import shutil
 
 import pytest
 
@@ -60,6 +62,31 @@ def test_a_moved_network_with_its_own_text_tower_still_scores(winnow, pairs, tmp
     moved = out.rename(tmp_path / "moved")
     code, _, stderr = winnow("score", "--input", f"{pairs}/*.tar", "--output", tmp_path / "o", "--model", f"n={moved}")
     assert code == 0, stderr
+
+
+def test_a_network_that_was_trained_is_trained_further(winnow, pairs, tmp_path):
+    flags = ["--input", f"{pairs}/*.tar", "--epochs", "1", "--holdout_fraction", "0.3"]
+    for name, model in (("one", "tinyclip"), ("two", tmp_path / "one"), ("three", tmp_path / "two")):
+        code, _, stderr = winnow("train-filter", *flags, "--output", tmp_path / name, "--model", model)
+        assert code == 0, stderr
+    shutil.rmtree(tmp_path / "one")
+    shutil.rmtree(tmp_path / "two")
+    last = (tmp_path / "three").rename(tmp_path / "moved")
+    args = ("--input", f"{pairs}/*.tar", "--output", tmp_path / "o", "--model", f"n={last}")
+    code, _, stderr = winnow("score", *args)
+    assert code == 0, stderr
+
+
+def test_a_network_of_timm_cannot_be_trained(winnow, pairs, tmp_path):
+    import timm
+    import torch
+
+    weights = tmp_path / "w.pth"
+    torch.save(timm.create_model("test_vit").state_dict(), weights)
+    model = f"timm:test_vit@{weights}#sha256={hashlib.sha256(weights.read_bytes()).hexdigest()}"
+    code, _, stderr = winnow("train-filter", "--input", f"{pairs}/*.tar", "--output", tmp_path / "o", "--model", model)
+    assert code == 2
+    assert "has no text tower, so there is nothing to train it with" in stderr
 
 
 def test_every_problem_is_told_at_once(winnow, tmp_path):
