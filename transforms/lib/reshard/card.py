@@ -14,13 +14,14 @@ _TYPES = {
 # Last part of an extension -> the type that `datasets` decodes a member to. Source: DECODERS of its webdataset module.
 _NO_TYPE = frozenset({"ten", "tb", "mp", "msg", "npy", "npz", "cbor", "pth"})  # decoded to what only the member says
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-_HEAD = """---
-configs:
+_CONFIGS = """configs:
 - config_name: default
   data_files:
   - split: train
     path: "{path}"
-{features}size_categories:
+"""
+_HEAD = """---
+{configs}{features}size_categories:
 - {size}
 ---
 # Image-text pairs
@@ -51,9 +52,10 @@ def card(form: str, path: str, samples: int, shards: int, held: Held, warnings: 
     """
     size = next((name for limit, name in _SIZES if samples < limit), "n>10M")
     features = _features(samples, held) if form == "webdataset" else ""
-    text = _HEAD.format(path=path, features=features, size=size, samples=samples, shards=shards)
-    if form != "tfrecord":
-        text += _LOADABLE
+    loadable = form != "tfrecord"  # which `datasets` does not read
+    configs = _CONFIGS.format(path=path) if loadable else ""
+    text = _HEAD.format(configs=configs, path=path, features=features, size=size, samples=samples, shards=shards)
+    text += _LOADABLE if loadable else ""
     rows = [f"| {name} | {kind} | {count:,} |\n" for (name, kind), count in held.images.items()]
     return text + (_TABLE + "".join(rows) if rows else "") + "".join(f"\n* {line}\n" for line in warnings)
 

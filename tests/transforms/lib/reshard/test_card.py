@@ -53,3 +53,9 @@ def test_croissant_names_the_columns_of_a_table():
     assert columns == ["image", "caption", "uid", "key", "json"]
     assert json.loads(json.dumps(found)) == found
     assert "recordSet" not in croissant.document("webdataset", "shards/*.tar", 5, 2)
+
+
+def test_records_that_datasets_does_not_read_are_not_offered_to_it():
+    text = card.card("tfrecord", "shards/*.tfrecord", 4, 1, Held({("jpg", "jpeg"): 4}, {"jpg": 4}, {}), [])
+    assert "configs" not in head(text)
+    assert "load_dataset" not in text
