@@ -24,7 +24,7 @@ from transforms.lib.models import published, resolve
 from transforms.lib.tar import shard_samples
 from transforms.rows import Shard
 from transforms.shards import check_images, find_shards
-from transforms.storage import filesystem
+from transforms.storage import filesystem, pool_files
 
 
 def is_free(output: str) -> bool:
@@ -74,8 +74,8 @@ def train_here(config: TrainConfig, shards: Sequence[Shard], folder: Path) -> di
     network = network_folder.open_network(config.model, fetch=filesystem.fetch)
 
     def pairs_of(shard: Shard) -> list[training_pairs.Pair]:
-        with filesystem.open_read(shard.uri) as file:
-            samples = shard_samples.read_samples(shard_samples.open_tar(file, shard.uri))
+        with pool_files.open_shard(shard.uri) as tar:
+            samples = shard_samples.read_samples(tar)
             return list(training_pairs.read_pairs(samples, config.caption_field))
 
     pairs = list(itertools.chain.from_iterable(map(pairs_of, shards)))

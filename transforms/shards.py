@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,15 +12,14 @@ from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib import addresses, stamps
 from transforms.lib.errors import InputError, SampleError
+from transforms.lib.inputs import folder_input, input_kinds
 from transforms.lib.samples import images
-from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.rows import Shard, ShardRef, ShardRefs, Shards
-from transforms.storage import filesystem, patterns
+from transforms.storage import filesystem, patterns, pool_files
 from transforms.storage.client import FileInfo
 
 _TEXT = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
-SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.zst")
 _SHOWN_MEMBERS = 12  # extensions that a message lists
 
 
@@ -41,7 +41,7 @@ def find_shards(
       InputError: a pattern or an address matches nothing, a location cannot be read, or two shards share a name;
         all of it at once.
     """
-    written = patterns.expand(texts, flag)
+    written = [_with_below(text) for text in patterns.expand(texts, flag)]
     globs = patterns.resolved(written)
     matched = patterns.match(globs, flag)
     problems = [
@@ -49,9 +49,9 @@ def find_shards(
         for text, found in zip(written, matched, strict=True)
         if not found
     ]
-    files = _shards_among(globs, matched, flag, tell)
-    if not files and not problems:
-        problems.append(f"{flag} matches files, but none that ends in {', '.join(SUFFIXES)}")
+    if problems:
+        raise InputError(problems)
+    files = pool_files.shards_of(globs, matched, flag, tell)
     root = _root(globs)
     shards = [Shard(_name(addresses.without_query(f.uri), root), f.uri, f.size, _stamp(f)) for f in files]
     problems += _bad_names(shards, flag)
@@ -60,25 +60,10 @@ def find_shards(
     return sorted(shards)
 
 
-def _shards_among(
-    globs: Sequence[str], matched: Sequence[Sequence[FileInfo]], flag: str, tell: Callable[[str], None]
-) -> list[FileInfo]:
-    """Returns the files that are shards by their suffix, each once; tells of those that are left out."""
-    hidden: set[FileInfo] = set()
-    others: set[FileInfo] = set()
-    taken = []
-    for glob, found in zip(globs, matched, strict=True):
-        tars = [info for info in found if addresses.without_query(info.uri).endswith(SUFFIXES)]
-        others |= set(found) - set(tars)
-        taken += patterns.without_hidden(glob, tars, hidden.add)
-    files = patterns.distinct(taken)
-    hidden -= set(files)
-    if hidden:
-        first = min(hidden).uri
-        tell(f"{flag}: {len(hidden)} hidden shards are left out ({first} ...); without wildcards they are taken")
-    if others and files:
-        tell(f"{flag}: {len(others)} files that are no shards are left out ({min(others).uri} ...)")
-    return files
+def _with_below(text: str) -> str:
+    """Returns the pattern of everything below a folder of this machine where a text names one, else the text."""
+    is_folder = filesystem.is_local(text) and not text.endswith("/") and os.path.isdir(text)
+    return f"{text}/**" if is_folder else text
 
 
 def _stamp(file: FileInfo) -> str:
@@ -115,8 +100,8 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
     seen: set[str] = set()
     for shard in shards[:limit]:
         try:
-            with filesystem.open_read(shard.uri) as file:
-                for sample in read_samples(open_tar(file, shard.uri)):
+            with pool_files.open_shard(shard.uri) as tar:
+                for sample in read_samples(tar):
                     if _has_image(sample.members, member):
                         return
                     seen |= sample.members.keys() if len(seen) < _SHOWN_MEMBERS else set()
@@ -152,7 +137,10 @@ def _name(uri: str, root: list[str]) -> str:
     if ".." in tail or "" in tail:
         tail = tail[-1:]
     name = "/".join(tail)
-    return next(name.removesuffix(suffix) for suffix in SUFFIXES[::-1] if name.endswith(suffix))
+    if folder_input.is_block(uri):
+        return name.partition("#")[0] + name.rpartition("#")[2].partition("-")[0]
+    suffixes = input_kinds.kind_of(uri).suffixes
+    return name[: -max(len(suffix) for suffix in suffixes if name.lower().endswith(suffix))]
 
 
 @dataclasses.dataclass(eq=False)

@@ -18,7 +18,7 @@ from transforms.lib.errors import ConfigError, InputError, Reason, ShardError
 from transforms.lib.flyt import labelled, task_batches
 from transforms.lib.tar import shard_samples
 from transforms.rows import Shard
-from transforms.storage import filesystem
+from transforms.storage import filesystem, pool_files
 
 TASK = re.compile(r"([a-z0-9_]+)=(.+)", re.S)
 
@@ -128,8 +128,8 @@ def read(source: LabelledSource) -> task_batches.Task:
 
 def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
     try:
-        with filesystem.open_read(shard.uri) as file:
-            yield from labelled.from_samples(shard_samples.read_samples(shard_samples.open_tar(file, shard.uri)), field)
+        with pool_files.open_shard(shard.uri) as tar:
+            yield from labelled.from_samples(shard_samples.read_samples(tar), field)
     except ShardError as error:
         raise InputError(f"--downstream {shard.uri} is damaged ({error}); copy or download it again") from None
 

@@ -11,6 +11,7 @@ from transforms.assign import TargetPart
 from transforms.lib import addresses
 from transforms.lib.clusters import vector_files
 from transforms.lib.errors import InputError
+from transforms.lib.inputs import input_kinds
 from transforms.lib.models.spec import ModelSpec
 from transforms.lib.samples.index_row import ImageRules
 from transforms.outputs import manifest
@@ -20,6 +21,7 @@ from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings
 from transforms.workers.score_shard import ScoreSettings, missing_sets
 
+_TARS = input_kinds.kind_named("tar").suffixes
 _ROWS = 65_536  # rows of a file that one worker assigns
 
 
@@ -59,9 +61,9 @@ def find_target(uri: str, settings: ClusterSettings, dim: int) -> TargetPlan:
     if filesystem.exists(filesystem.join(uri, "pool.parquet")):
         return TargetPlan(_scored(uri, settings.column, dim))
     scoring = scoring_of(settings)
-    if uri.endswith(pools.SUFFIXES) or uri.startswith("@"):
+    if uri.endswith(_TARS) or uri.startswith("@"):
         return TargetPlan((), scoring, _shards([uri]))
-    if any(info.uri.endswith(pools.SUFFIXES) for info in filesystem.children(uri)):
+    if any(info.uri.endswith(_TARS) for info in filesystem.children(uri)):
         return TargetPlan((), scoring, _shards([filesystem.join(addresses.escaped(uri), "**")]))
     groups = packimages.find_images(uri, settings.uri("target", "images"))
     done = {group for group in groups if not missing_sets(scoring, group.shard)}

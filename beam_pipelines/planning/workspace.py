@@ -199,7 +199,7 @@ def check_shards(output: str, refs: list[ShardRef]) -> None:
     Raises:
       InputError: it has none.
     """
-    if any(ref.uri.endswith(".parquet") for ref in refs):
+    if refs and manifest.read(output).section("import-datacomp").files:
         raise InputError(
             f"--output {output}: this pool has no shards, only metadata; to copy what `winnow select` kept, name "
             f"another --output, give --input with the tars, and --subset {filesystem.join(output, 'subset.npy')}"

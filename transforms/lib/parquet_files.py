@@ -124,6 +124,7 @@ class ParquetReader:
 
     Args:
       source: a local path, a seekable file, or a buffer of Arrow's.
+      piece_bytes: read at once of a column; 0 reads a column of a row group whole.
 
     Attributes:
       seal: of the file, 64 hex digits that differ where anything but the data of pages differs; empty for a file
@@ -133,11 +134,12 @@ class ParquetReader:
       ArrowInvalid: it is no Parquet file, or its footer is damaged.
     """
 
-    def __init__(self, source: str | BinaryIO | pa.NativeFile) -> None:
+    def __init__(self, source: str | BinaryIO | pa.NativeFile, piece_bytes: int = 0) -> None:
         with contextlib.ExitStack() as stack:
             opened = stack.enter_context(open(source, "rb")) if isinstance(source, str) else source
             self.seal = seal_of(opened)
-        self._file = pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
+        checked = {"pre_buffer": False, "page_checksum_verification": True}
+        self._file = pq.ParquetFile(source, buffer_size=piece_bytes, **checked)
         if not self.seal and SEALED in (self.schema.metadata or {}):
             raise pa.ArrowInvalid("another program wrote it again")
 
@@ -180,6 +182,12 @@ class ParquetReader:
         chosen: dict[str, Any] = {"columns": None if names is None else list(names), "use_threads": False}
         return self._file.read(**chosen) if group is None else self._file.read_row_group(group, **chosen)
 
-    def batches(self, names: Sequence[str], rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yields columns in the order of the file, at most ``rows`` rows at a time. Errors as ``read``."""
-        yield from self._file.iter_batches(rows, columns=list(names), use_threads=False)
+    def batches(
+        self, names: Sequence[str], rows: int = _BATCH_ROWS, group: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields columns in the order of the file, or of one row group, at most ``rows`` rows at a time.
+
+        Errors as ``read``.
+        """
+        groups = None if group is None else [group]
+        yield from self._file.iter_batches(rows, row_groups=groups, columns=list(names), use_threads=False)

@@ -91,3 +91,4 @@ def _classes(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
 STEPS = Registry("recipes/steps", "kind")
 ANNOTATORS = Registry("annotators", "column_sets")
 FORMATS = Registry("reshard", "name")
+INPUTS = Registry("inputs", "name")

@@ -16,10 +16,10 @@ from transforms.lib.arrays import Bool, Float64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.samples import images
-from transforms.lib.tar.shard_samples import open_tar, read_samples
+from transforms.lib.tar.shard_samples import read_samples
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
-from transforms.storage import filesystem
+from transforms.storage import pool_files
 
 
 class PoolBatch(NamedTuple):
@@ -161,8 +161,8 @@ class PoolBatches:
         return PoolBatch(chosen, self._images(ref, valid) if self.with_images else [])
 
     def _images(self, ref: ShardRef, valid: Bool) -> list[bytes]:
-        with filesystem.open_read(ref.uri) as file:
-            samples = read_samples(open_tar(file, ref.uri))
+        with pool_files.open_shard(ref.uri) as tar:
+            samples = read_samples(tar)
             encoded = [images.image_of(sample.members)[1] for sample, good in zip(samples, valid, strict=False) if good]
         if len(encoded) != valid.sum():
             raise InputError(f"--pool: {ref.uri} has changed since it was scored; score it again")

@@ -17,14 +17,15 @@ from transforms.lib.addresses import without_secrets
 from transforms.lib.columnstore import columns, notices
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
+from transforms.lib.inputs import input_kinds
 from transforms.lib.models import clip, spec
 from transforms.lib.samples.index_row import ReadRules
-from transforms.lib.tar.reader import DecompressedStream, open_tar
+from transforms.lib.tar.reader import DecompressedStream
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.lib.tar_account import REMARKED, TarAccount
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
-from transforms.storage import filesystem
+from transforms.storage import filesystem, pool_files
 from transforms.workers.shard_work import Outcome, logged
 
 INDEX_VERSION = 7  # raise when the same tar would give another index
@@ -184,8 +185,7 @@ class ScoreShard:
         chooser = self.settings.chooser
         named = models.named([*missing, *([chooser.name] if chooser else [])])
         account = TarAccount()
-        with filesystem.open_read(shard.uri) as file:
-            tar = open_tar(file, shard.uri)
+        with pool_files.open_shard(shard.uri) as tar:
             samples = read_samples(tar, max_sample_bytes=rules.max_sample_bytes, account=account)
             scored = scoring.score_samples(
                 outcome.counted(samples),
@@ -199,6 +199,8 @@ class ScoreShard:
         if isinstance(tar, DecompressedStream):
             account.read = tar.taken
             account.unread = shard.size - tar.taken if account.broken else 0
+        elif input_kinds.kind_of(shard.uri).name != "tar":  # each row or file is in a sample; the tar is of our making
+            account.read, account.unread = (0, shard.size) if account.broken else (shard.size, 0)
         account.check(f"shard {shard.name}", shard.size)
         self._count(shard, scored, time.monotonic() - start)
         self._count_bytes(account)

@@ -20,11 +20,10 @@ from transforms.lib.reshard.carried import AS_STORED, Carried
 from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import faces, identity, images
 from transforms.lib.samples.captions import json_of
-from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.writer import sample_of
 from transforms.outputs import stored_files
 from transforms.outputs.store import DECISIONS, Store
-from transforms.storage import filesystem
+from transforms.storage import filesystem, pool_files
 from transforms.workers.face_boxes import FaceBoxes
 
 SCORED = "scored"
@@ -231,9 +230,9 @@ class ShardContents:
             for number, (_, uri) in enumerate(listing.sources):
                 rows = np.flatnonzero(listing.source == number)
                 local = byte_ranges.COALESCE_LOCAL if filesystem.is_local(uri) else byte_ranges.COALESCE_REMOTE
-                with identity.as_indexed(uri), filesystem.open_ranges(uri) as file:
+                with identity.as_indexed(uri), pool_files.open_shard(uri, ranges=True) as tar:
                     copied = byte_ranges.copy_ranges(
-                        open_tar(file, uri),
+                        tar,
                         listing.offset[rows],
                         listing.length[rows],
                         cast(BinaryIO, gathered),

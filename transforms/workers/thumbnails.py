@@ -16,10 +16,9 @@ from transforms.lib.recipes import accounts
 from transforms.lib.report import gallery, thumbnail
 from transforms.lib.reshard.shard_layout import DecidedShard
 from transforms.lib.samples import images
-from transforms.lib.tar.reader import open_tar
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.outputs.store import DECISIONS, Store
-from transforms.storage import filesystem
+from transforms.storage import pool_files
 
 _GALLERY_SEED = 13  # of the samples that are drawn from clusters
 
@@ -98,10 +97,10 @@ def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[thumbna
         rows = [exhibits[number].row for number in numbers]
         facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length", "image_extension"], rows)
         captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
-        if any(fact["length"] for fact in facts) and filesystem.exists(uri):
-            with filesystem.open_ranges(uri) as file:
+        if any(fact["length"] for fact in facts) and pool_files.exists(uri):
+            with pool_files.open_shard(uri, ranges=True) as tar:
                 spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
-                blocks = read_ranges(open_tar(file, uri), *spans)
+                blocks = read_ranges(tar, *spans)
             extensions = [fact["image_extension"] for fact in facts]
             jpegs.update(zip(numbers, map(_thumbnail, blocks, extensions), strict=True))
     return tuple(

@@ -1,0 +1,192 @@
+"""Pools that are no tars: Parquet with image bytes, folders of pictures; and what is said of anything else."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import picture
+from transforms.lib.errors import InputError
+from transforms.lib.inputs import folder_input
+from transforms.lib.tar.shard_samples import read_samples
+from transforms.shards import find_shards
+from transforms.storage import pool_files
+
+FLAGS = ["--keep_fraction", "0.4", "--max_reject_fraction", "0.5", "--samples_per_shard", "7"]
+COUNT = 20
+
+
+def hub_rows():
+    return [
+        {"image": {"bytes": picture(n), "path": f"{n}.png" if n % 2 else None}, "text": f"thing {n}", "score": n / 7}
+        for n in range(COUNT)
+    ]
+
+
+def as_hub(folder):
+    pq.write_table(pa.Table.from_pylist(hub_rows()), folder / "train-00000-of-00001.parquet", row_group_size=6)
+    return f"{folder}/*.parquet"
+
+
+def as_img2dataset(folder):
+    rows = [
+        {"key": f"{n:09d}", "jpg": picture(n), "caption": f"thing {n}", "url": "http://h/x", "nan": float("nan")}
+        for n in range(COUNT)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "00000.parquet")
+    return f"{folder}/00000.parquet"
+
+
+def as_pairs(folder):
+    for n in range(COUNT):
+        (folder / f"pic {n}.JPG").write_bytes(picture(n))
+        (folder / f"pic {n}.txt").write_text(f"thing {n}")
+    return f"{folder}/"
+
+
+def as_imagefolder(folder):
+    lines = [json.dumps({"file_name": f"{n}.jpg", "text": f"thing {n}", "split": "a"}) for n in range(COUNT)]
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    for n in range(COUNT):
+        (folder / f"{n}.jpg").write_bytes(picture(n))
+    return f"{folder}/*"
+
+
+def as_imagefolder_csv(folder):
+    lines = ["file_name,caption", *(f'{n}.jpg,"thing {n}"' for n in range(COUNT))]
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    for n in range(COUNT):
+        (folder / f"{n}.jpg").write_bytes(picture(n))
+    return f"{folder}"
+
+
+FORMS = [as_hub, as_img2dataset, as_pairs, as_imagefolder, as_imagefolder_csv]
+
+
+@pytest.mark.parametrize("write", FORMS)
+def test_a_pool_of_this_form_is_curated_verified_and_its_pictures_are_unchanged(write, tiny_network, tmp_path, winnow):
+    (tmp_path / "pool").mkdir()
+    pattern, out = write(tmp_path / "pool"), tmp_path / "out"
+    code, printed, err = winnow("curate", "--input", pattern, "--output", out, "--model", f"net={tiny_network}", *FLAGS)
+    assert code == 0, err
+    assert json.loads(printed.splitlines()[-1])["samples"] == COUNT
+    assert json.loads(printed.splitlines()[-1])["kept"] == 8
+    code, printed, err = winnow("verify", "--output", out)
+    assert code == 0, err
+    kept = {}
+    for path in (out / "shards").glob("*.tar"):
+        for sample in read_samples(path.open("rb")):
+            image = next(sample.members[kind] for kind in ("jpg", "png") if kind in sample.members)
+            kept[sample.members["txt"].decode()] = image
+    assert len(kept) == 8
+    assert all(picture(int(text.split()[1])) == image for text, image in kept.items())
+
+
+def test_the_parquet_that_winnow_writes_is_read_again(small_pool, tiny_network, tmp_path, winnow):
+    flags = ["--model", f"net={tiny_network}", *FLAGS, "--format", "parquet"]
+    assert winnow("curate", "--input", f"{small_pool}/*.tar", "--output", tmp_path / "one", *flags)[0] == 0
+    code, _, err = winnow(
+        "score", "--input", tmp_path / "one/shards/*.parquet", "--output", tmp_path / "two", *flags[:2]
+    )
+    assert code == 0, err
+    first, second = ({}, {})
+    for path in (tmp_path / "one/shards").glob("*.parquet"):
+        first |= {row["uid"]: row["caption"] for row in pq.read_table(path).to_pylist()}
+    for path in (tmp_path / "two/columns/index").glob("**/*.parquet"):
+        second |= {row["uid"]: row["caption"] for row in pq.read_table(path).to_pylist()}
+    assert second == first
+
+
+def test_rows_without_an_image_and_of_a_damaged_row_group_are_rejected_one_by_one(tiny_network, tmp_path, winnow):
+    rows = hub_rows()
+    rows[3]["image"] = None
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=5, compression="none", write_page_checksum=True)
+    data = bytearray(path.read_bytes())
+    at = data.find(picture(7))
+    data[at + 30 : at + 60] = bytes(30)
+    path.write_bytes(data)
+    code, printed, err = winnow(
+        "score", "--input", path, "--output", tmp_path / "out", "--model", f"net={tiny_network}"
+    )
+    assert code == 0, err
+    counters = json.loads(printed.splitlines()[-1])["counters"]
+    assert counters["score.in"] == COUNT
+    assert counters["score.rejected_image_missing"] == 1 + 5
+
+
+def test_a_file_that_only_looks_like_parquet_is_one_rejected_row(tiny_network, tmp_path, winnow):
+    as_hub(tmp_path)
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
+    flags = ["--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, printed, err = winnow("score", "--input", tmp_path / "*.parquet", *flags)
+    assert code == 0, err
+    counters = json.loads(printed.splitlines()[-1])["counters"]
+    assert counters["score.in"] == COUNT + 1
+    assert counters["score.rejected_tar_corrupt"] == 1
+
+
+def test_a_table_of_addresses_is_refused_with_the_cure(tiny_network, tmp_path, winnow):
+    pq.write_table(pa.table({"url": ["http://h/x"], "caption": ["x"]}), tmp_path / "a.parquet")
+    flags = ["--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, _, err = winnow("score", "--input", tmp_path / "a.parquet", *flags)
+    assert code == 2
+    assert "no column holds image bytes (columns: url, caption)" in err
+    assert "img2dataset" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.zip", "unpack it into a folder"),
+        ("a.tfrecord", "webdataset.TarWriter"),
+        ("urls.csv", "img2dataset"),
+        ("urls.jsonl", "img2dataset"),
+        ("a.mp4", "ffmpeg"),
+        ("a.arrow", "to_parquet"),
+        ("a.unknown", "tars, Parquet files with image bytes, and folders of pictures are read"),
+    ],
+)
+def test_anything_else_is_refused_with_what_to_do(name, said, tiny_network, tmp_path, winnow):
+    (tmp_path / name).write_bytes(b"x")
+    flags = ["--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, _, err = winnow("score", "--input", tmp_path / name, *flags)
+    assert code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_tables_and_pictures_beside_tars_are_left_out_and_said(small_pool):
+    pq.write_table(pa.table({"url": ["x"]}), small_pool / "00000.parquet")
+    (small_pool / "cover.jpg").write_bytes(picture(1))
+    lines = []
+    assert len(find_shards([f"{small_pool}/*"], tell=lines.append)) == 3
+    assert lines == [f"--input: 2 files that are no shards are left out ({small_pool}/00000.parquet ...)"]
+
+
+def test_folders_are_cut_into_sorted_blocks_that_know_when_they_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_input, "BLOCK_SAMPLES", 4)
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        for n in range(10):
+            (tmp_path / folder / f"{n}.png").write_bytes(picture(n, "PNG"))
+    shards = find_shards([f"{tmp_path}/**"])
+    assert [shard.name for shard in shards] == [f"{folder}/{n:05d}" for folder in ("a", "b/c") for n in range(3)]
+    keys = []
+    for shard in shards[:3]:
+        with pool_files.open_shard(shard.uri) as stream:
+            keys += [sample.key for sample in read_samples(stream)]
+    assert keys == [str(n) for n in range(10)]
+    shutil.copy(tmp_path / "a/9.png", tmp_path / "a/00.png")
+    with pytest.raises(InputError, match="have changed since they were listed"), pool_files.open_shard(shards[0].uri):
+        pass
+
+
+def test_some_pictures_of_a_folder_are_not_a_pool(tmp_path):
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(picture(n, "PNG"))
+    with pytest.raises(InputError, match=r"1 of the 3 pictures in .* are named; give the folder"):
+        find_shards([f"{tmp_path}/1.png"])

@@ -1,0 +1,112 @@
+"""The files of a pool: what patterns mean as shards of one kind, and any shard opened as a tar."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+from transforms.lib import addresses
+from transforms.lib.errors import InputError
+from transforms.lib.inputs import folder_input, input_kinds
+from transforms.lib.inputs.input_kind import Files
+from transforms.storage import filesystem, patterns
+from transforms.storage.client import FileInfo
+
+
+def _below(folder: str) -> list[FileInfo]:
+    return filesystem.match([addresses.escaped(folder) + "/*"])[0]
+
+
+@contextlib.contextmanager
+def open_shard(uri: str, *, ranges: bool = False) -> Iterator[BinaryIO]:
+    """Opens a shard of any kind as an uncompressed tar.
+
+    Args:
+      uri: as the pool names it.
+      ranges: some byte ranges will be read rather than all of it.
+
+    Raises:
+      InputError: it cannot be read, or is another than was listed.
+      MissingError: it is not there.
+    """
+    files = Files(filesystem.open_ranges if ranges else filesystem.open_read, _below)
+    with input_kinds.kind_of(uri).stream(uri, files) as stream:
+        yield stream
+
+
+def exists(uri: str) -> bool:
+    """Tells whether a shard is there, or, of a block of files, its folder."""
+    return bool(_below(folder_input.folder_of(uri))) if folder_input.is_block(uri) else filesystem.exists(uri)
+
+
+def shards_of(
+    globs: Sequence[str], matched: Sequence[Sequence[FileInfo]], flag: str, tell: Callable[[str], None]
+) -> list[FileInfo]:
+    """Returns the shards among the files that patterns match, each once; tells of those that are left out.
+
+    Of the kinds of input that one pattern matches, the first of ``input_kinds.ORDER`` is meant.
+
+    Args:
+      globs: the patterns.
+      matched: what each matches.
+      flag: that they were given to, for the messages.
+      tell: gets a line for the user about files that are left out.
+
+    Raises:
+      InputError: no file is of a kind that is read, or a pattern matches some pictures of a folder.
+    """
+    hidden: set[FileInfo] = set()
+    others: set[FileInfo] = set()
+    taken: list[FileInfo] = []
+    for glob, found in zip(globs, matched, strict=True):
+        kinds = {info: input_kinds.kind_of_file(info.uri) for info in found}
+        kind = next((name for name in input_kinds.ORDER if name in kinds.values()), None)
+        meant = [info for info in found if kind and kinds[info] == kind]
+        shards = patterns.without_hidden(glob, meant, hidden.add)
+        grouped = kind is not None and input_kinds.kind_named(kind).groups
+        others |= {info for info in found if info not in meant and not (grouped and folder_input.belongs(info.uri))}
+        taken += _blocks(shards, flag) if grouped else shards
+    files = patterns.distinct(taken)
+    hidden -= set(files)
+    if not files and others:
+        raise InputError(_no_shards(flag, sorted(others)))
+    if hidden:
+        first = min(hidden).uri
+        tell(f"{flag}: {len(hidden)} hidden shards are left out ({first} ...); without wildcards they are taken")
+    if others:
+        tell(f"{flag}: {len(others)} files that are no shards are left out ({min(others).uri} ...)")
+    return files
+
+
+def _no_shards(flag: str, others: Sequence[FileInfo]) -> str:
+    first = others[0].uri
+    hint = input_kinds.hint_for(first) or "tars, Parquet files with image bytes, and folders of pictures are read"
+    return f"{flag} matches {len(others)} files, but none that is read ({first} ...): {hint}"
+
+
+def _blocks(pictures: Sequence[FileInfo], flag: str) -> list[FileInfo]:
+    """Returns the blocks of the folders in which pictures lie, as if each were a file.
+
+    Raises:
+      InputError: some pictures of a folder are not among them.
+    """
+    named: dict[str, int] = {}
+    for info in pictures:
+        folder = info.uri.rpartition("/")[0] or "."
+        named[folder] = named.get(folder, 0) + 1
+    blocks = []
+    problems = []
+    for folder, count in sorted(named.items()):
+        found = [info for info in _below(folder) if not addresses.has_hidden(info.uri[len(folder) :])]
+        there = sum(input_kinds.kind_of_file(info.uri) == "folder" for info in found)
+        if there != count:
+            some = f"{count} of the {there} pictures in {folder} are named"
+            problems.append(f"{flag}: {some}; give the folder, {folder}/")
+        changed = {info.uri: info.updated for info in found}
+        for block in folder_input.blocks_of(folder, found):
+            latest = max(changed[file.uri] for file in block.files)
+            blocks.append(FileInfo(block.uri, block.size, latest))
+    if problems:
+        raise InputError(problems)
+    return blocks
