@@ -16,10 +16,13 @@ RUN := .venv/bin/python -m
 OUT ?= out/demo
 RUNNERS ?= two portable prism flink spark
 
-.PHONY: demo test test-tfio test-loaders test-newest test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
+.PHONY: demo chaos test test-tfio test-loaders test-newest test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
+
+chaos: $(READY)
+	$(RUN) tests.chaos.kills --runs 30
 
 test: check tests
 

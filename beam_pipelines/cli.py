@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the job and its flags; those of the process when None.
 
     Returns:
-      the exit code: 0 done, 1 the job failed, 2 the request is wrong, 3 a crawl did not pass its gate.
+      the exit code: 0 done, 1 the job failed, 2 the request is wrong, 3 a crawl did not pass its gate; a process that
+      is interrupted ends with 130.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     if args[:1] == ["help"]:
@@ -57,8 +59,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = similar.did_you_mean(name, _ALL, f"there are {', '.join(_ALL)}")
         print(f"winnow: there is no job {name!r}; {hint}", file=sys.stderr)
         return 2
+    return _run(name, args, rest)
+
+
+def _run(name: str, args: Sequence[str], rest: Sequence[str]) -> int:
+    """Runs a job; one that is interrupted, or whose reader is gone, ends without a traceback."""
+    from beam_pipelines.running import interrupts
+
     command = _ALL[name]
-    code: int = importlib.import_module(command.module).main(args if isinstance(command, Listing) else rest)
+    with interrupts.handled(name):
+        try:
+            code: int = importlib.import_module(command.module).main(args if isinstance(command, Listing) else rest)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `winnow models | head -1`: nobody reads the rest
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
     return code
 
 

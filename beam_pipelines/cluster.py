@@ -87,6 +87,7 @@ def plan(config: ClusterConfig, problems: plan_facts.Problems) -> driver.Work | 
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, refs, clustering),
         finish,
+        holds=(f"cluster {name}",),
     )
 
 

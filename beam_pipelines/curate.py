@@ -20,6 +20,7 @@ from beam_pipelines.running import driver, wiring
 from transforms.lib.inference import timing
 from transforms.lib.report import tar_remarks
 from transforms.outputs import crawls
+from transforms.outputs.selections import section_of
 
 
 def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | None:
@@ -63,6 +64,7 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
         build,
         lambda: workspace.outcome(config.output, config.name),
         lambda counters: "\n".join(filter(None, (tar_remarks.sentence(counters), timing.sentence(counters)))),
+        holds=("curate", "score", section_of(config.name), "reshard"),
     )
 
 

@@ -63,6 +63,7 @@ def plan(config: DedupConfig, problems: plan_facts.Problems) -> driver.Work | No
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, grouping) if again else None,
         finish,
+        holds=(section,),
     )
 
 

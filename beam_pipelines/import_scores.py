@@ -73,7 +73,13 @@ def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | N
         "version": plan_facts.version(),
     }
     summary = {"shards": len(refs), "to_import": todo, "columns": list(settings.columns), "left_out": left_out}
-    return driver.Work(summary, prepare, lambda pipeline: build(pipeline, refs, settings, facts), finish)
+    return driver.Work(
+        summary,
+        prepare,
+        lambda pipeline: build(pipeline, refs, settings, facts),
+        finish,
+        holds=(f"import-scores {config.name}",),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -99,6 +99,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
         lambda pipeline: wiring.build(pipeline, stages),
         lambda: workspace.outcome(config.output),
         tar_remarks.sentence,
+        holds=("reshard", "select"),
     )
 
 

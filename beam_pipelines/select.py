@@ -54,6 +54,7 @@ def plan(config: SelectConfig, problems: plan_facts.Problems) -> driver.Work | N
         lambda pipeline: build(pipeline, refs, selecting, facts()),
         lambda: workspace.outcome(config.output, config.name),
         spread=True,
+        holds=(section_of(config.name),),
     )
 
 

@@ -75,7 +75,7 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
         return f"{text.format(**counts)}\n{found.words}", counts
 
     summary = {"files": len(files), "input_shards": len(refs), "output_shards": len(outputs)}
-    return driver.Work(summary, lambda: None, lambda pipeline: pipeline | checks, finish)
+    return driver.Work(summary, lambda: None, lambda pipeline: pipeline | checks, finish, holds=())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

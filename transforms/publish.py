@@ -204,9 +204,9 @@ def conclude(compared: Comparison, settings: PublishSettings) -> crawls.Document
     if refused:
         why = "; ".join(refused)
         raise GateError(f"crawl {crawl} did not pass its gate: {why}; the latest is {latest or 'none'} as before")
-    if settings.gate.allow_older or crawl >= latest:
-        named = {"kept": compared.kept, "samples": compared.samples, "previous": compared.against}
-        crawls.move_latest(root, {"crawl_id": crawl, "path": f"crawls/{crawl}", **named})
+    named = {"kept": compared.kept, "samples": compared.samples, "previous": compared.against}
+    record = {"crawl_id": crawl, "path": f"crawls/{crawl}", **named}
+    crawls.move_latest(root, record, allow_older=settings.gate.allow_older)
     return document
 
 

@@ -18,10 +18,10 @@ from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.report import terminal_text
-from transforms.outputs import crawls, manifest, selections, side_files
+from transforms.outputs import crawls, leases, manifest, selections, side_files
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
-from transforms.storage import filesystem
+from transforms.storage import filesystem, versions
 
 _POOL = (
     "input",
@@ -139,7 +139,7 @@ def pool_stamp(output: str) -> str:
 
 
 def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dict[str, Any]:
-    """Checks that a job may write to an output folder, and returns the content of ``run.json`` for this run.
+    """Checks that a job may write to an output folder, and returns what ``run.json`` is to say of this run.
 
     One folder holds one pool, read by one set of rules. ``curate`` also continues only a run with its own flags.
     ``select`` and ``reshard`` replace their earlier decisions. Only the job that wrote a column set replaces it.
@@ -158,9 +158,9 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
     reads_pool = flags.get("input") and not isinstance(config, ImportConfig)
     pool: dict[str, Any] = {name: flags[name] for name in _POOL if name in flags and reads_pool}
     pool |= {"captions": captions.read_word(flags["captions"])} if "captions" in flags and reads_pool else {}
-    if data is None and next(filesystem.children(config.output), None) is not None:
+    if data is None and any(f"/{leases.FOLDER}/" not in info.uri for info in filesystem.children(config.output)):
         raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")
-    earlier = json.loads(data or '{"pool": {}, "jobs": {}}')
+    earlier = _record(data, config.output)
     differs = {name: value for name, value in pool.items() if earlier["pool"].get(name, value) != value}
     if job == "curate":
         before = earlier["jobs"].get(job, flags)
@@ -173,14 +173,40 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
         )
     if sets:
         check_sets(config.output, sets)
-    return {"pool": {**pool, **earlier["pool"]}, "jobs": {**earlier["jobs"], job: flags}}
+    return {"pool": {**pool, **earlier["pool"]}, "jobs": {job: flags}}
+
+
+def _record(data: bytes | None, output: str) -> dict[str, Any]:
+    """Returns the content of ``run.json``; that of a new output folder where there is none."""
+    try:
+        record = json.loads(data or '{"pool": {}, "jobs": {}}')
+        return {"pool": dict(record["pool"]), "jobs": dict(record["jobs"])}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"--output {output}: run.json is cut or changed; put it back, or name another folder"
+        ) from None
 
 
 def write_run(output: str, record: dict[str, Any]) -> None:
-    """Writes ``run.json``, which a later run checks, and removes the partial files of a run that was killed."""
+    """Adds a run to ``run.json``, which later runs check, and removes the partial files of runs that are dead.
+
+    Raises:
+      InputError: another job has put another pool there since this one was planned.
+    """
     filesystem.remove_partial(output)
-    text = json.dumps(record, indent=1, sort_keys=True)
-    filesystem.write_atomic(filesystem.join(output, "run.json"), text.encode() + b"\n")
+
+    def added(data: bytes | None) -> bytes:
+        present = _record(data, output)
+        changed = [name for name, value in present["pool"].items() if record["pool"].get(name, value) != value]
+        if changed:
+            raise InputError(
+                f"--output {output}: another run began there at the same time with another --{changed[0]}; name "
+                "another folder"
+            )
+        both = {name: {**present[name], **record[name]} for name in ("pool", "jobs")}
+        return json.dumps(both, indent=1, sort_keys=True).encode() + b"\n"
+
+    versions.update(filesystem.join(output, "run.json"), added)
 
 
 def check_unscored(output: str) -> None:

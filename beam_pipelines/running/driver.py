@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.config.base import Flags
 from beam_pipelines.config.jobs import COUNTERS
-from beam_pipelines.running import beam_options, options, runners
+from beam_pipelines.running import beam_options, failures, interrupts, options, runners
 from beam_pipelines.running.console import Console
 from transforms.lib.addresses import without_secrets
-from transforms.lib.errors import ConfigError, CurationError, GateError
+from transforms.lib.errors import ConfigError, CurationError
+from transforms.outputs import leases
 
 if TYPE_CHECKING:
     import apache_beam as beam
 
     from beam_pipelines.planning.plan_facts import Problems
-
-# The class and the message of our errors, inside the text of a runner's error.
-_OURS = re.compile(
-    r"(EmptyPoolError|CapacityError|AccountsError|GateError|ConfigError|InputError|StoreError|MissingError|DamagedError|"
-    r"NoBucketError): "
-    r"(.*?)(?: \[while running .*|\\n.*)?$",
-    re.MULTILINE,
-)
-
-_WHERE = re.compile(r" \[while running '.*'\]$")  # a runner adds the name of the transform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +36,7 @@ class Work:
         does all of its work here.
       remark: job's counters -> another line for people; "" for none.
       spread: a run on this machine works on several shards at once; not where a model uses every core already.
+      holds: names of the runs of which the output folder can have one at a time; None for that of the job's name.
     """
 
     summary: dict[str, Any]
@@ -53,6 +45,7 @@ class Work:
     finish: Callable[[], tuple[str, dict[str, Any]]]
     remark: Callable[[Mapping[str, int]], str] = lambda counters: ""
     spread: bool = False
+    holds: tuple[str, ...] | None = None
 
 
 Plan = Callable[[Any, "Problems"], "Work | None"]
@@ -72,11 +65,17 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None, *, alone: bool
       a crawl did not pass its gate.
     """
     parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
-    with parsed.console.logging():
-        return _run_job(job, plan, parsed, alone)
+    with parsed.console.logging(), interrupts.handled(job) as undo:
+        try:
+            return _run_job(job, plan, parsed, alone, undo)
+        except Exception as error:  # any other is a bug, whose traceback is wanted
+            found = failures.line_of(error)
+            if found is None:
+                raise
+            return _failed(job, *found)
 
 
-def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool) -> int:
+def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: interrupts.Undo) -> int:
     """Plans a job, and runs it where nothing is wrong; returns the exit code."""
     from beam_pipelines.planning.plan_facts import Problems
 
@@ -93,7 +92,24 @@ def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool) -> int:
     with parsed.console.progress(job, work.summary.get("shards"), follows=not problems.elsewhere):
         if work.build is None:
             return _run_alone(job, work, parsed.console)
-        return _run_pipeline(job, work, work.build, parsed, problems.notes)
+        try:
+            with _leases(job, work, parsed, undo):
+                return _run_pipeline(job, work, work.build, parsed, problems.notes)
+        except ConfigError as error:  # another run is at work there
+            return _refused(job, error.problems)
+
+
+def _leases(
+    job: str, work: Work, parsed: options.Parsed, undo: interrupts.Undo
+) -> contextlib.AbstractContextManager[None]:
+    """Returns what holds the leases of the runs of a job on its output folder."""
+    output = vars(parsed.config)["output"]
+
+    def lost() -> None:
+        line = f"winnow {job}: another run took --output {output} over, since this one was silent; stopped"
+        interrupts.end(line, CurationError.exit_code, [])
+
+    return leases.held(output, (job,) if work.holds is None else work.holds, lost, undo)
 
 
 def _pipeline_flags(job: str, beam_args: Sequence[str]) -> list[str]:
@@ -114,8 +130,6 @@ def _run_alone(job: str, work: Work, console: Console) -> int:
         text, values = work.finish()
     except ConfigError as error:
         return _refused(job, error.problems)
-    except CurationError as error:
-        return _failed(job, str(error))
     console.say(text)
     print(json.dumps({"job": job, **values}, sort_keys=True))
     return 0
@@ -139,14 +153,11 @@ def _run_pipeline(
             print(json.dumps({"job": job, "output": output, "launched": True}, sort_keys=True))
             return 0
         text, values = work.finish()
-    except CurationError as error:
-        return _failed(job, _WHERE.sub("", str(error)), _code_of(type(error).__name__))
-    except Exception as error:  # runners wrap a worker's error in one of their own; only ours becomes one line
-        errors = _OURS.findall(str(error))
-        if not errors:
+    except Exception as error:  # runners wrap a worker's error in one of their own
+        found = failures.line_of(error)
+        if found is None:
             raise
-        name, line = errors[-1]
-        return _failed(job, line, _code_of(name))
+        return _failed(job, *found)
     for line in filter(None, (text, work.remark(counters))):
         parsed.console.say(line)
     print(json.dumps({"job": job, "output": output, **values, "counters": counters}, sort_keys=True))
@@ -158,11 +169,6 @@ def _refused(job: str, problems: Sequence[str]) -> int:
     for line in problems:
         print(f"winnow {job}: {line}", file=sys.stderr)
     return ConfigError.exit_code
-
-
-def _code_of(error: str) -> int:
-    """Returns the exit code of a job that failed with an error of this class."""
-    return GateError.exit_code if error == GateError.__name__ else CurationError.exit_code
 
 
 def _failed(job: str, message: str, code: int = CurationError.exit_code) -> int:

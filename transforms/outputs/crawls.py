@@ -16,7 +16,7 @@ from typing import Any
 
 from transforms.lib.errors import InputError
 from transforms.lib.stats import crawl_summary
-from transforms.storage import filesystem
+from transforms.storage import filesystem, versions
 
 NAME = "crawl.json"
 LATEST = "latest.json"
@@ -60,7 +60,10 @@ def folder(root: str, crawl: str) -> str:
 
 
 def _read(uri: str) -> Document:
-    data = filesystem.read_if_exists(uri)
+    return _object(filesystem.read_if_exists(uri), uri)
+
+
+def _object(data: bytes | None, uri: str) -> Document:
     try:
         document = {} if data is None else json.loads(data)
     except ValueError:
@@ -70,9 +73,8 @@ def _read(uri: str) -> Document:
     return document
 
 
-def _write(uri: str, document: Mapping[str, Any]) -> None:
-    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
-    filesystem.write_atomic(uri, text.encode() + b"\n")
+def _bytes(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def read(output: str) -> Document:
@@ -82,7 +84,7 @@ def read(output: str) -> Document:
 
 def write(output: str, document: Mapping[str, Any]) -> None:
     """Writes down what is known of a crawl."""
-    _write(filesystem.join(output, NAME), document)
+    filesystem.write_atomic(filesystem.join(output, NAME), _bytes(document))
 
 
 def latest(root: str) -> Document:
@@ -92,7 +94,10 @@ def latest(root: str) -> Document:
       InputError: it does not name a crawl, and the one before it.
     """
     uri = filesystem.join(root, LATEST)
-    document = _read(uri)
+    return _checked(_read(uri), uri)
+
+
+def _checked(document: Document, uri: str) -> Document:
     names = all(isinstance(document.get(name), str) for name in ("crawl_id", "previous"))
     if document and not (names and document["crawl_id"]):
         raise InputError(
@@ -127,9 +132,23 @@ def predecessor(output: str, compare_with: str = "") -> str:
     return against
 
 
-def move_latest(root: str, document: Mapping[str, Any]) -> None:
-    """Lets ``latest.json`` name another crawl, in one put."""
-    _write(filesystem.join(root, LATEST), document)
+def move_latest(root: str, document: Mapping[str, Any], *, allow_older: bool) -> None:
+    """Lets ``latest.json`` name another crawl, unless a later one was published meanwhile.
+
+    Args:
+      root: that the crawls are below.
+      document: of the crawl.
+      allow_older: it may follow one whose id sorts after its own.
+    """
+    uri = filesystem.join(root, LATEST)
+
+    def moved(data: bytes | None) -> bytes:
+        present = _checked(_object(data, uri), uri)
+        if data is not None and not allow_older and document["crawl_id"] < present.get("crawl_id", ""):
+            return data
+        return _bytes(document)
+
+    versions.update(uri, moved)
 
 
 def published(root: str, before: str) -> dict[str, Document]:

@@ -12,7 +12,7 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms.outputs import file_rows
 from transforms.rows import FileRow
-from transforms.storage import filesystem
+from transforms.storage import filesystem, versions
 
 NAME = "manifest.json"
 
@@ -130,11 +130,17 @@ def _set_of(path: str) -> str:
 
 
 def write(sections: Sequence[Section], root: str) -> None:
-    """Writes the sections of these jobs into the manifest; the file is sorted and holds no time."""
-    document = _document(root)
-    document |= {section.job: merged(document.get(section.job, {}), section.as_dict()) for section in sections}
-    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False)
-    filesystem.write_atomic(filesystem.join(root, NAME), text.encode() + b"\n")
+    """Writes the sections of these jobs into the manifest; the file is sorted and holds no time.
+
+    Sections that other jobs write at the same time stay.
+    """
+
+    def added(data: bytes | None) -> bytes:
+        document = {} if data is None else dict(json.loads(data))
+        document |= {section.job: merged(document.get(section.job, {}), section.as_dict()) for section in sections}
+        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+    versions.update(filesystem.join(root, NAME), added)
 
 
 def section(files: Sequence[FileRow], counts: dict[str, Any] | None, job: str, facts: dict[str, Any]) -> Section:

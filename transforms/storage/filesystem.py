@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from transforms.lib.errors import InputError, MissingError, NoBucketError
 from transforms.storage.client import FileInfo as FileInfo
 from transforms.storage.clients import client_of as client_of
 from transforms.storage.errors import one_line
-from transforms.storage.local import is_partial
+from transforms.storage.local import is_dead, is_partial
 from transforms.storage.web import cannot_write
 
 _PIECE_BYTES = 1 << 24
@@ -181,12 +182,18 @@ def create_atomic(uri: str) -> Iterator[NewFile]:
 
 
 def remove_partial(folder: str) -> None:
-    """Deletes what killed runs left half written below a local folder; on an object store nothing is ever left."""
+    """Deletes what killed runs left half written below a local folder; on an object store nothing is ever left.
+
+    What a live process is writing stays.
+    """
     if is_local(folder):
-        for path, _, names in os.walk(folder):
-            for name in names:
-                if is_partial(name):
-                    os.unlink(os.path.join(path, name))
+        for path, folders, names in os.walk(folder):
+            for name in filter(is_partial, [*folders, *names]):
+                partial = os.path.join(path, name)
+                if is_dead(partial):
+                    remove = shutil.rmtree if os.path.isdir(partial) and not os.path.islink(partial) else os.unlink
+                    with contextlib.suppress(FileNotFoundError):  # another run was faster
+                        remove(partial)
 
 
 def check_writable(folder: str) -> None:
@@ -201,6 +208,11 @@ def check_writable(folder: str) -> None:
         return
     path = os.path.abspath(folder)
     while not os.path.exists(path):
+        if os.path.islink(path):
+            raise InputError(
+                f"--output {folder}: {path} is a link that leads nowhere ({os.readlink(path)}); create what it names, "
+                "or name another folder"
+            )
         path = os.path.dirname(path)
     if not os.path.isdir(path):
         raise InputError(f"--output {folder}: {path} is a file; name another folder")

@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, cast
@@ -16,11 +17,13 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.lib import addresses
+from transforms.storage import processes
 from transforms.storage.client import FileInfo, staged
 
 _PARTIAL = ".partial"
 _BYTES = "application/octet-stream"
 _PIECE_BYTES = 1 << 24
+_SILENT = 86_400.0  # seconds
 
 
 def is_partial(name: str) -> bool:
@@ -29,8 +32,18 @@ def is_partial(name: str) -> bool:
 
 
 def partial_name(name: str) -> str:
-    """Returns a new name, beside a file, for one that is half written and will become it."""
-    return f".{name}.{secrets.token_urlsafe(6)}{_PARTIAL}"
+    """Returns a new name, beside a file, for one that is half written and will become it; it names this process."""
+    return f".{name}.{processes.own_tag()}.{secrets.token_urlsafe(6)}{_PARTIAL}"
+
+
+def is_dead(path: str) -> bool:
+    """Tells whether nobody is writing a partial file: its process is gone, or is elsewhere and silent for a day."""
+    parts = os.path.basename(path).split(".")
+    alive = processes.is_alive(parts[-3]) if len(parts) > 3 else False
+    if alive is None:
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - os.lstat(path).st_mtime > _SILENT
+    return not alive
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from transforms.lib.reshard.json_fields import AddedField
 from transforms.outputs import file_rows, side_files
 from transforms.outputs.store import Store
 from transforms.rows import FileRow
-from transforms.storage import filesystem
+from transforms.storage import filesystem, versions
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.shard_contents import SCORED, ShardContents
 from transforms.workers.shard_work import logged
@@ -147,6 +147,15 @@ class WrittenShard(NamedTuple):
     counts: held.Counts
 
 
+def _stats_of(data: bytes) -> dict[str, Any]:
+    """Returns the statistics of a shard; empty where they are cut or emptied."""
+    try:
+        stats = json.loads(data)
+    except ValueError:
+        stats = None
+    return stats if isinstance(stats, dict) else {}
+
+
 @dataclasses.dataclass(frozen=True)
 class WriteShard:
     """Writes one output shard; called again, it finds its work done.
@@ -172,9 +181,7 @@ class WriteShard:
         """Writes the shard, whatever was there before, and then its statistics."""
         settings = self.settings
         path, stats_path = settings.path(output.number), settings.stats_path(output.number)
-        stats_uri = filesystem.join(settings.root, stats_path)
-        if filesystem.exists(stats_uri):  # of other content, about which nothing may speak once the shard is replaced
-            filesystem.delete([stats_uri])
+        self._retract(filesystem.join(settings.root, stats_path), stamp)
         with filesystem.create_atomic(filesystem.join(settings.root, path)) as file:
             blurred, counts = self._write(output, file)
         stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
@@ -184,6 +191,15 @@ class WriteShard:
         Metrics.counter("reshard", "out_bytes").inc(file.size)
         row = file_rows.of_new(path, file)
         return WrittenShard(output.number, output.num_samples, blurred, row, stats_row, counts)
+
+    def _retract(self, uri: str, stamp: str) -> None:
+        """Empties the statistics of other content, which must not speak of the shard once that is replaced.
+
+        Those of equal content stay: another attempt at this shard may have finished meanwhile.
+        """
+        data, version = versions.read(uri)
+        while data is not None and _stats_of(data).get("stamp") != stamp and not versions.replace(uri, b"{}", version):
+            data, version = versions.read(uri)
 
     def _write(self, output: shard_layout.OutputShard, file: filesystem.NewFile) -> tuple[int, held.Counts]:
         """Writes the samples; returns how many of them had faces blurred, and the counts of what they hold."""
