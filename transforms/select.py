@@ -100,7 +100,7 @@ class WriteDecisions(beam.PTransform):
         )
         kept = decided | "Uids" >> beam.Map(lambda row: row.uids)
         name, runs = self.settings.path(selections.SUBSET), self.settings.path(RUNS)
-        subset = kept | "Subset" >> SortUids(self.settings.root, name, self.shards, runs)
+        subset = kept | "Subset" >> SortUids(self.settings.root, name, self.shards, folder=runs)
         solved = self.states | "WriteFitted" >> beam.Map(fitted.write, self.settings)
         decisions = decided | "Decisions" >> beam.Map(lambda row: row.file)
         files = [closed | "BooksFile" >> beam.Map(lambda row: row.file), solved]

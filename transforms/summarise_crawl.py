@@ -68,6 +68,6 @@ class Remember(beam.PTransform):
         images = (
             refs
             | "Images" >> beam.Map(WriteKeptImages(settings.select.store), after)
-            | "Sort" >> SortUids(settings.select.root, IMAGES, settings.shards, IMAGE_RUNS)
+            | "Sort" >> SortUids(settings.select.root, IMAGES, settings.shards, folder=IMAGE_RUNS)
         )
         return (summaries, images) | "Files" >> beam.Flatten()

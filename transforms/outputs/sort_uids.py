@@ -93,17 +93,17 @@ class SortUids(beam.PTransform):
       root: the output folder.
       name: of the file below it.
       shards: of the pool, for the number of passes; any number gives the same file.
-      folder: of the runs, below the output folder.
       fan_in: runs merged at once, about.
       held: rows that one merge holds, of 16 bytes.
+      folder: of the runs, below the output folder.
     """
 
     root: str
     name: str
     shards: int
-    folder: str = RUNS
     fan_in: int = 64
     held: int = 1 << 20
+    folder: str = RUNS
 
     def expand(self, parts: beam.PCollection[SortedRun]) -> beam.PCollection[FileRow]:
         passes: list[beam.PCollection[tuple[str, Iterable[SortedRun]]]] = []
