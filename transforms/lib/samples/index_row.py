@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -55,7 +56,7 @@ class ReadRules:
     captions: str = ""
     caption_optional: bool = False
 
-    @property
+    @functools.cached_property
     def caption_rule(self) -> CaptionRule:
         """Where the caption of a sample is."""
         return CaptionRule(self.caption_field, self.caption_member, self.captions)
@@ -118,7 +119,7 @@ def look(raw: RawSample, rules: ReadRules) -> Looked:
 
 def _find_caption(looked: Looked, members: Mapping[str, bytes], rules: ReadRules) -> None:
     """Gives a row its caption; for the ``best`` of several the first one, until a network has picked."""
-    if "." in looked.row["key"].rpartition("/")[2]:
+    if "." in looked.row["key"] and "." in looked.row["key"].rpartition("/")[2]:
         looked.notices.add(Notice.DOTTED_KEY)
     if not rules.needs_caption:
         return

@@ -86,7 +86,7 @@ class SampleReader:
 
     def _begin(self, key: str, extension: str, member: Member) -> RawSample:
         sample = RawSample(key, member.offset, 0)
-        full = self._dots.begin(key, extension)
+        full = self._dots.begin(key, extension) if "." in extension else key
         if key in self._seen or full in self._seen:
             sample.reject(Reason.DUPLICATE_KEY, "the key was seen earlier in the shard")
         self._seen.add(full)
@@ -108,13 +108,16 @@ class SampleReader:
         else:
             self._gap = None
             yield from self._behind_gap(sample, gap)
+            self._dots.complete(sample)
             yield self._counted(sample)
 
     def _whole(self, sample: RawSample) -> RawSample:
         """Notes what a sample without damage beside it has, and counts it."""
         self._sample = None
-        self._seen.update(self._dots.complete(sample))
         shape = tuple(sample.members)
+        if shape and "." in shape[0]:
+            self._seen.update(self._dots.complete(sample))
+            shape = tuple(sample.members)
         if shape != self._shape and sample.problem is None:
             self._shape = shape
             self._shapes.add(shape)
@@ -146,6 +149,7 @@ class SampleReader:
             held.reject(gap.reason, _cut(gap))
             held.length = gap.end - held.offset
             gap.merged = True
+        self._dots.complete(held)
         yield self._counted(held)
 
     def _flushed(self) -> Iterator[RawSample]:
@@ -158,7 +162,6 @@ class SampleReader:
 
     def _counted(self, sample: RawSample) -> RawSample:
         """Adds a row that is about to be yielded to the account."""
-        self._dots.complete(sample)
         self._bytes.row(sample.offset, sample.length, sample.problem is None)
         return sample
 
