@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save
 
 from transforms.lib import stamps
 from transforms.lib.arrays import Int64
+from transforms.lib.clusters import pickled_arrays
 from transforms.lib.clusters.kmeans import Vectors
 from transforms.lib.errors import InputError
 
@@ -30,7 +31,8 @@ def read_vectors(path: str, uri: str, what: str) -> NDArray[Any]:
     """Opens a matrix; ``.npy`` is mapped into memory, not read. Nothing is unpickled.
 
     Args:
-      path: local file: ``.npy``, ``.safetensors`` or ``.pt``, each with one tensor, as DataComp publishes it.
+      path: local file: ``.npy``, ``.safetensors`` or ``.pt``, each with one tensor; of ``.pt`` also one array of
+        numpy, as DataComp publishes centroids and targets.
       uri: its address.
       what: the flag or parameter that names it, for messages.
 
@@ -65,7 +67,7 @@ def _array(path: str, uri: str, what: str) -> NDArray[Any]:
         raise InputError(f"{what} {uri} does not exist; check the address")
     try:
         array = _open(path)
-    except (OSError, ValueError, EOFError, SafetensorError, RuntimeError) as error:
+    except (OSError, ValueError, EOFError, SafetensorError, RuntimeError, TypeError, LookupError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{what} {uri} is no .npy, .safetensors or .pt with one tensor: {first}") from None
     if not isinstance(array, np.ndarray):
@@ -77,12 +79,7 @@ def _open(path: str) -> Any:
     if path.endswith(".safetensors"):
         return _safetensors(path)
     if path.endswith(".pt"):
-        import torch
-
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(loaded, torch.Tensor):
-            raise ValueError(f"a {type(loaded).__name__}")
-        return loaded.numpy()
+        return pickled_arrays.read(path)
     return np.load(path, "r", allow_pickle=False)
 
 
