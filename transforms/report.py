@@ -56,7 +56,7 @@ def clusters_of(drawn: gallery.Gallery, root: str) -> cluster_page.ClusterSectio
 
 def write_report(
     books: accounts.Books,
-    fitted: Mapping[str, Mapping[str, Any]],
+    summary: Mapping[str, Any],
     drawn: gallery.Gallery | None,
     facts: ReportFacts,
 ) -> FileRow:
@@ -64,21 +64,22 @@ def write_report(
 
     Args:
       books: of the pool, closed.
-      fitted: step label -> what was fitted.
+      summary: the content of ``books.json``.
       drawn: the clusters to show; None where the pool has none.
       facts: everything else.
     """
-    page = html_page.render(_report_data(books, fitted, drawn, facts)).encode()
+    page = html_page.render(_report_data(books, summary, drawn, facts)).encode()
     return file_rows.write(facts.root, facts.path, page)
 
 
 def _report_data(
     books: accounts.Books,
-    fitted: Mapping[str, Mapping[str, Any]],
+    summary: Mapping[str, Any],
     drawn: gallery.Gallery | None,
     facts: ReportFacts,
 ) -> html_page.ReportData:
-    bounds = [fitted[label].get("threshold") for label in facts.score_steps]
+    shared = accounts.Repeated(**summary.get("repeated_uids", {})).sentence()
+    bounds = [summary["fitted"][label].get("threshold") for label in facts.score_steps]
     thresholds = [bound for bound in bounds if isinstance(bound, float)]
     return html_page.ReportData(
         title=f"Winnow: {facts.recipe}",
@@ -90,7 +91,7 @@ def _report_data(
         copies=books.copies,
         dropped=tuple((label, books.dropped.get(label, 0)) for label, _ in facts.steps),
         rejected=tuple(sorted(books.rejected.items())),
-        notices=tuple(notices.sentences(books.notices)),
+        notices=(*notices.sentences(books.notices), *filter(None, [shared])),
         shards_in=books.shards,
         bytes_in=books.size_bytes,
         score_column=facts.score,
@@ -124,6 +125,5 @@ class WriteReport(beam.PTransform):
     gallery: beam.PCollection[gallery.Gallery] | None = None
 
     def expand(self, books: beam.PCollection[accounts.Books]) -> beam.PCollection[FileRow]:
-        fitted = self.summary | "Fitted" >> beam.Map(lambda summary: summary["fitted"])
         drawn = AsSingleton(self.gallery) if self.gallery is not None else None
-        return books | "Write" >> beam.Map(write_report, AsSingleton(fitted), drawn, self.facts)
+        return books | "Write" >> beam.Map(write_report, AsSingleton(self.summary), drawn, self.facts)

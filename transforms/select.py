@@ -20,8 +20,8 @@ from transforms.outputs.books import MergeBooksFn, close_books
 from transforms.outputs.sort_uids import RUNS, SortUids
 from transforms.rows import FileRow, ShardRefs
 from transforms.storage import filesystem
-from transforms.workers import fitted
-from transforms.workers.decide_shard import DecideShard, SelectSettings, SolvedStates
+from transforms.workers import fitted, repeated_uids
+from transforms.workers.decide_shard import Decided, DecideShard, SelectSettings, SolvedStates
 
 
 def write_missing(subset: FileRow, settings: SelectSettings, listed: Sequence[str]) -> FileRow:
@@ -39,6 +39,24 @@ def close_selection(
 ) -> FileRow:
     """Declares the selection whole; ``files`` are those that must be there before."""
     return selections.close(subset, books, files, settings.root, settings.name)
+
+
+def coverage_of(books: accounts.Books, subset: FileRow, settings: SelectSettings) -> dict[str, accounts.Coverage]:
+    """Returns label -> how many different uids a step's subset file lists, and how many of them are in the pool.
+
+    Where the file alone decides, those found are the different uids that were kept. Otherwise the samples are counted
+    that it lists, which is more where uids are repeated.
+    """
+    others = {step.label for step in settings.recipe.steps} - {repeated_uids.FIRST_UIDS}
+    alone = others == settings.subsets and len(others) == 1
+    found = {}
+    for label in sorted(settings.subsets):
+        uri, _ = settings.files[f"{label}.file"]
+        listed = repeated_uids.count_different(filesystem.fetch(uri))
+        kept = filesystem.join(settings.root, subset.path)
+        samples = repeated_uids.count_different(kept) if alone else books.listed.get(label, 0)
+        found[label] = accounts.Coverage(listed, min(listed, samples))
+    return found
 
 
 class Selection(NamedTuple):
@@ -79,28 +97,47 @@ class WriteDecisions(beam.PTransform):
     states: beam.PCollection[tuple[Any, ...]]
     shards: int
 
-    def _bounds(self) -> tuple[str, str, recipes.Recipe, float]:
+    def _bounds(self) -> tuple[str, str, recipes.Recipe, accounts.Limits]:
         settings = self.settings
-        return settings.root, settings.selection, settings.recipe, settings.max_reject_fraction
+        return settings.root, settings.selection, settings.recipe, settings.limits
 
     def _listed(self) -> list[str]:
         """Returns the addresses of the recipe's subset files."""
         files = sorted(self.settings.files.items())
         return [uri for name, (uri, _) in files if name.rpartition(".")[0] in self.settings.subsets]
 
+    def _repeated(
+        self,
+        decided: beam.PCollection[Decided],
+        books: beam.PCollection[accounts.Books],
+        subset: beam.PCollection[FileRow],
+    ) -> beam.PCollection[accounts.Repeated]:
+        """Counts kept samples that share their uid; shards are looked at again only where some do."""
+        settings = self.settings
+        count = repeated_uids.CountRepeated(settings.store, settings.path(selections.SUBSET))
+        kept = books | "Different" >> beam.Map(repeated_uids.kept_of, AsSingleton(subset), settings.root)
+        return (
+            decided
+            | "Decided" >> beam.Map(lambda row: row.source)
+            | "CountRepeated" >> beam.Map(count, AsSingleton(kept))
+            | "AddRepeated" >> beam.CombineGlobally(repeated_uids.AddCounts())
+            | "Repeated" >> beam.Map(repeated_uids.repeated, AsSingleton(kept))
+        )
+
     def expand(self, refs: ShardRefs) -> Selection:
         states = AsSingleton(self.states)
         recorded = AsSingleton(self.states | "Record" >> beam.Map(SolvedStates.of))
         decided = refs | "Decide" >> beam.Map(DecideShard(self.settings), recorded)
-        closed = (
-            decided
-            | "Books" >> beam.Map(lambda row: row.books)
-            | "AddBooks" >> beam.CombineGlobally(MergeBooksFn())
-            | "CloseBooks" >> beam.Map(close_books, states, *self._bounds())
+        added = (
+            decided | "Books" >> beam.Map(lambda row: row.books) | "AddBooks" >> beam.CombineGlobally(MergeBooksFn())
         )
         kept = decided | "Uids" >> beam.Map(lambda row: row.uids)
         name, runs = self.settings.path(selections.SUBSET), self.settings.path(RUNS)
         subset = kept | "Subset" >> SortUids(self.settings.root, name, self.shards, folder=runs)
+        repeated = self._repeated(decided, added, subset)
+        covered = added | "Cover" >> beam.Map(coverage_of, AsSingleton(subset), self.settings)
+        found = AsSingleton(repeated), AsSingleton(covered)
+        closed = added | "CloseBooks" >> beam.Map(close_books, states, *found, *self._bounds())
         solved = self.states | "WriteFitted" >> beam.Map(fitted.write, self.settings)
         decisions = decided | "Decisions" >> beam.Map(lambda row: row.file)
         files = [closed | "BooksFile" >> beam.Map(lambda row: row.file), solved]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from beam_pipelines.config import captions
 from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.crawl import PoolConfig
+from beam_pipelines.config.limits import LimitsConfig
 from beam_pipelines.config.selection import SelectionConfig
 from transforms.lib import registry
 
@@ -83,16 +84,13 @@ class ReshardConfig(PoolConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReshardJobConfig(ReshardConfig, SelectionConfig):
+class ReshardJobConfig(ReshardConfig, LimitsConfig, SelectionConfig):
     """Flags of ``reshard`` run alone: also by a subset file, also of a pool that Winnow never scored."""
 
     input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")
     subset: str = flag("", "copy what this subset file lists (.npy, u8,u8, sorted), not what `select` decided")
     uid_field: str = flag("uid", "with --input: json field with the uid, or none; as for curate")
     max_sample_bytes: int = flag(1 << 28, "most bytes of a sample; larger ones are rejected", at_least=1)
-    max_reject_fraction: float = flag(
-        0.01, "largest share of the samples that may be rejected; the job fails on more", at_least=0, at_most=1
-    )
 
     def problems(self) -> list[str]:
         problems = super().problems()

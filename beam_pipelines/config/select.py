@@ -6,11 +6,12 @@ import dataclasses
 
 from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.crawl import BasisConfig
+from beam_pipelines.config.limits import LimitsConfig
 from beam_pipelines.config.selection import CURRENT, NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SelectConfig(BasisConfig):
+class SelectConfig(BasisConfig, LimitsConfig):
     """Flags of ``select``."""
 
     recipe: str = flag("dfn", "name of a recipe (`winnow recipes` lists them) or path of a .yaml file")
@@ -27,9 +28,6 @@ class SelectConfig(BasisConfig):
         form=Form(r"(?s)(?=.*\.).*=.*", "STEP.PARAMETER=VALUE"),
     )
     seed: int = flag(0, "seed of every draw and tie; equal seeds give equal bytes", at_least=0)
-    max_reject_fraction: float = flag(
-        0.01, "largest share of the samples that may be rejected; the job fails on more", at_least=0, at_most=1
-    )
     name: str = flag(
         CURRENT,
         "name of the selection; selections of other names stay beside it, and --selection of later jobs chooses one",

@@ -9,15 +9,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from beam_pipelines.config.limits import LimitsConfig
 from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import crawl as crawling
-from beam_pipelines.planning import selections, workspace
+from beam_pipelines.planning import first_uids, selections, workspace
 from beam_pipelines.planning.plan_facts import Problems, version
 from beam_pipelines.planning.recipes import load_recipe
 from beam_pipelines.planning.score import ScorePlan, model_schemas
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
+from transforms.lib.recipes.accounts import Limits
 from transforms.lib.recipes.contract.step import Step
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.subset import Subset
@@ -28,6 +30,7 @@ from transforms.outputs.store import Store
 from transforms.report import ReportFacts
 from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings
+from transforms.workers.repeated_uids import FIRST_UIDS
 
 _NARROWED = "{} holds float64; thresholds are exact, ranks are of float32: values that agree in 7 digits are ties there"
 """Note on a column of more digits than ranks are made of."""
@@ -42,12 +45,14 @@ class SelectPlan:
       facts: for the manifest.
       crawl: the plan of the crawl; None for a pool that is no crawl.
       clusters: the column set of clusters that the report shows; empty for none.
+      firsts: what marks all samples of a uid but the first; None where all are decided.
     """
 
     settings: SelectSettings
     facts: dict[str, Any]
     crawl: crawling.CrawlPlan | None = None
     clusters: str = ""
+    firsts: first_uids.FirstUids | None = None
 
     @property
     def basis(self) -> Basis:
@@ -93,6 +98,11 @@ class SelectPlan:
         )
 
 
+def limits_of(config: LimitsConfig) -> Limits:
+    """Returns what of a selection is no failure."""
+    return Limits(config.max_reject_fraction, config.min_coverage, config.on_repeated_uid)
+
+
 def plan_subset(config: ReshardJobConfig, problems: Problems, indexing: ScorePlan | None) -> SelectPlan | None:
     """Finds the subset file that ``reshard --subset`` copies by; None when it cannot be used.
 
@@ -102,22 +112,27 @@ def plan_subset(config: ReshardJobConfig, problems: Problems, indexing: ScorePla
       indexing: what indexes the pool in the same run; None when it was scored or indexed before.
     """
     step = Subset(label="subset", file=config.subset)
-    recipe = Recipe("subset", "the file itself", (step,))
+    recipe, where = Recipe("subset", "the file itself", (step,)), {"uid": (columns.INDEX, "uid")}
+    firsts = None
+    if config.on_repeated_uid == "first":
+        recipe = first_uids.with_step(recipe)
+        where = columns.resolve(recipe.inputs(), first_uids.with_set({columns.INDEX: columns.INDEX_SCHEMA.names}))
     files = step_files(step, config.output, problems)
     if problems:
         return None
-    where = {"uid": (columns.INDEX, "uid")}
     digests = {name: digest for name, (_, digest) in files.items()}
-    selection = selections.identity(config.output, recipe, where, digests, indexing)
-    settings = SelectSettings(config.output, recipe, where, None, config.max_reject_fraction, files, selection)
+    selection = selections.identity(config.output, recipe, first_uids.without_set(where), digests, indexing)
+    if config.on_repeated_uid == "first":
+        firsts = first_uids.plan_first(config.output, indexing)
+    settings = SelectSettings(config.output, recipe, where, None, limits_of(config), files, selection)
     facts: dict[str, Any] = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
-    return SelectPlan(settings, facts | {"files": digests, "selection": selection})
+    return SelectPlan(settings, facts | {"files": digests, "selection": selection}, firsts=firsts)
 
 
 def plan_select(
     config: SelectConfig,
     problems: Problems,
-    sets: dict[str, list[str]],
+    sets: Mapping[str, Sequence[str]],
     shards: int,
     scoring: ScorePlan | None = None,
 ) -> SelectPlan | None:
@@ -135,6 +150,8 @@ def plan_select(
     earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
     if recipe and earlier:
         recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
+    if recipe and sets and config.on_repeated_uid == "first":
+        recipe, sets = first_uids.with_step(recipe), first_uids.with_set(sets)
     where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.hints()) if recipe and sets else None
     if recipe:
         problems.collect(recipe.check_made, sets)
@@ -150,18 +167,19 @@ def plan_select(
     score = _shown_score(recipe, where, sets)
     digests = {name: digest for name, (_, digest) in files.items()}
     basis = {"thresholds": config.thresholds, "over": sorted(earlier.over), "kept": earlier.kept} if earlier else {}
-    selection = selections.identity(config.output, recipe, where, digests, scoring, **basis)
-    bound = config.max_reject_fraction
-    settings = SelectSettings(config.output, recipe, where, score, bound, files, selection, config.name)
+    selection = selections.identity(config.output, recipe, first_uids.without_set(where), digests, scoring, **basis)
+    limits = limits_of(config)
+    settings = SelectSettings(config.output, recipe, where, score, limits, files, selection, config.name)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts |= {"files": digests, "selection": selection}
     clusters = _shown_clusters(where, sets)
+    firsts = first_uids.plan_first(config.output, scoring) if config.on_repeated_uid == "first" else None
     if earlier is None:
-        return SelectPlan(settings, facts, clusters=clusters)
+        return SelectPlan(settings, facts, clusters=clusters, firsts=firsts)
     models = scoring.facts["stamps"]["models"] if scoring else manifest.read(config.output).models
     pool = scoring.facts["stamps"]["pool"] if scoring else ""
     crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, models, shards, pool)
-    return SelectPlan(settings, facts, crawl, clusters) if crawl else None
+    return SelectPlan(settings, facts, crawl, clusters, firsts) if crawl else None
 
 
 def _recipe(config: SelectConfig, problems: Problems) -> Recipe | None:
@@ -183,12 +201,13 @@ def _shown_score(
 
 def _types(root: str, where: Mapping[str, tuple[str, str]], scoring: ScorePlan | None) -> dict[str, pa.DataType]:
     """Returns the type of each column that a recipe reads: that of the pool's first shard, or after ``scoring``."""
-    owners = {owner for owner, _ in where.values()}
+    owners = {owner for owner, _ in where.values()} - {FIRST_UIDS}
     if scoring:
         schemas = model_schemas(scoring)
     else:
         shard = workspace.read_pool(root)[0].name
         schemas = {owner: Store(root).schema(owner, shard) for owner in owners}
+    schemas = {**schemas, FIRST_UIDS: first_uids.SCHEMA}
     return {name: schemas[owner].field(column).type for name, (owner, column) in where.items()}
 
 

@@ -17,6 +17,7 @@ from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
+from transforms.lib.recipes import accounts
 from transforms.lib.report import terminal_text
 from transforms.outputs import crawls, leases, manifest, selections, side_files
 from transforms.outputs.store import Store
@@ -257,6 +258,8 @@ def outcome(output: str, name: str = "") -> tuple[str, dict[str, Any]]:
         lacking = len(uids.read_subset(io.BytesIO(missing)))
         text += f"\n{'uids listed and not kept':<34}{lacking:>14,}  missing.npy"
     text += "".join(f"\nwarning: {line}" for line in (written or {}).get("warnings", ()))
+    if shared := accounts.Repeated(**books.get("repeated_uids", {})).sentence():
+        text += f"\n\n{shared}"
     if crawls.read(output).get("complete"):
         text += f"\n\n{publish.sentence(output)}"
     held = selections.stale(output, selection.id)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import apache_beam as beam
+from apache_beam.pvalue import AsSingleton
 
 from beam_pipelines.planning import reshard as reshardplan
 from beam_pipelines.planning import score as scoreplan
 from beam_pipelines.planning import select as selectplan
+from beam_pipelines.planning.first_uids import FirstUids
+from transforms.dedup import Deduplicate
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, Section, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
 from transforms.report import ReportFacts, WriteReport
 from transforms.reshard import ReshardCopies
-from transforms.rows import ShardRef, ShardRefs
+from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.score import ScoreShards
 from transforms.select import Selection, WriteDecisions
 from transforms.shards import ListRefs, ListShards
@@ -52,6 +57,25 @@ class Selected(NamedTuple):
     sections: list[beam.PCollection[Section]]
 
 
+def mark_repeated(refs: ShardRefs, firsts: FirstUids) -> tuple[ShardRefs, beam.PCollection[FileRow]]:
+    """Adds the marks of all samples of a uid but the first; returns the shards once all have theirs, and the files."""
+    numbers = refs.pipeline | "Numbers" >> beam.Create([(name, at) for at, name in enumerate(firsts.names)])
+    by_name = refs | "ByName" >> beam.Map(lambda ref: (ref.name, ref)).with_output_types(tuple[str, ShardRef])
+    numbered = (
+        {"number": numbers, "ref": by_name}
+        | "Join" >> beam.CoGroupByKey()
+        | "Number" >> beam.FlatMap(_numbered).with_output_types(tuple[int, ShardRef])
+    )
+    done = numbered | "MarkRepeated" >> Deduplicate(firsts.settings)
+    whole = refs | "Marked" >> beam.Map(lambda ref, counts: ref, AsSingleton(done.counts)).with_output_types(ShardRef)
+    return whole, done.files
+
+
+def _numbered(row: tuple[str, Mapping[str, Iterable[Any]]]) -> Iterator[tuple[int, ShardRef]]:
+    joined = row[1]
+    yield from itertools.product(joined["number"], joined["ref"])
+
+
 def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, shards: int) -> Selected:
     """Adds the selection: fits the recipe, decides every sample, and writes books, subset file and report.
 
@@ -62,11 +86,15 @@ def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, sh
       shards: how many ``refs`` has.
     """
     settings = plan.settings
+    marked = []
+    if plan.firsts:
+        refs, files = mark_repeated(refs, plan.firsts)
+        marked.append(files)
     states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis)
     selection = refs | "Decide" >> WriteDecisions(settings, states, shards)
     drawn = selection.sources | "Gallery" >> DrawGallery(settings.store, plan.clusters) if plan.clusters else None
     page = selection.books | "Report" >> WriteReport(report, selection.summary, drawn)
-    files = (*selection.files, page) | "SelectFiles" >> beam.Flatten()
+    files = (*selection.files, *marked, page) | "SelectFiles" >> beam.Flatten()
     sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary)]
     if plan.crawl:
         summaries = refs | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)

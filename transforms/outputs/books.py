@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -52,23 +52,41 @@ class Closed(NamedTuple):
 def close_books(
     books: accounts.Books,
     states: tuple[Any, ...],
+    repeated: accounts.Repeated,
+    coverage: Mapping[str, accounts.Coverage],
     root: str,
     selection: str,
     recipe: recipes.Recipe,
-    max_reject_fraction: float,
+    limits: accounts.Limits,
 ) -> Closed:
     """Writes ``books.json``, then checks the books of the whole pool.
 
+    Args:
+      books: of the pool.
+      states: the solved states of all steps.
+      repeated: kept samples that share their uid.
+      coverage: label of a step that selects by a subset file -> what was found of it.
+      root: the output folder.
+      recipe: what decided.
+      limits: what is no failure.
+
     Raises:
-      AccountsError: they do not close, or too many samples were rejected; the file is there all the same.
+      AccountsError: they do not close, too many samples were rejected, too little of a subset was found, or uids are
+        repeated and may not be; the file is there all the same.
     """
     try:
         accounts.check_closed(books, "the pool")
-        accounts.check_rejects(books, max_reject_fraction)
+        accounts.check_coverage(coverage, limits.min_coverage)
+        accounts.check_repeated(repeated, limits.on_repeated_uid)
+        accounts.check_rejects(books, limits.max_reject_fraction)
         failure = ""
     except AccountsError as error:
         failure = str(error)
     document = {"failure": failure, **books.as_dict(), "fitted": fitted(recipe, states), "selection": selection}
+    if repeated.uids:
+        document["repeated_uids"] = repeated._asdict()
+    if coverage:
+        document["subsets"] = {label: found._asdict() for label, found in sorted(coverage.items())}
     data = json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
     row = file_rows.write(root, selections.path_of(selection, "books.json"), data)
     if failure:

@@ -22,11 +22,13 @@ from transforms.lib.recipes import recipe as recipes
 from transforms.lib.recipes.contract import state_json as solved
 from transforms.lib.recipes.steps import subset
 from transforms.lib.reshard import shard_layout
+from transforms.lib.subsets import subset_files
 from transforms.lib.tar_account import TarAccount
 from transforms.outputs import selections, stored_files
 from transforms.outputs.sort_uids import RUNS, SortedRun, write_run
 from transforms.outputs.store import DECISIONS, BlockReader, Store
 from transforms.rows import FileRow, ShardRef
+from transforms.storage import filesystem
 from transforms.workers.shard_work import logged
 
 _EXHIBIT_SEED = 12  # of the thumbnails that the report draws
@@ -42,7 +44,7 @@ class SelectSettings:
       recipe: what decides.
       where: each column the recipe reads -> (column set, column).
       score: the column that the histogram and the thumbnails show; None shows none.
-      max_reject_fraction: the largest share of rejected samples that is not a failure.
+      limits: what is no failure.
       files: ``label.parameter`` -> (address, sha256) of the files that the recipe's steps name.
       selection: ID of the selection.
       name: that is to stand for it.
@@ -52,7 +54,7 @@ class SelectSettings:
     recipe: recipes.Recipe
     where: Mapping[str, tuple[str, str]]
     score: tuple[str, str] | None
-    max_reject_fraction: float
+    limits: accounts.Limits
     files: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     selection: str = ""
     name: str = selections.CURRENT
@@ -180,6 +182,17 @@ class DecideShard:
         finite = counts.pop(columns.OK, 0)
         return dict(counts) | ({Reason.SCORE_NOT_FINITE.value: finite} if finite else {})
 
+    def _listed(self, store: Store, ref: ShardRef) -> dict[str, int]:
+        """Returns label of a step that selects by a subset file -> samples of the shard that it lists."""
+        if not self.settings.subsets:
+            return {}
+        pairs = store.arrays(ref.name, {"uid": (columns.INDEX, "uid")})["uid"][store.valid(ref.name)]
+        files = {label: filesystem.fetch(self.settings.files[f"{label}.file"][0]) for label in self.settings.subsets}
+        return {
+            label: int((subset_files.places(subset_files.open_subset(path), pairs) >= 0).sum())
+            for label, path in sorted(files.items())
+        }
+
     def _books(self, store: Store, ref: ShardRef, decisions: recipes.Decisions, score: Float32) -> accounts.Books:
         rejected, kept = decisions.step == recipes.REJECTED, decisions.copies > 0
         labels = [step.label for step in self.settings.recipe.steps]
@@ -192,6 +205,7 @@ class DecideShard:
             dropped={label: count for label, count in zip(labels, dropped, strict=True) if count},
             rejected=self._reasons(store, ref, rejected),
             notices=store.notices(ref.name),
+            listed=self._listed(store, ref),
             size_bytes=ref.size,
             tar=TarAccount.from_json(store.facts(columns.INDEX, ref.name).get("tar", "{}")),
             histogram=accounts.histogram(score[~rejected]),

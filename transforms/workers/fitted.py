@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.recipes import parse
+from transforms.lib.recipes import accounts, parse
 from transforms.lib.recipes.contract import state_json as solved
 from transforms.outputs import file_rows
 from transforms.outputs.selections import Selection
@@ -46,4 +46,4 @@ def read(selection: Selection) -> tuple[SelectSettings, tuple[Any, ...]]:
         ) from None
     where = {name: (owner, column) for name, (owner, column) in document["columns"].items()}
     files = {name: (uri, digest) for name, (uri, digest) in document["files"].items()}
-    return SelectSettings(selection.root, recipe, where, None, 1.0, files, selection.id), states
+    return SelectSettings(selection.root, recipe, where, None, accounts.Limits(1.0), files, selection.id), states

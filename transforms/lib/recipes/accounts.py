@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,38 @@ class Exhibit:
     step: str
 
 
+class Repeated(NamedTuple):
+    """Kept samples that share their uid with another kept sample: uids, samples, and copies of these."""
+
+    uids: int = 0
+    samples: int = 0
+    copies: int = 0
+
+    def sentence(self) -> str:
+        """Returns the counts in words; "" where no uid is repeated."""
+        if not self.uids:
+            return ""
+        return (
+            f"{self.samples:,} of the kept samples share {self.uids:,} uids, and have {self.copies:,} copies; "
+            "--on_repeated_uid first keeps the first sample of each uid"
+        )
+
+
+class Coverage(NamedTuple):
+    """Different uids that a subset file lists, and how many of them were found in the pool."""
+
+    uids: int
+    found: int
+
+
+class Limits(NamedTuple):
+    """What is no failure: the largest share of rejected samples, the smallest of uids found, and repeated uids."""
+
+    max_reject_fraction: float
+    min_coverage: float = 0.0
+    on_repeated_uid: str = "keep"
+
+
 @dataclasses.dataclass(frozen=True)
 class Books:
     """Counts of one shard or of many; ``merge`` adds them.
@@ -48,6 +80,7 @@ class Books:
       dropped: step label -> samples.
       rejected: reason -> samples.
       notices: kind -> samples that are odd and were not rejected for it.
+      listed: label of a step that selects by a subset file -> samples that it lists.
       size_bytes: bytes of the tars.
       tar: what became of the bytes of the tars that an account is known of.
       histogram: int64 ``[BINS]``, scores of all valid samples over [-1, 1].
@@ -62,6 +95,7 @@ class Books:
     dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
     notices: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    listed: Mapping[str, int] = dataclasses.field(default_factory=dict)
     size_bytes: int = 0
     tar: TarAccount = dataclasses.field(default_factory=TarAccount)
     histogram: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
@@ -110,12 +144,18 @@ def merge(left: Books, right: Books) -> Books:
         dropped=dict(Counter(left.dropped) + Counter(right.dropped)),
         rejected=dict(Counter(left.rejected) + Counter(right.rejected)),
         notices=dict(Counter(left.notices) + Counter(right.notices)),
+        listed=_added(left.listed, right.listed),
         size_bytes=left.size_bytes + right.size_bytes,
         tar=left.tar.plus(right.tar),
         histogram=left.histogram + right.histogram,
         histogram_kept=left.histogram_kept + right.histogram_kept,
         exhibits=shown,
     )
+
+
+def _added(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    """Returns the sums of counts by name; names whose count is 0 stay."""
+    return {name: left.get(name, 0) + right.get(name, 0) for name in {**left, **right}}
 
 
 def check_closed(books: Books, where: str) -> None:
@@ -147,6 +187,39 @@ def check_rejects(books: Books, max_reject_fraction: float) -> None:
             f"{books.num_rejected} of {books.samples} samples were rejected ({reasons}), more than the share "
             f"{max_reject_fraction:g} that --max_reject_fraction allows; columns/index names each one"
         )
+
+
+def check_coverage(coverage: Mapping[str, Coverage], min_coverage: float) -> None:
+    """Checks that the samples that subset files list are in the pool.
+
+    Args:
+      coverage: label of the step -> what its file lists, and what was found.
+      min_coverage: the smallest share of uids that must be found; none found is never enough.
+
+    Raises:
+      AccountsError: too few were found.
+    """
+    for label, (listed, found) in sorted(coverage.items()):
+        if listed and not found:
+            raise AccountsError(
+                f"not one of the {listed:,} uids that {label}.file lists is in this pool; name the pool that it was "
+                "made for, and the json field of its uids by --uid_field (docs/pools.md says what names a sample)"
+            )
+        if found < min_coverage * listed:
+            raise AccountsError(
+                f"{found:,} of the {listed:,} uids that {label}.file lists were found, less than the share "
+                f"{min_coverage:g} that --min_coverage demands; missing.npy has the others"
+            )
+
+
+def check_repeated(repeated: Repeated, on_repeated_uid: str) -> None:
+    """Checks that no uid names two kept samples, where the user wants none that does.
+
+    Raises:
+      AccountsError: some do.
+    """
+    if on_repeated_uid == "error" and repeated.uids:
+        raise AccountsError(f"{repeated.sentence()}, and keep all of them")
 
 
 def check_written(books: Books, written: int) -> None:

@@ -37,6 +37,9 @@ def books_table(books: Mapping[str, Any], output_shards: int) -> str:
         lines.append(row(f"dropped by {label}", count, note))
     lines += [row(f"rejected, {reason}", count) for reason, count in books["rejected"].items()]
     lines += [row(f"noticed, {kind}", count) for kind, count in books.get("notices", {}).items()]
+    for label, found in books.get("subsets", {}).items():
+        share = f"{100 * found['found'] / found['uids']:6.2f} %" if found["uids"] else " " * 8
+        lines.append(f"{f'uids of {label}, found':<34}{found['found']:>14,}  {share}  of {found['uids']:,} listed")
     if output_shards:
         lines.append(f"{'output shards':<34}{output_shards:>14,}")
     return "\n".join(lines)
