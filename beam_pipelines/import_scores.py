@@ -28,7 +28,7 @@ from transforms.storage import filesystem
 def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: ImportSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> ListRefs(refs)
-    files, coverage = shards | "Import" >> ImportScores(settings)
+    files, coverage = shards | "Import" >> ImportScores(settings, len(refs))
     section = files | "Manifest" >> MakeSection(f"import-scores {settings.name}", facts, coverage)
     section | "WriteManifest" >> WriteManifest(settings.root)
 

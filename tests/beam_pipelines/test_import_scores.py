@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.beam_pipelines.files import digests
+from tests.beam_pipelines.test_identity import write_pool
 
 WORKERS = ["--direct_num_workers", "2", "--direct_running_mode", "multi_processing"]
 
@@ -55,6 +56,23 @@ def test_a_table_becomes_a_column_set_aligned_with_the_index(winnow, scored, tmp
     listed = json.loads((scored / "manifest.json").read_text())["import-scores theirs"]["outputs"]
     assert len(listed) == 3
     assert not list(scored.glob("imports/*"))
+
+
+def test_a_table_by_key_is_refused_where_shards_share_keys(winnow, tiny_network, tmp_path):
+    for shard in ("a", "b"):
+        write_pool(tmp_path / f"pool/{shard}.tar", range(3))
+    write_pool(tmp_path / "pool/c.tar", range(10, 13))
+    out = tmp_path / "out"
+    flags = ["--output", out, "--model", f"net={tiny_network}"]
+    assert winnow("score", "--input", f"{tmp_path}/pool/*.tar", *flags)[0] == 0
+    for keys, refused in (((0, 10), True), ((10, 11, 12), False)):
+        rows = "".join(f"{key:06d},{key}\n" for key in keys)
+        (tmp_path / "t.csv").write_text("key,s\n" + rows)
+        flags = ["--input", tmp_path / "t.csv", "--output", out, "--name", "t", "--min_coverage", "0.1"]
+        code, _, stderr = winnow("import-scores", *flags, "--by", "key")
+        assert code == refused, stderr
+        assert ("2 samples share their key with a sample of another shard" in stderr) == refused
+        assert (out / "columns/t").exists() != refused
 
 
 def test_a_table_that_covers_too_little_writes_nothing_and_says_so(winnow, scored, tmp_path):

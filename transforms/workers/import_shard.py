@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 from numpy.typing import NDArray
 
-from transforms.lib import stamps
+from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.importers import score_table
+from transforms.lib.subsets import subset_files
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
@@ -70,6 +73,38 @@ def _values(ref: ShardRef, settings: ImportSettings) -> tuple[dict[str, NDArray[
     read = index["status"].to_numpy() == columns.OK
     whole = read & np.all([np.isfinite(column) for column in values.values()], axis=0)
     return values, (int(read.sum()), int(whole.sum()))
+
+
+@dataclasses.dataclass(frozen=True)
+class SendKeys:
+    """Sends the keys of a shard that the table has, 16 bytes each, to the part where equal ones meet.
+
+    Attributes:
+      settings: table and column set.
+      parts: places at which keys of all shards meet.
+    """
+
+    settings: ImportSettings
+    parts: int
+
+    def __call__(self, ref: ShardRef) -> Iterator[tuple[int, bytes]]:
+        if not filesystem.exists(self.settings.lookup):  # every shard has its columns
+            return
+        index = Store(self.settings.root).read(columns.INDEX, ref.name, ["key", "status"])
+        names = index["key"].filter(pc.equal(index["status"], columns.OK)).to_pylist()
+        rows = np.load(filesystem.fetch(self.settings.lookup), mmap_mode="r", allow_pickle=False)
+        pairs = score_table.pairs_of("key", names)
+        pairs = pairs[subset_files.places(rows, pairs) >= 0]
+        part = (pairs[:, 1] % np.uint64(self.parts)).astype(np.int64)
+        for number in np.unique(part).tolist():
+            yield number, pairs[part == number].tobytes()
+
+
+def count_repeated(met: tuple[int, Iterable[bytes]]) -> int:
+    """Returns how many samples of one part share their key with another one."""
+    pairs = np.frombuffer(b"".join(met[1]), np.uint64).reshape(-1, 2)
+    _, times = np.unique(uids.subset(pairs), return_counts=True)
+    return int(times[times > 1].sum())
 
 
 @dataclasses.dataclass(frozen=True)
