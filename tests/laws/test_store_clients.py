@@ -387,3 +387,9 @@ def test_a_copy_is_another_file(place):
     assert place.client.read_bytes(place.uri("target")) == b"1" * 1000
     with pytest.raises((MissingError, FileNotFoundError)):
         filesystem.copy(source, place.uri("other"))
+
+
+def test_many_patterns_are_answered_in_their_order(place):
+    uris = [place.write(f"{number}.tar", b"1") for number in range(40)]
+    asked = [*reversed(uris), place.uri("none.tar")]
+    assert [[info.uri for info in found] for found in filesystem.match(asked)] == [[uri] for uri in asked[:-1]] + [[]]

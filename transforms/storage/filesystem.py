@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 from apache_beam.io.filesystems import FileSystems
@@ -21,6 +22,7 @@ from transforms.storage.local import is_dead, is_partial
 from transforms.storage.web import cannot_write
 
 _PIECE_BYTES = 1 << 24
+_AT_ONCE = 16  # listings at a time
 
 
 def join(base: str, *parts: str) -> str:
@@ -37,7 +39,10 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
       StoreError: a store cannot be listed.
       OSError, BeamIOError: a local folder cannot be listed.
     """
-    return [_match(pattern) for pattern in patterns]
+    if all(map(is_local, patterns)):
+        return [_match(pattern) for pattern in patterns]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each is a request or more, and a list may have thousands
+        return list(threads.map(_match, patterns))
 
 
 def _match(pattern: str) -> list[FileInfo]:
