@@ -22,7 +22,7 @@ from transforms.lib.report import terminal_text
 from transforms.outputs import crawls, leases, manifest, selections, side_files
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
-from transforms.storage import filesystem, versions
+from transforms.storage import filesystem, patterns, versions
 
 _POOL = (
     "input",
@@ -166,6 +166,8 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
     if job == "curate":
         before = earlier["jobs"].get(job, flags)
         differs |= {name: value for name, value in flags.items() if before.get(name, value) != value}
+    if "input" in differs and patterns.same(differs["input"], earlier["pool"].get("input", differs["input"])):
+        del differs["input"]
     if differs:
         changed = ", ".join(f"--{name} {value}" for name, value in sorted(differs.items()))
         raise InputError(

@@ -68,6 +68,23 @@ def test_uids_stay_when_the_pool_grows_moves_or_is_spelled_otherwise(run, tmp_pa
     assert uids(run("score", "moved", "--caption_field", "", inputs=["renamed.tar"])) == alone
 
 
+def test_finished_work_stays_when_the_pool_is_spelled_otherwise(run, winnow, tiny_network, tmp_path, monkeypatch):
+    write_pool(tmp_path / "pool/0.tar", range(3))
+    (tmp_path / "link").symlink_to(tmp_path / "pool")
+    monkeypatch.chdir(tmp_path)
+    out = run("score", "out", inputs=[f"{tmp_path}/pool/*.tar"])
+    before = (out / "columns/index/0.parquet").read_bytes()
+    for text in ("./pool/*.tar", "link//*.tar", f"file://{tmp_path}/pool/*.tar"):
+        run("score", "out", inputs=[text])
+    run("score", "out", inputs=[f"{tmp_path}/link/*.tar"])
+    assert (out / "columns/index/0.parquet").read_bytes() == before
+    code, _, stderr = winnow(
+        "score", "--input", f"{tmp_path}/pool/?.tar", "--output", out, "--model", f"net={tiny_network}"
+    )
+    assert code == 2
+    assert "was made with another configuration (--input" in stderr
+
+
 def test_yesterdays_subset_finds_its_samples_in_the_pool_of_today(run, tmp_path):
     write_pool(tmp_path / "pool/a/0.tar", range(6))
     write_pool(tmp_path / "pool/b/0.tar", range(10, 16))

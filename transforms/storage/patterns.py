@@ -113,6 +113,19 @@ def resolved(patterns: Sequence[str]) -> list[str]:
     return [_resolved(glob, here if relative else "") if filesystem.is_local(glob) else glob for glob in literal]
 
 
+def same(texts: Sequence[str], others: Sequence[str]) -> bool:
+    """Tells whether two lists of a user's patterns are spellings of one: equal once resolved, in any order.
+
+    Raises:
+      InputError: a list of addresses cannot be read, or braces do not balance.
+    """
+    one, other = (
+        {os.path.abspath(glob) if filesystem.is_local(glob) else glob for glob in resolved(expand(some))}
+        for some in (texts, others)
+    )
+    return one == other
+
+
 def _folder(glob: str) -> str:
     """Returns the folder in which everything lies that a local glob matches; a real path."""
     start = addresses.literal_start(glob)
