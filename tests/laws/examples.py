@@ -86,6 +86,7 @@ STEPS = {
     "language": [Example()],
     "metaclip": [Example({"metadata": "m", "limit": 4}, lambda folder: {
         "metadata": written(folder, "metadata.json", json.dumps(["dog", "hot dog", "a"]))}, "ahocorasick")],
+    "temper": [Example({"column": "score", "unique": 0.4})],
     "mix": [Example({"weights": {"score": 0.5, "other": -2.0}}),
             Example({"weights": {"score": 0.5, "other": -2.0}, "standardise": False})],
     "not": [Example({"parts": [{"top_fraction": {"fraction": 0.3}}]})],

@@ -105,8 +105,27 @@ def log_time(counts: Int64, target: float, alpha: float, cap: int) -> float:
       target: copies; where the cap does not allow as many, the latest useful time is returned.
       alpha, cap: as in ``Rules``.
     """
-    weights, scores = _scores(counts)
+    return _log_time(*_scores(counts), target, alpha, cap)
 
+
+def unique_share(counts: Int64, scale: float, total: int, alpha: float) -> float:
+    """Returns the different samples among ``total`` copies, drawn one at a time, as a mean-field share of the copies.
+
+    A sample is drawn at least once by a log time with probability ``1 - exp(-exp(score + log_time))``.
+
+    Args:
+      counts: as of ``log_time``.
+      scale: what all scores are multiplied by first, above 0.
+      total: copies, at least 1.
+      alpha: as in ``Rules``.
+    """
+    weights, scores = _scores(counts)
+    scaled = scores * scale
+    rate = np.exp(np.minimum(scaled + _log_time(weights, scaled, total, alpha, UNCAPPED), 700.0))
+    return float((weights * -np.expm1(-rate)).sum()) / total
+
+
+def _log_time(weights: Int64, scores: Float64, target: float, alpha: float, cap: int) -> float:
     def copies(at: float) -> float:
         return float((weights * expected(at, scores, alpha, cap)).sum())
 
