@@ -179,7 +179,7 @@ def run_packed(data: bytes, packer: str, damage: str, chance: random.Random) -> 
     before = {sample.key: sample.members for sample in read_samples(io.BytesIO(data))}
     damaged = DAMAGES[damage](PACKERS[packer](data), chance)
     account = TarAccount()
-    after = list(read_samples(open_tar(io.BytesIO(damaged.data), f"x.tar.{packer}"), account=account))
+    after = list(read_samples(open_tar(io.BytesIO(damaged.data)), account=account))
     account.check(damage)
     good = {sample.key: sample.members for sample in after if sample.problem is None}
     counts = Counts({"cases": 1, "rejected": len(after) - len(good)})

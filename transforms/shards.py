@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib import addresses, stamps
-from transforms.lib.errors import InputError, SampleError
+from transforms.lib.errors import InputError, Reason, SampleError
 from transforms.lib.inputs import folder_input, input_kinds
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import read_samples
@@ -95,9 +95,11 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
       member: extension of the members that are images; empty where the rule of ``images.image_of`` finds them.
 
     Raises:
-      InputError: a shard cannot be opened, or no sample has an image; the message names the members that were seen.
+      InputError: a shard cannot be opened or is no tar, or no sample has an image; the message names the members that
+        were seen.
     """
     seen: set[str] = set()
+    strange: dict[str, list[str]] = {}
     for shard in shards[:limit]:
         try:
             with pool_files.open_shard(shard.uri) as tar:
@@ -105,12 +107,20 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
                     if _has_image(sample.members, member):
                         return
                     seen |= sample.members.keys() if len(seen) < _SHOWN_MEMBERS else set()
+                    if sample.problem is Reason.NOT_A_TAR:
+                        strange.setdefault(sample.detail, []).append(shard.uri)
         except (OSError, BeamIOError) as error:
             raise InputError(f"{flag} {shard.uri} cannot be read: {error}; check your access to it") from None
+    if strange:
+        raise InputError([f"{flag}: {uris[0]}{_more(uris)} is {what}" for what, uris in sorted(strange.items())])
     known = f"--image_member {member}" if member else ", ".join(images.IMAGE_EXTENSIONS)
     members = ", ".join(sorted(seen)[:_SHOWN_MEMBERS])
     hint = f"; its members are {members}: name that of the image by --image_member" if members else ""
     raise InputError(f"{flag}: no sample of the first {len(shards[:limit])} shards has an image ({known}){hint}")
+
+
+def _more(uris: Sequence[str]) -> str:
+    return f", one of {len(uris)} shards that were looked at," if len(uris) > 1 else ""
 
 
 def _has_image(members: Mapping[str, bytes], member: str) -> bool:

@@ -26,7 +26,7 @@ class ScoreConfig(PoolConfig):
     input: tuple[str, ...] = flag(
         (),
         "shards of the pool: a glob ('DIR/*.tar'), braces ('DIR/{00000..00127}.tar') or @FILE with one address "
-        "per line; .tar, .tar.gz and .tar.zst; may be repeated",
+        "per line; tars, also packed by gzip, bzip2, xz or zstd, as their first bytes say; may be repeated",
         required="name the shards, for example --input 'DIR/*.tar'",
     )
     model: tuple[str, ...] = flag(

@@ -215,3 +215,29 @@ def test_a_manifest_that_cannot_be_read_is_named(winnow, tmp_path, manifest):
     code, _, stderr = winnow("score", "--input", f"@{tmp_path / manifest}", "--output", tmp_path / "out")
     assert code == 2
     assert "the manifest cannot be read" in stderr
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1073741824\n"
+
+
+def test_a_pool_that_is_no_tars_is_named_as_what_it_is(winnow, tiny_network, tmp_path):
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for number in range(3):
+        (pool / f"{number}.tar").write_text(POINTER)
+    (pool / "9.tar").write_text("<!DOCTYPE html>\n<html>Sign in</html>")
+    flags = ["--input", f"{pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, _, stderr = winnow("score", *flags)
+    assert code == 2
+    assert "0.tar, one of 3 shards that were looked at, is a git-lfs pointer instead of the file; fetch the" in stderr
+    assert "9.tar is an HTML page" in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_among_others_that_is_no_tar_is_a_rejection(winnow, tiny_network, tmp_path):
+    pool = make_pool(tmp_path / "pool", faults=False)
+    (pool / "00009.tar").write_text(POINTER)
+    flags = ["--input", f"{pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, _, stderr = winnow("score", *flags)
+    assert code == 0
+    assert "1 of 49 samples were rejected: 1 not_a_tar" in stderr

@@ -146,30 +146,39 @@ def test_a_smaller_selection_leaves_no_shard_of_the_larger_one(curate, winnow, s
     assert winnow("verify", "--output", out)[0] == 0
 
 
-def test_compressed_shards_give_the_same_samples(winnow, tiny_network, tmp_path):
+def test_compressed_shards_give_the_same_samples_whatever_they_are_called(winnow, tiny_network, tmp_path):
+    import bz2
     import gzip
+    import lzma
 
     from backports import zstd
 
-    plain = make_pool(tmp_path / "plain", faults=False)
+    plain = make_pool(tmp_path / "plain", shards=6, faults=False)
     packed = tmp_path / "packed"
     packed.mkdir()
-    for path in plain.glob("*.tar"):
-        data = path.read_bytes()
-        if path.stem == "00000":
-            (packed / "00000.tar.gz").write_bytes(gzip.compress(data))
-        else:
-            (packed / f"{path.stem}.tar.zst").write_bytes(zstd.compress(data))
+    packers = [
+        (".tar.gz", gzip.compress),
+        (".tar.zst", zstd.compress),
+        (".tbz2", bz2.compress),
+        (".txz", lzma.compress),
+    ]
+    packers += [(".tar", gzip.compress), (".tar.gz", bytes)]  # as SA-1B's, and as a server unpacks them on the way
+    for path, (suffix, pack) in zip(sorted(plain.glob("*.tar")), packers, strict=True):
+        (packed / (path.stem + suffix)).write_bytes(pack(path.read_bytes()))
     found = []
     for pool in (plain, packed):
         out = tmp_path / f"out-{pool.name}"
         flags = ["--model", f"net={tiny_network}", "--keep_fraction", "0.4", "--samples_per_shard", "7"]
-        code, _, stderr = winnow("curate", "--input", f"{pool}/*.tar*", "--output", out, *flags)
+        code, _, stderr = winnow("curate", "--input", f"{pool}/*.t*", "--output", out, *flags)
         assert code == 0, stderr
+        assert ("whose name says plain and that are gzip inside; they are read as what they are: 1" in stderr) == (
+            pool is packed
+        )
+        assert ("whose name says gzip and that are plain inside" in stderr) == (pool is packed)
         assert winnow("verify", "--output", out)[0] == 0
         found.append({name: d for name, d in digests(out / "shards").items() if name.endswith(".tar")})
     assert found[0] == found[1]
-    assert len(found[0]) == 3
+    assert len(found[0]) == 6
 
 
 def test_braces_manifest_and_globs_name_the_same_pool(winnow, tiny_network, tmp_path):
@@ -201,7 +210,7 @@ def test_empty_broken_and_repeated_shards_change_nothing_for_the_rest(winnow, ti
     assert code == 0, stderr
     books = json.loads((out / "books.json").read_text())
     assert (books["samples"], books["kept"]) == (66, 32)
-    assert books["rejected"] == {"caption_missing": 1, "tar_truncated": 1}
+    assert books["rejected"] == {"caption_missing": 1, "not_a_tar": 1}
     assert f"threshold {books['fitted']['top_fraction']['threshold']:.4f}" in (out / "report.html").read_text()
     assert winnow("verify", "--output", out)[0] == 0
 

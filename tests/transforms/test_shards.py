@@ -176,5 +176,5 @@ def test_problems_name_the_flag_that_was_wrong(tmp_path, pattern):
         find_shards([pattern.format(tmp=tmp_path)], "--downstream")
     assert [line.split()[0] for line in caught.value.problems] == ["--downstream"]
     touch(tmp_path, "0.tar")
-    with pytest.raises(InputError, match=r"--target: no sample of the first 1 shards"):
+    with pytest.raises(InputError, match=r"--target: .*/0.tar is no tar; it begins with"):
         check_images(find_shards([f"{tmp_path}/0.tar"]), "--target")

@@ -24,6 +24,7 @@ from transforms.lib.addresses import without_secrets
 class Reason(str, enum.Enum):
     """Why a sample was rejected. The list is closed: a new reason needs a test and a line in docs/errors.md."""
 
+    NOT_A_TAR = "not_a_tar"
     TAR_TRUNCATED = "tar_truncated"
     TAR_CORRUPT = "tar_corrupt"
     TAR_MEMBER_UNSAFE = "tar_member_unsafe"

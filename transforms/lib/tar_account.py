@@ -9,6 +9,8 @@ from transforms.lib.errors import AccountsError
 
 REMARKED = ("keyless", "joined", "holes", "unmarked", "broken")
 """Fields that a run tells of where they are not zero."""
+MISNAMED = "tar_named_"
+"""Begin of the names of counters NAMED_IS: the packing that the suffix says, and that of the first bytes."""
 
 
 @dataclasses.dataclass

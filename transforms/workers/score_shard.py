@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps, uid_rule
-from transforms.lib.addresses import without_secrets
+from transforms.lib.addresses import without_query, without_secrets
 from transforms.lib.columnstore import columns, notices
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.inputs import input_kinds
 from transforms.lib.models import clip, spec
 from transforms.lib.samples.index_row import ReadRules
-from transforms.lib.tar.reader import DecompressedStream
+from transforms.lib.tar import packing
 from transforms.lib.tar.shard_samples import read_samples
-from transforms.lib.tar_account import REMARKED, TarAccount
+from transforms.lib.tar.streams import DecompressedStream
+from transforms.lib.tar_account import MISNAMED, REMARKED, TarAccount
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem, pool_files
@@ -168,10 +169,10 @@ class ScoreShard:
             missing = missing_sets(self.settings, shard)
             files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
             if missing:
-                scored, account = self._scored(shard, missing, models, outcome)
+                scored, tar_facts = self._scored(shard, missing, models, outcome)
                 outcome.samples = len(scored.index)
                 outcome.rejected = sum(scoring.rejected_reasons(scored.index).values())
-                files += self._write(store, shard, missing, scored, account)
+                files += self._write(store, shard, missing, scored, tar_facts)
             else:
                 outcome.skipped = True
                 Metrics.counter("score", "shards_skipped").inc()
@@ -179,7 +180,7 @@ class ScoreShard:
 
     def _scored(
         self, shard: Shard, missing: list[str], models: ScoreModels, outcome: Outcome
-    ) -> tuple[scoring.ScoredShard, TarAccount]:
+    ) -> tuple[scoring.ScoredShard, dict[str, str]]:
         start = time.monotonic()
         rules = self.settings.rules
         chooser = self.settings.chooser
@@ -196,15 +197,20 @@ class ScoreShard:
                 models.turn,
                 models.start_decode,
             )
+        packed = packing.PLAIN
         if isinstance(tar, DecompressedStream):
+            packed = tar.packing
             account.read = tar.taken
             account.unread = shard.size - tar.taken if account.broken else 0
         elif input_kinds.kind_of(shard.uri).name != "tar":  # each row or file is in a sample; the tar is of our making
             account.read, account.unread = (0, shard.size) if account.broken else (shard.size, 0)
         account.check(f"shard {shard.name}", shard.size)
         self._count(shard, scored, time.monotonic() - start)
+        said = packing.packing_by_name(without_query(shard.uri))
+        if said != packed and account.samples and input_kinds.kind_of(shard.uri).name == "tar":
+            Metrics.counter("score", f"{MISNAMED}{said}_{packed}").inc()
         self._count_bytes(account)
-        return scored, account
+        return scored, {"tar": account.to_json(), "packing": packed}
 
     @staticmethod
     def _count_bytes(account: TarAccount) -> None:
@@ -233,10 +239,10 @@ class ScoreShard:
             Metrics.counter("score", f"notice_{kind}").inc(count)
 
     def _write(
-        self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard, account: TarAccount
+        self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard, tar_facts: dict[str, str]
     ) -> list[FileRow]:
         wanted = self.settings.stamps(shard)
         tables = {**scored.sets, columns.INDEX: scored.index}
         facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in missing}
-        facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION, tar=account.to_json())
+        facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION, **tar_facts)
         return [store.write(name, shard.name, tables[name], wanted[name], **facts[name]) for name in missing]

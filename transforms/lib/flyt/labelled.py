@@ -62,7 +62,7 @@ def from_samples(samples: Iterable[RawSample], field: str = "") -> Iterator[Pict
       ShardError: the tar cannot be read to its end, so that nobody knows what is missing.
     """
     for sample in samples:
-        if sample.problem in (Reason.TAR_TRUNCATED, Reason.TAR_CORRUPT):
+        if sample.problem in (Reason.NOT_A_TAR, Reason.TAR_TRUNCATED, Reason.TAR_CORRUPT):
             raise ShardError(sample.problem, sample.offset + sample.length, sample.detail)
         yield sample.problem or _picture(sample.members, field)
 

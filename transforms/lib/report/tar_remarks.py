@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transforms.lib.tar_account import REMARKED
+from transforms.lib.tar_account import MISNAMED, REMARKED
 
 _COUNTER = "score.tar_"
 _REMARKS = {
@@ -23,4 +23,10 @@ def sentence(counters: Mapping[str, int]) -> str:
       counters: ``score.NAME`` -> count.
     """
     counts = {name: counters.get(_COUNTER + name, 0) for name in REMARKED}
-    return "\n".join(_REMARKS[name].format(count) for name, count in counts.items() if count)
+    lines = [
+        f"shards whose name says {named} and that are {packing} inside; they are read as what they are: {count:,}"
+        for name, count in counters.items()
+        if name.startswith(f"score.{MISNAMED}") and count
+        for named, packing in [name.removeprefix(f"score.{MISNAMED}").split("_")]
+    ]
+    return "\n".join([*lines, *(_REMARKS[name].format(count) for name, count in counts.items() if count)])

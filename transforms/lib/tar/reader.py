@@ -1,26 +1,16 @@
-"""Byte streams under a tar: a forward-only cursor, and gzip and zstd input whose damage has a name.
-
-Why gzip is unpacked here and not by the module ``gzip`` of the standard library: that module confuses data that end
-early with data that are damaged, in 48 of 444 damaged files that were tried.
-"""
+"""A cursor over the bytes of a tar, which knows its position and can go back a little."""
 
 from __future__ import annotations
 
 import io
-import sys
-import zlib
 from collections import deque
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
-from transforms.lib.addresses import without_query
-from transforms.lib.errors import Reason, ShardError
+from transforms.lib.errors import ShardError
 
 CHUNK_BYTES = 1 << 20
 LOOK_BACK_BYTES = 1 << 20
 """How far a ``Cursor`` can go back: a header that a damaged member swallowed is looked for so far."""
-
-_COMPRESSED_CHUNK_BYTES = 1 << 16
-_GZIP_WINDOW = 31  # zlib's code for "gzip header and 32 KiB window"
 
 
 class Cursor:
@@ -138,150 +128,3 @@ class Cursor:
                 return count
             if not self._fill():
                 return count - missing
-
-
-class DecompressedStream(io.RawIOBase):
-    """Base of the decompressing streams: sequential, bounded reads; damage is a ``ShardError``.
-
-    Subclasses give ``_some(limit)``: up to ``limit`` bytes, empty only at a complete end.
-
-    Attributes:
-      taken: compressed bytes that were read.
-
-    Raises:
-      ShardError: from ``read``, with the offset in the decompressed bytes: ``TAR_TRUNCATED`` when the
-        compressed data end early, ``TAR_CORRUPT`` when they are damaged.
-    """
-
-    def __init__(self, source: BinaryIO) -> None:
-        super().__init__()
-        self._source = source
-        self._given = 0
-        self.taken = 0
-
-    def _feed(self) -> bytes:
-        """Returns the next compressed bytes."""
-        piece = self._source.read(_COMPRESSED_CHUNK_BYTES)
-        self.taken += len(piece)
-        return piece
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        if size < 0:
-            return self.readall()
-        piece = self._some(size) if size else b""
-        self._given += len(piece)
-        return piece
-
-    def readinto(self, buffer: Any, /) -> int:
-        piece = self.read(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._source.close()
-        super().close()
-
-    def _some(self, limit: int) -> bytes:
-        raise NotImplementedError
-
-    def _truncated(self) -> ShardError:
-        return ShardError(Reason.TAR_TRUNCATED, self._given, "the compressed data end early")
-
-    def _corrupt(self, error: Exception) -> ShardError:
-        return ShardError(Reason.TAR_CORRUPT, self._given, f"the compressed data are damaged: {error}")
-
-
-class GzipStream(DecompressedStream):
-    """The decompressed bytes of one or more gzip members, checksums verified; zeros may follow them."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        super().__init__(source)
-        self._inflater = zlib.decompressobj(_GZIP_WINDOW)
-        self._input = b""
-
-    def _some(self, limit: int) -> bytes:
-        while True:
-            if self._inflater.eof and not self._next_member():
-                return b""
-            compressed = self._input or self._feed()
-            try:
-                piece = self._inflater.decompress(compressed, limit)
-            except zlib.error as error:
-                raise self._corrupt(error) from error
-            self._input = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
-            if piece:
-                return piece
-            if not compressed and not self._inflater.eof:
-                raise self._truncated()
-
-    def _next_member(self) -> bool:
-        self._input = self._input.lstrip(b"\0")
-        while not self._input:
-            compressed = self._feed()
-            if not compressed:
-                return False
-            self._input = compressed.lstrip(b"\0")
-        self._inflater = zlib.decompressobj(_GZIP_WINDOW)
-        return True
-
-
-class ZstdStream(DecompressedStream):
-    """The decompressed bytes of one or more zstd frames, checksums verified; skippable frames are passed over."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd  # only where a shard is packed with zstd
-        super().__init__(source)
-        self._new_frame: Any = zstd.ZstdDecompressor
-        self._error: type[Exception] = zstd.ZstdError
-        self._frame = self._new_frame()
-
-    def _some(self, limit: int) -> bytes:
-        while True:
-            compressed = b""
-            if self._frame.eof:
-                compressed = self._frame.unused_data or self._feed()
-                if not compressed:
-                    return b""
-                self._frame = self._new_frame()
-            elif self._frame.needs_input:
-                compressed = self._feed()
-                if not compressed:
-                    raise self._truncated()
-            try:
-                piece: bytes = self._frame.decompress(compressed, limit)
-            except self._error as error:
-                raise self._corrupt(error) from error
-            if piece:
-                return piece
-
-
-def open_tar(stream: BinaryIO, name: str) -> BinaryIO:
-    """Opens the bytes of a tar by the suffix of its name; upper and lower case are alike.
-
-    Args:
-      stream: the stored bytes, read forwards only; closed with the result.
-      name: ``.tar``, ``.tar.gz``, ``.tgz`` or ``.tar.zst`` at the end.
-
-    Returns:
-      A stream of the uncompressed tar: ``stream`` itself, or one that decompresses as it is read and whose
-      ``read`` returns at most what was asked for. Damage is a ``ShardError`` from ``read``, which
-      ``read_samples`` turns into its last sample.
-
-    Raises:
-      ValueError: another suffix.
-    """
-    lower = without_query(name).lower()
-    if lower.endswith(".tar"):
-        return stream
-    if lower.endswith((".tar.gz", ".tgz")):
-        return cast(BinaryIO, GzipStream(stream))
-    if lower.endswith(".tar.zst"):
-        return cast(BinaryIO, ZstdStream(stream))
-    raise ValueError(f"{name}: not a .tar, .tar.gz, .tgz or .tar.zst")

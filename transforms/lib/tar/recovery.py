@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tar.header import BLOCK_BYTES, check_header, name_of, number_of, split_name
+from transforms.lib.tar.packing import HEAD_BYTES
 from transforms.lib.tar.reader import LOOK_BACK_BYTES, Cursor
 
 _MAGIC = b"ustar"
@@ -143,7 +144,7 @@ def damaged_header(block: bytes, offset: int, gap: Gap, shapes: Shapes) -> None:
     key, extension = split_name(name)
     known = bool(key) and not problem and shapes.has(extension)
     named_extension = any(mark in name for mark in _EXTENSION_NAMES)
-    if not (known or named_extension or _resembles(block)):
+    if not (known or named_extension or resembles_header(block)):
         return
     gap.trusted = True
     gap.extension = named_extension or block[156:157] in _EXTENSIONS
@@ -155,7 +156,7 @@ def damaged_header(block: bytes, offset: int, gap: Gap, shapes: Shapes) -> None:
         gap.alone = False
 
 
-def _resembles(block: bytes) -> bool:
+def resembles_header(block: bytes) -> bool:
     """Tells whether a block was a header before it was damaged: at least two of its fields look like those of one."""
     name = block[:100].rstrip(b"\0")
     fields = (
@@ -181,6 +182,20 @@ def behind_extensions(cursor: Cursor) -> bytes:
 def _is_octal(field: bytes) -> bool:
     digits = field.strip(b"\0 ")
     return bool(digits) and not digits.strip(b"01234567")
+
+
+def head_of(cursor: Cursor) -> bytes:
+    """Returns the first bytes of a tar, with the cursor where it was; none where they are too far behind."""
+    here = cursor.offset
+    if here > LOOK_BACK_BYTES:
+        return b""
+    cursor.back(0)
+    head = cursor.take(HEAD_BYTES)
+    if cursor.offset < here:
+        cursor.skip(here - cursor.offset)
+    else:
+        cursor.back(here)
+    return head
 
 
 def seek_header(cursor: Cursor, begin: int) -> bool:

@@ -8,6 +8,7 @@ from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tar.byte_counter import ByteCounter
 from transforms.lib.tar.dotted_names import DottedNames
 from transforms.lib.tar.header import BLOCK_BYTES, split_name
+from transforms.lib.tar.packing import what_is
 from transforms.lib.tar.parser import Member, Progress, scan
 from transforms.lib.tar.raw_sample import RawSample
 from transforms.lib.tar.reader import LOOK_BACK_BYTES, Cursor
@@ -16,9 +17,11 @@ from transforms.lib.tar.recovery import (
     Shapes,
     behind_extensions,
     damaged_header,
+    head_of,
     is_end_mark,
     is_sound,
     pass_member,
+    resembles_header,
     seek_header,
     swallowed_header,
     whole_before,
@@ -199,8 +202,7 @@ class SampleReader:
         account.shards = 1
         account.broken = int(broken is not None)
         if not broken and size == zeros < BLOCK_BYTES:
-            detail = f"{size} zeros" if size else "an empty file"
-            yield self._counted(RawSample("", 0, size, {}, Reason.TAR_TRUNCATED, detail))
+            yield self._counted(RawSample("", 0, size, {}, Reason.NOT_A_TAR, what_is(bytes(size))))
         else:
             self._bytes.zeros(size - zeros, zeros)
             account.unmarked = int(unmarked and not broken)
@@ -216,7 +218,10 @@ class SampleReader:
           what is sure not to be a part of it.
         """
         gap = Gap(self._cursor.offset - zeros if zeros else self._progress.offset, 0, reason, detail)
+        head = head_of(self._cursor) if gap.begin == 0 and not self._progress.name else b""
         more = self._seek(gap, zeros)
+        if head and not more and not resembles_header(head.ljust(BLOCK_BYTES, b"\0")):
+            gap.reason, gap.detail = Reason.NOT_A_TAR, what_is(head)
         if zeros >= 2 * BLOCK_BYTES and not more:
             yield from self._flushed()
             self._bytes.zeros(gap.begin, zeros)

@@ -1,6 +1,6 @@
 """Samples of a WebDataset shard: what ``webdataset`` would group, with byte ranges, and bad ones named.
 
-One import for all that deals with tars: ``open_tar`` (``reader``), ``read_members`` (``parser``),
+One import for all that deals with tars: ``open_tar`` (``streams``), ``read_members`` (``parser``),
 ``members_of``, ``write_member``, ``write_sample``, ``END_OF_ARCHIVE`` (``writer``).
 """
 
@@ -12,8 +12,9 @@ from typing import BinaryIO
 from transforms.lib.tar.header import split_name
 from transforms.lib.tar.parser import Member, read_members
 from transforms.lib.tar.raw_sample import RawSample
-from transforms.lib.tar.reader import Cursor, open_tar
+from transforms.lib.tar.reader import Cursor
 from transforms.lib.tar.sample_reader import SampleReader
+from transforms.lib.tar.streams import open_tar
 from transforms.lib.tar.writer import END_OF_ARCHIVE, members_of, write_member, write_sample
 from transforms.lib.tar_account import TarAccount
 

@@ -1,7 +1,9 @@
 """The tar parser against tarfile and webdataset, damage of every kind, and what is written."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import random
 import tarfile
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from transforms.lib.errors import Reason, SampleError, ShardError
-from transforms.lib.tar import writer
+from transforms.lib.tar import streams, writer
 from transforms.lib.tar.parser import Progress, scan
 from transforms.lib.tar.reader import Cursor
 from transforms.lib.tar.shard_samples import (
@@ -313,7 +315,7 @@ def test_truncation_anywhere_is_named_or_leaves_a_whole_tar(size):
             assert sum(len(s.members) for s in found) == bounds[cut]
             continue
         last = found.pop()
-        assert last.problem is Reason.TAR_TRUNCATED
+        assert last.problem is Reason.TAR_TRUNCATED or (cut < 512 and last.problem is Reason.NOT_A_TAR)
         assert (last.members, last.offset + last.length <= cut) == ({}, True)
         assert found == whole[: len(found)]
         held = sum(len(s.members) for s in found)
@@ -341,10 +343,10 @@ def test_one_zero_block_ends_a_stream_but_not_an_archive():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", Reason.TAR_TRUNCATED),
-        (b"<html>", Reason.TAR_TRUNCATED),
-        (b"<html>" * 100, Reason.TAR_CORRUPT),
-        (bytes(511), Reason.TAR_TRUNCATED),
+        (b"", Reason.NOT_A_TAR),
+        (b"<html>", Reason.NOT_A_TAR),
+        (b"<html>" * 100, Reason.NOT_A_TAR),
+        (bytes(511), Reason.NOT_A_TAR),
     ],
 )
 def test_what_is_no_tar_gives_one_row_without_a_key(data, reason):
@@ -549,16 +551,46 @@ def test_compressed_tars_give_the_same_samples(name, pack, parts):
     data = tar_of(pool(40, 9000))
     step = len(data) // parts + 1
     stored = b"".join(pack(data[start : start + step]) for start in range(0, len(data), step))
-    assert list(read_samples(open_tar(io.BytesIO(stored), name))) == samples_of(data)
-    assert list(read_samples(open_tar(Trickle(stored), name))) == samples_of(data)
-    assert open_tar(io.BytesIO(stored), name).read() == data
+    assert list(read_samples(open_tar(io.BytesIO(stored)))) == samples_of(data)
+    assert list(read_samples(open_tar(Trickle(stored)))) == samples_of(data)
+    assert open_tar(io.BytesIO(stored)).read() == data
 
 
-def test_plain_tars_are_passed_through_and_other_names_refused():
-    stream = io.BytesIO()
-    assert open_tar(stream, "x/a.tar") is stream
-    with pytest.raises(ValueError, match=r"a\.zip"):
-        open_tar(stream, "a.zip")
+@pytest.mark.parametrize(
+    ("pack", "packing"), [(gz, "gzip"), (zst, "zstd"), (bz2.compress, "bzip2"), (lzma.compress, "xz")]
+)
+def test_the_first_bytes_say_how_a_tar_is_packed(pack, packing):
+    data = tar_of(pool(40, 9000))
+    stored = pack(data[:200_000]) + pack(data[200_000:])
+    stream = open_tar(Trickle(stored, 1000))
+    assert (stream.packing, stream.read()) == (packing, data)
+    assert stream.taken == len(stored)
+    assert [s.problem for s in read_samples(open_tar(io.BytesIO(stored[: len(stored) // 2])))][-1:] == [
+        Reason.TAR_TRUNCATED
+    ]
+    assert not hasattr(open_tar(io.BytesIO(data)), "packing")
+    assert samples_of(data) == list(read_samples(open_tar(Trickle(data, 700))))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>" + b"x" * 5000, "an HTML page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML document"),
+        (b"<Error><Code>NoSuchKey</Code></Error>", "an XML document"),
+        (b"PK\x03\x04" + bytes(1000), "a zip archive"),
+        (b"\x04\x22\x4d\x18" + b"q" * 1000, "lz4"),
+        (b"\xff\xd8\xff\xe0" + b"q" * 1000, "a JPEG image"),
+        (b"", "an empty file"),
+        (b"whatever it is", "it begins with"),
+    ],
+)
+def test_what_is_no_tar_is_named_as_what_it_is(data, words):
+    for stored in (data, gz(data)):
+        (only,) = read_samples(open_tar(io.BytesIO(stored)))
+        assert (only.key, only.problem, only.offset, only.length) == ("", Reason.NOT_A_TAR, 0, len(data))
+        assert words in only.detail
 
 
 @pytest.mark.parametrize("kind", PACKERS)
@@ -568,9 +600,9 @@ def test_cut_compressed_tars_are_truncated(kind, end):
     data = tar_of([(f"{n:04d}.jpg", random.randbytes(400)) for n in range(300)], end=end)
     stored = PACKERS[kind](data)
     whole = samples_of(data)
-    for cut in (0, 3, 20, len(stored) // 2, len(stored) - 9, len(stored) - 1):
-        found = list(read_samples(open_tar(io.BytesIO(stored[:cut]), f"a.tar.{kind}")))
-        assert found[-1].problem is Reason.TAR_TRUNCATED
+    for cut in (0, 20, len(stored) // 2, len(stored) - 9, len(stored) - 1):
+        found = list(read_samples(open_tar(io.BytesIO(stored[:cut]))))
+        assert found[-1].problem is (Reason.TAR_TRUNCATED if cut else Reason.NOT_A_TAR)
         assert found[:-1] == whole[: len(found) - 1]
 
 
@@ -579,8 +611,8 @@ def test_a_zstd_file_cut_between_blocks_that_end_a_member_is_truncated():
     block = write_member("a.txt", b"x" * 512)
     first = compressor.compress(block, mode=compressor.FLUSH_BLOCK)
     rest = compressor.compress(END_OF_ARCHIVE) + compressor.flush()
-    assert [s.problem for s in read_samples(open_tar(io.BytesIO(first + rest), "a.tar.zst"))] == [None]
-    assert [s.problem for s in read_samples(open_tar(io.BytesIO(first), "a.tar.zst"))] == [Reason.TAR_TRUNCATED]
+    assert [s.problem for s in read_samples(open_tar(io.BytesIO(first + rest)))] == [None]
+    assert [s.problem for s in read_samples(open_tar(io.BytesIO(first)))] == [Reason.TAR_TRUNCATED]
 
 
 SKIPPABLE = b"\x5a\x2a\x4d\x18" + (20).to_bytes(4, "little") + bytes(20)
@@ -588,7 +620,7 @@ SKIPPABLE = b"\x5a\x2a\x4d\x18" + (20).to_bytes(4, "little") + bytes(20)
 
 def unpacked(stored, limit):
     """Returns what can be read of a zstd tar, and the reason for which reading stopped; None at a good end."""
-    stream, data, offset, reason = open_tar(io.BytesIO(stored), "a.tar.zst"), b"", None, None
+    stream, data, offset, reason = streams.ZstdStream(io.BytesIO(stored)), b"", None, None
     try:
         while piece := stream.read(limit):
             data += piece
@@ -654,7 +686,7 @@ def test_damage_behind_the_last_sample_is_seen_and_spoils_none(kind):
     stored = bytearray(PACKERS[kind](tar_of(pool(3))))
     stored[-5 if kind == "gz" else -2] ^= 1  # the checksum of the content
     for stream in (io.BytesIO(stored), Trickle(stored, 1)):
-        *whole, last = read_samples(open_tar(stream, f"a.tar.{kind}"))
+        *whole, last = read_samples(streams.unpacked(stream, {"gz": "gzip", "zst": "zstd"}[kind]))
         assert (last.key, last.problem) == ("", Reason.TAR_CORRUPT)
         assert all(s.problem is None for s in whole)
     assert [s.key for s in whole] == ["0000", "0001", "0002"]  # byte by byte, all came before the damage
@@ -667,14 +699,14 @@ def test_flipped_bits_in_compressed_tars_never_raise(kind):
     for _ in range(300):
         damaged = bytearray(stored)
         damaged[chance.randrange(len(stored))] ^= 1 << chance.randrange(8)
-        found = list(read_samples(open_tar(io.BytesIO(bytes(damaged)), f"a.tar.{kind}")))
+        found = list(read_samples(open_tar(io.BytesIO(bytes(damaged)))))
         assert all(s.problem is None or s.problem in Reason for s in found)
 
 
 @pytest.mark.parametrize("kind", PACKERS)
 def test_bombs_are_read_in_bounded_pieces(kind):
     stored = PACKERS[kind](bytes(50_000_000))
-    stream = open_tar(io.BytesIO(stored), f"a.tar.{kind}")
+    stream = open_tar(io.BytesIO(stored))
     assert 0 < len(stream.read(1000)) <= 1000
 
 
