@@ -15,6 +15,7 @@ from transforms.lib.errors import InputError, Reason, SampleError
 from transforms.lib.inputs import folder_input, input_kinds
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import read_samples
+from transforms.lib.tar.streams import limited
 from transforms.rows import Shard, ShardRef, ShardRefs, Shards
 from transforms.storage import filesystem, patterns, pool_files
 from transforms.storage.client import FileInfo
@@ -103,7 +104,7 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
     for shard in shards[:limit]:
         try:
             with pool_files.open_shard(shard.uri) as tar:
-                for sample in read_samples(tar):
+                for sample in read_samples(limited(tar)):
                     if _has_image(sample.members, member):
                         return
                     seen |= sample.members.keys() if len(seen) < _SHOWN_MEMBERS else set()

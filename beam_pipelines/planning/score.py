@@ -19,6 +19,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve, spec
 from transforms.lib.samples import index_row, tfio_formats
+from transforms.lib.tar_limits import TarLimits
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.score_shard import ScoreSettings, missing_sets
@@ -87,6 +88,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         config.caption_field,
         config.max_pixels,
         config.max_sample_bytes,
+        config.tar_limits,
         others=others,
         variant=config.preprocess,
         uid_field=config.uid_field,
@@ -128,6 +130,7 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
         return None
     rules = index_row.ReadRules(
         max_sample_bytes=config.max_sample_bytes,
+        tar=TarLimits(max_member_bytes=config.max_sample_bytes),
         look=bool(config.blur_faces) or config.image_type != "keep",
         uid_field=config.uid_field,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.recipes import accounts
 from transforms.lib.report import terminal_text
+from transforms.lib.tar_limits import TarLimits
 from transforms.outputs import crawls, leases, manifest, selections, side_files
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
@@ -32,6 +34,7 @@ _POOL = (
     "uid_field",
     "max_pixels",
     "max_sample_bytes",
+    *(field.name for field in dataclasses.fields(TarLimits)),
     "sample_digest",
 )  # pools that differ in one of these are different
 

@@ -27,6 +27,7 @@ class Reason(str, enum.Enum):
     NOT_A_TAR = "not_a_tar"
     TAR_TRUNCATED = "tar_truncated"
     TAR_CORRUPT = "tar_corrupt"
+    TAR_TOO_LARGE = "tar_too_large"
     TAR_MEMBER_UNSAFE = "tar_member_unsafe"
     DUPLICATE_KEY = "duplicate_key"
     SAMPLE_TOO_LARGE = "sample_too_large"

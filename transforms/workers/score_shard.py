@@ -22,7 +22,7 @@ from transforms.lib.models import clip, spec
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar import packing
 from transforms.lib.tar.shard_samples import read_samples
-from transforms.lib.tar.streams import DecompressedStream
+from transforms.lib.tar.streams import DecompressedStream, limited
 from transforms.lib.tar_account import MISNAMED, REMARKED, TarAccount
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
@@ -187,7 +187,9 @@ class ScoreShard:
         named = models.named([*missing, *([chooser.name] if chooser else [])])
         account = TarAccount()
         with pool_files.open_shard(shard.uri) as tar:
-            samples = read_samples(tar, max_sample_bytes=rules.max_sample_bytes, account=account)
+            samples = read_samples(
+                limited(tar, rules.tar), max_sample_bytes=rules.max_sample_bytes, account=account, limits=rules.tar
+            )
             scored = scoring.score_samples(
                 outcome.counted(samples),
                 named,

@@ -20,13 +20,12 @@ from transforms.lib.reshard.carried import AS_STORED, Carried
 from transforms.lib.reshard.shard_format import Members
 from transforms.lib.samples import faces, identity, images
 from transforms.lib.samples.captions import json_of
-from transforms.lib.tar import packing
 from transforms.lib.tar.writer import sample_of
 from transforms.outputs import stored_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.storage import filesystem, pool_files
 from transforms.workers.face_boxes import FaceBoxes
-from transforms.workers.stored_packing import packing_of
+from transforms.workers.stored_packing import is_plain_file
 
 SCORED = "scored"
 """Value of ``captions``: the output carries the caption that was scored."""
@@ -208,10 +207,7 @@ class ShardContents:
         Local tars are read directly. Others, where every read is a request or only a forward pass is possible, are
         first gathered in a temporary file, input shard by input shard.
         """
-        if all(
-            filesystem.is_local(uri) and uri.endswith(".tar") and packing_of(self.store, name, uri) == packing.PLAIN
-            for name, uri in listing.sources
-        ):
+        if all(is_plain_file(self.store, name, uri) for name, uri in listing.sources):
             return self._direct(listing)
         return self._gathered(listing)
 

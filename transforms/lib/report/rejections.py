@@ -11,7 +11,8 @@ CURES = {
     "image_missing": "members need the extension of an image format",
     "image_too_large": "raise --max_pixels",
     "image_too_costly": "raise --max_pixels",
-    "sample_too_large": "raise --max_sample_bytes",
+    "sample_too_large": "raise --max_sample_bytes and --max_member_bytes",
+    "tar_too_large": "raise --max_unpack_ratio, --max_unpacked_bytes or --max_empty_members",
     "image_undecodable": "columns/index has what was found as detail; --tfio_python reads OpenEXR, HDR and DICOM",
 }
 HINTED = {

@@ -14,6 +14,7 @@ from transforms.lib.errors import Notice, SampleError
 from transforms.lib.samples import captions, identity, images
 from transforms.lib.samples.captions import CaptionRule
 from transforms.lib.tar.shard_samples import RawSample
+from transforms.lib.tar_limits import DEFAULT_LIMITS, TarLimits
 
 _LONGEST_SIZE = 32  # characters of a size given as text
 _TEXTS = ("uid", "uid_text", "detail", "caption", "image_extension", "image_sha256", "notices", "sample_digest")
@@ -28,6 +29,7 @@ class ReadRules:
       caption_field: json field that holds the caption; empty for ``.txt``, then json ``caption``.
       max_pixels: images with more are rejected before they are decoded.
       max_sample_bytes: samples with more are rejected unread.
+      tar: what else of a tar is beyond what is read.
       others: python of an environment with tensorflow-io, which decodes formats that Pillow cannot read; empty to
         reject them. The stamp holds whether it is given, not its path.
       variant: of the preprocessing, one of ``preprocessing.VARIANTS``. With ``fast`` the perceptual hash is that of a
@@ -46,6 +48,7 @@ class ReadRules:
     caption_field: str = ""
     max_pixels: int = 89_478_485  # Pillow's own warning level: 256 MiB of RGB
     max_sample_bytes: int = 1 << 28
+    tar: TarLimits = DEFAULT_LIMITS
     look: bool = True
     others: str = ""
     variant: str = "exact"

@@ -21,8 +21,9 @@ from transforms.lib.tar.header import (
     pax_size,
 )
 from transforms.lib.tar.reader import Cursor
+from transforms.lib.tar_limits import NO_LIMITS, TarLimits
 
-_MAX_EXTENSION_BYTES = 1 << 20
+_SHOWN_NAME = 200  # characters of a name that is too long
 _PLAIN_FILE = ord("0")
 _FILE = "file"
 _DIRECTORY = "directory"
@@ -106,11 +107,13 @@ class Progress:
       offset: the first header block of the member that is being read.
       data_offset: its first byte of data, once its name is known.
       shared: what global pax headers of this archive set.
+      limits: of names and of pax and GNU headers.
     """
 
-    __slots__ = ("data_offset", "name", "offset", "shared")
+    __slots__ = ("data_offset", "limits", "name", "offset", "shared")
 
-    def __init__(self) -> None:
+    def __init__(self, limits: TarLimits = NO_LIMITS) -> None:
+        self.limits = limits
         self.name = ""
         self.offset = 0
         self.data_offset = 0
@@ -138,7 +141,7 @@ def scan(cursor: Cursor, progress: Progress, max_data_bytes: int) -> Iterator[tu
             cursor.back(offset)
             return
         check_header(block, offset)
-        name, size, kind, problem = _header(cursor, block, shared)
+        name, size, kind, problem = _header(cursor, block, progress)
         if kind is _DIRECTORY:
             continue
         progress.name = name
@@ -193,33 +196,36 @@ def _plain_members(cursor: Cursor, max_data_bytes: int) -> Iterator[tuple[Member
     cursor.move(position)
 
 
-def _header(cursor: Cursor, block: bytes, shared: dict[str, bytes]) -> _Header:
+def _header(cursor: Cursor, block: bytes, progress: Progress) -> _Header:
     """Reads the header of the member whose own or first extension header is ``block``.
 
-    ``shared`` holds what global pax headers set; it is updated.
+    What global pax headers set in ``progress`` is updated.
     """
     own: dict[str, bytes] = {}
     while (flag := block[156:157]) in (b"x", b"X", b"g", b"L", b"K"):
         offset = cursor.offset - BLOCK_BYTES
-        payload = _extension(cursor, block, offset)
+        payload = _extension(cursor, block, offset, progress.limits.max_header_bytes)
         if flag == b"L":
             own["path"] = payload.partition(b"\0")[0]
         elif flag == b"g":
-            shared.update(pax_records(payload, offset))
+            progress.shared.update(pax_records(payload, offset))
         elif flag != b"K":
             own.update(pax_records(payload, offset))
         block = cursor.take(BLOCK_BYTES)
         check_header(block, cursor.offset - len(block))
-    return _resolve(cursor, block, own, shared)
+    return _resolve(cursor, block, own, progress)
 
 
-def _resolve(cursor: Cursor, block: bytes, own: dict[str, bytes], shared: dict[str, bytes]) -> _Header:
+def _resolve(cursor: Cursor, block: bytes, own: dict[str, bytes], progress: Progress) -> _Header:
+    shared = progress.shared
     offset = cursor.offset - BLOCK_BYTES
     flag = block[156:157]
     kind = _KINDS.get(flag, "unknown type")
     records = {**shared, **own}
     path = records.get("GNU.sparse.name", records.get("path"))
-    name, problem = name_of(block) if path is None else checked_name(path)
+    name, problem = name_of(block) if path is None else checked_name(path[: progress.limits.max_name_bytes])
+    if path is not None and len(path) > progress.limits.max_name_bytes:
+        name, problem = name[:_SHOWN_NAME], f"its name has {len(path)} bytes"
     size = pax_size(records["size"], offset) if "size" in records else number_of(block[124:136], offset)
     if flag == b"\0" and name.endswith("/"):
         kind = _DIRECTORY
@@ -236,9 +242,9 @@ def _resolve(cursor: Cursor, block: bytes, own: dict[str, bytes], shared: dict[s
     return _Header(name, size, kind, problem)
 
 
-def _extension(cursor: Cursor, block: bytes, offset: int) -> bytes:
+def _extension(cursor: Cursor, block: bytes, offset: int, most: int) -> bytes:
     size = number_of(block[124:136], offset)
-    if size > _MAX_EXTENSION_BYTES:
+    if size > most:
         raise ShardError(Reason.TAR_CORRUPT, offset, f"an extension header of {size} bytes")
     padded = size + 511 & -512
     payload = cursor.take(padded)

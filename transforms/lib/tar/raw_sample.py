@@ -49,5 +49,7 @@ class RawSample:
             self.reject(Reason.DUPLICATE_KEY, f"the extension {extension!r} comes twice")
         elif self.length > max_sample_bytes:
             self.reject(Reason.SAMPLE_TOO_LARGE, f"more than {max_sample_bytes} bytes")
+        elif member.size > len(data):  # it was passed over unread
+            self.reject(Reason.SAMPLE_TOO_LARGE, f"{member.name!r} has {member.size} bytes, more than allowed")
         elif self.problem is None:
             self.members[extension] = data

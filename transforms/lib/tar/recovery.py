@@ -1,14 +1,11 @@
-"""Reading on behind damage: the next sound header of a tar, and whether the samples beside the damage are whole.
-
-The rule: damage costs what it damages. A sample that is cut in two is lost, and those before and behind it are kept.
-"""
+"""Reading on behind damage: the next sound header of a tar, and what a damaged one still says."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
-from transforms.lib.errors import Reason, ShardError
+from transforms.lib.errors import ShardError
+from transforms.lib.tar.gaps import Gap, Shapes
 from transforms.lib.tar.header import BLOCK_BYTES, check_header, name_of, number_of, split_name
 from transforms.lib.tar.packing import HEAD_BYTES
 from transforms.lib.tar.reader import LOOK_BACK_BYTES, Cursor
@@ -18,93 +15,6 @@ _MAGIC_AT = 257
 _EXTENSIONS = (b"x", b"X", b"g", b"L", b"K")
 _EXTENSION_NAMES = ("@PaxHeader", "@LongLink", "PaxHeaders")
 _RECORD_BYTES = 20 * BLOCK_BYTES  # to which GNU tar, bsdtar and tarfile fill an archive with zeros
-_MOST_SHAPES = 256
-
-
-@dataclasses.dataclass
-class Gap:
-    """A stretch of a tar that is no member.
-
-    Attributes:
-      begin: its first byte.
-      end: the first byte behind it.
-      reason: ``TAR_CORRUPT`` or ``TAR_TRUNCATED``.
-      detail: what was found.
-      key: of the sample to which the damaged member belongs; empty when that cannot be told.
-      alone: nothing but that one member lies in it.
-      trusted: the member before it ends where it should.
-      extension: it begins with a pax or GNU header, so the name of the member behind it is not known.
-      named: the header of that member is sound, so ``key`` is certain.
-      merged: it is part of the row of the sample before it.
-    """
-
-    begin: int
-    end: int
-    reason: Reason
-    detail: str
-    key: str = ""
-    alone: bool = False
-    trusted: bool = False
-    extension: bool = False
-    named: bool = False
-    merged: bool = False
-
-    def join(self, other: Gap) -> None:
-        """Takes in the next gap, with no sample between the two."""
-        self.end, self.key, self.alone, self.named = other.end, "", False, False
-
-
-class Shapes:
-    """The extensions that the whole samples of a shard have: by them a sample beside damage is known to be whole."""
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, ...], frozenset[str]] = {}
-        self._extensions: set[str] = set()
-
-    def add(self, shape: tuple[str, ...]) -> None:
-        """Notes the extensions of a whole sample, in the order of its members."""
-        if shape not in self._seen and len(self._seen) < _MOST_SHAPES:
-            self._seen[shape] = frozenset(shape)
-            self._extensions.update(shape)
-
-    def has(self, extension: str) -> bool:
-        """Tells whether a whole sample has a member of this extension."""
-        return extension in self._extensions
-
-    def fits(self, shape: tuple[str, ...]) -> bool | None:
-        """Tells whether a sample with these extensions lacks nothing that others have; None where no other is known."""
-        if not self._seen:
-            return None
-        found = frozenset(shape)
-        return shape in self._seen and not any(found < other for other in self._seen.values())
-
-
-def whole_before(gap: Gap, key: str, shape: tuple[str, ...], shapes: Shapes, next_key: str) -> bool:
-    """Tells whether a sample that ends where a gap begins has lost nothing.
-
-    Args:
-      gap: behind the sample.
-      key: of the sample.
-      shape: its extensions, in order.
-      shapes: of samples that are whole.
-      next_key: of the sample behind the gap; empty for none.
-    """
-    if not gap.trusted or gap.key == key:
-        return False
-    if gap.named or (gap.key and gap.key == next_key):
-        return True
-    fits = shapes.fits(shape)
-    return bool(gap.key) if fits is None else fits
-
-
-def whole_behind(gap: Gap, key: str, shape: tuple[str, ...], shapes: Shapes, last_key: str) -> bool:
-    """Tells whether a sample that begins where a gap ends has lost nothing; arguments as ``whole_before``."""
-    if gap.key == key:
-        return False
-    if gap.alone and gap.key and gap.key == last_key:
-        return True
-    fits = shapes.fits(shape)
-    return gap.alone and bool(gap.key) if fits is None else fits
 
 
 def is_end_mark(zeros: int, end: int) -> bool:
@@ -292,3 +202,22 @@ def _reaches(data: bytes, place: int, stop: int, at_end: bool, dead: set[int]) -
             return not at_end
         place += BLOCK_BYTES + (number_of(block[124:136], 0) + 511 & -512)
     return place == stop == len(data) if at_end else place > stop
+
+
+def behind_header(cursor: Cursor, gap: Gap, shapes: Shapes) -> bool:
+    """Moves behind a damaged header, to the next one, and notes in the gap what the damaged one still says."""
+    block, offset = b"", gap.begin
+    if gap.begin >= cursor.offset - LOOK_BACK_BYTES:
+        cursor.back(gap.begin)
+        block = behind_extensions(cursor)
+        offset = cursor.offset - len(block)
+        gap.trusted = gap.trusted or offset > gap.begin  # a sound header is where the member before it ends
+    unnamed = offset > gap.begin and is_sound(block)  # the headers that should name it are malformed
+    if unnamed:
+        cursor.back(offset)
+    more = unnamed or seek_header(cursor, max(gap.begin + 1, cursor.offset - LOOK_BACK_BYTES))
+    gap.end = cursor.offset
+    damaged_header(block, offset, gap, shapes)
+    if more and (unnamed or (gap.extension and gap.alone)):
+        pass_member(cursor)
+    return more

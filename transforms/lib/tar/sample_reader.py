@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 
 from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tar.byte_counter import ByteCounter
 from transforms.lib.tar.dotted_names import DottedNames
+from transforms.lib.tar.gaps import Gap, Shapes, whole_before, whole_behind
 from transforms.lib.tar.header import BLOCK_BYTES, split_name
 from transforms.lib.tar.packing import what_is
 from transforms.lib.tar.parser import Member, Progress, scan
 from transforms.lib.tar.raw_sample import RawSample
-from transforms.lib.tar.reader import LOOK_BACK_BYTES, Cursor
+from transforms.lib.tar.reader import Cursor
 from transforms.lib.tar.recovery import (
-    Gap,
-    Shapes,
-    behind_extensions,
-    damaged_header,
+    behind_header,
     head_of,
     is_end_mark,
     is_sound,
-    pass_member,
     resembles_header,
     seek_header,
     swallowed_header,
-    whole_before,
-    whole_behind,
 )
 from transforms.lib.tar_account import TarAccount
+from transforms.lib.tar_limits import TarLimits
 
 
 class SampleReader:
     """Groups the members of one tar, and accounts for its bytes."""
 
-    def __init__(self, cursor: Cursor, max_sample_bytes: int, account: TarAccount) -> None:
+    def __init__(self, cursor: Cursor, max_sample_bytes: int, account: TarAccount, limits: TarLimits) -> None:
         self._cursor, self._max_sample_bytes, self._account = cursor, max_sample_bytes, account
         self._bytes = ByteCounter(account)
-        self._progress = Progress()
+        self._progress = Progress(limits)
+        self._empty = 0  # members without data
         self._seen: set[str] = set()
         self._dots = DottedNames()
         self._shapes = Shapes()
@@ -56,16 +54,22 @@ class SampleReader:
                 yield from self._members()
                 more = yield from self._zeros()
             except ShardError as error:
-                more = yield from self._damage(error.reason, error.detail)
+                if error.reason is Reason.TAR_TOO_LARGE:
+                    more = yield from self._rest(error)
+                else:
+                    more = yield from self._damage(error.reason, error.detail)
             if not more:
                 return
 
     def _members(self) -> Iterator[RawSample]:
         """Yields the samples that end before the next zeros, and leaves the last one in ``_sample``."""
         sample, most = self._sample, self._max_sample_bytes
+        longest = min(most, self._progress.limits.max_member_bytes)
         member, data = self._last, self._data
         try:
-            for member, data in scan(self._cursor, self._progress, most):
+            for member, data in scan(self._cursor, self._progress, longest):
+                if not data and not member.size:
+                    self._count_empty(member)
                 key, extension = split_name(member.name)
                 if not key:
                     self._account.keyless += 1
@@ -86,6 +90,12 @@ class SampleReader:
                 sample.add(extension, member, data, most)
         finally:
             self._last, self._data = member, data
+
+    def _count_empty(self, member: Member) -> None:
+        self._empty += 1
+        most = self._progress.limits.max_empty_members
+        if self._empty > most:
+            raise ShardError(Reason.TAR_TOO_LARGE, member.offset, f"more than {most} empty members")
 
     def _begin(self, key: str, extension: str, member: Member) -> RawSample:
         sample = RawSample(key, member.offset, 0)
@@ -213,10 +223,9 @@ class SampleReader:
         Args:
           reason, detail: what was found.
           zeros: bytes of zeros before the cursor, with which the damage begins.
-
-        Yields:
-          what is sure not to be a part of it.
         """
+        if self._cursor.broken:
+            reason, detail = self._cursor.broken.reason, self._cursor.broken.detail
         gap = Gap(self._cursor.offset - zeros if zeros else self._progress.offset, 0, reason, detail)
         head = head_of(self._cursor) if gap.begin == 0 and not self._progress.name else b""
         more = self._seek(gap, zeros)
@@ -229,16 +238,29 @@ class SampleReader:
             gap.detail = "bytes behind the end of the archive"
         elif zeros:
             self._account.holes += zeros
-        if self._gap is not None and self._sample is None:
-            self._gap.join(gap)
-        else:
-            sample, before, self._sample = self._sample, self._gap, None
-            if sample is not None and before is not None:
-                yield from self._behind_gap(sample, before)
-            self._held, self._gap = sample, gap
+        yield from self._hold(gap)
         if not more:
             yield from self._ended(0, unmarked=False)
         return more
+
+    def _rest(self, error: ShardError) -> Generator[RawSample, None, bool]:
+        """Passes over the rest of a tar, from the last member on."""
+        begin, key = self._last.offset, split_name(self._last.name)[0]
+        self._cursor.skip(sys.maxsize)
+        gap = Gap(begin, self._cursor.offset, error.reason, error.detail, key, trusted=True, named=True)
+        yield from self._hold(gap)
+        yield from self._ended(0, unmarked=False)
+        return False
+
+    def _hold(self, gap: Gap) -> Iterator[RawSample]:
+        """Keeps a gap, and the sample before it, until it is known what comes behind; yields what is known."""
+        if self._gap is not None and self._sample is None:
+            self._gap.join(gap)
+            return
+        sample, before, self._sample = self._sample, self._gap, None
+        if sample is not None and before is not None:
+            yield from self._behind_gap(sample, before)
+        self._held, self._gap = sample, gap
 
     def _seek(self, gap: Gap, zeros: int) -> bool:
         """Moves to the next sound header, and notes in a gap where it is and what can be told; False where is none."""
@@ -250,8 +272,6 @@ class SampleReader:
         elif progress.name:
             gap.named = gap.trusted = True
             gap.key = split_name(progress.name)[0]
-            if cursor.broken:
-                gap.reason, gap.detail = cursor.broken.reason, cursor.broken.detail
             more = self._back_to(swallowed_header(cursor, progress.data_offset, cursor.offset))
         elif (
             self._sample is not None
@@ -262,7 +282,7 @@ class SampleReader:
             self._sample.length = gap.begin - self._sample.offset
         else:
             gap.trusted = not touches
-            more = self._behind_header(gap)
+            more = behind_header(cursor, gap, self._shapes)
         gap.end = cursor.offset
         return more
 
@@ -270,24 +290,6 @@ class SampleReader:
         if offset is not None:
             self._cursor.back(offset)
         return offset is not None
-
-    def _behind_header(self, gap: Gap) -> bool:
-        """Moves behind a damaged header, to the next one, and notes in the gap what the damaged one still says."""
-        cursor, block, offset = self._cursor, b"", gap.begin
-        if gap.begin >= cursor.offset - LOOK_BACK_BYTES:
-            cursor.back(gap.begin)
-            block = behind_extensions(cursor)
-            offset = cursor.offset - len(block)
-            gap.trusted = gap.trusted or offset > gap.begin  # a sound header is where the member before it ends
-        unnamed = offset > gap.begin and is_sound(block)  # the headers that should name it are malformed
-        if unnamed:
-            cursor.back(offset)
-        more = unnamed or seek_header(cursor, max(gap.begin + 1, cursor.offset - LOOK_BACK_BYTES))
-        gap.end = cursor.offset
-        damaged_header(block, offset, gap, self._shapes)
-        if more and (unnamed or (gap.extension and gap.alone)):
-            pass_member(cursor)
-        return more
 
 
 def _row_of(gap: Gap) -> RawSample:

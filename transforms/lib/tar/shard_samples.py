@@ -17,6 +17,7 @@ from transforms.lib.tar.sample_reader import SampleReader
 from transforms.lib.tar.streams import open_tar
 from transforms.lib.tar.writer import END_OF_ARCHIVE, members_of, write_member, write_sample
 from transforms.lib.tar_account import TarAccount
+from transforms.lib.tar_limits import TarLimits
 
 __all__ = [
     "END_OF_ARCHIVE",
@@ -33,7 +34,11 @@ __all__ = [
 
 
 def read_samples(
-    stream: BinaryIO, *, max_sample_bytes: int = 1 << 30, account: TarAccount | None = None
+    stream: BinaryIO,
+    *,
+    max_sample_bytes: int = 1 << 30,
+    account: TarAccount | None = None,
+    limits: TarLimits | None = None,
 ) -> Iterator[RawSample]:
     """Iterates over the samples of an uncompressed tar, each exactly once, good or bad.
 
@@ -50,8 +55,10 @@ def read_samples(
       stream: as ``open_tar`` returns it; read once, forwards.
       max_sample_bytes: longest byte range of a sample; at most twice as much is held in memory.
       account: filled in; complete once the last sample was yielded.
+      limits: of members, names and headers; by default those of ``TarLimits``, with ``max_sample_bytes`` per member.
 
     Yields:
       Samples in the order of the tar. A bad tar raises nothing; only the stream's own OSErrors pass.
     """
-    return SampleReader(Cursor(stream), max_sample_bytes, account or TarAccount()).samples()
+    limits = limits or TarLimits(max_member_bytes=max_sample_bytes)
+    return SampleReader(Cursor(stream), max_sample_bytes, account or TarAccount(), limits).samples()

@@ -15,9 +15,11 @@ from typing import Any, BinaryIO, ClassVar, cast
 
 from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tar.packing import HEAD_BYTES, PLAIN, packing_of
+from transforms.lib.tar_limits import DEFAULT_LIMITS, NO_LIMITS, TarLimits
 
 _COMPRESSED_CHUNK_BYTES = 1 << 16
 _GZIP_WINDOW = 31  # zlib's code for "gzip header and 32 KiB window"
+_RATIO_FROM_BYTES = 1 << 26  # unpacked, before the ratio counts
 _XZ_MEMORY_BYTES = 1 << 28  # `xz -9` needs 65 MiB
 
 
@@ -29,10 +31,11 @@ class DecompressedStream(io.RawIOBase):
     Attributes:
       packing: one of ``packing.PACKINGS``.
       taken: compressed bytes that were read.
+      limits: of the bytes that are unpacked.
 
     Raises:
       ShardError: from ``read``, with the offset in the decompressed bytes: ``TAR_TRUNCATED`` when the
-        compressed data end early, ``TAR_CORRUPT`` when they are damaged.
+        compressed data end early, ``TAR_CORRUPT`` when they are damaged, ``TAR_TOO_LARGE`` beyond a limit.
     """
 
     packing: ClassVar[str]
@@ -42,6 +45,7 @@ class DecompressedStream(io.RawIOBase):
         self._source = source
         self._given = 0
         self.taken = 0
+        self.limits = NO_LIMITS
 
     def _feed(self) -> bytes:
         """Returns the next compressed bytes."""
@@ -56,7 +60,12 @@ class DecompressedStream(io.RawIOBase):
         if size < 0:
             return self.readall()
         piece = self._some(size) if size else b""
-        self._given += len(piece)
+        given = self._given + len(piece)
+        if given > self.limits.max_unpacked_bytes:
+            raise self._too_large(f"more than {self.limits.max_unpacked_bytes} bytes unpacked")
+        if given > max(_RATIO_FROM_BYTES, self.limits.max_unpack_ratio * self.taken):
+            raise self._too_large(f"more than {self.limits.max_unpack_ratio} times its packed size")
+        self._given = given
         return piece
 
     def readinto(self, buffer: Any, /) -> int:
@@ -71,6 +80,9 @@ class DecompressedStream(io.RawIOBase):
 
     def _some(self, limit: int) -> bytes:
         raise NotImplementedError
+
+    def _too_large(self, detail: str) -> ShardError:
+        return ShardError(Reason.TAR_TOO_LARGE, self._given, detail)
 
     def _truncated(self) -> ShardError:
         return ShardError(Reason.TAR_TRUNCATED, self._given, "the compressed data end early")
@@ -233,11 +245,12 @@ def unpacked(stream: BinaryIO, packing: str) -> BinaryIO:
     return cast(BinaryIO, kind(stream))
 
 
-def open_tar(stream: BinaryIO) -> BinaryIO:
+def open_tar(stream: BinaryIO, limits: TarLimits = DEFAULT_LIMITS) -> BinaryIO:
     """Opens the bytes of a tar for reading them through, unpacked as their first bytes say, whatever the name.
 
     Args:
       stream: the stored bytes, read forwards only.
+      limits: of the bytes that are unpacked.
 
     Returns:
       A stream of the uncompressed tar: a ``DecompressedStream``, which decompresses as it is read and whose ``read``
@@ -247,7 +260,14 @@ def open_tar(stream: BinaryIO) -> BinaryIO:
     head = b""
     while len(head) < HEAD_BYTES and (piece := stream.read(HEAD_BYTES - len(head))):
         head += piece
-    return unpacked(cast(BinaryIO, _Whole(head, stream)), packing_of(head))
+    return limited(unpacked(cast(BinaryIO, _Whole(head, stream)), packing_of(head)), limits)
+
+
+def limited(stream: BinaryIO, limits: TarLimits = DEFAULT_LIMITS) -> BinaryIO:
+    """Returns the stream of a tar, with limits of what is unpacked where it is packed."""
+    if isinstance(stream, DecompressedStream):
+        stream.limits = limits
+    return stream
 
 
 def open_seekable(stream: BinaryIO) -> BinaryIO:
