@@ -23,9 +23,9 @@ from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.writer import sample_of
 from transforms.outputs import stored_files
 from transforms.outputs.store import DECISIONS, Store
+from transforms.outputs.stored_packing import is_plain_file
 from transforms.storage import filesystem, pool_files
 from transforms.workers.face_boxes import FaceBoxes
-from transforms.workers.stored_packing import is_plain_file
 
 SCORED = "scored"
 """Value of ``captions``: the output carries the caption that was scored."""
