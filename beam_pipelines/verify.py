@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,12 +18,12 @@ from beam_pipelines.planning import plan_facts, reshard, selections, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
-from transforms.outputs import manifest
+from transforms.outputs import inventory, manifest
 from transforms.outputs.selections import Selection, section_of, stale, stale_line
 from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
-from transforms.verify import CheckOutput, VerifyOutputs
+from transforms.verify import CheckOutput, Found, VerifyOutputs
 from transforms.workers.write_shard import ReshardSettings
 
 
@@ -53,6 +54,19 @@ def planned(refs: Sequence[ShardRef], settings: ReshardSettings) -> list[tuple[s
     return [(settings.path(output.number), output) for output in outputs]
 
 
+def report_uri(config: VerifyConfig, problems: plan_facts.Problems) -> str:
+    """Returns where the report goes: where the user says, else into the output folder, if that can be written to."""
+    if config.report:
+        return config.report
+    try:
+        filesystem.check_writable(config.output)
+    except InputError:
+        report = filesystem.join(tempfile.mkdtemp(prefix="winnow-verify-"), "verify.json")
+        problems.notes.append(f"--output {config.output} is read-only; the report goes to {report}")
+        return report
+    return filesystem.join(config.output, "verify.json")
+
+
 def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the files and the shards to check."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
@@ -63,14 +77,21 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
     files, settings = known
     outputs, checking = [], None
     held = stale(config.output, found.id)
+    listed = {file.path for file in files}
+    unlisted = inventory.extra(config.output, listed, {ref.name for ref in refs}, found.id)
+    lines = [f"{path} is not listed in the manifest: no job wrote it, or its entry was removed" for path in unlisted]
     if settings and held is None:
-        outputs = planned(refs, settings)
-        checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
-    line = "" if held is None else stale_line(held, found.id)
-    checks = VerifyOutputs(found, refs, files, outputs, checking, config.accept_holes, line)
+        try:
+            outputs = planned(refs, settings)
+            checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
+        except InputError as error:  # a check of the shard names it too, with all others
+            lines += error.problems
+    report = report_uri(config, problems)
+    noticed = Found(report, tuple(lines), "" if held is None else stale_line(held, found.id))
+    checks = VerifyOutputs(found, refs, files, outputs, checking, config.accept_holes, noticed)
 
     def finish() -> tuple[str, dict[str, Any]]:
-        counts = json.loads(filesystem.read_bytes(filesystem.join(config.output, "verify.json")))
+        counts = json.loads(filesystem.read_bytes(report))
         text = "verified: {files} files, {input_shards} input and {output_shards} output shards, {samples} samples"
         return f"{text.format(**counts)}\n{found.words}", counts
 

@@ -6,13 +6,13 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from transforms.lib import uids
-from transforms.lib.errors import AccountsError
+from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
 from transforms.outputs import file_rows, selections
@@ -37,39 +37,51 @@ def check_file(row: FileRow, root: str) -> Checked:
     return Checked("file", 0, tuple(problems))
 
 
+class Found(NamedTuple):
+    """What the driver found, and where the report goes.
+
+    Attributes:
+      report: address of the report, ``verify.json``.
+      problems: one line each.
+      stale: a line about shards that hold the copies of another selection; empty where they do not.
+    """
+
+    report: str
+    problems: tuple[str, ...] = ()
+    stale: str = ""
+
+
 def conclude(
-    checks: Sequence[Checked], ways: Sequence[Counter[str]], selection: Selection, resharded: bool, stale: str
+    checks: Sequence[Checked], ways: Sequence[Counter[str]], selection: Selection, resharded: bool, found: Found
 ) -> dict[str, Any]:
-    """Compares the totals with the books and ``subset.npy``, and writes ``verify.json``.
+    """Compares the totals with the books and ``subset.npy``, and writes the report.
 
     Args:
       checks: of all files, shards and outputs.
       ways: of all shards, sample counts by what became of them.
       selection: that was checked.
       resharded: False when nothing was, so that there are no output shards to compare.
-      stale: a line about shards that hold the copies of another selection; empty where they do not.
+      found: what was found before the pipeline started.
 
     Raises:
-      AccountsError: something does not hold; ``verify.json`` names everything that does not.
+      AccountsError: something does not hold; the report names everything that does not.
     """
-    problems = sorted(line for check in checks for line in check.problems)
-    problems = [*filter(None, [stale]), *problems]
-    books = selection.read("books.json")
-    total = sum(ways, Counter[str]())
-    counted = {"samples": total["samples"], "copies": total["copies"], "kept": total[""]}
-    expected = {name: books[name] for name in counted} | books["dropped"]
-    counted |= {label: total[label] for label in books["dropped"]}
-    if counted != expected or total["rejected"] != sum(books["rejected"].values()):
-        problems.append(f"books.json says {expected}, the decisions add up to {counted}")
-    listed = subset_files.digest(subset_files.open_subset(filesystem.fetch(selection.uri(selections.SUBSET))))
+    problems = sorted({line for check in checks for line in check.problems})
+    problems = [*filter(None, [found.stale]), *found.problems, *problems]
+    problems += _of_books(selection, sum(ways, Counter[str]()))
+    listed = None
+    try:
+        listed = subset_files.digest(subset_files.open_subset(filesystem.fetch(selection.uri(selections.SUBSET))))
+    except (OSError, ValueError) as error:
+        problems.append(f"subset.npy cannot be read: {error}")
     decided = sum((check.uids for check in checks if check.what == "shard"), uids.Digest())
     written = sum((check.uids for check in checks if check.what == "output"), uids.Digest())
     for digest, whose in ((decided, "decisions"), (written, "shards")):
-        if digest != listed and (resharded or whose == "decisions"):
+        if listed is not None and digest != listed and (resharded or whose == "decisions"):
             problems.append(f"subset.npy lists {listed.copies} copies, the {whose} hold {digest.copies} or others")
     counts: dict[str, Any] = {
         "selection": selection.id,
-        "stale_shards": bool(stale),
+        "stale_shards": bool(found.stale),
         "files": sum(check.what == "file" for check in checks),
         "input_shards": sum(check.what == "shard" for check in checks),
         "output_shards": sum(check.what == "output" for check in checks),
@@ -77,10 +89,26 @@ def conclude(
         "problems": problems[:MAX_LISTED],
     }
     text = json.dumps(counts, indent=1, sort_keys=True)
-    filesystem.write_atomic(filesystem.join(selection.root, "verify.json"), text.encode() + b"\n")
+    filesystem.write_atomic(found.report, text.encode() + b"\n")
     if problems:
-        raise AccountsError(f"{len(problems)} checks failed, first: {problems[0]}; verify.json lists them")
+        raise AccountsError(f"{len(problems)} checks failed, first: {problems[0]}; {found.report} lists them")
     return counts
+
+
+def _of_books(selection: Selection, total: Counter[str]) -> list[str]:
+    """Returns how ``books.json`` differs from what the decisions add up to."""
+    try:
+        books = selection.read("books.json")
+        counted = {"samples": total["samples"], "copies": total["copies"], "kept": total[""]}
+        expected = {name: books[name] for name in counted} | books["dropped"]
+        counted |= {label: total[label] for label in books["dropped"]}
+        if counted != expected or total["rejected"] != sum(books["rejected"].values()):
+            return [f"books.json says {expected}, the decisions add up to {counted}"]
+    except InputError as error:
+        return list(error.problems)
+    except (KeyError, TypeError, AttributeError) as error:
+        return [f"books.json is not as it was written: {error!r}"]
+    return []
 
 
 @dataclasses.dataclass(eq=False)
@@ -96,7 +124,7 @@ class VerifyOutputs(beam.PTransform):
       outputs: path and plan of each output shard, made anew from the decisions.
       check_output: what checks one of them; None when nothing was resharded, or from another selection.
       accept_holes: zeros in an input where members should be are no problem.
-      stale: a line about shards that hold the copies of another selection; empty where they do not.
+      found: what was found before the pipeline started, and where the report goes.
     """
 
     selection: Selection
@@ -104,8 +132,12 @@ class VerifyOutputs(beam.PTransform):
     files: Sequence[FileRow]
     outputs: Sequence[tuple[str, shard_layout.OutputShard]]
     check_output: CheckOutput | None
-    accept_holes: bool = False
-    stale: str = ""
+    accept_holes: bool
+    found: Found
+
+    @property
+    def _compares(self) -> bool:
+        return self.check_output is not None and self.check_output.compare_input
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, Any]]:
         root = self.selection.root
@@ -115,7 +147,7 @@ class VerifyOutputs(beam.PTransform):
         pairs = (
             pipeline
             | "Refs" >> beam.Create(self.refs)
-            | "CheckShard" >> beam.Map(CheckDecisions(store, self.accept_holes))
+            | "CheckShard" >> beam.Map(CheckDecisions(store, self.accept_holes, self._compares))
         )
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
         checks = [files, pairs | "Shards" >> beam.Keys()]
@@ -127,5 +159,5 @@ class VerifyOutputs(beam.PTransform):
             | beam.Flatten()
             | "AllChecks" >> beam.CombineGlobally(to_list())
             | "Conclude"
-            >> beam.Map(conclude, AsSingleton(ways), self.selection, self.check_output is not None, self.stale)
+            >> beam.Map(conclude, AsSingleton(ways), self.selection, self.check_output is not None, self.found)
         )

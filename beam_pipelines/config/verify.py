@@ -16,3 +16,6 @@ class VerifyConfig(SelectionConfig):
     accept_holes: bool = flag(
         False, "input shards with zeros where members should be are no problem: their loss is known and accepted"
     )
+    report: str = flag(
+        "", "address of the report; default: verify.json in --output, or in a temporary folder if that is read-only"
+    )

@@ -21,7 +21,7 @@ from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.recipes import accounts
 from transforms.lib.report import terminal_text
 from transforms.lib.tar_limits import TarLimits
-from transforms.outputs import crawls, leases, manifest, selections, side_files
+from transforms.outputs import crawls, leases, manifest, selections, side_files, stored_files
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem, patterns, versions
@@ -126,13 +126,15 @@ def read_pool(output: str) -> list[ShardRef]:
       InputError: it holds no pool.
       NoBucketError: there is no bucket to hold one.
     """
-    data = filesystem.read_if_exists(filesystem.join(output, "pool.parquet"))
+    uri = filesystem.join(output, "pool.parquet")
+    data = filesystem.read_if_exists(uri)
     if data is None:
         next(filesystem.children(output), None)  # raises where the bucket itself is missing
         raise InputError(
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
-    rows = ParquetReader(io.BytesIO(data)).read().to_pylist()
+    with stored_files.as_written(uri):
+        rows = ParquetReader(io.BytesIO(data)).read().to_pylist()
     return [ShardRef(row["name"], row["uri"], row["size"]) for row in rows]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from transforms.lib.errors import InputError
 from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem, versions
@@ -82,7 +83,10 @@ class Manifest:
 
 def read(root: str) -> Manifest:
     """Reads the manifest below ``root``; one without sections when there is none."""
-    return Manifest({job: _section_of(job, values) for job, values in _document(root).items()})
+    try:
+        return Manifest({job: _section_of(job, values) for job, values in _document(root).items()})
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{filesystem.join(root, NAME)} is not as it was written; put it back") from None
 
 
 def _section_of(job: str, values: Mapping[str, Any]) -> Section:
@@ -95,8 +99,16 @@ def _section_of(job: str, values: Mapping[str, Any]) -> Section:
 
 def _document(root: str) -> dict[str, Any]:
     """Returns the JSON values of the manifest below ``root``; empty when there is none."""
-    data = filesystem.read_if_exists(filesystem.join(root, NAME))
-    return {} if data is None else dict(json.loads(data))
+    uri = filesystem.join(root, NAME)
+    data = filesystem.read_if_exists(uri)
+    try:
+        document = {} if data is None else json.loads(data)
+        whole = isinstance(document, dict) and all(isinstance(section, dict) for section in document.values())
+    except ValueError:
+        whole = False
+    if not whole:
+        raise InputError(f"{uri} is not as it was written: it is no JSON object of jobs; put it back")
+    return dict(document)
 
 
 def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,11 @@ def made_from(seals: Mapping[str, str]) -> dict[str, str]:
     return {"made_from": stamps.canonical(seals)}
 
 
+def sources_of(facts: Mapping[str, str]) -> list[str]:
+    """Returns the column sets, sorted, that decisions say they were made from."""
+    return sorted(json.loads(facts.get("made_from", "{}")))
+
+
 def changed_since(facts: Mapping[str, str], seals: Mapping[str, str]) -> list[str]:
     """Returns the column sets, sorted, whose files are not those that decisions were made from.
 

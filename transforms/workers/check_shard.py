@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,10 @@ from apache_beam.metrics import Metrics
 
 from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import AccountsError, InputError
+from transforms.lib.errors import AccountsError, CurationError, InputError
 from transforms.lib.reshard import shard_formats, shard_layout
 from transforms.lib.tar_account import TarAccount
+from transforms.outputs import stored_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
@@ -45,23 +47,30 @@ class CheckDecisions:
     Attributes:
       store: of index and decisions.
       accept_holes: zeros where members should be are no problem.
+      compare_input: also see whether the input shard is there, and as long as it was.
     """
 
     store: Store
     accept_holes: bool = False
+    compare_input: bool = False
 
     def __call__(self, ref: ShardRef) -> tuple[Checked, Counter[str]]:
+        problems = _of_input(ref) if self.compare_input else []
         try:
             with self.store.held() as store:
-                return self._check(store, ref)
+                checked, ways = self._check(store, ref)
         except InputError as error:
-            return Checked("shard", 0, (str(error),)), Counter()
+            checked, ways = Checked("shard", 0, error.problems), Counter()
+        except (KeyError, ValueError) as error:  # a file of Winnow 0.1, which has no seal, that was edited
+            line = f"columns/index/{ref.name} or decisions/{ref.name} are not as they were written: {error!r}"
+            checked, ways = Checked("shard", 0, (line,)), Counter()
+        return checked._replace(problems=(*problems, *checked.problems)), ways
 
     def _check(self, store: Store, ref: ShardRef) -> tuple[Checked, Counter[str]]:
-        index = store.facts(columns.INDEX, ref.name)["stamp"], len(store.read(columns.INDEX, ref.name, ["status"]))
-        decisions = store.read(DECISIONS, ref.name)
-        problems = []
-        if index != (store.facts(DECISIONS, ref.name)["index"], len(decisions)):
+        rows, decisions = len(store.read(columns.INDEX, ref.name, ["status"])), store.read(DECISIONS, ref.name)
+        index, facts = store.facts(columns.INDEX, ref.name)["stamp"], store.facts(DECISIONS, ref.name)
+        problems = _of_sources(store, ref, facts)
+        if (index, rows) != (facts.get("index"), len(decisions)):
             problems.append(f"decisions/{ref.name} are not about the samples of columns/index/{ref.name}")
         problems += self._unread(store, ref)
         copies, step = decisions["copies"].to_numpy(), decisions["step"]
@@ -98,6 +107,28 @@ class CheckDecisions:
         return problems
 
 
+def _of_input(ref: ShardRef) -> list[str]:
+    """Returns what is wrong with an input shard, as far as its size tells."""
+    present = filesystem.stat(ref.uri)
+    if present is None:
+        return [f"{ref.uri} is missing; put it back, or give --compare_input false"]
+    if ref.size and present.size != ref.size:
+        return [f"{ref.uri} has {present.size} bytes, and had {ref.size} when it was scored"]
+    return []
+
+
+def _of_sources(store: Store, ref: ShardRef, facts: Mapping[str, str]) -> list[str]:
+    """Returns which column files are not those that a shard's decisions were made from."""
+    problems = []
+    for name in stored_files.sources_of(facts):
+        try:
+            if stored_files.changed_since(facts, store.seals(ref.name, [name])):
+                problems.append(f"columns/{name}/{ref.name} is not what decisions/{ref.name} were made from")
+        except InputError as error:
+            problems += error.problems
+    return problems
+
+
 @dataclasses.dataclass(frozen=True)
 class CheckOutput:
     """Reads one written shard and compares each sample with the bytes of its input.
@@ -116,13 +147,16 @@ class CheckOutput:
 
     def __call__(self, output: tuple[str, shard_layout.OutputShard]) -> Checked:
         name, planned = output
-        listing = self.contents.listing(planned)
+        try:
+            listing = self.contents.listing(planned)
+        except InputError as error:
+            return Checked("output", 0, error.problems)
         keys: list[str] = []
         problems: list[str] = []
         try:
             with filesystem.open_read(filesystem.join(self.root, name)) as file:
                 keys += [key for key, _ in shard_formats.format_of(self.format).read(file)]
-        except (OSError, ValueError, BeamIOError) as error:
+        except (OSError, ValueError, BeamIOError, CurationError) as error:
             problems.append(f"{name} cannot be read: {error}")
         if keys != listing.keys:
             lost, extra = len({*listing.keys} - {*keys}), len({*keys} - {*listing.keys})
