@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os.path
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +16,7 @@ from beam_pipelines.config.score import BATCH_SIZES, PRECISION_OF, ScoreConfig
 from beam_pipelines.planning import workspace
 from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from transforms import shards as pools
-from transforms.lib import stamps
+from transforms.lib import addresses, stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve, spec
@@ -72,6 +74,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append) if config.input else None
     if shards:
         problems.collect(pools.check_images, shards, member=config.image_member.lower())
+        problems.extend(_own_shards(shards, config.output))
     models = _models(config, problems)
     if captions.read_word(config.captions) == "best" and models and all(model.part for model in models):
         problems.append("--captions best needs a network with a score: give a --model that is no text: or image: alone")
@@ -120,6 +123,25 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     return ScorePlan(shards, settings, facts)
 
 
+def _own_shards(shards: Sequence[Shard], output: str) -> list[str]:
+    """Returns the problem with an input that lies in the output's own ``shards/``, which this run would replace."""
+    if not output:
+        return []
+    local = filesystem.is_local(output)
+    own = filesystem.join(_real(output) if local else output, "shards", "")
+    inside = [shard for shard in shards if (_real(shard.uri) if local else shard.uri).startswith(own)]
+    if not inside:
+        return []
+    return [
+        f"--input matches {len(inside)} shards of --output's own folder shards/, where this run writes (the first is "
+        f"{inside[0].uri}); narrow the pattern, or name another --output"
+    ]
+
+
+def _real(path: str) -> str:
+    return os.path.realpath(addresses.without_scheme(path))
+
+
 def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None:
     """Finds the shards of a pool that is only copied; its index is made first.
 
@@ -128,6 +150,7 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append)
     if shards is None:
         return None
+    problems.extend(_own_shards(shards, config.output))
     rules = index_row.ReadRules(
         max_sample_bytes=config.max_sample_bytes,
         tar=TarLimits(max_member_bytes=config.max_sample_bytes),

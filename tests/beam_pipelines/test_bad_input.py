@@ -1,6 +1,7 @@
 """What a user did wrong: one line each with its hint, all together, exit code 2, nothing written."""
 
 import json
+import shutil
 from importlib import metadata
 
 import pytest
@@ -207,6 +208,18 @@ def test_the_version_names_what_computes_the_output(winnow):
     assert stdout.startswith(
         f"winnow {metadata.version('winnow-beam')} (apache-beam {metadata.version('apache-beam')}, "
     )
+
+
+def test_an_output_does_not_take_its_own_shards_for_input(winnow, tmp_path, small_pool, monkeypatch):
+    (tmp_path / "out/shards").mkdir(parents=True)
+    shutil.copy(next(small_pool.glob("*.tar")), tmp_path / "out/shards/00000000.tar")
+    monkeypatch.chdir(tmp_path)
+    for output in (tmp_path / "out", "out", "./out/"):
+        code, _, stderr = winnow("score", "--input", f"{tmp_path}/**/*.tar", "--output", output)
+        assert code == 2
+        assert (
+            "--input matches 1 shards of --output's own folder shards/, where this run writes (the first is" in stderr
+        )
 
 
 @pytest.mark.parametrize("manifest", ["missing.txt", "binary.txt"])
