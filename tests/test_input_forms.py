@@ -190,3 +190,94 @@ def test_some_pictures_of_a_folder_are_not_a_pool(tmp_path):
         (tmp_path / f"{n}.png").write_bytes(picture(n, "PNG"))
     with pytest.raises(InputError, match=r"1 of the 3 pictures in .* are named; give the folder"):
         find_shards([f"{tmp_path}/1.png"])
+
+
+def unused_rows_pool(folder, monkeypatch):
+    """A folder of two blocks with five rows that no picture takes, a text and a json without one, and a table alone."""
+    monkeypatch.setattr(folder_input, "BLOCK_SAMPLES", 3)
+    for n in range(5):
+        (folder / f"{n}.jpg").write_bytes(picture(n))
+    names = ["0.jpg", "1.JPG", "sub/2.jpg", "2.jpg", "4.jpg", "4.jpg", ["3.jpg"], "x.txt", None]
+    rows = [{"file_name": name, "text": f"row {n}"} for n, name in enumerate(names)]
+    (folder / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "3.txt").write_text("a text")
+    (folder / "1.txt").write_text("a text")
+    (folder / "x.txt").write_text("no picture")
+    (folder / "y.json").write_text("{}")
+    (folder / "tables").mkdir()
+    (folder / "tables/metadata.csv").write_text("file_name\n")
+
+
+def test_rows_that_no_picture_takes_are_counted_and_said_in_line_report_and_books(
+    tiny_network, tmp_path, winnow, monkeypatch
+):
+    (tmp_path / "pool").mkdir()
+    unused_rows_pool(tmp_path / "pool", monkeypatch)
+    flags = ["--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, _, err = winnow("curate", "--input", f"{tmp_path}/pool", *flags, "--keep_fraction", "1")
+    assert code == 0, err
+    said = "rows of metadata.csv and metadata.jsonl that are not used"
+    assert next(line for line in err.splitlines() if line.startswith(said)).endswith(": 6")
+    assert said in (tmp_path / "out/report.html").read_text()
+    selection = json.loads((tmp_path / "out/selections/current.json").read_text())["id"]
+    books = json.loads((tmp_path / f"out/selections/{selection}/books.json").read_text())
+    assert books["tar"]["unused_rows"] == 6
+    assert winnow("verify", "--output", tmp_path / "out")[0] == 0
+
+
+def test_texts_json_and_tables_without_a_picture_are_said(tmp_path, monkeypatch):
+    unused_rows_pool(tmp_path, monkeypatch)
+    lines = []
+    find_shards([f"{tmp_path}/**"], tell=lines.append)
+    assert lines == [
+        f"--input: 3 texts, json files and tables without a picture are left out ({tmp_path}/tables/metadata.csv ...)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("file_name,caption\n0.jpg,café\n".encode("latin-1"), "metadata.csv is not UTF-8 (invalid continuation byte)"),
+        (b"file_name,caption\n0.jpg," + b"x" * 200_000, "metadata.csv: field larger than field limit"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_in_one_line(table, said, tiny_network, tmp_path, winnow):
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool/0.jpg").write_bytes(picture(0))
+    (tmp_path / "pool/metadata.csv").write_bytes(table)
+    flags = ["--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, _, err = winnow("score", "--input", f"{tmp_path}/pool", *flags)
+    assert code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_rows_of_one_key_are_samples_of_their_own(tiny_network, tmp_path, winnow):
+    keys = ["a", "a", "a", "b", "a", None, ""]
+    rows = [{"key": key, "jpg": picture(n), "caption": f"thing {n}"} for n, key in enumerate(keys)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    flags = ["--output", tmp_path / "out", "--model", f"net={tiny_network}"]
+    code, _, err = winnow("score", "--input", tmp_path / "a.parquet", *flags)
+    assert code == 0, err
+    index = pq.read_table(tmp_path / "out/columns/index/a.parquet").to_pylist()
+    assert [row["caption"] for row in index] == [f"thing {n}" for n in range(len(keys))]
+    assert [row["key"] for row in index] == [
+        *(f"a{end}" for end in ("", "-000000001", "-000000002")),
+        "b",
+        "a-000000004",
+        "000000005",
+        "000000006",
+    ]
+    assert {row["status"] for row in index} == {"ok"}
+
+
+def test_a_folder_with_hidden_pictures_is_read_without_them(tmp_path):
+    for name in ("0.jpg", "._0.jpg", "1.jpg"):
+        (tmp_path / name).write_bytes(picture(0))
+    lines = []
+    (shard,) = find_shards([f"{tmp_path}/"], tell=lines.append)
+    with pool_files.open_shard(shard.uri) as stream:
+        assert [sample.key for sample in read_samples(stream)] == ["0", "1"]
+    assert lines == [
+        f"--input: 1 hidden shards are left out ({tmp_path}/._0.jpg ...); without wildcards they are taken"
+    ]

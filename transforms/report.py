@@ -11,7 +11,7 @@ from apache_beam.pvalue import AsSingleton
 
 from transforms.lib.columnstore import notices
 from transforms.lib.recipes import accounts
-from transforms.lib.report import cluster_page, gallery, html_page
+from transforms.lib.report import cluster_page, gallery, html_page, tar_remarks
 from transforms.outputs import file_rows
 from transforms.rows import FileRow
 from transforms.storage import filesystem
@@ -91,7 +91,7 @@ def _report_data(
         copies=books.copies,
         dropped=tuple((label, books.dropped.get(label, 0)) for label, _ in facts.steps),
         rejected=tuple(sorted(books.rejected.items())),
-        notices=(*notices.sentences(books.notices), *filter(None, [shared])),
+        notices=(*notices.sentences(books.notices), *tar_remarks.sentences(books.tar), *filter(None, [shared])),
         shards_in=books.shards,
         bytes_in=books.size_bytes,
         score_column=facts.score,

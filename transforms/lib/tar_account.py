@@ -7,7 +7,7 @@ import json
 
 from transforms.lib.errors import AccountsError
 
-REMARKED = ("keyless", "joined", "holes", "unmarked", "broken")
+REMARKED = ("keyless", "joined", "holes", "unmarked", "broken", "unused_rows")
 """Fields that a run tells of where they are not zero."""
 MISNAMED = "tar_named_"
 """Begin of the names of counters NAMED_IS: the packing that the suffix says, and that of the first bytes."""
@@ -32,6 +32,7 @@ class TarAccount:
       broken: 1 where packed data are damaged, or end early.
       read: bytes of the file, packed or not, that were read.
       unread: bytes of a packed file that are behind damage, which nothing can unpack.
+      unused_rows: number of rows of a folder's tables that belong to no picture, or to one that a later row names.
       shards: number of tars.
     """
 
@@ -47,6 +48,7 @@ class TarAccount:
     broken: int = 0
     read: int = 0
     unread: int = 0
+    unused_rows: int = 0
     shards: int = 0
 
     def check(self, where: str, file_bytes: int | None = None) -> None:

@@ -15,7 +15,9 @@ from transforms.storage.client import FileInfo
 
 
 def _below(folder: str) -> list[FileInfo]:
-    return filesystem.match([addresses.escaped(folder) + "/*"])[0]
+    """Returns the files of a folder that are not hidden; those are in no pool of pictures."""
+    found = filesystem.match([addresses.escaped(folder) + "/*"])[0]
+    return [info for info in found if not addresses.has_hidden(info.uri[len(folder) :])]
 
 
 @contextlib.contextmanager
@@ -58,6 +60,7 @@ def shards_of(
     """
     hidden: set[FileInfo] = set()
     others: set[FileInfo] = set()
+    alone: set[str] = set()
     taken: list[FileInfo] = []
     for glob, found in zip(globs, matched, strict=True):
         kinds = {info: input_kinds.kind_of_file(info.uri) for info in found}
@@ -66,7 +69,9 @@ def shards_of(
         shards = patterns.without_hidden(glob, meant, hidden.add)
         grouped = kind is not None and input_kinds.kind_named(kind).groups
         others |= {info for info in found if info not in meant and not (grouped and folder_input.belongs(info.uri))}
-        taken += _blocks(shards, flag) if grouped else shards
+        taken += _blocks(shards, flag, alone) if grouped else shards
+        if grouped:
+            alone |= _without_pictures(shards, patterns.without_hidden(glob, found, lambda info: None))
     files = patterns.distinct(taken)
     hidden -= set(files)
     if not files and others:
@@ -76,6 +81,8 @@ def shards_of(
         tell(f"{flag}: {len(hidden)} hidden shards are left out ({first} ...); without wildcards they are taken")
     if others:
         tell(f"{flag}: {len(others)} files that are no shards are left out ({min(others).uri} ...)")
+    if alone:
+        tell(f"{flag}: {len(alone)} texts, json files and tables without a picture are left out ({min(alone)} ...)")
     return files
 
 
@@ -85,24 +92,40 @@ def _no_shards(flag: str, others: Sequence[FileInfo]) -> str:
     return f"{flag} matches {len(others)} files, but none that is read ({first} ...): {hint}"
 
 
-def _blocks(pictures: Sequence[FileInfo], flag: str) -> list[FileInfo]:
+def _folder(info: FileInfo) -> str:
+    return info.uri.rpartition("/")[0] or "."
+
+
+def _without_pictures(pictures: Sequence[FileInfo], found: Sequence[FileInfo]) -> set[str]:
+    """Returns the texts, json files and tables that a pattern matches in folders that hold no picture."""
+    folders = {_folder(info) for info in pictures}
+    return {info.uri for info in found if folder_input.belongs(info.uri) and _folder(info) not in folders}
+
+
+def _blocks(pictures: Sequence[FileInfo], flag: str, alone: set[str]) -> list[FileInfo]:
     """Returns the blocks of the folders in which pictures lie, as if each were a file.
+
+    Args:
+      pictures: that a pattern matches.
+      flag: that it was given to, for the messages.
+      alone: gets the texts, json files and tables of these folders that belong to no picture.
 
     Raises:
       InputError: some pictures of a folder are not among them.
     """
     named: dict[str, int] = {}
     for info in pictures:
-        folder = info.uri.rpartition("/")[0] or "."
+        folder = _folder(info)
         named[folder] = named.get(folder, 0) + 1
     blocks = []
     problems = []
     for folder, count in sorted(named.items()):
-        found = [info for info in _below(folder) if not addresses.has_hidden(info.uri[len(folder) :])]
+        found = _below(folder)
         there = sum(input_kinds.kind_of_file(info.uri) == "folder" for info in found)
         if there != count:
             some = f"{count} of the {there} pictures in {folder} are named"
             problems.append(f"{flag}: {some}; give the folder, {folder}/")
+        alone |= {file.uri for file in folder_input.alone(found)}
         changed = {info.uri: info.updated for info in found}
         for block in folder_input.blocks_of(folder, found):
             latest = max(changed[file.uri] for file in block.files)

@@ -18,6 +18,7 @@ from transforms.lib.columnstore import columns, notices
 from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.inputs import input_kinds
+from transforms.lib.inputs.input_kind import SeekableStream
 from transforms.lib.models import clip, spec
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar import packing
@@ -206,6 +207,7 @@ class ScoreShard:
             account.unread = shard.size - tar.taken if account.broken else 0
         elif input_kinds.kind_of(shard.uri).name != "tar":  # each row or file is in a sample; the tar is of our making
             account.read, account.unread = (0, shard.size) if account.broken else (shard.size, 0)
+            account.unused_rows = tar.unused_rows if isinstance(tar, SeekableStream) else 0
         account.check(f"shard {shard.name}", shard.size)
         self._count(shard, scored, time.monotonic() - start)
         said = packing.packing_by_name(without_query(shard.uri))

@@ -60,6 +60,13 @@ def belongs(uri: str) -> bool:
     return _split(uri)[1] in _BESIDE or _name(uri) in TABLES
 
 
+def alone(found: Sequence[FoundFile]) -> list[FoundFile]:
+    """Returns the texts, json and tables among the files of one folder that belong to no picture in it."""
+    pictures = {_split(file.uri)[0] for file in found if _is_picture(file)}
+    beside = [file for file in found if belongs(file.uri)]
+    return [f for f in beside if not (pictures if _name(f.uri) in TABLES else _split(f.uri)[0] in pictures)]
+
+
 def blocks_of(folder: str, found: Sequence[FoundFile]) -> list[Block]:
     """Cuts a folder into blocks of ``BLOCK_SAMPLES`` pictures, sorted by name, with the files that belong to them.
 
@@ -72,7 +79,7 @@ def blocks_of(folder: str, found: Sequence[FoundFile]) -> list[Block]:
         stem, extension = _split(file.uri)
         if stem and extension in (*IMAGE_EXTENSIONS, *_BESIDE):
             by_stem.setdefault(stem, []).append(file)
-    stems = sorted(stem for stem, files in by_stem.items() if any(_split(f.uri)[1] in IMAGE_EXTENSIONS for f in files))
+    stems = sorted(stem for stem, files in by_stem.items() if any(map(_is_picture, files)))
     tables = [file for file in found if _name(file.uri) in TABLES]
     blocks = []
     for number, start in enumerate(range(0, len(stems), BLOCK_SAMPLES)):
@@ -103,7 +110,7 @@ class FolderInput(InputKind):
         block = next((block for block in blocks_of(folder, found) if block.uri == uri), None)
         if block is None:
             raise InputError(f"{folder}: its files have changed since they were listed; run `winnow score` again")
-        rows = _rows(block, [file for file in found if _name(file.uri) in TABLES], files)
+        rows, unused = _rows(block, found, files)
         extra = _members_of_rows(block, rows)
         sizes = [_size(file) + len(extra.get(number, b"")) for number, file in enumerate(block.files)]
 
@@ -117,7 +124,7 @@ class FolderInput(InputKind):
                 raise InputError(f"{file.uri} has changed since it was listed; run `winnow score` again")
             return write_member(_member(file), data) + extra.get(number, b"")
 
-        yield cast(BinaryIO, SeekableStream([*sizes, len(END_OF_ARCHIVE)], make))
+        yield cast(BinaryIO, SeekableStream([*sizes, len(END_OF_ARCHIVE)], make, unused))
 
 
 def _name(uri: str) -> str:
@@ -130,6 +137,10 @@ def _split(uri: str) -> tuple[str, str]:
     return stem, extension.lower()
 
 
+def _is_picture(file: FoundFile) -> bool:
+    return _split(file.uri)[1] in IMAGE_EXTENSIONS
+
+
 def _member(file: FoundFile) -> str:
     stem, extension = _split(file.uri)
     return f"{safe_key(stem)}.{extension}"
@@ -139,23 +150,53 @@ def _size(file: FoundFile) -> int:
     return len(write_member(_member(file), b"")) + -(-file.size // _ALIGN) * _ALIGN
 
 
-def _rows(block: Block, tables: Sequence[FoundFile], files: Files) -> dict[str, Mapping[str, Any]]:
-    """Returns the rows of the folder's tables that are about the pictures of a block, by the file's name."""
-    wanted = {_name(file.uri) for file in block.files}
-    found: dict[str, Mapping[str, Any]] = {}
-    for table in tables:
-        with files.open(table.uri) as opened:
-            text = io.TextIOWrapper(cast(BinaryIO, io.BufferedReader(cast(Any, opened))), "utf-8-sig", newline="")
-            lines: Iterator[Mapping[str, Any]] = _read(text, table.uri)
-            found.update((row["file_name"], row) for row in lines if row.get("file_name") in wanted)
+def _rows(block: Block, found: Sequence[FoundFile], files: Files) -> tuple[dict[str, Mapping[str, Any]], int]:
+    """Returns the rows of a folder's tables that are about the pictures of a block, by the file's name.
+
+    Args:
+      block: of the folder.
+      found: the files of the folder.
+      files: how they are reached.
+
+    Returns:
+      the rows; and how many rows of the tables no block of the folder uses, which the first block alone counts.
+    """
+    ours = {_name(file.uri) for file in block.files if _is_picture(file)}
+    known = {_name(file.uri) for file in found if _is_picture(file)} if block.number == 0 else set()
+    rows: dict[str, Mapping[str, Any]] = {}
+    used: set[str] = set()
+    unused = 0
+    for table in (file for file in found if _name(file.uri) in TABLES):
+        for row in _read(table.uri, files):
+            name = row.get("file_name")
+            name = name if isinstance(name, str) else ""
+            if name in ours:
+                rows[name] = row
+            if block.number == 0:
+                unused += name not in known or name in used
+                used |= {name} & known
+    return rows, unused
+
+
+def _read(uri: str, files: Files) -> Iterator[Mapping[str, Any]]:
+    """Yields the rows of a table.
+
+    Raises:
+      InputError: it is not UTF-8, or a row of it cannot be read.
+    """
+    with files.open(uri) as opened:
+        text = io.TextIOWrapper(cast(BinaryIO, io.BufferedReader(cast(Any, opened))), "utf-8-sig", newline="")
+        try:
+            yield from csv.DictReader(text) if uri.endswith(".csv") else _json_lines(text, uri)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{uri} is not UTF-8 ({error.reason}); convert it: iconv -t utf-8") from None
+        except csv.Error as error:
+            raise InputError(f"{uri}: {error}; write the rows to metadata.jsonl") from None
+        finally:
             text.detach()
-    return found
 
 
-def _read(text: io.TextIOWrapper, uri: str) -> Iterator[Mapping[str, Any]]:
-    if uri.endswith(".csv"):
-        yield from csv.DictReader(text)
-        return
+def _json_lines(text: io.TextIOWrapper, uri: str) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(text, 1):
         if line.strip():
             try:

@@ -95,10 +95,12 @@ class SeekableStream(io.RawIOBase):
     Args:
       sizes: bytes of each piece.
       make: number of a piece -> its bytes.
+      unused_rows: rows of tables beside the shard that are in no piece.
     """
 
-    def __init__(self, sizes: Sequence[int], make: Callable[[int], bytes]) -> None:
+    def __init__(self, sizes: Sequence[int], make: Callable[[int], bytes], unused_rows: int = 0) -> None:
         super().__init__()
+        self.unused_rows = unused_rows
         self._ends = np.cumsum(np.array(sizes, np.int64))
         self._make = make
         self._position = 0

@@ -89,7 +89,8 @@ def _has_images(field: pa.Field) -> bool:
 class ParquetInput(InputKind):
     """A Parquet file is a shard, and its rows in their order are its samples.
 
-    The key is the column ``__key__`` or ``key``, else the row's number in nine digits. The first image column is
+    The key is the column ``__key__`` or ``key``, else the row's number in nine digits; a row whose key an earlier
+    row has gets its number behind the key. The first image column is
     ``KEY.EXT``, with the extension of its path, else of its first bytes; others are ``KEY.COLUMN.EXT``. The caption
     (``caption``, ``text``, ``txt``, ``TEXT``) is ``KEY.txt``. All columns that are not binary are the fields of
     ``KEY.json``, into which an object in a text column ``json`` is merged.
@@ -119,12 +120,15 @@ def _samples(table: ParquetReader, columns: _Columns) -> Iterator[bytes]:
     """Yields the tar bytes of every row, and the end mark; rows of a damaged group have no image."""
     names = [*columns.images, *columns.fields, *filter(None, [columns.members])]
     number = 0
+    seen: set[str] = set()  # as large as what the reader of tars holds
     for group, rows in enumerate(table.group_rows()):
         stop = number + rows
         try:
             for batch in table.batches(names, _ROWS, group):
                 for row in batch.to_pylist():
-                    yield _sample(number, row, columns)
+                    key = _key(number, row, columns)
+                    yield _sample(f"{key}-{number:09d}" if key in seen else key, row, columns)
+                    seen.add(key)
                     number += 1
         except (OSError, pa.ArrowInvalid) as error:
             detail = f"row group {group} is damaged: {error}"[:200].encode()
@@ -134,9 +138,12 @@ def _samples(table: ParquetReader, columns: _Columns) -> Iterator[bytes]:
     yield END_OF_ARCHIVE
 
 
-def _sample(number: int, row: Mapping[str, Any], columns: _Columns) -> bytes:
+def _key(number: int, row: Mapping[str, Any], columns: _Columns) -> str:
     named = row[columns.key] if columns.key else None
-    key = safe_key(named) if named else f"{number:09d}"
+    return safe_key(named) if named else f"{number:09d}"
+
+
+def _sample(key: str, row: Mapping[str, Any], columns: _Columns) -> bytes:
     members: dict[str, bytes] = {}
     for name in columns.images:
         data, path = row[name], ""

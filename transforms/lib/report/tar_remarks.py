@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transforms.lib.tar_account import MISNAMED, REMARKED
+from transforms.lib.tar_account import MISNAMED, REMARKED, TarAccount
 
 _COUNTER = "score.tar_"
 _REMARKS = {
@@ -13,6 +13,8 @@ _REMARKS = {
     "holes": "zero bytes where members should be; samples are missing, and nobody knows how many: {:,}",
     "unmarked": "shards that end behind a member without an end mark; some tools write them so, or they are cut: {:,}",
     "broken": "packed shards that are damaged or cut; nothing behind that can be read: {:,}",
+    "unused_rows": "rows of metadata.csv and metadata.jsonl that are not used, since their file_name is that of no "
+    "picture in the same folder, or of one that a later row names: {:,}",
 }
 
 
@@ -29,4 +31,13 @@ def sentence(counters: Mapping[str, int]) -> str:
         if name.startswith(f"score.{MISNAMED}") and count
         for named, packing in [name.removeprefix(f"score.{MISNAMED}").split("_")]
     ]
-    return "\n".join([*lines, *(_REMARKS[name].format(count) for name, count in counts.items() if count)])
+    return "\n".join([*lines, *_remarks(counts)])
+
+
+def sentences(account: TarAccount) -> list[str]:
+    """Returns a line for each thing that a user should know of all tars of a pool, by their account."""
+    return _remarks({name: getattr(account, name) for name in REMARKED})
+
+
+def _remarks(counts: Mapping[str, int]) -> list[str]:
+    return [_REMARKS[name].format(count) for name, count in counts.items() if count]
