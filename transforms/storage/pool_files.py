@@ -42,6 +42,15 @@ def exists(uri: str) -> bool:
     return bool(_below(folder_input.folder_of(uri))) if folder_input.is_block(uri) else filesystem.exists(uri)
 
 
+def size_of(uri: str) -> int | None:
+    """Returns the bytes of a shard; None where it is not there, or a block of files is another than was listed."""
+    if not folder_input.is_block(uri):
+        present = filesystem.stat(uri)
+        return None if present is None else present.size
+    folder = folder_input.folder_of(uri)
+    return next((block.size for block in folder_input.blocks_of(folder, _below(folder)) if block.uri == uri), None)
+
+
 def shards_of(
     globs: Sequence[str], matched: Sequence[Sequence[FileInfo]], flag: str, tell: Callable[[str], None]
 ) -> list[FileInfo]:

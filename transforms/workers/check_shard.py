@@ -20,7 +20,7 @@ from transforms.lib.tar_account import TarAccount
 from transforms.outputs import stored_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
-from transforms.storage import filesystem
+from transforms.storage import filesystem, pool_files
 from transforms.workers.shard_contents import ShardContents, ShardListing
 
 
@@ -109,11 +109,11 @@ class CheckDecisions:
 
 def _of_input(ref: ShardRef) -> list[str]:
     """Returns what is wrong with an input shard, as far as its size tells."""
-    present = filesystem.stat(ref.uri)
-    if present is None:
+    size = pool_files.size_of(ref.uri)
+    if size is None:
         return [f"{ref.uri} is missing; put it back, or give --compare_input false"]
-    if ref.size and present.size != ref.size:
-        return [f"{ref.uri} has {present.size} bytes, and had {ref.size} when it was scored"]
+    if ref.size and size != ref.size:
+        return [f"{ref.uri} has {size} bytes, and had {ref.size} when it was scored"]
     return []
 
 
