@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
@@ -15,6 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from transforms.lib import addresses
 from transforms.lib.errors import InputError, MissingError, NoBucketError
+from transforms.storage import fetched
 from transforms.storage.client import FileInfo as FileInfo
 from transforms.storage.clients import client_of as client_of
 from transforms.storage.errors import one_line
@@ -270,20 +270,18 @@ def folders(folder: str) -> list[str]:
 def fetch(uri: str) -> str:
     """Returns a local copy of a file, or of a folder of files, downloading what is remote once per machine.
 
-    A file that changed under its address (size or time) is downloaded again.
+    A file that changed under its address (size, time or version) is downloaded again. ``fetched`` says where copies
+    lie, and when one is trusted.
 
     Returns:
       a local path; one that does not exist when there is nothing at ``uri``.
+
+    Raises:
+      InputError: the folder of copies is not this user's alone, or the disk is full.
+      StoreError: the store refuses or does not answer, or a file changed while it was read.
     """
     uri = addresses.without_scheme(uri)
     if is_local(uri):
         return uri
     found = stat(uri)
-    files = [found] if found else list(children(uri))
-    version = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
-    target = os.path.join(tempfile.gettempdir(), "winnow-fetched", version, uri.rstrip("/").rsplit("/", 1)[-1])
-    for info in files:
-        path = os.path.join(target, *info.uri[len(uri) :].split("/"))
-        if not os.path.exists(path.rstrip("/")):
-            write_atomic(path.rstrip("/"), read_bytes(info.uri))
-    return target
+    return fetched.local_copy(uri, [found] if found else list(children(uri)), open_read)

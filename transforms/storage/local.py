@@ -47,7 +47,7 @@ def is_dead(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
+def locked(folder: str) -> Iterator[None]:
     """Holds the lock of a folder, which ends with the process at the latest.
 
     Some network file systems have no such locks; there the time between comparing and writing stays open.
@@ -199,7 +199,7 @@ class LocalClient(BeamClient):
         """Compares and writes while this process alone holds the lock of the folder, so that no file is left behind."""
         folder = os.path.dirname(uri) or "."
         os.makedirs(folder, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             return super().replace(uri, data, version)
 
     @contextlib.contextmanager
