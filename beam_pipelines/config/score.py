@@ -89,6 +89,11 @@ class ScoreConfig(PoolConfig):
             "sha256": "also sees what somebody changed on purpose, at some 1.5 GB/s",
         },
     )
+    opt_out_fields: tuple[str, ...] = flag(
+        ("noai", "noimageai", "opt_out"),
+        "json fields by which a sample says that its owner does not want it used, separated by commas; may be "
+        "repeated; `index.opt_out` has those that are set, and a step opt_out drops by it",
+    )
     batch_size: int = flag(
         0,
         "images given to a model at once; 0 = 8 on a CPU, 256 on a GPU; part of the scores' stamp",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from beam_pipelines.config.base import Form, flag
+from beam_pipelines.config.block import BlockConfig
 from beam_pipelines.config.crawl import BasisConfig
 from beam_pipelines.config.limits import LimitsConfig
 from beam_pipelines.config.selection import CURRENT, NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SelectConfig(BasisConfig, LimitsConfig):
+class SelectConfig(BlockConfig, BasisConfig, LimitsConfig):
     """Flags of ``select``."""
 
     recipe: str = flag("dfn", "name of a recipe (`winnow recipes` lists them) or path of a .yaml file")

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config import captions
+from beam_pipelines.config.base import names_in
 from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.config.score import BATCH_SIZES, PRECISION_OF, ScoreConfig
 from beam_pipelines.planning import workspace
@@ -96,6 +97,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         variant=config.preprocess,
         uid_field=config.uid_field,
         sample_digest=config.sample_digest,
+        opt_out_fields=names_in(config.opt_out_fields),
         image_member=config.image_member.lower(),
         caption_member=config.caption_member.lower(),
         captions=captions.read_word(config.captions),

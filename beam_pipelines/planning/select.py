@@ -12,8 +12,8 @@ import pyarrow as pa
 from beam_pipelines.config.limits import LimitsConfig
 from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.config.select import SelectConfig
+from beam_pipelines.planning import block_lists, first_uids, selections, workspace
 from beam_pipelines.planning import crawl as crawling
-from beam_pipelines.planning import first_uids, selections, workspace
 from beam_pipelines.planning.plan_facts import Problems, version
 from beam_pipelines.planning.recipes import load_recipe
 from beam_pipelines.planning.score import ScorePlan, model_schemas
@@ -150,6 +150,8 @@ def plan_select(
     earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
     if recipe and earlier:
         recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
+    if recipe and config.block_list:
+        recipe = block_lists.with_steps(recipe, config, sets, problems)
     if recipe and sets and config.on_repeated_uid == "first":
         recipe, sets = first_uids.with_step(recipe), first_uids.with_set(sets)
     where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.hints()) if recipe and sets else None
@@ -164,6 +166,8 @@ def plan_select(
     files = {name: file for step in recipe.steps for name, file in step_files(step, config.output, problems).items()}
     if problems:
         return None
+    if scoring is None:
+        problems.notes += block_lists.without_urls(recipe, config.output, workspace.read_pool(config.output)[0].name)
     score = _shown_score(recipe, where, sets)
     digests = {name: digest for name, (_, digest) in files.items()}
     basis = {"thresholds": config.thresholds, "over": sorted(earlier.over), "kept": earlier.kept} if earlier else {}

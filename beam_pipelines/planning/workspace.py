@@ -36,6 +36,7 @@ _POOL = (
     "max_sample_bytes",
     *(field.name for field in dataclasses.fields(TarLimits)),
     "sample_digest",
+    "opt_out_fields",
 )  # pools that differ in one of these are different
 
 

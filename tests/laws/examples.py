@@ -69,6 +69,12 @@ STEPS = {
     "any_of": [Example({"parts": [{"top_fraction": {"fraction": 0.2}}, {"language": {}}]})],
     "balance": [Example({"clusters": "c", "cap": 3}), Example({"clusters": "c", "keep": 0.4, "prefer": "easy"})],
     "band": [Example({"drop": 0.1, "fraction": 0.6}), Example({"drop": 0.2, "fraction": 0.5, "of": "remaining"})],
+    "block_list": [
+        Example({"file": "f"}, lambda folder: {"file": subset(folder)}),
+        Example({"file": "f", "by": ["uid", "host", "url", "sha256", "phash"], "radius": 3}, lambda folder: {
+            "file": written(folder, "block.txt", "example.org\n*/advert/*\nphash:00ff00ff00ff00ff\n" + "f" * 63 + "0\n"
+                            + "\n".join(f"{number:064x}" for number in range(0, 90, 7)))}),
+    ],
     "caption_length": [Example()],
     "density_prune": [Example({"clusters": "c", "keep": 0.5, "neighbours": 2},
                               lambda folder: {"centroids": centroids(folder)})],
@@ -90,6 +96,7 @@ STEPS = {
     "mix": [Example({"weights": {"score": 0.5, "other": -2.0}}),
             Example({"weights": {"score": 0.5, "other": -2.0}, "standardise": False})],
     "not": [Example({"parts": [{"top_fraction": {"fraction": 0.3}}]})],
+    "opt_out": [Example(), Example({"column": "noai"}), Example({"column": "score"})],
     "random_fraction": [Example({"fraction": 0.4}), Example({"fraction": 0.4, "of": "pool"})],
     "sample": [Example({"total": 30}), Example({"column": "score", "replacement": True})],
     "soft_cap_sample": [Example({"total": 50, "batch": 1}),
@@ -167,6 +174,14 @@ def table(rows, seed, files=None):
         "c.similarity": (random.integers(0, 5, rows) / 4).astype(np.float32),
         "c.margin": random.random(rows).astype(np.float32),
         "image": unit(seed + 1, rows),
+    }
+    urls = np.array(["", "https://a.example.org/1.jpg", "http://b.net/advert/2.png"], object)
+    columns |= {
+        "index.phash": random.integers(0, 1 << 4, rows).astype(np.uint64) ^ np.uint64(0x00FF00FF00FF00FF),
+        "index.width": random.integers(0, 2, rows).astype(np.int32),
+        "index.url": random.choice(urls, rows),
+        "index.opt_out": random.choice(np.array(["", "noai"], object), rows),
+        "noai": random.random(rows) < 0.5,
     }
     columns |= {"net.score": columns["other"], "net.image": columns["image"], "net.text": unit(seed + 2, rows)}
     return frozen(Block("all", columns, valid, np.where(valid, copies, 0).astype(np.uint16), files or {}))

@@ -30,7 +30,7 @@ from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem, pool_files
 from transforms.workers.shard_work import Outcome, logged
 
-INDEX_VERSION = 7  # raise when the same tar would give another index
+INDEX_VERSION = 8  # raise when the same tar would give another index
 SCORE_VERSION = 3  # raise when the same pixels and text would give another score
 _LOG = logging.getLogger(__name__)
 

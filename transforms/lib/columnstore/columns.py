@@ -46,6 +46,8 @@ INDEX_SCHEMA = pa.schema(
         pa.field("notices", pa.string(), False),  # kinds of ``Notice``, sorted, separated by commas
         pa.field("uid_text", pa.string(), False),  # what the uid was written as, when it was no hex number; else empty
         pa.field("sample_digest", pa.string(), False),  # of key and members, with its method; empty where none is asked
+        pa.field("url", pa.string(), False),  # where the download got the image, as the json says; empty when unknown
+        pa.field("opt_out", pa.string(), False),  # json fields that say so, sorted, separated by commas
     ]
 )
 

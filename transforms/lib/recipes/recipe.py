@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transforms.lib.arrays import Float32
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
-from transforms.lib.recipes.contract.step import EMBEDDING, NUMBER, TEXT, UID, Step, Verdict
+from transforms.lib.recipes.contract.step import EMBEDDING, FLAG, NUMBER, TEXT, TRUTH, UID, Step, Verdict
 
 KEPT = -1
 REJECTED = -2
@@ -24,7 +24,11 @@ _EXAMPLES = {
     TEXT: "a column of text, such as index.caption or language.label",
     EMBEDDING: "a column of embeddings, such as the image of a network",
     UID: "uid",
+    FLAG: "a column such as index.opt_out",
 }
+
+_FITS = {FLAG: (TRUTH, NUMBER, TEXT)}
+"""What a step reads -> what a column may hold for it, where that is more than one thing."""
 
 
 def _held(name: str, kind: pa.DataType) -> str:
@@ -35,6 +39,8 @@ def _held(name: str, kind: pa.DataType) -> str:
         return NUMBER
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return TEXT
+    if pa.types.is_boolean(kind):
+        return TRUTH
     return EMBEDDING if pa.types.is_fixed_size_list(kind) else str(kind)
 
 
@@ -88,7 +94,7 @@ class Recipe:
         problems = [
             f"{step.label} reads {name}, which holds {held}, and needs {needed}; name {_EXAMPLES[needed]}"
             for step, name, needed in wanted
-            if (held := NUMBER if name in made else _held(name, types[name])) != needed
+            if (held := NUMBER if name in made else _held(name, types[name])) not in _FITS.get(needed, (needed,))
         ]
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))

@@ -11,13 +11,24 @@ from typing import Any, ClassVar
 from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import Notice, SampleError
-from transforms.lib.samples import captions, identity, images
+from transforms.lib.samples import captions, identity, images, origin
 from transforms.lib.samples.captions import CaptionRule
 from transforms.lib.tar.shard_samples import RawSample
 from transforms.lib.tar_limits import DEFAULT_LIMITS, TarLimits
 
 _LONGEST_SIZE = 32  # characters of a size given as text
-_TEXTS = ("uid", "uid_text", "detail", "caption", "image_extension", "image_sha256", "notices", "sample_digest")
+_TEXTS = (
+    "uid",
+    "uid_text",
+    "detail",
+    "caption",
+    "image_extension",
+    "image_sha256",
+    "notices",
+    "sample_digest",
+    "url",
+    "opt_out",
+)
 _NO_IMAGE = hashlib.sha256().digest()
 
 
@@ -36,6 +47,7 @@ class ReadRules:
         scaled decode, with ``gpu`` that of what a GPU decoded; they differ by a bit or two.
       uid_field: json field that holds the uid; ``none`` for no field.
       sample_digest: the digest of whole samples that the index notes, as for ``identity.digest_of``.
+      opt_out_fields: json fields by which a sample says that its owner does not want it used.
       image_member: extension of the member that is the image; empty for the one that is named like one.
       caption_member: extension of the member that is the caption; empty for ``.txt``, then json ``caption``.
       captions: which caption of a list, as ``CaptionRule.pick``.
@@ -54,6 +66,7 @@ class ReadRules:
     variant: str = "exact"
     uid_field: str = "uid"
     sample_digest: str = "none"
+    opt_out_fields: tuple[str, ...] = ()
     image_member: str = ""
     caption_member: str = ""
     captions: str = ""
@@ -103,6 +116,8 @@ def look(raw: RawSample, rules: ReadRules) -> Looked:
             raise SampleError(raw.problem, raw.detail)
         row["sample_digest"] = identity.digest_of(rules.sample_digest, raw.key, raw.members.items())
         looked.document = _side_data(raw.members, looked.notices)
+        row["url"] = origin.url_of(looked.document)
+        row["opt_out"] = origin.opted_out(looked.document, rules.opt_out_fields)
         if not rules.look:
             _name_unseen(looked, raw.members, rules.uid_field)
             return looked

@@ -27,6 +27,7 @@ from transforms.lib.columnstore.block import Block
 from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 NUMBER, TEXT, EMBEDDING, UID = "a number", "text", "an embedding", "a uid"  # what a step reads of a sample
+TRUTH, FLAG = "a truth value", "a truth value, a number or text"  # the last is any of these three
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -130,7 +131,11 @@ class Step(abc.ABC):
         """Returns the columns that ``apply`` reads; a NaN in a float one rejects the sample."""
 
     def input_types(self) -> tuple[str, ...]:
-        """Returns what each of ``inputs()`` must hold: ``NUMBER``, whole or not, ``TEXT``, ``EMBEDDING`` or ``UID``."""
+        """Returns what each of ``inputs()`` must hold.
+
+        Returns:
+          for each ``NUMBER``, whole or not, ``TEXT``, ``EMBEDDING``, ``UID`` or ``FLAG``.
+        """
         return (NUMBER,) * len(self.inputs())
 
     @abc.abstractmethod

@@ -1,5 +1,5 @@
 """The steps of recipes, one per module; ``recipes.contract.step`` is their contract.
 
-Imports: ``clusters``, ``columnstore``, ``recipes.clusters``, ``recipes.contract``, ``recipes.sampling``,
+Imports: ``clusters``, ``columnstore``, ``dedup``, ``recipes.clusters``, ``recipes.contract``, ``recipes.sampling``,
 ``recipes.text``, ``stats``, ``subsets``. Start reading at ``threshold``, the smallest, then ``top_fraction``.
 """
