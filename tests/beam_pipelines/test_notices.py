@@ -1,6 +1,7 @@
 """What is not needed of a sample costs its field and not the pair, and is counted wherever people look."""
 
 import json
+import re
 import struct
 import zlib
 
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import picture
-from transforms.lib.tar.writer import END_OF_ARCHIVE, write_sample
+from transforms.lib.tar.writer import END_OF_ARCHIVE, write_member, write_sample
 
 
 def chunk(kind, data):
@@ -73,7 +74,8 @@ COUNTED = {
 @pytest.fixture
 def pool(tmp_path):
     (tmp_path / "pool").mkdir()
-    tar = b"".join(write_sample(key, list(members.items())) for key, members in SAMPLES.items())
+    tar = write_member("._nan.jpg", b"Mac OS X")
+    tar += b"".join(write_sample(key, list(members.items())) for key, members in SAMPLES.items())
     (tmp_path / "pool/0.tar").write_bytes(tar + END_OF_ARCHIVE)
     return tmp_path / "pool/*.tar"
 
@@ -95,7 +97,9 @@ def test_every_pair_is_used_and_what_is_odd_is_counted(winnow, pool, tmp_path, t
     assert code == 0
     assert json.loads((out / "books.json").read_text())["notices"] == COUNTED
     assert "noticed, placeholder                          10" in stderr
-    assert "10 samples have an image that ten or more captions" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "10 samples have an image that ten or more captions" in page
+    assert re.search(r"members that belong to no sample \(.*a Mac.*\) and are left out: 1<", page)
 
 
 def test_json_that_the_caption_needs_is_still_a_reason(winnow, tmp_path, tiny_network):

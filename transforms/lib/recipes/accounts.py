@@ -108,7 +108,7 @@ class Books:
         return sum(self.rejected.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the counts as JSON values; names sorted. Notices are left out where there are none."""
+        """Returns the counts as JSON values, names sorted; no notices or account of tars where there are none."""
         notices = {"notices": dict(sorted(self.notices.items()))} if self.notices else {}
         return {
             "shards": self.shards,
@@ -119,7 +119,7 @@ class Books:
             "rejected": dict(sorted(self.rejected.items())),
             **notices,
             "bytes": self.size_bytes,
-            "tar": dataclasses.asdict(self.tar),
+            **({"tar": dataclasses.asdict(self.tar)} if self.tar.shards else {}),
         }
 
 

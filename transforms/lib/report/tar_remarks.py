@@ -8,7 +8,7 @@ from transforms.lib.tar_account import MISNAMED, REMARKED, TarAccount
 
 _COUNTER = "score.tar_"
 _REMARKS = {
-    "keyless": "members that belong to no sample (no extension, .NAME or __NAME__) and are left out: {:,}",
+    "keyless": "members that belong to no sample (no extension, __NAME__, a Mac's ._NAME) and are left out: {:,}",
     "joined": "end marks with samples behind them, as in tars that cat joined; these samples are read too: {:,}",
     "holes": "zero bytes where members should be; samples are missing, and nobody knows how many: {:,}",
     "unmarked": "shards that end behind a member without an end mark; some tools write them so, or they are cut: {:,}",
