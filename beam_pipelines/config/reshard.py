@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from beam_pipelines.config import captions
 from beam_pipelines.config.base import Form, flag
+from beam_pipelines.config.block import BlockConfig
 from beam_pipelines.config.crawl import PoolConfig
 from beam_pipelines.config.limits import LimitsConfig
 from beam_pipelines.config.selection import SelectionConfig
@@ -84,7 +85,7 @@ class ReshardConfig(PoolConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReshardJobConfig(ReshardConfig, LimitsConfig, SelectionConfig):
+class ReshardJobConfig(BlockConfig, ReshardConfig, LimitsConfig, SelectionConfig):
     """Flags of ``reshard`` run alone: also by a subset file, also of a pool that Winnow never scored."""
 
     input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")
@@ -98,6 +99,8 @@ class ReshardJobConfig(ReshardConfig, LimitsConfig, SelectionConfig):
             problems.append(
                 "--subset is missing; --input is for a pool that was not scored, to be copied by a subset file"
             )
+        if self.block_list and not self.subset:
+            problems.append("--block_list goes with --subset here; give it to `winnow select`, which decides")
         if self.subset and self.selection:
             problems.append("--subset and --selection both say what to copy; give one of them")
         return problems

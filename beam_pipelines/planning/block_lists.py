@@ -61,13 +61,30 @@ def _kinds(uri: str, sets: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return kinds
 
 
-def without_urls(recipe: Recipe, output: str, shard: str) -> list[str]:
-    """Returns a note for each block list of hosts or urls where no sample of a shard has a url."""
+def unseen(recipe: Recipe, output: str, shard: str) -> list[str]:
+    """Returns a note for each block list whose entries go by something that no sample of a shard has.
+
+    Args:
+      recipe: of the job.
+      output: the output folder.
+      shard: one that is indexed.
+    """
     noted = []
     for step in recipe.flat():
-        if isinstance(step, DropBlocked) and {"host", "url"} & set(step.by):
-            owner, _, column = step.url.partition(".")
-            urls = Store(output).read(owner, shard, [column])[column]
-            if not any(urls.unique().to_pylist()):
-                noted.append(f"{step.label}: no sample of shard {shard} has a url, by which {step.file} could name it")
+        if isinstance(step, DropBlocked):
+            places = {"url": step.url, "sha256": "index.image_sha256", "perceptual hash": "index.width"}
+            by = {"url" if kind == "host" else "perceptual hash" if kind == "phash" else kind for kind in step.by}
+            for what in sorted(by & set(places)):
+                owner, _, column = places[what].partition(".")
+                if not any(Store(output).read(owner, shard, [column])[column].unique().to_pylist()):
+                    noted.append(f"{step.label}: no sample of shard {shard} has a {what}, by which {step.file} goes")
     return noted
+
+
+def images_unseen(recipe: Recipe) -> list[str]:
+    """Returns a problem for each block list that names images, for a pool whose images are not looked at."""
+    return [
+        f"--block_list {step.file} names images, and reshard --input looks at none; run `winnow score` on the pool"
+        for step in recipe.flat()
+        if isinstance(step, DropBlocked) and {"sha256", "phash"} & set(step.by)
+    ]

@@ -112,14 +112,22 @@ def plan_subset(config: ReshardJobConfig, problems: Problems, indexing: ScorePla
       indexing: what indexes the pool in the same run; None when it was scored or indexed before.
     """
     step = Subset(label="subset", file=config.subset)
-    recipe, where = Recipe("subset", "the file itself", (step,)), {"uid": (columns.INDEX, "uid")}
+    recipe = Recipe("subset", "the file itself", (step,))
+    first = "" if indexing else workspace.read_pool(config.output)[0].name
+    index = columns.INDEX_SCHEMA if indexing else Store(config.output).schema(columns.INDEX, first)
+    sets: Mapping[str, Sequence[str]] = {columns.INDEX: index.names}
     firsts = None
+    if config.block_list:
+        recipe = block_lists.with_steps(recipe, config, sets, problems)
+        problems += block_lists.images_unseen(recipe) if indexing and not indexing.settings.rules.look else []
     if config.on_repeated_uid == "first":
-        recipe = first_uids.with_step(recipe)
-        where = columns.resolve(recipe.inputs(), first_uids.with_set({columns.INDEX: columns.INDEX_SCHEMA.names}))
-    files = step_files(step, config.output, problems)
-    if problems:
+        recipe, sets = first_uids.with_step(recipe), first_uids.with_set(sets)
+    where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.hints())
+    files = {name: file for one in recipe.steps for name, file in step_files(one, config.output, problems).items()}
+    if problems or where is None:
         return None
+    if first:
+        problems.notes += block_lists.unseen(recipe, config.output, first)
     digests = {name: digest for name, (_, digest) in files.items()}
     selection = selections.identity(config.output, recipe, first_uids.without_set(where), digests, indexing)
     if config.on_repeated_uid == "first":
@@ -167,7 +175,7 @@ def plan_select(
     if problems:
         return None
     if scoring is None:
-        problems.notes += block_lists.without_urls(recipe, config.output, workspace.read_pool(config.output)[0].name)
+        problems.notes += block_lists.unseen(recipe, config.output, workspace.read_pool(config.output)[0].name)
     score = _shown_score(recipe, where, sets)
     digests = {name: digest for name, (_, digest) in files.items()}
     basis = {"thresholds": config.thresholds, "over": sorted(earlier.over), "kept": earlier.kept} if earlier else {}

@@ -174,7 +174,8 @@ def test_a_pool_without_urls_is_said(winnow, tiny_network, tmp_path):
     assert winnow("score", "--input", f"{tmp_path}/pool/*.tar", *base, "--model", network)[0] == 0
     code, _, stderr = winnow("select", *base, "--recipe", "no_filter", "--block_list", tmp_path / "block.txt")
     assert code == 0
-    assert "block_list: no sample of shard 0 has a url" in stderr
+    assert "block_list: no sample of shard 0 has a url, by which" in stderr
+    assert "sha256" not in stderr
 
 
 def test_curate_leaves_out_what_is_blocked(winnow, tiny_network, tmp_path):
@@ -188,3 +189,36 @@ def test_curate_leaves_out_what_is_blocked(winnow, tiny_network, tmp_path):
     assert not {1, 2, 6} & left
     assert len(left) == 5
     assert winnow("verify", "--output", out)[0] == 0
+
+
+@pytest.fixture
+def subset(tmp_path):
+    np.save(tmp_path / "subset.npy", np.array([(0, number) for number in (1, 2, 2, 3, 6)], "u8,u8"))
+    return tmp_path / "subset.npy"
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_subset_is_copied_without_what_is_blocked(winnow, scored, subset, tmp_path, indexed):
+    (tmp_path / "block.txt").write_text(f"notexample.org\nuid:{9:x}\n")
+    out = scored if indexed else tmp_path / "copied"
+    flags = ("--subset", subset, "--block_list", tmp_path / "block.txt")
+    flags += () if indexed else ("--input", f"{tmp_path}/pool/*.tar")
+    code, _, stderr = winnow("reshard", "--output", out, *flags)
+    assert code == 0, stderr
+    assert {int(key, 16) for key in output_keys(out)} == {1, 3}
+    books = json.loads((out / "books.json").read_text())
+    assert (books["copies"], books["dropped"]["block_list"]) == (2, 4)
+    assert winnow("verify", "--output", out)[0] == 0
+
+
+def test_reshard_says_where_a_block_list_cannot_work(winnow, scored, subset, tmp_path):
+    (tmp_path / "block.txt").write_text("f" * 64 + "\n")
+    flags = ("--block_list", tmp_path / "block.txt")
+    code, _, stderr = winnow("reshard", "--output", scored, *flags)
+    assert code == 2
+    assert "--block_list goes with --subset here; give it to `winnow select`" in stderr
+    new = ("--output", tmp_path / "copied", "--input", f"{tmp_path}/pool/*.tar")
+    code, _, stderr = winnow("reshard", *new, "--subset", subset, *flags)
+    assert code == 2
+    assert "names images, and reshard --input looks at none" in stderr
+    assert not (tmp_path / "copied").exists()
