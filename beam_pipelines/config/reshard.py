@@ -22,6 +22,10 @@ class ReshardConfig(PoolConfig):
     """Flags of ``reshard`` that ``curate`` has too."""
 
     samples_per_shard: int = flag(10_000, "copies in each output shard but the last", at_least=1)
+    spread_remainder: bool = flag(
+        False,
+        "make all output shards equal, to within one copy; as many shards, the last one not smaller than the rest",
+    )
     max_shard_bytes: int = flag(
         0, "most bytes of the samples of an output shard, which is cut there; 0 = no limit", at_least=0
     )

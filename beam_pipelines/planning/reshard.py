@@ -108,6 +108,7 @@ def reshard_settings(config: ReshardConfig, selection: str) -> ReshardSettings:
         max_shard_bytes=config.max_shard_bytes,
         seed=config.shuffle_seed,
         shuffle=config.shuffle,
+        spread_remainder=config.spread_remainder,
         format=config.format,
         coalesce_bytes=config.coalesce_bytes,
         check=config.check,

@@ -265,7 +265,8 @@ def outcome(output: str, name: str = "") -> tuple[str, dict[str, Any]]:
     if missing is not None:
         lacking = len(uids.read_subset(io.BytesIO(missing)))
         text += f"\n{'uids listed and not kept':<34}{lacking:>14,}  missing.npy"
-    text += "".join(f"\nwarning: {line}" for line in (written or {}).get("warnings", ()))
+    warnings = list((written or {}).get("warnings", ()))
+    text += "".join(f"\nwarning: {line}" for line in warnings)
     if shared := accounts.Repeated(**books.get("repeated_uids", {})).sentence():
         text += f"\n\n{shared}"
     if crawls.read(output).get("complete"):
@@ -275,4 +276,5 @@ def outcome(output: str, name: str = "") -> tuple[str, dict[str, Any]]:
     if held is not None:
         lines.append(selections.stale_line(held, selection.id))
     counts = {name: books[name] for name in ("samples", "kept", "copies")}
-    return "\n".join(lines), {**places, **counts, "selection": selection.id, "stale_shards": held is not None}
+    values = {**places, **counts, "selection": selection.id, "stale_shards": held is not None, "warnings": warnings}
+    return "\n".join(lines), values

@@ -92,6 +92,21 @@ def test_every_member_of_every_copy_is_there_to_the_byte(winnow, copied, pool, f
     assert winnow("verify", "--output", out)[0] == 0
 
 
+@pytest.mark.parametrize(("spread", "sizes"), [("false", [21] * 4 + [6]), ("true", [18] * 5)])
+def test_a_small_last_shard_is_said_in_every_place_and_spread_on_request(winnow, copied, spread, sizes):
+    out, _ = copied("out", "--samples_per_shard", "21", "--spread_remainder", spread)
+    assert [len(shard) for shard in read_shards(out / "shards")] == sizes
+    code, stdout, stderr = winnow("reshard", "--output", out, "--samples_per_shard", "21", "--spread_remainder", spread)
+    assert code == 0, stderr
+    warnings = json.loads(stdout.splitlines()[-1])["warnings"]
+    assert warnings == json.loads((out / "shard_stats/summary.json").read_text())["warnings"]
+    assert any("format unknown" in line for line in warnings)
+    said = "1 of 5 shards have less than half of the samples of the largest (6, 21)"
+    for text in ("\n".join(warnings), stderr, (out / "README.md").read_text()):
+        assert (said in text) == (spread == "false")
+    assert winnow("verify", "--output", out)[0] == 0
+
+
 def test_only_beside_tars_there_are_files_for_loaders(copied):
     """pandas, polars and others take every file of the folder of a table for a part of it."""
     listed = {path.name for path in (copied("tars")[0] / "shards").iterdir()}

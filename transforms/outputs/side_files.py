@@ -46,7 +46,7 @@ def write_summary(root: str, form: str, sizes: Mapping[str, int], held: Held) ->
         "pickles_left_out": held.pickles,
         "samples": samples,
         "shards": len(sizes),
-        "warnings": readers.warnings(form, samples, held),
+        "warnings": readers.warnings(form, [*sizes.values()], held),
     }
     return file_rows.write(root, SUMMARY, stamps.canonical(document).encode())
 
@@ -71,7 +71,7 @@ def write_cards(root: str, form: str, suffix: str, sizes: Mapping[str, int], hel
       held: the counts of the samples.
     """
     samples, shards = sum(sizes.values()), len(sizes)
-    warnings = readers.warnings(form, samples, held)
+    warnings = readers.warnings(form, [*sizes.values()], held)
     metadata = croissant.document(form, f"shards/*{suffix}", samples, shards)
     rows = [file_rows.write(root, CROISSANT, json.dumps(metadata, indent=1, sort_keys=True).encode() + b"\n")]
     for folder in ("", "shards/") if form == TARS else ("",):

@@ -36,6 +36,7 @@ class ReshardSettings:
       max_shard_bytes: a shard whose samples have more bytes, as they lie in the input, is cut; 0 = no limit.
       seed: of the order of shards and of the samples inside one.
       shuffle: ``none``, ``shards`` or ``full``, as in ``shard_layout.output_shards``.
+      spread_remainder: all output shards are equal, to within one copy.
       format: one of ``shard_formats.NAMES``.
       coalesce_bytes: gaps up to this are read through; 0 chooses by where the input lies.
       boxes: where the boxes are of faces to blur; None blurs nothing.
@@ -53,6 +54,7 @@ class ReshardSettings:
     max_shard_bytes: int = 0
     seed: int = 0
     shuffle: str = "shards"
+    spread_remainder: bool = False
     format: str = "webdataset"
     coalesce_bytes: int = 0
     boxes: FaceBoxes | None = None
@@ -105,7 +107,9 @@ class ReshardSettings:
 
     def outputs(self, sources: Iterable[shard_layout.DecidedShard]) -> Iterator[shard_layout.OutputShard]:
         """Returns the output shards before any cut by bytes."""
-        return shard_layout.output_shards(list(sources), self.samples_per_shard, self.seed, self.shuffle)
+        return shard_layout.output_shards(
+            list(sources), self.samples_per_shard, self.seed, self.shuffle, self.spread_remainder
+        )
 
     def stamp(self, output: shard_layout.OutputShard) -> str:
         """Returns the stamp of an output shard: what its bytes are a function of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from transforms.lib.reshard.held import Held
 
@@ -16,15 +16,16 @@ _UNREADABLE = (
     "unknown",
 )  # formats that Pillow, by which all loaders decode, has no reader of
 _ONE_NAME = "give --image_name jpg to `winnow reshard`, which changes no image"
+_SMALL = 0.5  # share of the largest shard below which one is told of: it may count twice
 _TARS, _RECORDS = "webdataset", "tfrecord"
 
 
-def warnings(form: str, samples: int, held: Held) -> list[str]:
-    """Returns one line for each reason for which a loader leaves out samples of an output, with their number.
+def warnings(form: str, sizes: Sequence[int], held: Held) -> list[str]:
+    """Returns one line for each reason for which a loader leaves samples of an output out, or reads some too often.
 
     Args:
       form: of the shards, one of ``shard_formats.NAMES``.
-      samples: in the output.
+      sizes: samples in each shard.
       held: what they hold.
     """
     by_name: Counter[str] = Counter()
@@ -38,7 +39,7 @@ def warnings(form: str, samples: int, held: Held) -> list[str]:
         if kind in _UNREADABLE
     ]
     if form == _TARS:
-        lines += _of_tars(samples, by_name, held)
+        lines += [*_of_tars(sum(sizes), by_name, held), *_unequal(sizes)]
     elif form == _RECORDS and len(by_name) > 1:
         lines.append(f"tf.data reads the images of one feature; there are {_listed(by_name)}; {_ONE_NAME}")
     for name, count in held.pickles.items():
@@ -67,6 +68,24 @@ def _of_tars(samples: int, by_name: Mapping[str, int], held: Held) -> list[str]:
             f"those that these lack: {_listed(partial)} of {samples:,} samples; load the folder, load_dataset(FOLDER)"
         )
     return lines
+
+
+def _unequal(sizes: Sequence[int]) -> list[str]:
+    """Returns the line on shards much smaller than the rest.
+
+    open_clip's training loader deals shards to workers, of which each reads its own again until it has as many batches
+    as the others. With ``--dataset-resampled`` a worker reads each shard that it draws whole, so all samples are
+    equal whatever the sizes. Source: ``get_wds_dataset`` of ``open_clip_train``; measured in docs/resharding.md.
+    """
+    least, most = min(sizes, default=0), max(sizes, default=0)
+    small = sum(size < _SMALL * most for size in sizes)
+    if not small:
+        return []
+    return [
+        f"{small:,} of {len(sizes):,} shards have less than half of the samples of the largest ({least:,}, {most:,}); "
+        f"open_clip without --dataset-resampled reads such a shard more often, {most / least:.0f} times where a worker "
+        "has no other; --spread_remainder true makes shards equal"
+    ]
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -104,7 +104,7 @@ def shard_order(names: Iterable[str], seed: int) -> list[str]:
 
 
 def output_shards(
-    sources: Sequence[DecidedShard], samples_per_shard: int, seed: int, shuffle: str = "shards"
+    sources: Sequence[DecidedShard], samples_per_shard: int, seed: int, shuffle: str = "shards", spread: bool = False
 ) -> Iterator[OutputShard]:
     """Lays the copies of all sources out over equal output shards.
 
@@ -120,6 +120,7 @@ def output_shards(
       seed: of the order of the sources.
       shuffle: ``none`` keeps the order of the names; ``shards`` permutes the sources; ``full`` deals every copy, so
         that each output shard takes its share of every source.
+      spread: all shards are made equal, to within one copy; there are as many as without it.
     """
     by_name = {source.name: source for source in sources}
     names = sorted(by_name) if shuffle == "none" else shard_order(by_name, seed)
@@ -128,7 +129,7 @@ def output_shards(
     if not counts.sum():
         return
     exactly = counts - np.pad(counts[:, 1:], ((0, 0), (0, 1)))
-    sizes = _sizes(exactly.sum(0), samples_per_shard)
+    sizes = _sizes(exactly.sum(0), samples_per_shard, spread)
     first_dealt = 1 if shuffle == "full" else _first_dealt(exactly.sum(0), samples_per_shard)
     deal = _Deal.of(ordered, exactly, first_dealt, sizes)
     runs = _Runs.of(ordered, counts, exactly, first_dealt)
@@ -148,13 +149,13 @@ def _matrix(sources: Sequence[DecidedShard]) -> Int64:
     return counts
 
 
-def _sizes(exactly: Int64, samples_per_shard: int) -> Int64:
+def _sizes(exactly: Int64, samples_per_shard: int, spread: bool) -> Int64:
     """Returns the copies of each output shard; ``exactly[m - 1]`` samples have ``m`` copies."""
     total = int((exactly * np.arange(1, len(exactly) + 1)).sum())
     shards = -(-total // samples_per_shard)
     last = total - (shards - 1) * samples_per_shard
     in_every_shard = int(exactly[shards - 1]) if shards <= len(exactly) else 0
-    if in_every_shard > last:
+    if spread or in_every_shard > last:
         return np.full(shards, total // shards, np.int64) + (np.arange(shards) < total % shards)
     return np.array([*[samples_per_shard] * (shards - 1), last], np.int64)
 

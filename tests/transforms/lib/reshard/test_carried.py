@@ -74,7 +74,16 @@ def test_names_of_members_are_counted_to_a_bound():
 
 def test_an_output_that_every_loader_takes_has_no_warning():
     pool = [[("gif", picture(1, "GIF")), ("txt", b"x")], [("webp", picture(2, "WEBP")), ("txt", b"y")]]
-    assert readers.warnings("webdataset", 2, held(*pool)) == []
+    assert readers.warnings("webdataset", [2], held(*pool)) == []
+
+
+@pytest.mark.parametrize(("sizes", "said"), [([7, 7, 3], "1 of 3 shards"), ([8, 8, 4], ""), ([3], ""), ([], "")])
+def test_a_shard_of_less_than_half_the_samples_of_others_is_said(sizes, said):
+    pool = [[("jpg", picture(1)), ("txt", b"x")]] * sum(sizes)
+    lines = readers.warnings("webdataset", sizes, held(*pool))
+    assert len(lines) == bool(said)
+    assert all(line.startswith(said) and "--spread_remainder true" in line for line in lines)
+    assert readers.warnings("parquet", sizes, held(*pool)) == []
 
 
 def test_what_a_loader_leaves_out_is_counted():
@@ -87,7 +96,7 @@ def test_what_a_loader_leaves_out_is_counted():
         [("png", b"no image"), ("txt", b"x")],
     ):
         counting.add(members, ["pyd"])
-    lines = readers.warnings("webdataset", 5, Held.of([counting.counts()]))
+    lines = readers.warnings("webdataset", [5], Held.of([counting.counts()]))
     for text in (
         "1 images are of the format unknown", "open_clip leaves out 2 images, 1 .bmp, 1 .gif; give --image_name jpg",
         "open_clip leaves out 1 samples without image", "open_clip leaves out 1 samples without .txt",
@@ -95,7 +104,7 @@ def test_what_a_loader_leaves_out_is_counted():
         "5 members .pyd were left out",
     ):  # fmt: skip
         assert any(text in line for line in lines), (text, lines)
-    assert len(readers.warnings("parquet", 5, Held.of([counting.counts()]))) == 2
+    assert len(readers.warnings("parquet", [5], Held.of([counting.counts()]))) == 2
 
 
 def stored(image, kind, **options):

@@ -54,6 +54,20 @@ def test_all_output_shards_but_the_last_are_full_and_numbered_densely(copies, si
 
 
 @given(COPIES, SIZES, st.integers(0, 3), SHUFFLES)
+def test_with_the_remainder_spread_as_many_shards_are_equal_and_hold_the_same_copies(copies, size, seed, shuffle):
+    usual = list(shard_layout.output_shards(sources(copies), size, seed, shuffle))
+    spread = list(shard_layout.output_shards(sources(copies), size, seed, shuffle, spread=True))
+    sizes = [output.num_samples for output in spread]
+    assert len(spread) == len(usual)
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    found = [place for rows in expand(copies, spread) for place in rows]
+    assert sorted(found) == sorted(place for rows in expand(copies, usual) for place in rows)
+    for rows in expand(copies, spread):
+        often = Counter((name, row) for name, row, _ in rows)
+        assert all(n == 1 or copies[name][row] > len(spread) for (name, row), n in often.items())
+
+
+@given(COPIES, SIZES, st.integers(0, 3), SHUFFLES)
 def test_copies_of_a_sample_lie_in_different_shards_where_there_are_enough(copies, size, seed, shuffle):
     outputs = list(shard_layout.output_shards(sources(copies), size, seed, shuffle))
     where = {}
