@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.beam_pipelines.test_identity import index, output_keys, write_pool
+from tests.conftest import picture
 
 HOSTS = ("a.example.org", "EXAMPLE.org:8080", "notexample.org", "user@b.net")
 
@@ -222,3 +223,31 @@ def test_reshard_says_where_a_block_list_cannot_work(winnow, scored, subset, tmp
     assert code == 2
     assert "names images, and reshard --input looks at none" in stderr
     assert not (tmp_path / "copied").exists()
+
+
+def test_explain_names_the_list_and_what_it_went_by(select, winnow, scored, tmp_path):
+    (tmp_path / "block.txt").write_text("b.net\nphash:00000000000000ff\n")
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("name: mine\nsource: mine\nsteps:\n- opt_out: {}\n")
+    assert select("--block_list", tmp_path / "block.txt", recipe=recipe)[0] == 0
+    code, stdout, stderr = winnow("explain", f"{3:032x}", f"{0:032x}", "--output", scored)
+    assert code == 0, stderr
+    found = {one["uid"]: one for one in json.loads(stdout)["samples"]}
+    assert "block_list" in found[f"{3:032x}"]["outcome"]
+    assert "opt_out" in found[f"{0:032x}"]["outcome"]
+    assert "https://user@b.net/art/3.jpg?size=1" in json.dumps(found[f"{3:032x}"])
+
+
+def test_rows_of_parquet_have_urls_too(winnow, tiny_network, tmp_path):
+    rows = [
+        {"image": picture(n), "caption": f"thing {n}", "URL": f"https://{HOSTS[n]}/{n}", "noai": n == 1}
+        for n in range(4)
+    ]
+    (tmp_path / "pool").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pool/0.parquet")
+    out, network = tmp_path / "out", f"net={tiny_network}"
+    code, _, stderr = winnow("score", "--input", f"{tmp_path}/pool/*.parquet", "--output", out, "--model", network)
+    assert code == 0, stderr
+    table = pq.read_table(out / "columns/index/0.parquet")
+    assert table["url"].to_pylist() == [row["URL"] for row in rows]
+    assert table["opt_out"].to_pylist() == ["", "noai", "", ""]

@@ -163,7 +163,8 @@ def _columns(path: str) -> Iterator[tuple[str, pa.Array]]:
         listed = [name.strip().strip('"') for name in head.strip("\r\n").split(",")]
         names = [name for name in listed if name in NAMES]
         texts = pacsv.ConvertOptions(column_types=dict.fromkeys(listed, pa.string()), include_columns=names)
-        table = pacsv.read_csv(path, convert_options=texts) if names else None
+        alone = pacsv.ReadOptions(use_threads=False)  # a thread that outlives the interpreter ends it badly
+        table = pacsv.read_csv(path, alone, convert_options=texts) if names else None
     if not names:
         raise InputError(f"has none of the columns {', '.join(NAMES)}; rename the column that names what to block")
     for name in names:
