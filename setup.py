@@ -18,9 +18,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["beam_pipelines*", "transforms*"]),
+    packages=find_packages(include=["beam_pipelines*", "transforms*", "winnow*"]),
     package_data={
         "beam_pipelines": ["recipes/*.yaml"],
+        "winnow": ["py.typed"],
         "transforms.lib.report": ["*.j2"],
         "transforms.lib.models": ["tinyclip_data/*"],
     },

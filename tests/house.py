@@ -8,8 +8,13 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TOPS = ("transforms", "beam_pipelines")
-NAMES = {"transforms": "transforms: stages", "beam_pipelines": "beam_pipelines: jobs", "transforms.rows": "rows"}
+TOPS = ("transforms", "beam_pipelines", "winnow")
+NAMES = {
+    "transforms": "transforms: stages",
+    "beam_pipelines": "beam_pipelines: jobs",
+    "transforms.rows": "rows",
+    "winnow": "winnow: in Python",
+}
 
 
 def modules(root):

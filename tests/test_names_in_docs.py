@@ -20,7 +20,7 @@ from beam_pipelines.running.options import parser_of
 ROOT = Path(__file__).parents[1]
 PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
 BASES = ("", "transforms", "transforms/lib", "beam_pipelines")
-CODE = ("transforms", "beam_pipelines", "benchmarks")
+CODE = ("transforms", "beam_pipelines", "winnow", "benchmarks")
 PHRASES = {"set.column", "from __future__ import annotations"}  # what a name looks like; a line of every module
 ANY = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2,}(?![A-Za-z0-9])|<\w+>")
 SUFFIXES = (".py", ".md", ".yaml", ".json", ".npy", ".parquet", ".tar", ".toml", ".tf")

@@ -1,4 +1,4 @@
-"""The wheel holds the two packages with their data and nothing else, and installs a working command."""
+"""The wheel holds the three packages with their data and nothing else, and installs a working command."""
 
 import subprocess
 import sys
@@ -28,13 +28,13 @@ def wheel(tmp_path_factory):
     return found
 
 
-def test_the_wheel_holds_both_packages_and_their_data(wheel):
+def test_the_wheel_holds_the_packages_and_their_data(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"beam_pipelines", "transforms"}
+    assert tops == {"beam_pipelines", "transforms", "winnow"}
     for name in (
         "beam_pipelines/recipes/dfn.yaml", "transforms/lib/report/report.html.j2",
-        "transforms/lib/report/curves.svg.j2",
+        "transforms/lib/report/curves.svg.j2", "winnow/py.typed",
         *(f"transforms/lib/models/tinyclip_data/{file}"
           for file in ("projections.safetensors", "open_clip_config.json", "MODEL_CARD.md")),
     ):  # fmt: skip

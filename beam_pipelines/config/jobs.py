@@ -125,6 +125,14 @@ _RECORDS = (
         template=False,
     ),
     Job(
+        name="export",
+        flags="export:ExportTableConfig",
+        summary="write uids, captions, scores and decisions as one table, or embeddings as one array",
+        example="winnow export --output out --to samples.parquet",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
         name="export-subset",
         flags="subset:ExportConfig",
         summary="write what was kept or dropped as a subset file",

@@ -191,6 +191,11 @@ def find(root: str, name: str = "") -> Selection:
     return Selection(root, marker["id"], marker["copies"], marker["shards"], "" if by_id else name or CURRENT)
 
 
+def begun(root: str) -> bool:
+    """Returns whether an output folder holds a selection without a name of its own, whole or not."""
+    return bool(_json(_pointer(root, CURRENT)) or _json(filesystem.join(root, "books.json")))
+
+
 def _unfinished(root: str, name: str, pending: str, before: str) -> str:
     """Returns the line about a selection that was begun and is not whole."""
     failure = _json(filesystem.join(root, path_of(pending, "books.json"))).get("failure")
