@@ -12,6 +12,8 @@ class ByteCounter:
       account: to be filled.
     """
 
+    __slots__ = ("_account", "_end", "_outcasts")
+
     def __init__(self, account: TarAccount) -> None:
         self._account = account
         self._end = 0  # of what is counted

@@ -127,11 +127,11 @@ def split_name(name: str) -> tuple[str, str]:
     """
     base = name.rfind("/") + 1
     dot = name.find(".", base)
-    if dot <= base or (name[:2] == "__" and _is_meta(name)):
+    if dot <= base or (name[0] == "_" and _is_meta(name)):
         return "", ""
     return name[:dot], name[dot + 1 :].lower()
 
 
 def _is_meta(name: str) -> bool:
     first = name.partition("/")[0]
-    return len(first) >= 4 and first.endswith("__")
+    return len(first) >= 4 and first.startswith("__") and first.endswith("__")

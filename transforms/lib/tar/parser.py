@@ -5,8 +5,9 @@ Formats: POSIX.1-1988 ustar, POSIX.1-2001 pax, GNU (long names, base-256 sizes) 
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 from zlib import adler32
 
@@ -97,6 +98,13 @@ def read_members(stream: BinaryIO) -> Iterator[tuple[Member, bytes]]:
         raise ShardError(Reason.TAR_TRUNCATED, 0, "an empty file")
     if zeros < 2 * BLOCK_BYTES and cursor.take(1):
         raise ShardError(Reason.TAR_CORRUPT, offset, "a lone zero block")
+
+
+def members_in(block: bytes) -> Iterable[tuple[Member, bytes]]:
+    """Returns the members of a tar that is in memory: as ``read_members``, and faster where all are plain."""
+    cursor = Cursor(io.BytesIO(), block)
+    plain = list(_plain_members(cursor, sys.maxsize))
+    return plain if plain and cursor.offset == len(block) else read_members(io.BytesIO(block))
 
 
 class Progress:

@@ -40,14 +40,14 @@ class RawSample:
 
     def add(self, extension: str, member: Member, data: bytes, max_sample_bytes: int) -> None:
         """Adds the next member, or rejects the sample because of it."""
-        self.length = member.end - self.offset
+        length = self.length = member.end - self.offset
         if member.problem:
             self.reject(Reason.TAR_MEMBER_UNSAFE, f"{member.name!r}: {member.problem}")
         elif extension in _RESERVED:
             self.reject(Reason.TAR_MEMBER_UNSAFE, f"{member.name!r}: its extension is reserved by webdataset")
         elif extension in self.members:
             self.reject(Reason.DUPLICATE_KEY, f"the extension {extension!r} comes twice")
-        elif self.length > max_sample_bytes:
+        elif length > max_sample_bytes:
             self.reject(Reason.SAMPLE_TOO_LARGE, f"more than {max_sample_bytes} bytes")
         elif member.size > len(data):  # it was passed over unread
             self.reject(Reason.SAMPLE_TOO_LARGE, f"{member.name!r} has {member.size} bytes, more than allowed")

@@ -19,15 +19,19 @@ class Cursor:
     Never seeks and never asks for more than ``CHUNK_BYTES`` at a time, so a size field that lies costs no more memory
     than the stream really holds. It goes forwards, and back by at most ``LOOK_BACK_BYTES``.
 
+    Args:
+      stream: to be read.
+      at_hand: bytes that come before those of the stream.
+
     Attributes:
       broken: why the stream gives no more bytes, when that is not its end: a compressed one that is cut or damaged.
     """
 
     __slots__ = ("_behind", "_behind_bytes", "_buffer", "_position", "_start", "_stream", "broken")
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, at_hand: bytes = b"") -> None:
         self._stream = stream
-        self._buffer = b""
+        self._buffer = at_hand
         self._position = 0
         self._start = 0
         self._behind: deque[bytes] = deque()

@@ -38,7 +38,7 @@ class SampleReader:
         self._seen: set[str] = set()
         self._dots = DottedNames()
         self._shapes = Shapes()
-        self._shape: tuple[str, ...] = ()  # of the last whole sample
+        self._shape: tuple[str, ...] = ()  # of the last whole sample, where its first name has no dots
         self._sample: RawSample | None = None  # that is being read
         self._last = Member("", 0, 0, 0, 0, "", "")  # that was read, be it of a sample or not
         self._data = b""
@@ -98,11 +98,11 @@ class SampleReader:
             raise ShardError(Reason.TAR_TOO_LARGE, member.offset, f"more than {most} empty members")
 
     def _begin(self, key: str, extension: str, member: Member) -> RawSample:
-        sample = RawSample(key, member.offset, 0)
+        sample, seen = RawSample(key, member.offset, 0, {}), self._seen
         full = self._dots.begin(key, extension) if "." in extension else key
-        if key in self._seen or full in self._seen:
+        if full in seen or (full is not key and key in seen):
             sample.reject(Reason.DUPLICATE_KEY, "the key was seen earlier in the shard")
-        self._seen.add(full)
+        seen.add(full)
         return sample
 
     def _outcast(self, member: Member) -> RawSample:
@@ -128,13 +128,19 @@ class SampleReader:
         """Notes what a sample without damage beside it has, and counts it."""
         self._sample = None
         shape = tuple(sample.members)
+        if shape != self._shape:
+            self._note_shape(sample, shape)
+        self._bytes.row(sample.offset, sample.length, sample.problem is None)
+        return sample
+
+    def _note_shape(self, sample: RawSample, shape: tuple[str, ...]) -> None:
+        """Notes the shape of a whole sample, unless it is that of the last one without dots in its names."""
         if shape and "." in shape[0]:
             self._seen.update(self._dots.complete(sample))
             shape = tuple(sample.members)
-        if shape != self._shape and sample.problem is None:
-            self._shape = shape
+        if sample.problem is None:
             self._shapes.add(shape)
-        return self._counted(sample)
+            self._shape = () if "." in shape[0] else shape
 
     def _behind_gap(self, sample: RawSample, gap: Gap) -> Iterator[RawSample]:
         """Judges the sample behind a gap; yields the row of the gap, unless it is part of the sample's."""

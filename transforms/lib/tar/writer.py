@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from zlib import adler32
 
 from transforms.lib.errors import Reason, SampleError, ShardError
 from transforms.lib.tar.dotted_names import shared_part
 from transforms.lib.tar.header import BLOCK_BYTES, checked_name, split_name
-from transforms.lib.tar.parser import read_members
+from transforms.lib.tar.parser import members_in
 
 END_OF_ARCHIVE = bytes(2 * BLOCK_BYTES)
 """Two zero blocks. Not padded to a record of 10 KiB: no reader of files needs that."""
@@ -80,7 +79,7 @@ def sample_of(block: bytes | memoryview) -> tuple[str, list[tuple[str, bytes]]]:
     """
     old_key = ""
     found: list[tuple[str, bytes]] = []
-    for member, data in read_members(io.BytesIO(block)):
+    for member, data in members_in(bytes(block)):
         key, extension = split_name(member.name)
         if not key:
             continue
