@@ -178,19 +178,20 @@ def _plain_members(cursor: Cursor, max_data_bytes: int) -> Iterator[tuple[Member
             if nul <= position:  # no name, or one that fills its field
                 break
             name = buffer[position:nul].decode()
-            size = int(buffer[position + 124 : position + 135], 8)
             begin = position + BLOCK_BYTES
+            block = buffer[position:begin]
+            size = int(block[124:135], 8)
             end = begin + (size + 511 & -512)
             # Its low half is 1 + the sum of the bytes modulo 65521: wrong sums pass only if 65521 apart.
-            total = adler32(buffer[position + 156 : begin], adler32(buffer[position : position + 148]))
+            total = adler32(block[156:], adler32(block[:148]))
             if (
-                total & 0xFFFF != int(buffer[position + 148 : position + 154], 8) - 255
+                total & 0xFFFF != int(block[148:154], 8) - 255
                 or end > length
                 or not 0 <= size <= max_data_bytes
-                or buffer[position + 156] != _PLAIN_FILE
-                or buffer[position + 345]  # a prefix
-                or buffer[position + 135] & 0xDF  # neither NUL nor space: one more digit
-                or buffer[position + 154] & 0xDF
+                or block[156] != _PLAIN_FILE
+                or block[345]  # a prefix
+                or block[135] & 0xDF  # neither NUL nor space: one more digit
+                or block[154] & 0xDF
                 or not name.isprintable()
                 or ".." in name
                 or name[0] == "/"
