@@ -59,15 +59,15 @@ def text_of(value: object) -> str | None:
     Whole numbers are their decimal digits, also 7.0, as pandas writes a column with gaps. A list, an object, a truth
     value, NaN and a blank text name nothing.
     """
+    if isinstance(value, str):
+        return value if value.strip() else None
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             return None
         return str(int(value)) if value == int(value) else repr(value)
-    if isinstance(value, int):
-        return str(value)
-    return value if isinstance(value, str) and value.strip() else None
+    return str(value) if isinstance(value, int) else None
 
 
 def is_odd(value: object) -> bool:
@@ -89,8 +89,9 @@ def named(document: Mapping[str, Any], key: str, field: str) -> tuple[str, str] 
     """
     text = None if field == "none" else text_of(document.get(field))
     if text is not None:
-        kept = "" if is_uid(text) else text[:_LONGEST].encode("utf-8", "replace").decode()
-        return of_text(text), kept
+        if is_uid(text):
+            return text.lower().zfill(32), ""
+        return of_text(text), text[:_LONGEST].encode("utf-8", "replace").decode()
     ours = _OURS.fullmatch(key)
     return (ours[1], "") if ours else None
 

@@ -116,7 +116,9 @@ def _in_text(members: Mapping[str, bytes], member: str, rule: CaptionRule, notic
     if notices is not None and member not in ("txt", rule.member):
         notices.add(Notice.CAPTION_MEMBER)
     text = _text(members[member])
-    return _checked(_json_list(text) or (text.splitlines() if rule.pick else [text]))
+    if "[" in text and (found := _json_list(text)):
+        return _checked(found)
+    return _stripped(text.splitlines() if rule.pick else [text])  # text that was UTF-8 can be written as such
 
 
 def _json_list(text: str) -> list[str]:
@@ -182,13 +184,41 @@ def _checked(texts: list[str]) -> list[str]:
             text.encode()
         except UnicodeEncodeError as error:
             raise SampleError(Reason.CAPTION_NOT_UTF8, f"a lone surrogate at character {error.start}") from error
-    captions = [text.strip() for text in texts if text.strip()]
+    return _stripped(texts)
+
+
+def _stripped(texts: list[str]) -> list[str]:
+    captions = [text for text in map(str.strip, texts) if text]
     if not captions:
         raise SampleError(Reason.CAPTION_MISSING, "blank")
     return captions
 
 
+class _RepeatedFieldError(ValueError):
+    """An object has a field twice."""
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _RepeatedFieldError
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unrepeated)  # building one costs as much as reading a usual document
+
+
 def _parsed(text: str, notices: set[Notice]) -> Any:
+    """Returns the value of a json text: at once where nothing about it is odd."""
+    if "NaN" not in text and "Infinity" not in text:
+        try:
+            return _DECODER.decode(text)
+        except ValueError:
+            pass
+    return _parsed_odd(text, notices)
+
+
+def _parsed_odd(text: str, notices: set[Notice]) -> Any:
     def missing(_: str) -> None:
         notices.add(Notice.JSON_NOT_FINITE)
 

@@ -29,6 +29,8 @@ _TEXTS = (
     "url",
     "opt_out",
 )
+_NUMBERS = ("image_bytes", "width", "height", "original_width", "original_height", "phash")
+_BLANK: dict[str, Any] = {**dict.fromkeys(_TEXTS, ""), **dict.fromkeys(_NUMBERS, 0), "status": columns.OK}
 _NO_IMAGE = hashlib.sha256().digest()
 
 
@@ -106,20 +108,19 @@ class Looked:
 
 def look(raw: RawSample, rules: ReadRules) -> Looked:
     """Reads everything of a sample but its pixels; a bad one gets its reason as status."""
-    row: dict[str, Any] = dict.fromkeys(_TEXTS, "")
-    row.update(key=raw.key, offset=raw.offset, length=raw.length, status=columns.OK)
-    row.update(image_bytes=0, width=0, height=0, original_width=0, original_height=0, phash=0)
+    row = _BLANK | {"key": raw.key, "offset": raw.offset, "length": raw.length}
     looked = Looked(row)
     data = b""
     try:
         if raw.problem is not None:
             raise SampleError(raw.problem, raw.detail)
-        row["sample_digest"] = identity.digest_of(rules.sample_digest, raw.key, raw.members.items())
+        if rules.sample_digest != "none":
+            row["sample_digest"] = identity.digest_of(rules.sample_digest, raw.key, raw.members.items())
         looked.document = _side_data(raw.members, looked.notices)
         row["url"] = origin.url_of(looked.document)
         row["opt_out"] = origin.opted_out(looked.document, rules.opt_out_fields)
         if not rules.look:
-            _name_unseen(looked, raw.members, rules.uid_field)
+            _name(looked, raw.members, None, rules.uid_field)
             return looked
         row["image_extension"], data = images.image_of(raw.members, rules.image_member, looked.notices)
         digest = hashlib.sha256(data)
@@ -201,21 +202,15 @@ def _size(value: Any) -> int:
     return int(value) if 0 < value < 1 << 31 and value == int(value) else 0
 
 
-def _name(looked: Looked, members: Mapping[str, bytes], image_sha256: bytes, field: str) -> None:
-    """Gives a row its uid."""
+def _name(looked: Looked, members: Mapping[str, bytes], image_sha256: bytes | None, field: str) -> None:
+    """Gives a row its uid; one that nothing names needs the image for it, which is read where its hash is None."""
     row, document = looked.row, looked.document
     found = uid_rule.named(document, row["key"], field)
     if found is None:
+        if image_sha256 is None:
+            row["image_extension"], data = images.image_of(members)
+            image_sha256 = hashlib.sha256(data).digest()
         found = uid_rule.of_content(row["key"], image_sha256, uid_rule.stored_caption(members, document)), ""
     if field != "none" and uid_rule.is_odd(document.get(field)):
         looked.notices.add(Notice.UID_UNREADABLE)
     row["uid"], row["uid_text"] = found
-
-
-def _name_unseen(looked: Looked, members: Mapping[str, bytes], field: str) -> None:
-    """Gives a uid to a row that is not looked at; one that nothing names needs its image for it."""
-    row, digest = looked.row, _NO_IMAGE
-    if uid_rule.named(looked.document, row["key"], field) is None:
-        row["image_extension"], data = images.image_of(members)
-        digest = hashlib.sha256(data).digest()
-    _name(looked, members, digest, field)
