@@ -70,6 +70,10 @@ class ShardListing(NamedTuple):
     length: Int64
     known: pa.Table
 
+    def uri(self, number: int) -> str:
+        """Returns the address of the input shard that a sample lies in."""
+        return self.sources[int(self.source[number])][1]
+
     def part(self, start: int, stop: int) -> ShardListing:
         """Returns some of the samples."""
         chosen = slice(start, stop)
@@ -192,13 +196,14 @@ class ShardContents:
 
     def _checked(self, listing: ShardListing, number: int, indexed: identity.Indexed, block: bytes) -> Members:
         """Returns the members of a sample, which are those that were indexed."""
-        uri, offset = listing.sources[int(listing.source[number])][1], int(listing.offset[number])
-        with identity.as_indexed(uri):
+        try:
             key, members = sample_of(block)
+        except identity.READ_ERRORS as error:
+            raise identity.misread(listing.uri(number), error) from None
         found = identity.difference(indexed, key, members, self.check)
         if found:
-            uid = listing.keys[number].rpartition("-")[0]
-            raise identity.changed(uri, f"the sample at byte {offset}, uid {uid}, {found}")
+            uid, offset = listing.keys[number].rpartition("-")[0], int(listing.offset[number])
+            raise identity.changed(listing.uri(number), f"the sample at byte {offset}, uid {uid}, {found}")
         return members
 
     def _blocks(self, listing: ShardListing) -> Iterator[bytes]:
@@ -221,8 +226,10 @@ class ShardContents:
             spans = zip(listing.source.tolist(), listing.offset.tolist(), listing.length.tolist(), strict=True)
             for number, offset, length in spans:
                 uri = listing.sources[number][1]
-                with identity.as_indexed(uri):
+                try:
                     block = files.read(uri, offset, length)
+                except identity.READ_ERRORS as error:
+                    raise identity.misread(uri, error) from None
                 yield block
 
     def _gathered(self, listing: ShardListing) -> Iterator[bytes]:

@@ -21,8 +21,8 @@ class Counting:
     """Counts the samples of one shard as they go by."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._names: set[str] = set()
+        self._images: Counter[tuple[str, str]] = Counter()  # by kind and extension
+        self._shapes: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()  # by members and pickles
 
     def add(self, members: Members, pickles: Iterable[str] = ()) -> None:
         """Counts one sample.
@@ -31,19 +31,23 @@ class Counting:
           members: that the output holds of it.
           pickles: extensions of the members that were left out.
         """
-        for name in (*(f"{_MEMBER}{name}" for name, _ in members), *(f"{_PICKLE}{name}" for name in pickles)):
-            if name in self._names or len(self._names) < _MOST_NAMES:
-                self._names.add(name)
-                self._counts[name] += 1
+        self._shapes[tuple([name for name, _ in members]), tuple(pickles)] += 1
         try:
             extension, data = images.image_of(dict(members))
         except SampleError:
             return
-        self._counts[f"{_IMAGE}{images.kind_of(data)} {extension}"] += 1
+        self._images[images.kind_of(data), extension] += 1
 
     def counts(self) -> Counts:
         """Returns the counts so far, sorted by name."""
-        return tuple(sorted(self._counts.items()))
+        total: Counter[str] = Counter()
+        for (members, pickles), count in self._shapes.items():  # in the order in which they came
+            for name in (*(f"{_MEMBER}{name}" for name in members), *(f"{_PICKLE}{name}" for name in pickles)):
+                if name in total or len(total) < _MOST_NAMES:
+                    total[name] += count
+        for (kind, extension), count in self._images.items():
+            total[f"{_IMAGE}{kind} {extension}"] += count
+        return tuple(sorted(total.items()))
 
 
 class Held(NamedTuple):

@@ -49,8 +49,10 @@ def with_image(members: Members, extension: str) -> Members:
     Returns:
       members, of which the scored image is the first in the order of ``images.IMAGE_EXTENSIONS``.
     """
+    if not extension or extension == image_formats.IMAGE_EXTENSIONS[0]:
+        return members
     by_name = dict(members)
-    if not extension or extension == image_formats.IMAGE_EXTENSIONS[0] or extension not in by_name:
+    if extension not in by_name:
         return members
     plain = image_formats.plain_extension(extension, by_name[extension])
     order = image_formats.IMAGE_EXTENSIONS

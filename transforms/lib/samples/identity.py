@@ -10,6 +10,9 @@ from typing import NamedTuple
 from transforms.lib.errors import InputError, SampleError, ShardError
 from transforms.lib.samples import images
 
+READ_ERRORS = (FileNotFoundError, EOFError, ShardError, SampleError)
+"""What reading a sample raises where the input shard is another one."""
+
 
 class Indexed(NamedTuple):
     """What the index knows of a sample's bytes.
@@ -93,10 +96,15 @@ def as_indexed(uri: str) -> Iterator[None]:
     """Turns what goes wrong while an input shard is read, because it is another one, into one line about it."""
     try:
         yield
-    except FileNotFoundError:
-        raise InputError(f"{uri} is missing; put it back, or run `winnow score` and `winnow select` again") from None
-    except (EOFError, ShardError, SampleError) as error:
-        raise changed(uri, str(error)) from None
+    except READ_ERRORS as error:
+        raise misread(uri, error) from None
+
+
+def misread(uri: str, error: Exception) -> InputError:
+    """Returns the line about one of ``READ_ERRORS``, for loops in which ``as_indexed`` would be entered per sample."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{uri} is missing; put it back, or run `winnow score` and `winnow select` again")
+    return changed(uri, str(error))
 
 
 def changed(uri: str, found: str) -> InputError:

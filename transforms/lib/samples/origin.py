@@ -17,12 +17,14 @@ def url_of(document: Mapping[str, Any]) -> str:
     for name in _URLS:
         value = document.get(name)
         if isinstance(value, str) and value:
-            return value[:_LONGEST].encode("utf-8", "replace").decode()
+            return value[:_LONGEST] if value.isascii() else value[:_LONGEST].encode("utf-8", "replace").decode()
     return ""
 
 
 def opted_out(document: Mapping[str, Any], fields: Sequence[str]) -> str:
     """Returns the names of the fields that are set, sorted, separated by commas."""
+    if document.keys().isdisjoint(fields):
+        return ""
     return ",".join(sorted(name for name in fields if name in document and _is_set(document[name])))
 
 
