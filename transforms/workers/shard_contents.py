@@ -70,10 +70,6 @@ class ShardListing(NamedTuple):
     length: Int64
     known: pa.Table
 
-    def uri(self, number: int) -> str:
-        """Returns the address of the input shard that a sample lies in."""
-        return self.sources[int(self.source[number])][1]
-
     def part(self, start: int, stop: int) -> ShardListing:
         """Returns some of the samples."""
         chosen = slice(start, stop)
@@ -199,11 +195,11 @@ class ShardContents:
         try:
             key, members = sample_of(block)
         except identity.READ_ERRORS as error:
-            raise identity.misread(listing.uri(number), error) from None
+            raise identity.misread(listing.sources[int(listing.source[number])][1], error) from None
         found = identity.difference(indexed, key, members, self.check)
         if found:
-            uid, offset = listing.keys[number].rpartition("-")[0], int(listing.offset[number])
-            raise identity.changed(listing.uri(number), f"the sample at byte {offset}, uid {uid}, {found}")
+            uid, uri = listing.keys[number].rpartition("-")[0], listing.sources[int(listing.source[number])][1]
+            raise identity.changed(uri, f"the sample at byte {int(listing.offset[number])}, uid {uid}, {found}")
         return members
 
     def _blocks(self, listing: ShardListing) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from transforms.lib.errors import Reason
+from transforms.lib.tar.raw_sample import RawSample
 
 _MOST_SHAPES = 256
 
@@ -96,3 +97,13 @@ def whole_behind(gap: Gap, key: str, shape: tuple[str, ...], shapes: Shapes, las
         return True
     fits = shapes.fits(shape)
     return gap.alone and bool(gap.key) if fits is None else fits
+
+
+def row_of(gap: Gap) -> RawSample:
+    """Returns the rejected sample that a gap is in the account of its tar."""
+    return RawSample(gap.key if gap.named else "", gap.begin, gap.end - gap.begin, {}, gap.reason, gap.detail)
+
+
+def cut(gap: Gap) -> str:
+    """Returns the detail of a sample that a gap cuts."""
+    return f"cut at byte {gap.begin}: {gap.detail}"

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from transforms.lib.errors import Reason, ShardError
 from transforms.lib.tar.byte_counter import ByteCounter
 from transforms.lib.tar.dotted_names import DottedNames
-from transforms.lib.tar.gaps import Gap, Shapes, whole_before, whole_behind
+from transforms.lib.tar.gaps import Gap, Shapes, cut, row_of, whole_before, whole_behind
 from transforms.lib.tar.header import BLOCK_BYTES, split_name
 from transforms.lib.tar.packing import what_is
 from transforms.lib.tar.parser import Member, Progress, scan
@@ -147,12 +147,12 @@ class SampleReader:
         whole = whole_behind(gap, sample.key, tuple(sample.members), self._shapes, self._held_key)
         if whole or gap.end == gap.begin:
             if not gap.merged:
-                yield self._counted(_row_of(gap))
+                yield self._counted(row_of(gap))
         elif not gap.merged:
             sample.length += sample.offset - gap.begin
             sample.offset = gap.begin
         if not whole:
-            sample.reject(gap.reason, _cut(gap))
+            sample.reject(gap.reason, cut(gap))
 
     def _released(self, next_key: str) -> Iterator[RawSample]:
         """Judges the sample before a gap, once the key behind the gap is known, and yields it, or goes on with it."""
@@ -161,11 +161,11 @@ class SampleReader:
         if held is None or gap is None:
             return
         if held.key == next_key:
-            held.reject(gap.reason, _cut(gap))
+            held.reject(gap.reason, cut(gap))
             self._sample, self._gap = held, None
             return
         if not whole_before(gap, held.key, tuple(held.members), self._shapes, next_key):
-            held.reject(gap.reason, _cut(gap))
+            held.reject(gap.reason, cut(gap))
             held.length = gap.end - held.offset
             gap.merged = True
         self._dots.complete(held)
@@ -177,7 +177,7 @@ class SampleReader:
         yield from self._released("")
         gap, self._gap = self._gap, None
         if gap is not None and not gap.merged:
-            yield self._counted(_row_of(gap))
+            yield self._counted(row_of(gap))
 
     def _counted(self, sample: RawSample) -> RawSample:
         """Adds a row that is about to be yielded to the account."""
@@ -296,11 +296,3 @@ class SampleReader:
         if offset is not None:
             self._cursor.back(offset)
         return offset is not None
-
-
-def _row_of(gap: Gap) -> RawSample:
-    return RawSample(gap.key if gap.named else "", gap.begin, gap.end - gap.begin, {}, gap.reason, gap.detail)
-
-
-def _cut(gap: Gap) -> str:
-    return f"cut at byte {gap.begin}: {gap.detail}"
