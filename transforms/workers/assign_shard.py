@@ -23,14 +23,16 @@ from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings, load_nearest
 from transforms.workers.shard_work import logged
 
-VERSION = 2  # raise when the same embeddings and centroids would give other columns
+VERSION = 3  # raise when the same embeddings and centroids would give other columns
 NONE = -1  # the cluster of a sample that has none
 _LOG = logging.getLogger(__name__)
 
 SCHEMA = pa.schema(
     [
         pa.field("cluster", pa.int32(), False),  # NONE for a sample without a usable embedding
-        pa.field("similarity", pa.float32(), False),  # to its centroid; NaN where there is none
+        pa.field(
+            "similarity", pa.float32(), False
+        ),  # to its centroid, as ``Assignment`` has it; NaN where there is none
         pa.field("margin", pa.float32(), False),  # by how much the second best is less similar
     ]
 )

@@ -16,7 +16,7 @@ from transforms.lib.dedup import groups
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 
-VERSION = 2  # raise when the same columns would give other duplicates
+VERSION = 3  # raise when the same columns would give other duplicates
 
 Numbered = tuple[int, ShardRef]  # a shard and its number
 _COUNTS = ("samples", "compared", "duplicates", "survivors")

@@ -78,7 +78,7 @@ def normsim_inf(image: Embeddings, target: Embeddings) -> Float32:
         for other in range(0, len(target), _ROWS):
             products = np.abs(rows @ target[other : other + _ROWS].astype(np.float32).T)
             np.maximum(best[start : start + _ROWS], products.max(axis=1), out=best[start : start + _ROWS])
-    return best
+    return np.minimum(best, np.float32(1))  # float16 rows are of norm 1 up to 2**-11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +93,7 @@ class TargetScore(Annotator):
     """
 
     kind = "TargetScore"
+    version = 2
     column_sets = ("normsim_2", "normsim_inf", "vas")
     related = True
 

@@ -19,6 +19,7 @@ from transforms.lib.clusters.nearest_torch import TorchRanks
 from transforms.lib.errors import InputError
 
 RULES = ("inner", "euclidean")
+_UNIT = 1 + 2.0**-10  # norm up to which a centroid counts as a unit vector that was rounded, in float16 too
 _ROWS = 1024  # rows compared at once
 _TILE = 2_048  # centroids compared at once
 _WIDEN = 256  # rows converted at once
@@ -31,7 +32,8 @@ class Assignment(NamedTuple):
     Attributes:
       cluster: int32 ``[n]``; exact: the lowest of the nearest.
       similarity: float32 ``[n]``; under ``inner`` the inner product, under ``euclidean`` 1 - squared distance / 2, the
-        cosine where row and centroid have norm 1. The exact value, rounded.
+        cosine where row and centroid have norm 1. The exact value, rounded; in [-1, 1] where the centroid is no longer
+        than 1, up to rounding, since embeddings in float16 are of norm 1 up to 2**-11.
       margin: float32 ``[n]``, at least 0: by how much the second best is less similar, the exact value, rounded;
         infinite with one cluster.
     """
@@ -62,6 +64,7 @@ class Nearest:
             norms = squared_norms(self.centroids)
         if not len(norms) or not (norms <= MAX_NORM**2).all():
             raise InputError(f"centroids must be finite, of norm at most {MAX_NORM:g}, and at least one")
+        self._most = np.where(norms <= _UNIT**2, 1, np.inf)
         self._wide = self.centroids.astype(np.float64) if len(norms) <= _TILE else None
         self._rule = rule
         self._half = norms / 2 if rule == "euclidean" else np.zeros(len(norms))
@@ -83,7 +86,9 @@ class Nearest:
         for here, wide, which in self._named(rows, min(2, len(self.centroids))):
             best, *others = self._products(wide, which)
             cluster[here] = which[0]
-            similarity[here] = best if self._rule == "inner" else best + 1 - squared_norms(wide) / 2
+            exact = best if self._rule == "inner" else best + 1 - squared_norms(wide) / 2
+            most = self._most[which[0]]
+            similarity[here] = np.clip(exact, -most, most)
             margin[here] = best - others[0] if others else np.inf
         return Assignment(cluster, similarity, margin)
 

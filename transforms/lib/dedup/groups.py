@@ -129,11 +129,15 @@ def groups(records: Records, *, seed: int, fresh: int, words: int = 4) -> tuple[
 
 
 def verdicts(row: NDArray[Any], dropped: Bool, similarity: NDArray[Any], keeper: UInt64, group: UInt64) -> Verdicts:
-    """Returns ``VERDICT`` ``[n]`` of its fields; a survivor is no copy and has similarity 0."""
+    """Returns ``VERDICT`` ``[n]`` of its fields; a survivor is no copy and has similarity 0.
+
+    Rows on the grid of ``semdedup`` are of norm 1 up to rounding, so that the exact cosine of a row with itself may
+    be above 1 by some 2**-18; it was compared as it is, and is told as 1.
+    """
     records = np.zeros(len(row), VERDICT)
     records["row"], records["dropped"], records["group"] = row, dropped, group
     records["keeper"] = np.where(dropped[:, None], keeper, np.uint64(0))
-    records["similarity"] = np.where(dropped, similarity, 0)
+    records["similarity"] = np.where(dropped, np.clip(similarity, -1, 1), 0)
     return records
 
 

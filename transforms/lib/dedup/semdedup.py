@@ -248,11 +248,12 @@ def nearest(vectors: Float32, targets: Float32, above: float) -> tuple[Int64, Fl
       above: the bound, exclusive.
 
     Returns:
-      int64 ``[n]``: row of ``targets``, -1 when none is that close; float64 ``[n]``: the cosine with it, 0 when none.
+      int64 ``[n]``: row of ``targets``, -1 when none is that close; float64 ``[n]``: the cosine with it, 0 when none;
+      in [-1, 1], which the rounding of rows may exceed.
     """
     best = _Best(len(vectors))
     for a in range(0, len(vectors), TILE):
         for b in range(0, len(targets), TILE):
             i, j, cosine = close_pairs(targets[b : b + TILE], vectors[a : a + TILE], above)
             best.take(i + b, j + a, cosine)
-    return best.match, best.cosine
+    return best.match, np.clip(best.cosine, -1, 1)

@@ -197,3 +197,10 @@ def test_a_missing_target_is_named(tmp_path):
     save_file({"a": unit(0, 2), "b": unit(1, 2)}, str(tmp_path / "two.safetensors"))
     with pytest.raises(InputError, match="2 tensors"):
         target_scores.resolve("vas", "net", str(tmp_path / "two.safetensors"), str)
+
+
+def test_normsim_inf_stays_within_one():
+    rows = np.random.default_rng(0).normal(size=(300, 96))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    assert (rows.astype(np.float32) ** 2).sum(1).max() > 1
+    assert target_scores.normsim_inf(rows, rows).max() == 1

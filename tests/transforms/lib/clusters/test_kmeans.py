@@ -290,3 +290,14 @@ def test_when_it_has_converged():
     assert not kmeans.has_converged((5.0, 4.0), 0.1)
     assert kmeans.has_converged((5.0, 4.6), 0.1)
     assert kmeans.has_converged((0.0, 0.0), 0.0)
+
+
+@pytest.mark.parametrize("rule", nearest.RULES)
+def test_similarities_to_centroids_of_norm_one_stay_within_one(rule):
+    rows = np.random.default_rng(0).normal(size=(500, 96))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    assert nearest.Nearest(rows, rule)(rows).similarity.max() == 1
+    for centroid, row in zip(rows[:50], rows[:50], strict=True):
+        assert nearest.Nearest(-centroid[None], rule)(row[None]).similarity[0] >= -1
+    longer = nearest.Nearest(rows.astype(np.float32) * 1.5, "inner")(rows)
+    assert longer.similarity.max() > 1.4, "that is no cosine"

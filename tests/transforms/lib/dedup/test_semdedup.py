@@ -216,3 +216,16 @@ def test_verdicts_name_the_uids(monkeypatch):
     assert [row["group"] for row in made] == [survivor] * 3 + [""]
     assert shards.tolist() == [0, 0, 0]
     assert uids.pairs([survivor])[0, 1] == 1001
+
+
+@pytest.mark.parametrize("chains", semdedup.CHAINS)
+def test_similarities_stay_within_one(chains):
+    rows = np.random.default_rng(0).normal(size=(400, 96)).astype(np.float16)
+    rows = (rows / np.linalg.norm(rows.astype(np.float32), axis=1, keepdims=True)).astype(np.float16)
+    vectors = semdedup.normalised_on_grid(np.repeat(rows, 2, axis=0))
+    match, cosine, root = semdedup.matches(vectors, np.arange(800), above=0.9, chains=chains)
+    assert cosine.max() > 1, "rounding takes some above"
+    pairs = np.zeros((800, 2), np.uint64)
+    found = groups.verdicts(np.arange(800), match >= 0, cosine, pairs[match], pairs[root])
+    assert found["similarity"].max() == 1
+    assert semdedup.nearest(vectors, vectors, 0.9)[1].max() == 1
