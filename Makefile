@@ -134,6 +134,7 @@ templates: $(READY)
 	$(RUN) beam_pipelines.cloud.template_metadata --output templates
 	$(RUN) beam_pipelines.cloud.costpage --output docs/cost.md
 	$(RUN) tests.test_docs
+	$(RUN) tests.python_flags
 
 # What can be proved of terraform/ without a cloud; needs terraform and npm, and 150 MB of packages, once.
 terraform-test: $(READY)

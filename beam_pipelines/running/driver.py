@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beam_pipelines.config.base import Flags
 from beam_pipelines.config.jobs import COUNTERS
@@ -51,6 +51,20 @@ class Work:
 Plan = Callable[[Any, "Problems"], "Work | None"]
 
 
+class Outcome(NamedTuple):
+    """How a job ended.
+
+    Attributes:
+      code: the exit code; see ``main``.
+      problems: lines about what is wrong with the request, or why the job failed.
+      values: what the JSON line says.
+    """
+
+    code: int
+    problems: tuple[str, ...]
+    values: dict[str, Any]
+
+
 def main(job: str, plan: Plan, argv: Sequence[str] | None = None, *, alone: bool = False) -> int:
     """Runs a job.
 
@@ -65,18 +79,35 @@ def main(job: str, plan: Plan, argv: Sequence[str] | None = None, *, alone: bool
       a crawl did not pass its gate.
     """
     parsed = options.parse(job, sys.argv[1:] if argv is None else argv)
-    with parsed.console.logging(), interrupts.handled(job) as undo:
+    with interrupts.handled(job) as undo:
+        outcome = run(job, plan, parsed, undo, alone=alone)
+    for line in outcome.problems:
+        print(f"winnow {job}: {line}", file=sys.stderr)
+    if outcome.values:
+        print(json.dumps(outcome.values, indent=1 if parsed.dry_run else None, sort_keys=not parsed.dry_run))
+    return outcome.code
+
+
+def run(job: str, plan: Plan, parsed: options.Parsed, undo: interrupts.Undo, *, alone: bool = False) -> Outcome:
+    """Runs a job without a word about how it ended; that is the caller's to say.
+
+    Args:
+      job, plan, alone: as ``main``.
+      parsed: the flags.
+      undo: gets what is to be undone should the process be ended from outside.
+    """
+    with parsed.console.logging():
         try:
             return _run_job(job, plan, parsed, alone, undo)
         except Exception as error:  # any other is a bug, whose traceback is wanted
             found = failures.line_of(error)
             if found is None:
                 raise
-            return _failed(job, *found)
+            return _failed(*found)
 
 
-def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: interrupts.Undo) -> int:
-    """Plans a job, and runs it where nothing is wrong; returns the exit code."""
+def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: interrupts.Undo) -> Outcome:
+    """Plans a job, and runs it where nothing is wrong."""
     from beam_pipelines.planning.plan_facts import Problems
 
     problems = Problems(parsed.problems, elsewhere=beam_options.runs_elsewhere(parsed.beam_args))
@@ -85,10 +116,9 @@ def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: in
     if work.build is None if work else alone and not problems.elsewhere:
         problems.extend(_pipeline_flags(job, parsed.beam_args))
     if problems or work is None:
-        return _refused(job, problems)
+        return _refused(problems)
     if parsed.dry_run:
-        print(json.dumps({"job": job, "configuration": _shown(parsed.config), **work.summary}, indent=1))
-        return 0
+        return Outcome(0, (), {"job": job, "configuration": _shown(parsed.config), **work.summary})
     with parsed.console.progress(job, work.summary.get("shards"), follows=not problems.elsewhere):
         if work.build is None:
             return _run_alone(job, work, parsed.console)
@@ -96,7 +126,7 @@ def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: in
             with _leases(job, work, parsed, undo):
                 return _run_pipeline(job, work, work.build, parsed, problems.notes)
         except ConfigError as error:  # another run is at work there
-            return _refused(job, error.problems)
+            return _refused(error.problems)
 
 
 def _leases(
@@ -123,57 +153,50 @@ def _pipeline_flags(job: str, beam_args: Sequence[str]) -> list[str]:
     return [f"{' '.join(flags)} is for a pipeline, and {job} runs none; leave it out"]
 
 
-def _run_alone(job: str, work: Work, console: Console) -> int:
+def _run_alone(job: str, work: Work, console: Console) -> Outcome:
     """Runs a job that needs no pipeline: all of it is in ``finish``."""
     try:
         work.prepare()
         text, values = work.finish()
     except ConfigError as error:
-        return _refused(job, error.problems)
+        return _refused(error.problems)
     console.say(text)
-    print(json.dumps({"job": job, **values}, sort_keys=True))
-    return 0
+    return Outcome(0, (), {"job": job, **values})
 
 
 def _run_pipeline(
     job: str, work: Work, build: Callable[[beam.Pipeline], None], parsed: options.Parsed, notes: Sequence[str]
-) -> int:
-    """Runs a job's pipeline, and prints what it wrote and counted."""
+) -> Outcome:
+    """Runs a job's pipeline, and says what it wrote and counted."""
     try:
         runners.fetch_job_server(parsed.beam_args)
         work.prepare()
     except ConfigError as error:  # a store refuses only when it is written to
-        return _refused(job, error.problems)
+        return _refused(error.problems)
     for line in notes:
         parsed.console.say(line)
     output = vars(parsed.config)["output"]
     try:
         counters = _run(build, parsed.beam_args, work.spread)
         if counters is None:
-            print(json.dumps({"job": job, "output": output, "launched": True}, sort_keys=True))
-            return 0
+            return Outcome(0, (), {"job": job, "output": output, "launched": True})
         text, values = work.finish()
     except Exception as error:  # runners wrap a worker's error in one of their own
         found = failures.line_of(error)
         if found is None:
             raise
-        return _failed(job, *found)
+        return _failed(*found)
     for line in filter(None, (text, work.remark(counters))):
         parsed.console.say(line)
-    print(json.dumps({"job": job, "output": output, **values, "counters": counters}, sort_keys=True))
-    return 0
+    return Outcome(0, (), {"job": job, "output": output, **values, "counters": counters})
 
 
-def _refused(job: str, problems: Sequence[str]) -> int:
-    """Prints every problem with a request; returns the exit code."""
-    for line in problems:
-        print(f"winnow {job}: {line}", file=sys.stderr)
-    return ConfigError.exit_code
+def _refused(problems: Sequence[str]) -> Outcome:
+    return Outcome(ConfigError.exit_code, tuple(problems), {})
 
 
-def _failed(job: str, message: str, code: int = CurationError.exit_code) -> int:
-    print(f"winnow {job}: {without_secrets(message)}", file=sys.stderr)
-    return code
+def _failed(message: str, code: int = CurationError.exit_code) -> Outcome:
+    return Outcome(code, (without_secrets(message),), {})
 
 
 def _shown(config: Flags) -> dict[str, Any]:
