@@ -47,6 +47,8 @@ def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work
     if refs:
         problems.collect(workspace.check_shards, config.output, refs)
     found = problems.collect(selections.find, config.output, config.selection, refs) if refs else None
+    if found:
+        problems.collect(found.check)
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
     schemas = (
         problems.collect(workspace.stored_schemas, config.output, refs)

@@ -80,6 +80,10 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
     listed = {file.path for file in files}
     unlisted = inventory.extra(config.output, listed, {ref.name for ref in refs}, found.id)
     lines = [f"{path} is not listed in the manifest: no job wrote it, or its entry was removed" for path in unlisted]
+    try:
+        workspace.check_run(config.output)
+    except InputError as error:
+        lines += error.problems
     if settings and held is None:
         try:
             outputs = planned(refs, settings)

@@ -21,7 +21,7 @@ from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.recipes import accounts
 from transforms.lib.report import terminal_text
 from transforms.lib.tar_limits import TarLimits
-from transforms.outputs import crawls, leases, manifest, selections, side_files, stored_files
+from transforms.outputs import crawls, leases, manifest, sealed_json, selections, side_files, stored_files
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem, patterns, versions
@@ -157,7 +157,7 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
       sets: the column sets that the job is going to write.
 
     Raises:
-      InputError: the folder holds something else, or another job wrote one of the column sets.
+      InputError: the folder holds something else, another job wrote one of the column sets, or the manifest was edited.
     """
     filesystem.check_writable(config.output)
     data = filesystem.read_if_exists(filesystem.join(config.output, "run.json"))
@@ -182,18 +182,33 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
         )
     if sets:
         check_sets(config.output, sets)
+    manifest.read(config.output)  # the run adds to it at its end, and would keep what somebody edited
     return {"pool": {**pool, **earlier["pool"]}, "jobs": {job: flags}}
 
 
 def _record(data: bytes | None, output: str) -> dict[str, Any]:
     """Returns the content of ``run.json``; that of a new output folder where there is none."""
     try:
-        record = json.loads(data or '{"pool": {}, "jobs": {}}')
+        record = json.loads('{"pool": {}, "jobs": {}}' if data is None else data)
+        if not sealed_json.is_as_written(record):
+            raise ValueError("another digest")
         return {"pool": dict(record["pool"]), "jobs": dict(record["jobs"])}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
             f"--output {output}: run.json is cut or changed; put it back, or name another folder"
         ) from None
+
+
+def check_run(output: str) -> None:
+    """Checks that ``run.json`` is there and as it was written.
+
+    Raises:
+      InputError: it is not.
+    """
+    data = filesystem.read_if_exists(filesystem.join(output, "run.json"))
+    if data is None:
+        raise InputError(f"--output {output}: run.json is missing; put it back, or name another folder")
+    _record(data, output)
 
 
 def write_run(output: str, record: dict[str, Any]) -> None:
@@ -213,7 +228,7 @@ def write_run(output: str, record: dict[str, Any]) -> None:
                 "another folder"
             )
         both = {name: {**present[name], **record[name]} for name in ("pool", "jobs")}
-        return json.dumps(both, indent=1, sort_keys=True).encode() + b"\n"
+        return json.dumps(sealed_json.sealed(both), indent=1, sort_keys=True).encode() + b"\n"
 
     versions.update(filesystem.join(output, "run.json"), added)
 
@@ -243,7 +258,7 @@ def check_shards(output: str, refs: list[ShardRef]) -> None:
 
 def pool_of(output: str) -> str:
     """Returns the input that an output folder was made from, as the user wrote it."""
-    record = json.loads(filesystem.read_bytes(filesystem.join(output, "run.json")))
+    record = _record(filesystem.read_bytes(filesystem.join(output, "run.json")), output)
     return " ".join(record["pool"].get("input", []))
 
 

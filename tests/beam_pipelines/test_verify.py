@@ -10,6 +10,7 @@ from tests.conftest import make_pool
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.tar.writer import write_member
+from transforms.outputs import sealed_json
 
 
 @pytest.fixture
@@ -24,9 +25,10 @@ def relisted(out, path, data):
     """Writes a file and its entry in the manifest, so that only its meaning is wrong."""
     (out / path).write_bytes(data)
     manifest = json.loads((out / "manifest.json").read_text())
-    for section in manifest.values():
+    for job, section in manifest.items():
         if path in section["outputs"]:
             section["outputs"][path] = {"bytes": len(data), "sha256": stamps.sha256(data)}
+            manifest[job] = sealed_json.sealed(section)
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 

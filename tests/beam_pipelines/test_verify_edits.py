@@ -1,12 +1,14 @@
 """Every kind of edit of a finished output and of its pool: verify names it, in lines, and never by a traceback."""
 
 import json
+import re
 import shutil
 
 import pytest
 
 from tests.beam_pipelines.files import digests
 from tests.conftest import make_pool
+from transforms.outputs import sealed_json
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,17 @@ def empty(path):
 
 def without_entries(path):
     document = json.loads(path.read_text())
-    for section in document.values():
+    for job, section in document.items():
         section["outputs"] = {name: row for name, row in section["outputs"].items() if "00001" not in name}
+        document[job] = sealed_json.sealed(section)  # so that only the missing entries tell
     path.write_text(json.dumps(document))
+
+
+def other_number(path):
+    """Changes a value deep in a JSON file, and leaves its form."""
+    text = path.read_text()
+    found = re.search(r'(?s)"(?:samples_per_shard|copies)": (\d+)', text)
+    path.write_text(f"{text[: found.start(1)]}{int(found[1]) + 1}{text[found.end(1) :]}")
 
 
 SELECTION = "out/selections/" + "[0-9a-f]" * 16
@@ -73,6 +83,8 @@ EDITS.remove(
 )  # it hits a sample that was dropped; tests of changed inputs flip one that is kept
 EDITS += [(change, path) for path in ("out/manifest.json", "out/pool.parquet") for change in (cut, gone, empty)]
 EDITS += [(without_entries, "out/manifest.json"), (flipped, "out/pool.parquet")]
+EDITS += [(change, "out/run.json") for change in (cut, gone, empty, other_number)]
+EDITS += [(other_number, path) for path in ("out/manifest.json", f"{SELECTION}/selection.json")]
 
 
 @pytest.mark.parametrize(("change", "path"), EDITS)
@@ -100,4 +112,27 @@ def test_a_file_that_no_job_wrote_is_named(winnow, finished, path):
 def test_an_archive_is_left_as_it_is_where_the_report_goes_elsewhere(winnow, finished):
     before = digests(finished / "out")
     assert winnow("verify", "--output", finished / "out", "--report", finished / "report.json")[0] == 0
+    assert digests(finished / "out") == before
+
+
+@pytest.mark.parametrize(
+    ("job", "change", "path"),
+    [
+        ("reshard", flipped, f"{SELECTION}/subset.npy"),
+        ("reshard", other_number, f"{SELECTION}/books.json"),
+        ("reshard", other_number, f"{SELECTION}/selection.json"),
+        ("reshard", other_number, "out/manifest.json"),
+        ("reshard", other_number, "out/run.json"),
+        ("select", other_number, "out/manifest.json"),
+        ("select", other_number, "out/run.json"),
+    ],
+)
+def test_a_job_goes_by_nothing_that_was_edited(winnow, finished, job, change, path):
+    (edited,) = finished.glob(path)
+    change(edited)
+    before = digests(finished / "out")
+    code, stdout, stderr = winnow(job, "--output", finished / "out")
+    assert (code, stdout) == (2, ""), stderr
+    (line,) = [line for line in stderr.splitlines() if edited.name in line]
+    assert "not as it was written" in line or "cut or changed" in line
     assert digests(finished / "out") == before

@@ -1,4 +1,7 @@
-"""The manifest: the settings, inputs and counts of each job, and the sha256 of every output."""
+"""The manifest: the settings, inputs and counts of each job, and the sha256 of every output.
+
+Each section says its own digest, so that one job neither reads nor keeps what somebody edited.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from transforms.lib.errors import InputError
-from transforms.outputs import file_rows
+from transforms.lib.errors import DamagedError, InputError
+from transforms.outputs import file_rows, sealed_json
 from transforms.rows import FileRow
 from transforms.storage import filesystem, versions
 
@@ -82,16 +85,33 @@ class Manifest:
 
 
 def read(root: str) -> Manifest:
-    """Reads the manifest below ``root``; one without sections when there is none."""
+    """Reads the manifest below ``root``; one without sections when there is none.
+
+    Raises:
+      InputError: it is no manifest.
+      DamagedError: a section was edited.
+    """
     try:
-        return Manifest({job: _section_of(job, values) for job, values in _document(root).items()})
+        document = _document(root)
+        for job, values in document.items():
+            _check(job, values, root)
+        return Manifest({job: _section_of(job, values) for job, values in document.items()})
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{filesystem.join(root, NAME)} is not as it was written; put it back") from None
 
 
+def _check(job: str, values: Mapping[str, Any], root: str) -> None:
+    """Checks that a section is as its job wrote it."""
+    if not sealed_json.is_as_written(values):
+        raise DamagedError(
+            f"{filesystem.join(root, NAME)} is not as it was written: its section `{job}` was edited; put the file "
+            "back, or delete it and run its jobs again, which skip what is done"
+        )
+
+
 def _section_of(job: str, values: Mapping[str, Any]) -> Section:
     """Returns the section that ``Section.as_dict`` gave as ``values``."""
-    facts = {name: value for name, value in values.items() if name not in ("counts", "outputs")}
+    facts = {name: value for name, value in values.items() if name not in ("counts", "outputs", sealed_json.FIELD)}
     outputs = values.get("outputs", {})
     rows = tuple(file_rows.of_record(path, file) for path, file in sorted(outputs.items()))
     return Section(job, facts, values.get("counts", {}), rows)
@@ -145,11 +165,17 @@ def write(sections: Sequence[Section], root: str) -> None:
     """Writes the sections of these jobs into the manifest; the file is sorted and holds no time.
 
     Sections that other jobs write at the same time stay.
+
+    Raises:
+      DamagedError: the section that was there was edited.
     """
 
     def added(data: bytes | None) -> bytes:
         document = {} if data is None else dict(json.loads(data))
-        document |= {section.job: merged(document.get(section.job, {}), section.as_dict()) for section in sections}
+        for section in sections:
+            before = document.get(section.job, {})
+            _check(section.job, before, root)
+            document[section.job] = sealed_json.sealed(merged(before, section.as_dict()))
         return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
     versions.update(filesystem.join(root, NAME), added)

@@ -1,7 +1,7 @@
 """Selections beside one another: where the files of each lie, whether it is whole, and which one a name stands for.
 
 selections/NAME.json            the selection that a name stands for, ``current`` where none was given
-selections/ID/selection.json    written last: this selection is whole, with its counts and the sizes of its files
+selections/ID/selection.json    written last: it is whole, with its counts, and sizes and digests of its files
 selections/ID/...               decisions/, books.json, fitted.json, subset.npy and missing.npy
 
 A selection is begun, which its name records, and later it is whole, or never. Below the output folder itself, links
@@ -17,8 +17,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transforms.lib.errors import AccountsError, InputError
-from transforms.outputs import file_rows, manifest
+from transforms.lib import stamps
+from transforms.lib.errors import AccountsError, DamagedError, InputError
+from transforms.outputs import file_rows, manifest, sealed_json
 from transforms.rows import FileRow
 from transforms.storage import filesystem, links, versions
 
@@ -52,6 +53,7 @@ class Selection:
       copies: how many copies it has.
       shards: of the pool that it was made from; 0 where it does not say.
       name: that it was asked for by; empty when it was asked for by ID.
+      digests: name of each of its files, but the decisions -> sha256; empty where it does not say.
     """
 
     root: str
@@ -59,6 +61,7 @@ class Selection:
     copies: int
     shards: int = 0
     name: str = CURRENT
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     def uri(self, name: str) -> str:
         """Returns the address of one of its files."""
@@ -69,11 +72,30 @@ class Selection:
 
         Raises:
           InputError: it is missing, cut, or of another selection.
+          DamagedError: it was edited.
         """
-        document = _json(self.uri(name))
+        data = filesystem.read_if_exists(self.uri(name))
+        if data is not None and self.digests.get(name, stamps.sha256(data)) != stamps.sha256(data):
+            raise _edited(self.uri(name))
+        document = _object(data, self.uri(name))
         if not document or document.get("selection", "") != self.id:
             raise InputError(f"{self.uri(name)} is not of selection {self.id}; run `winnow select` again")
         return document
+
+    def check(self) -> None:
+        """Compares its files, but the decisions, with the digests that it records; each is read once.
+
+        Raises:
+          DamagedError: one was edited; all such files are named.
+        """
+        lines = [
+            line
+            for name, sha256 in self.digests.items()
+            if filesystem.digest(self.uri(name))[1] != sha256
+            for line in _edited(self.uri(name)).problems
+        ]
+        if lines:
+            raise DamagedError(lines)
 
     @property
     def words(self) -> str:
@@ -98,6 +120,10 @@ def _object(data: bytes | None, uri: str) -> Document:
     if not isinstance(document, dict):
         raise InputError(f"{uri} is no JSON object; it was cut or changed: run `winnow select` again")
     return document
+
+
+def _edited(uri: str) -> DamagedError:
+    return DamagedError(f"{uri} is not as it was written: its sha256 is another; run `winnow select` again")
 
 
 def _bytes(document: Mapping[str, Any]) -> bytes:
@@ -144,9 +170,11 @@ def close(subset: FileRow, books: Mapping[str, Any], files: Sequence[FileRow], r
       AccountsError: another selection of this name was begun meanwhile.
     """
     selection = books["selection"]
-    sizes = {row.path.rpartition("/")[2]: row.size for row in (subset, *files)}
+    rows = {row.path.rpartition("/")[2]: row for row in (subset, *files)}
+    told = {"files": {n: row.size for n, row in rows.items()}, "digests": {n: row.sha256 for n, row in rows.items()}}
     counts = {count: books[count] for count in ("shards", "samples", "kept", "copies")}
-    row = file_rows.write(root, path_of(selection, _MARKER), _bytes({"id": selection, **counts, "files": sizes}))
+    marker = sealed_json.sealed({"id": selection, **counts, **told})
+    row = file_rows.write(root, path_of(selection, _MARKER), _bytes(marker))
     uri = _pointer(root, name)
 
     def moved(data: bytes | None) -> bytes:
@@ -183,12 +211,15 @@ def find(root: str, name: str = "") -> Selection:
     marker = _json(_marker(root, known["id"])) if known else {}
     if not marker or marker.get("id") != known["id"]:
         raise InputError(f"--selection {name or CURRENT}: --output {root} has no such selection{_choice(root)}")
+    if not sealed_json.is_as_written(marker):
+        raise _edited(_marker(root, known["id"]))
     folder = filesystem.join(root, FOLDER, marker["id"]) + "/"
     for file, size in marker["files"].items():
         present = filesystem.stat(folder + file)
         if present is None or present.size != size:
             raise InputError(f"{folder}{file} is missing, cut or changed; run `winnow select` again")
-    return Selection(root, marker["id"], marker["copies"], marker["shards"], "" if by_id else name or CURRENT)
+    asked = "" if by_id else name or CURRENT
+    return Selection(root, marker["id"], marker["copies"], marker["shards"], asked, marker.get("digests", {}))
 
 
 def begun(root: str) -> bool:
