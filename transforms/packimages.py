@@ -22,7 +22,7 @@ class ImageGroup(NamedTuple):
     """Image files that become one shard.
 
     Attributes:
-      shard: as it will be; its stamp is that of the files.
+      shard: as it will be, with the size of the images; its stamp is that of the files.
       files: their addresses, in order.
     """
 
@@ -59,13 +59,14 @@ def _extension(uri: str) -> str:
 
 
 def pack(group: ImageGroup) -> Shard:
-    """Writes a shard of images without captions; returns the shard."""
+    """Writes a shard of images without captions; returns the shard, with the size of its tar."""
     tar = b"".join(
         write_sample(f"{number:06d}", [(_extension(uri), filesystem.read_bytes(uri))])
         for number, uri in enumerate(group.files)
     )
-    filesystem.write_atomic(group.shard.uri, tar + END_OF_ARCHIVE)
-    return group.shard
+    tar += END_OF_ARCHIVE
+    filesystem.write_atomic(group.shard.uri, tar)
+    return group.shard._replace(size=len(tar))
 
 
 @dataclasses.dataclass(eq=False)
