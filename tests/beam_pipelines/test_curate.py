@@ -224,6 +224,8 @@ def test_too_many_rejected_samples_fail_after_the_books_are_written(curate, smal
     assert len(lines) == 1
     assert "4 of 48 samples were rejected" in lines[0]
     assert "Traceback" not in stderr
-    assert json.loads((out / "books.json").read_text())["samples"] == 48
+    (books,) = out.glob("selections/*/books.json")
+    assert json.loads(books.read_text())["samples"] == 48
+    assert not (out / "books.json").exists(), "no selection is current"
     assert not (out / "shards").exists()
     assert not (out / "manifest.json").exists()

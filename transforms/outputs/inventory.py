@@ -13,7 +13,8 @@ _READ = ("columns", "shards", "shard_stats", "decisions", "selections")
 def extra(root: str, listed: Collection[str], shards: Collection[str], selection: str) -> list[str]:
     """Returns the files, sorted, that lie in a folder which is read whole, and that no job has listed.
 
-    Files of other selections are left out, and so is what shows the current one below the output folder.
+    Files of selections that the manifest does not list are left out, since it lists those of the last one alone, and so
+    is what shows the current one below the output folder.
 
     Args:
       root: the output folder.
@@ -22,6 +23,8 @@ def extra(root: str, listed: Collection[str], shards: Collection[str], selection
       selection: ID of the one that is looked at; empty for that of Winnow 0.1.
     """
     shown = {f"decisions/{name}.parquet" for name in shards} if selection else set()
+    if not any(path.startswith(f"selections/{selection}/") for path in listed):
+        selection = ""
     every = (info.uri.rsplit(root.rstrip("/") + "/", 1)[-1] for info in filesystem.children(root))
     return sorted(path for path in every if path not in listed and path not in shown and _counts(path, selection))
 
