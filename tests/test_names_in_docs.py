@@ -1,4 +1,4 @@
-"""Every name of code that ARCHITECTURE.md and CONTRIBUTING.md set in backticks is there: a stale one fails.
+"""Every name of code that the pages of ``PAGES`` set in backticks is there, a test included: a stale one fails.
 
 A path is sought from the root, ``transforms``, ``transforms/lib`` and ``beam_pipelines``, a bare file name also beside
 the paths of its paragraph. A word in capitals, such as ``NAME``, stands for any. Other names are sought among what the
@@ -18,7 +18,7 @@ from beam_pipelines.config.jobs import COMMANDS, JOBS
 from beam_pipelines.running.options import parser_of
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
 BASES = ("", "transforms", "transforms/lib", "beam_pipelines")
 CODE = ("transforms", "beam_pipelines", "winnow", "benchmarks")
 PHRASES = {"set.column", "from __future__ import annotations"}  # what a name looks like; a line of every module
@@ -113,8 +113,18 @@ def is_defined(name):
     return bool(dotted) and all(pair in code.members for pair in pairs) and all(word in code.words for word in words)
 
 
+@cache
+def names_of_tests():
+    """Returns the names of all tests."""
+    return {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+
+
 def is_there(name, folders=()):
     """Returns whether a name in backticks is that of something."""
+    if name.startswith("test_"):
+        return name in names_of_tests()
     if re.match(r"(winnow|make|python) ", name):
         return is_command(name)
     if name.startswith("--"):
@@ -150,6 +160,7 @@ def test_every_name_in_backticks_is_there(page):
         "cures.ANNOTATED",
         "Recipe.no_such_method",
         "no_such_word",
+        "test_of_nothing",
         "transforms/lib/no_such_file.py",
         "steps/NAME.no_such_suffix",
         "no_such_file.py",
