@@ -288,7 +288,7 @@ def embedded(out, shards, clusters, first_uid=0, centroids="c"):
         zero = {"offset": 0, "length": 1, "image_bytes": 1, "phash": 0}
         zero |= dict.fromkeys(("width", "height", "original_width", "original_height"), 1)
         uid = [UID(first_uid + 1000 * at + row) for row in range(n)]
-        texts = dict.fromkeys(("key", "detail", "caption", "image_extension", "image_sha256"), "")
+        texts = dict.fromkeys((field.name for field in columns.INDEX_SCHEMA if field.type == pa.string()), "")
         index = [{**zero, **texts, "uid": u, "status": "ok", "image_sha256": 2 * u} for u in uid]
         store.write("index", name, pa.Table.from_pylist(index, columns.INDEX_SCHEMA), f"i{at}")
         score = np.zeros(n, np.float32)
