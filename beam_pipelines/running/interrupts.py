@@ -40,7 +40,7 @@ def handled(job: str) -> Iterator[Undo]:
         yield undo
         return
     tallies = Tallies(None)
-    logging.getLogger().addHandler(tallies)
+    logging.getLogger("transforms").addHandler(tallies)
 
     def stop(*_: Any) -> None:
         done = [f"{tally.work} {tally.finished:,} shards" for tally in tallies.seen() if tally.finished]
@@ -53,7 +53,7 @@ def handled(job: str) -> Iterator[Undo]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        logging.getLogger().removeHandler(tallies)
+        logging.getLogger("transforms").removeHandler(tallies)
 
 
 def end(line: str, code: int, undo: Undo) -> None:

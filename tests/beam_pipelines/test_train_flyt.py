@@ -417,11 +417,14 @@ def test_a_labelled_shard_that_is_cut_short_is_named(winnow, scored, tmp_path, s
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(data[: len(data) * 2 // 3])
     (tmp_path / "empty.tar").write_bytes(b"")
-    for shard in (cut, tmp_path / "empty.tar"):
+    for shard, reason in (
+        (cut, "tar_truncated at byte"),
+        (tmp_path / "empty.tar", "not_a_tar at byte 0: an empty file"),
+    ):
         flags = ["--downstream", tmp_path / "whole.tar", "--downstream", shard, *SMALL]
         code, _, stderr = winnow("train-flyt", "--pool", scored, "--output", tmp_path / "out", *flags)
         assert code == 2
-        assert f"--downstream {shard} is damaged (tar_truncated at byte" in stderr
+        assert f"--downstream {shard} is damaged ({reason}" in stderr
         assert not (tmp_path / "out").exists()
 
 

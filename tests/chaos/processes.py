@@ -1,5 +1,6 @@
 """Real processes of jobs: started, watched, stopped and killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -33,5 +34,6 @@ def until(there, process, seconds=240):
 
 def kill(process):
     """Kills a process and what it started, as a machine that goes away does."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

@@ -134,13 +134,13 @@ class ParquetReader:
       ArrowInvalid: it is no Parquet file, or its footer is damaged.
     """
 
-    def __init__(self, source: str | BinaryIO | pa.NativeFile, piece_bytes: int = 0) -> None:
+    def __init__(self, source: str | BinaryIO | pa.NativeFile, piece_bytes: int = 0, *, foreign: bool = False) -> None:
         with contextlib.ExitStack() as stack:
             opened = stack.enter_context(open(source, "rb")) if isinstance(source, str) else source
             self.seal = seal_of(opened)
         checked = {"pre_buffer": False, "page_checksum_verification": True}
         self._file = pq.ParquetFile(source, buffer_size=piece_bytes, **checked)
-        if not self.seal and SEALED in (self.schema.metadata or {}):
+        if not foreign and not self.seal and SEALED in (self.schema.metadata or {}):
             raise pa.ArrowInvalid("another program wrote it again")
 
     def __enter__(self) -> Self:

@@ -48,7 +48,7 @@ def schema_of(path: str) -> pa.Schema:
         raise InputError(f"{path} is no table; give {' or '.join(SUFFIXES)}")
     with _reading(path):
         if path.endswith(".parquet"):
-            with ParquetReader(path) as file:
+            with ParquetReader(path, foreign=True) as file:
                 return file.schema
         with pacsv.open_csv(path) as reader:
             fields = [(field.name, field.type) for field in reader.schema]  # Arrow decodes names when they are read
@@ -226,7 +226,7 @@ def _batches(path: str, by: str, columns: Sequence[str]) -> Iterator[pa.RecordBa
     options = pacsv.ConvertOptions(column_types=types, include_columns=names)
     with _reading(path):
         if path.endswith(".parquet"):
-            with ParquetReader(path) as file:
+            with ParquetReader(path, foreign=True) as file:
                 yield from file.batches(names)
         else:
             with pacsv.open_csv(path, convert_options=options) as reader:

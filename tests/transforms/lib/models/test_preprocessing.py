@@ -62,7 +62,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("preprocess", [SHORTEST, LONGEST, SQUASH], ids=["shortest", "longest", "squash"])
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if "16 bit" not in name])  # open_clip shows them nearly white
 def test_exact_is_open_clips_own_transform_of_the_file_to_the_bit(name, preprocess):
     own = image_transform_v2(PreprocessCfg(size=32, **preprocess), is_train=False)
     expected = own(Image.open(io.BytesIO(FILES[name]))).numpy()
