@@ -19,7 +19,7 @@ from transforms.storage.client import FileInfo as FileInfo
 from transforms.storage.clients import client_of as client_of
 from transforms.storage.errors import one_line
 from transforms.storage.local import is_dead, is_partial
-from transforms.storage.web import cannot_write
+from transforms.storage.read_only import cannot_write
 
 _PIECE_BYTES = 1 << 24
 _AT_ONCE = 16  # listings at a time

@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 import re
 import urllib.parse
-from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from transforms.storage.client import FileInfo
-from transforms.storage.object_store import ObjectStore, RangeReader
-from transforms.storage.web import http_store, refuse_writing
+from transforms.storage.read_only import ReadOnlyStore
+from transforms.storage.web import http_store
+
+if TYPE_CHECKING:
+    from obstore.store import HTTPStore
 
 ADDRESS = re.compile(
     r"hf://(?P<kind>datasets/|models/|spaces/|)(?P<name>[^/@]+/[^/@]+)"
@@ -57,10 +60,8 @@ class _File(NamedTuple):
         return cls((found["kind"] or "models/")[:-1], found["name"], revision, path, head)
 
 
-class HubClient(ObjectStore):
+class HubClient(ReadOnlyStore):
     """The ``StoreClient`` of the Hugging Face Hub."""
-
-    writes = False
 
     def list_prefix(self, prefix: str) -> Iterator[FileInfo]:
         return _files(prefix, recursive=True)
@@ -74,33 +75,13 @@ class HubClient(ObjectStore):
     def stat(self, uri: str) -> FileInfo | None:
         return next((info for info in _files(uri, recursive=False) if info.uri == uri), None)
 
-    def exists(self, uri: str) -> bool:
-        return self.stat(uri) is not None
-
-    def read_bytes(self, uri: str) -> bytes:
-        from transforms.storage.obstore_reader import read_object
-
-        return read_object(*_resolved(uri))
-
-    def reader(self, uri: str) -> RangeReader:
-        from transforms.storage.obstore_reader import open_object
-
-        return open_object(*_resolved(uri))
-
-    def put(self, uri: str, file: BinaryIO) -> None:
-        refuse_writing(uri)
-
-    def read_version(self, uri: str) -> NoReturn:
-        refuse_writing(uri)
-
-    def replace(self, uri: str, data: bytes, version: str) -> NoReturn:
-        refuse_writing(uri)
-
-    def copy(self, source: str, target: str) -> NoReturn:
-        refuse_writing(target)
-
-    def delete(self, uris: Sequence[str]) -> None:
-        refuse_writing(uris[0])
+    def place(self, uri: str) -> tuple[HTTPStore, str]:
+        """Returns a connection to the ``resolve`` address of a file, which leads to where it lies."""
+        place = _File.of(uri)
+        kind = "" if place.kind == "models" else f"{place.kind}/"
+        revision = urllib.parse.quote(place.revision, safe="")
+        base = f"{_endpoint()}/{kind}{place.name}/resolve/{revision}"
+        return http_store(f"{base}/{urllib.parse.quote(place.path)}", _token()), ""
 
 
 def _endpoint() -> str:
@@ -117,15 +98,6 @@ def _token() -> str:
     from huggingface_hub import get_token
 
     return get_token() or ""
-
-
-def _resolved(uri: str) -> tuple[Any, str]:
-    """Returns a connection to the ``resolve`` address of a file, and its path on it."""
-    place = _File.of(uri)
-    kind = "" if place.kind == "models" else f"{place.kind}/"
-    revision = urllib.parse.quote(place.revision, safe="")
-    base = f"{_endpoint()}/{kind}{place.name}/resolve/{revision}"
-    return http_store(f"{base}/{urllib.parse.quote(place.path)}", _token()), ""
 
 
 def _files(prefix: str, recursive: bool) -> Iterator[FileInfo]:

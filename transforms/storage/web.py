@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from transforms.lib.errors import MissingError, StoreError
 from transforms.storage.client import FileInfo
-from transforms.storage.object_store import ObjectStore, RangeReader
+from transforms.storage.read_only import ReadOnlyStore
 
 if TYPE_CHECKING:
     from obstore.store import HTTPStore
@@ -22,21 +22,9 @@ _PLAIN = re.compile(r"(https?://[^/?#]+)/((?:[\w.~-]+/)*[\w.~-]+)", re.ASCII)  #
 _STORES = 16  # servers with connections that are kept
 
 
-def cannot_write(uri: str) -> str:
-    """Returns the line about writing to a store that is only read."""
-    scheme = uri.partition("://")[0]
-    return f"{uri}: {scheme}:// is read, never written; name a local folder, gs://, s3:// or az://"
-
-
-def refuse_writing(uri: str) -> NoReturn:
-    """Raises what a client says that reads only."""
-    raise StoreError(cannot_write(uri))
-
-
-class WebClient(ObjectStore):
+class WebClient(ReadOnlyStore):
     """The ``StoreClient`` of web servers."""
 
-    writes = False
     lists = False
 
     def match(self, pattern: str) -> Iterator[FileInfo]:
@@ -60,7 +48,7 @@ class WebClient(ObjectStore):
     def stat(self, uri: str) -> FileInfo | None:
         from transforms.storage.obstore_reader import facts_of, open_object
 
-        store, path = _place(uri)
+        store, path = self.place(uri)
         try:
             facts = facts_of(store, path) or {"size": open_object(store, path).size}
         except FileNotFoundError:
@@ -68,44 +56,17 @@ class WebClient(ObjectStore):
         changed = facts.get("last_modified")
         return FileInfo(uri, facts["size"], changed.timestamp() if changed else 0.0, facts.get("e_tag") or "")
 
-    def exists(self, uri: str) -> bool:
-        return self.stat(uri) is not None
+    def place(self, uri: str) -> tuple[HTTPStore, str]:
+        """Returns a connection and a path on it; what is quoted, or has a query, is an address of its own."""
+        from obstore.exceptions import BaseError
 
-    def read_bytes(self, uri: str) -> bytes:
-        from transforms.storage.obstore_reader import read_object
-
-        return read_object(*_place(uri))
-
-    def reader(self, uri: str) -> RangeReader:
-        from transforms.storage.obstore_reader import open_object
-
-        return open_object(*_place(uri))
-
-    def put(self, uri: str, file: BinaryIO) -> None:
-        refuse_writing(uri)
-
-    def read_version(self, uri: str) -> NoReturn:
-        refuse_writing(uri)
-
-    def replace(self, uri: str, data: bytes, version: str) -> NoReturn:
-        refuse_writing(uri)
-
-    def copy(self, source: str, target: str) -> NoReturn:
-        refuse_writing(target)
-
-    def delete(self, uris: Sequence[str]) -> None:
-        refuse_writing(uris[0])
-
-
-def _place(uri: str) -> tuple[HTTPStore, str]:
-    """Returns a connection and a path on it; what is quoted, or has a query, is an address of its own."""
-    plain = _PLAIN.fullmatch(uri)
-    if plain and not {".", ".."} & set(plain[2].split("/")):
-        return http_store(plain[1]), plain[2]
-    try:
-        return http_store.__wrapped__(uri), ""
-    except Exception as error:
-        raise MissingError(f"{uri} is no web address: {error}; check it") from None
+        plain = _PLAIN.fullmatch(uri)
+        if plain and not {".", ".."} & set(plain[2].split("/")):
+            return http_store(plain[1]), plain[2]
+        try:
+            return http_store.__wrapped__(uri), ""
+        except (ValueError, BaseError) as error:
+            raise MissingError(f"{uri} is no web address: {error}; check it") from None
 
 
 @functools.lru_cache(_STORES)
