@@ -17,6 +17,7 @@ from transforms.lib.stats.crawl_summary import SummaryView
 from transforms.lib.subsets import subset_files, uid_lists
 from transforms.lib.subsets.subset_files import UidRecords
 from transforms.outputs import crawls, file_rows, selections
+from transforms.outputs.json_files import Document
 from transforms.outputs.uid_lists import write as write_uids
 from transforms.rows import FileRow
 from transforms.storage import filesystem
@@ -185,7 +186,7 @@ def compare(output: str, compare_with: str = "") -> Comparison:
     return Comparison(against, kept / max(1, samples), distance, counts, tuple(files), kept, samples)
 
 
-def conclude(compared: Comparison, settings: PublishSettings) -> crawls.Document:
+def conclude(compared: Comparison, settings: PublishSettings) -> Document:
     """Completes a crawl: writes ``crawl.json``, and moves ``latest.json`` when it passes the gate.
 
     Returns:
@@ -249,6 +250,6 @@ class PassGate(beam.PTransform):
     settings: PublishSettings
     compared: beam.PCollection[Comparison]
 
-    def expand(self, recorded: beam.PCollection[None]) -> beam.PCollection[crawls.Document]:
+    def expand(self, recorded: beam.PCollection[None]) -> beam.PCollection[Document]:
         compared = AsSingleton(self.compared)
         return recorded | "Gate" >> beam.Map(lambda _, one, to: conclude(one, to), compared, self.settings)

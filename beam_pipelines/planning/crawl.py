@@ -14,7 +14,8 @@ from transforms.lib.recipes import pooling
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.drop_kept import DropKept
 from transforms.outputs import crawls, manifest, selections
-from transforms.outputs.crawls import Basis, Document
+from transforms.outputs.crawls import Basis
+from transforms.outputs.json_files import Document
 from transforms.publish import Gate, PublishSettings
 from transforms.storage import filesystem
 from transforms.summarise_crawl import RememberSettings

@@ -99,7 +99,7 @@ def run(job: str, plan: Plan, parsed: options.Parsed, undo: interrupts.Undo, *, 
     with parsed.console.logging():
         try:
             return _run_job(job, plan, parsed, alone, undo)
-        except Exception as error:  # any other is a bug, whose traceback is wanted
+        except Exception as error:  # runners wrap a worker's error in one of their own; a bug keeps its traceback
             found = failures.line_of(error)
             if found is None:
                 raise
@@ -122,11 +122,12 @@ def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: in
     with parsed.console.progress(job, work.summary.get("shards"), follows=not problems.elsewhere):
         if work.build is None:
             return _run_alone(job, work, parsed.console)
-        try:
-            with _leases(job, work, parsed, undo):
-                return _run_pipeline(job, work, work.build, parsed, problems.notes)
-        except ConfigError as error:  # another run is at work there
-            return _refused(error.problems)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(_leases(job, work, parsed, undo))
+            except ConfigError as error:  # another run is at work there
+                return _refused(error.problems)
+            return _run_pipeline(job, work, work.build, parsed, problems.notes)
 
 
 def _leases(
@@ -176,16 +177,10 @@ def _run_pipeline(
     for line in notes:
         parsed.console.say(line)
     output = vars(parsed.config)["output"]
-    try:
-        counters = _run(build, parsed.beam_args, work.spread)
-        if counters is None:
-            return Outcome(0, (), {"job": job, "output": output, "launched": True})
-        text, values = work.finish()
-    except Exception as error:  # runners wrap a worker's error in one of their own
-        found = failures.line_of(error)
-        if found is None:
-            raise
-        return _failed(*found)
+    counters = _run(build, parsed.beam_args, work.spread)
+    if counters is None:
+        return Outcome(0, (), {"job": job, "output": output, "launched": True})
+    text, values = work.finish()
     for line in filter(None, (text, work.remark(counters))):
         parsed.console.say(line)
     return Outcome(0, (), {"job": job, "output": output, **values, "counters": counters})

@@ -211,9 +211,15 @@ def _bars(job: str, tallies: Tallies, ended: threading.Event, stream: TextIO) ->
 
 
 def peak_memory() -> int:
-    """Returns the most bytes of memory that this process has held, or that of its largest finished child if larger."""
-    usages = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return max(usages) * (1 if sys.platform == "darwin" else 1024)  # Linux counts in KiB
+    """Returns the most bytes of memory that this process has held.
+
+    Linux carries ``ru_maxrss`` over from the program that started this one, so its own figure is read there.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _span(seconds: float) -> str:

@@ -16,6 +16,8 @@ from typing import Any
 
 from transforms.lib.errors import InputError
 from transforms.lib.stats import crawl_summary
+from transforms.outputs import json_files
+from transforms.outputs.json_files import Document
 from transforms.storage import filesystem, versions
 
 NAME = "crawl.json"
@@ -25,8 +27,7 @@ SUMMARIES = "summaries"
 NONE = "none"  # in place of the crawl that one is compared with
 _AT_ONCE = 16  # crawl.json read
 SCORE = "score/"  # what the names of the arrays of the score begin with
-
-Document = dict[str, Any]
+_CURE = "it was not written by Winnow, or was changed: put it back"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,27 +60,13 @@ def folder(root: str, crawl: str) -> str:
     return filesystem.join(root, "crawls", crawl)
 
 
-def _read(uri: str) -> Document:
-    return _object(filesystem.read_if_exists(uri), uri)
-
-
-def _object(data: bytes | None, uri: str) -> Document:
-    try:
-        document = {} if data is None else json.loads(data)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise InputError(f"{uri} is no JSON object; it was not written by Winnow, or was changed: put it back")
-    return document
-
-
 def _bytes(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def read(output: str) -> Document:
     """Returns what is known of the crawl in a folder; empty when it is none yet."""
-    return _read(filesystem.join(output, NAME))
+    return json_files.read(filesystem.join(output, NAME), _CURE)
 
 
 def write(output: str, document: Mapping[str, Any]) -> None:
@@ -94,7 +81,7 @@ def latest(root: str) -> Document:
       InputError: it does not name a crawl, and the one before it.
     """
     uri = filesystem.join(root, LATEST)
-    return _checked(_read(uri), uri)
+    return _checked(json_files.read(uri, _CURE), uri)
 
 
 def _checked(document: Document, uri: str) -> Document:
@@ -143,7 +130,7 @@ def move_latest(root: str, document: Mapping[str, Any], *, allow_older: bool) ->
     uri = filesystem.join(root, LATEST)
 
     def moved(data: bytes | None) -> bytes:
-        present = _checked(_object(data, uri), uri)
+        present = _checked(json_files.parse(data, uri, _CURE), uri)
         if data is not None and not allow_older and document["crawl_id"] < present.get("crawl_id", ""):
             return data
         return _bytes(document)

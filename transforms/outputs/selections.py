@@ -19,7 +19,8 @@ from typing import Any
 
 from transforms.lib import stamps
 from transforms.lib.errors import AccountsError, DamagedError, InputError
-from transforms.outputs import file_rows, manifest, sealed_json
+from transforms.outputs import file_rows, json_files, manifest, sealed_json
+from transforms.outputs.json_files import Document
 from transforms.rows import FileRow
 from transforms.storage import filesystem, links, versions
 
@@ -27,10 +28,9 @@ FOLDER = "selections"
 CURRENT = "current"
 SUBSET = "subset.npy"
 _MARKER = "selection.json"
+_CURE = "it was cut or changed: run `winnow select` again"
 _ID = re.compile(r"[0-9a-f]{16}")
 _SHOWN = ("decisions", "books.json", "fitted.json", SUBSET, "missing.npy")  # below the output folder
-
-Document = dict[str, Any]
 
 
 def path_of(selection: str, name: str) -> str:
@@ -104,22 +104,11 @@ class Selection:
 
 
 def _json(uri: str) -> Document:
-    """Reads a JSON object; empty where there is no file.
-
-    Raises:
-      InputError: it is something else.
-    """
-    return _object(filesystem.read_if_exists(uri), uri)
+    return json_files.read(uri, _CURE)
 
 
 def _object(data: bytes | None, uri: str) -> Document:
-    try:
-        document = {} if data is None else json.loads(data)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise InputError(f"{uri} is no JSON object; it was cut or changed: run `winnow select` again")
-    return document
+    return json_files.parse(data, uri, _CURE)
 
 
 def _edited(uri: str) -> DamagedError:

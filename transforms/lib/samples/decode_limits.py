@@ -1,7 +1,8 @@
 """What decoding an image may cost: limits that its header tells, and the memory of images that are decoded at once.
 
 All limits follow from one number, the pixels allowed: 200 ns of CPU and 24 bytes of memory per pixel allowed, which is
-18 seconds and 2 GiB for Pillow's own limit of 89 million pixels. The costs per pixel were measured with Pillow 12.3.
+18 seconds and 2 GiB for Pillow's own limit of 89 million pixels. `python -m benchmarks.decode_cost` prints the costs
+per pixel; benchmarks/RESULTS.md has them.
 """
 
 from __future__ import annotations

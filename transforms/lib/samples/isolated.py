@@ -45,13 +45,10 @@ def decode(
     """
     process = _take()
     try:
-        image = process.decode(kind, data, max_pixels, memory)
-    except BaseException:
-        process.settle()
-        raise
+        return process.decode(kind, data, max_pixels, memory)
     finally:
+        process.settle()
         _give(process)
-    return image
 
 
 class _Process:
