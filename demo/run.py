@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
     flags = ["--input", f"{told.pool}/*.tar", "--output", str(told.output)]
     flags += ["--recipe", "dfn", "--keep_fraction", str(KEEP_FRACTION), "--samples_per_shard", "100", *more]
-    print(f"$ winnow curate {' '.join(flags)}", file=sys.stderr)
+    print(f"$ winnow curate {shlex.join(flags)}", file=sys.stderr)
     start = time.monotonic()
     code = winnow(["curate", *flags])
     if code == 0:
