@@ -79,13 +79,23 @@ $(NEWEST_DEPS)/ready: | $(READY)
 	$(NEWEST_DEPS)/bin/pip check
 	touch $@
 
+# The checkout's own environment for that Python, as .venv is for the oldest.
+NEWEST_READY := .venv-newest/ready-$(notdir $(NEWEST_DEPS))
+
+$(NEWEST_READY): $(NEWEST_DEPS)/ready setup.py
+	rm -rf .venv-newest && $(NEWEST_PYTHON) -m venv --without-pip .venv-newest
+	$(NEWEST_DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$(.venv-newest/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
 # Where that Python is neither installed nor to be had, it says so and runs the demo alone.
 test-newest: demo
 	@if test -n "$(NEWEST_PYTHON)" || $(RUN) uv python install --quiet --install-dir $(CACHE)/python $(NEWEST); then \
 	  $(MAKE) compare-newest; else echo "Python $(NEWEST) is not installed and cannot be fetched: not run under it"; fi
 
-compare-newest: $(NEWEST_DEPS)/ready
-	$(NEWEST_DEPS)/bin/python -m demo.run --output out/newest
+compare-newest: $(NEWEST_READY)
+	.venv-newest/bin/python -m demo.run --output out/newest
 	diff -r $(OUT) out/newest
 
 # The commands of docs/runners.md on real runners, fetched once from Go's proxy and Maven Central: 0.5 GB, for a time 1.2.
