@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines import launch, plan
+from beam_pipelines.commands import launch, plan
 from beam_pipelines.config.jobs import COMMANDS, JOBS
 from beam_pipelines.running.options import parser_of
 from transforms.lib.errors import Notice, Reason

@@ -10,8 +10,8 @@ import hcl2
 import pytest
 import yaml
 
-from beam_pipelines import launch
 from beam_pipelines.cloud import presets, template_metadata
+from beam_pipelines.commands import launch
 
 ROOT = Path(__file__).parents[1]
 MODULE = ROOT / "terraform"

@@ -28,7 +28,7 @@ class Command:
     @property
     def module(self) -> str:
         """Dotted name of the module whose ``main(argv)`` runs it."""
-        return f"beam_pipelines.{self.name.replace('-', '_')}"
+        return f"beam_pipelines.commands.{self.name.replace('-', '_')}"
 
     @property
     def sentence(self) -> str:
@@ -43,7 +43,7 @@ class Listing(Command):
     @property
     def module(self) -> str:
         """Dotted name of the module that all listings share."""
-        return "beam_pipelines.listing"
+        return "beam_pipelines.commands.listing"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,11 @@ class Job(Command):
     counters: tuple[str, ...] = ()
     pipeline: bool = True
     template: bool = True
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module whose ``main(argv)`` runs it."""
+        return super().module.replace(".commands.", ".") if self.pipeline else super().module
 
     @property
     def settings(self) -> type[Flags]:

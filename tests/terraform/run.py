@@ -26,8 +26,8 @@ import tempfile
 import venv
 from pathlib import Path
 
-from beam_pipelines import launch
 from beam_pipelines.cloud import discovery
+from beam_pipelines.commands import launch
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "terraform"

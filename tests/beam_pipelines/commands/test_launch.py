@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from beam_pipelines import launch
 from beam_pipelines.cloud import discovery, presets
+from beam_pipelines.commands import launch
 from tests.dataflow import serve
 
 BASE = ["--project", "my-project", "--region", "us-central1", "--template", "gs://my-bucket/templates/score.json"]

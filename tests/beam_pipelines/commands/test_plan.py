@@ -9,7 +9,7 @@ import pytest
 from beam_pipelines.cloud import costpage, costs
 from beam_pipelines.cloud.presets import PRESETS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def plan(winnow, *args):
