@@ -234,6 +234,51 @@ def test_texts_json_and_tables_without_a_picture_are_said(tmp_path, monkeypatch)
     ]
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_table_serves_the_folders_below_it_that_have_none(form, tiny_network, tmp_path, winnow, monkeypatch):
+    pool = tmp_path / "pool"
+    for n, name in enumerate(["a.jpg", "one/b.jpg", "one/two/c.jpg", "own/o.jpg"]):
+        (pool / name).parent.mkdir(parents=True, exist_ok=True)
+        (pool / name).write_bytes(picture(n))
+    good = ["a.jpg", "./one/b.jpg", "one/two/c.jpg"]
+    unused = ["own/o.jpg", "one/gone.jpg", "gone/x.jpg", "../a.jpg", "/a.jpg"]  # the first has a nearer table
+    rows = [{"file_name": name, "text": f"from {name}"} for name in [*good, *unused]]
+    for folder, of_folder in ((pool, rows), (pool / "own", [{"file_name": "o.jpg", "text": "its own"}])):
+        table = pa.Table.from_pylist(of_folder)
+        if form == "csv":
+            table.to_pandas().to_csv(folder / "metadata.csv", index=False)
+        else:
+            table.to_pandas().to_json(folder / "metadata.jsonl", orient="records", lines=True)
+    out = tmp_path / "out"
+    code, _, err = winnow("score", "--input", pool, "--output", out, "--model", f"net={tiny_network}")
+    assert code == 0, err
+    index = {
+        row["key"]: row
+        for file in (out / "columns/index").rglob("*.parquet")
+        for row in pq.read_table(file).to_pylist()
+    }
+    assert {key: row["caption"] for key, row in index.items()} == {
+        "a": "from a.jpg", "b": "from ./one/b.jpg", "c": "from one/two/c.jpg", "o": "its own"
+    }  # fmt: skip
+    assert next(line for line in err.splitlines() if "metadata.jsonl that are not used" in line).endswith(": 4")
+    assert "left out" not in err
+    (pool / f"metadata.{form}").write_text("file_name,text\n" if form == "csv" else "{}\n")
+    code, _, err = winnow("score", "--input", pool, "--output", tmp_path / "again", "--model", f"net={tiny_network}")
+    assert (code, "3 caption_missing" in err) == (0, True)
+
+
+def test_two_pictures_of_one_name_are_counted(tiny_network, tmp_path, winnow):
+    (tmp_path / "pool").mkdir()
+    for n, name in enumerate(["a.jpg", "a.jpeg", "b.png"]):
+        (tmp_path / "pool" / name).write_bytes(picture(n))
+        (tmp_path / "pool" / f"{name[0]}.txt").write_text("a text")
+    code, _, err = winnow(
+        "score", "--input", tmp_path / "pool", "--output", tmp_path / "out", "--model", f"net={tiny_network}"
+    )
+    assert code == 0, err
+    assert "1 samples have several images" in err
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

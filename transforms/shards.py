@@ -149,7 +149,7 @@ def _name(uri: str, root: list[str]) -> str:
         tail = tail[-1:]
     name = "/".join(tail)
     if folder_input.is_block(uri):
-        return name.partition("#")[0] + name.rpartition("#")[2].partition("-")[0]
+        return name.partition("#")[0] + folder_input.number_of(uri)
     suffixes = input_kinds.kind_of(uri).suffixes
     return name[: -max(len(suffix) for suffix in suffixes if name.lower().endswith(suffix))]
 

@@ -65,6 +65,7 @@ class Notice(str, enum.Enum):
     IMAGE_METADATA = "image_metadata", "have text or a colour profile in their PNG that cannot be read; its pixels can"
     IMAGE_DEPTH = "image_depth", "have an image of more than 8 bits per channel; it was scaled to 8 for all who see it"
     IMAGE_MEMBER = "image_member", "have their image under another name than jpg, png ...; --image_member names one"
+    SEVERAL_IMAGES = "several_images", "have several images; the first of jpg, jpeg, png ... is scored, all are copied"
     CAPTION_MEMBER = "caption_member", "have their caption under another name than txt; --caption_member names one"
     CAPTION_LIST = "caption_list", "have a list of captions; --captions says which of them is used"
     DOTTED_KEY = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from transforms.lib import addresses
@@ -47,8 +47,8 @@ def size_of(uri: str) -> int | None:
     if not folder_input.is_block(uri):
         present = filesystem.stat(uri)
         return None if present is None else present.size
-    folder = folder_input.folder_of(uri)
-    return next((block.size for block in folder_input.blocks_of(folder, _below(folder)) if block.uri == uri), None)
+    block = folder_input.find(uri, _below)
+    return None if block is None else block.size
 
 
 def shards_of(
@@ -78,9 +78,13 @@ def shards_of(
         shards = patterns.without_hidden(glob, meant, hidden.add)
         grouped = kind is not None and input_kinds.kind_named(kind).groups
         others |= {info for info in found if info not in meant and not (grouped and folder_input.belongs(info.uri))}
-        taken += _blocks(shards, flag, alone) if grouped else shards
-        if grouped:
-            alone |= _without_pictures(shards, patterns.without_hidden(glob, found, lambda info: None))
+        if not grouped:
+            taken += shards
+            continue
+        seen = patterns.without_hidden(glob, found, lambda info: None)
+        blocks, above = _blocks(shards, _tables(seen), flag, alone)
+        taken += blocks
+        alone |= _without_pictures(shards, seen) - above
     files = patterns.distinct(taken)
     hidden -= set(files)
     if not files and others:
@@ -111,11 +115,23 @@ def _without_pictures(pictures: Sequence[FileInfo], found: Sequence[FileInfo]) -
     return {info.uri for info in found if folder_input.belongs(info.uri) and _folder(info) not in folders}
 
 
-def _blocks(pictures: Sequence[FileInfo], flag: str, alone: set[str]) -> list[FileInfo]:
-    """Returns the blocks of the folders in which pictures lie, as if each were a file.
+def _tables(found: Sequence[FileInfo]) -> dict[str, list[FileInfo]]:
+    """Returns folder -> the tables in it that a pattern matches."""
+    tables: dict[str, list[FileInfo]] = {}
+    for info in found:
+        if folder_input.is_table(info.uri):
+            tables.setdefault(_folder(info), []).append(info)
+    return tables
+
+
+def _blocks(
+    pictures: Sequence[FileInfo], tables: Mapping[str, list[FileInfo]], flag: str, alone: set[str]
+) -> tuple[list[FileInfo], set[str]]:
+    """Returns the blocks of the folders in which pictures lie, as if each were a file, and the tables of folders above.
 
     Args:
       pictures: that a pattern matches.
+      tables: folder -> those that the pattern matches.
       flag: that it was given to, for the messages.
       alone: gets the texts, json files and tables of these folders that belong to no picture.
 
@@ -127,6 +143,7 @@ def _blocks(pictures: Sequence[FileInfo], flag: str, alone: set[str]) -> list[Fi
         folder = _folder(info)
         named[folder] = named.get(folder, 0) + 1
     blocks = []
+    above: set[str] = set()
     problems = []
     for folder, count in sorted(named.items()):
         found = _below(folder)
@@ -136,9 +153,13 @@ def _blocks(pictures: Sequence[FileInfo], flag: str, alone: set[str]) -> list[Fi
             problems.append(f"{flag}: {some}; give the folder, {folder}/")
         alone |= {file.uri for file in folder_input.alone(found)}
         changed = {info.uri: info.updated for info in found}
-        for block in folder_input.blocks_of(folder, found):
+        parents = range(1, folder.count("/") + 1)
+        levels = next((n for n in parents if folder_input.above(folder, n) in tables), 0)
+        outer = tables[folder_input.above(folder, levels)] if levels else []
+        for block in folder_input.blocks_of(folder, found, levels, outer):
             latest = max(changed[file.uri] for file in block.files)
             blocks.append(FileInfo(block.uri, block.size, latest))
+            above |= {table.uri for table in block.tables if block.inside}
     if problems:
         raise InputError(problems)
-    return blocks
+    return blocks, above

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from transforms.lib.errors import InputError
@@ -23,7 +24,7 @@ BLOCK_SAMPLES = 1000
 TABLES = ("metadata.csv", "metadata.jsonl")
 _BESIDE = ("txt", "json")  # extensions of files that belong to a picture of the same name
 _CAPTIONS = ("caption", "text")
-_BLOCK = re.compile(r"(?P<folder>.*)/#(?P<number>\d{5,})-(?P<digest>[0-9a-f]{16})", re.DOTALL)
+_BLOCK = re.compile(r"(?P<folder>.*)/#(?P<number>\d{5,})(?:\^(?P<levels>\d+))?-(?P<digest>[0-9a-f]{16})", re.DOTALL)
 _ALIGN = 512
 
 
@@ -31,16 +32,22 @@ class Block(NamedTuple):
     """Some of the samples of a folder, which are one shard.
 
     Attributes:
-      uri: ``FOLDER/#NUMBER-DIGEST``; the digest is that of the names and sizes of its files.
+      uri: ``FOLDER/#NUMBER-DIGEST``, or ``FOLDER/#NUMBER^LEVELS-DIGEST`` where the table lies that many folders above;
+        the digest is that of the names and sizes of its files and tables.
       number: of the block in its folder.
       files: in the order of the tar.
       size: bytes of all files.
+      tables: that may have rows about its pictures.
+      inside: what the names of its pictures begin with in these tables: empty, or the folders from the table's down to
+        the block's, with a slash behind each.
     """
 
     uri: str
     number: int
     files: tuple[FoundFile, ...]
     size: int
+    tables: tuple[FoundFile, ...] = ()
+    inside: str = ""
 
 
 def is_block(uri: str) -> bool:
@@ -55,48 +62,90 @@ def folder_of(uri: str) -> str:
     return found["folder"]
 
 
+def number_of(uri: str) -> str:
+    """Returns the number of a block in its folder, in five digits or more."""
+    found = _BLOCK.fullmatch(uri)
+    assert found, uri
+    return found["number"]
+
+
+def find(uri: str, below: Callable[[str], Sequence[FoundFile]]) -> Block | None:
+    """Returns a block as its folder has it now; None where that has other files than were listed.
+
+    Args:
+      uri: of the block.
+      below: folder -> the files directly below it.
+    """
+    found = _BLOCK.fullmatch(uri)
+    assert found, uri
+    levels = int(found["levels"] or 0)
+    tables = [file for file in below(above(found["folder"], levels)) if is_table(file.uri)] if levels else []
+    return next(
+        (one for one in blocks_of(found["folder"], below(found["folder"]), levels, tables) if one.uri == uri), None
+    )
+
+
+def above(folder: str, levels: int) -> str:
+    """Returns the folder that lies ``levels`` above another."""
+    return folder.rsplit("/", levels)[0]
+
+
+def is_table(uri: str) -> bool:
+    """Tells whether a file is a table of pictures, by its name."""
+    return _name(uri) in TABLES
+
+
 def belongs(uri: str) -> bool:
     """Tells whether a file is a text, a json or a table beside pictures."""
-    return _split(uri)[1] in _BESIDE or _name(uri) in TABLES
+    return _split(uri)[1] in _BESIDE or is_table(uri)
 
 
 def alone(found: Sequence[FoundFile]) -> list[FoundFile]:
     """Returns the texts, json and tables among the files of one folder that belong to no picture in it."""
     pictures = {_split(file.uri)[0] for file in found if _is_picture(file)}
     beside = [file for file in found if belongs(file.uri)]
-    return [f for f in beside if not (pictures if _name(f.uri) in TABLES else _split(f.uri)[0] in pictures)]
+    return [f for f in beside if not (pictures if is_table(f.uri) else _split(f.uri)[0] in pictures)]
 
 
-def blocks_of(folder: str, found: Sequence[FoundFile]) -> list[Block]:
+def blocks_of(
+    folder: str, found: Sequence[FoundFile], levels: int = 0, tables: Sequence[FoundFile] = ()
+) -> list[Block]:
     """Cuts a folder into blocks of ``BLOCK_SAMPLES`` pictures, sorted by name, with the files that belong to them.
 
     Args:
       folder: its address.
       found: the files directly below it.
+      levels: how many folders above it ``tables`` lie.
+      tables: those of the nearest folder above that has some; read where the folder has none of its own.
     """
+    own = [file for file in found if is_table(file.uri)]
+    levels = 0 if own else levels
+    listed_tables = [("../" * levels + _name(file.uri), file.size) for file in (own or tables)]
+    inside = "".join(f"{part}/" for part in folder.split("/")[-levels:]) if levels else ""
+    mark = f"^{levels}" if levels else ""
     by_stem: dict[str, list[FoundFile]] = {}
     for file in found:
         stem, extension = _split(file.uri)
         if stem and extension in (*IMAGE_EXTENSIONS, *_BESIDE):
             by_stem.setdefault(stem, []).append(file)
     stems = sorted(stem for stem, files in by_stem.items() if any(map(_is_picture, files)))
-    tables = [file for file in found if _name(file.uri) in TABLES]
     blocks = []
     for number, start in enumerate(range(0, len(stems), BLOCK_SAMPLES)):
         files = [f for stem in stems[start : start + BLOCK_SAMPLES] for f in sorted(by_stem[stem], key=lambda f: f.uri)]
-        listed = [(_name(file.uri), file.size) for file in [*files, *tables]]
+        listed = [*((_name(file.uri), file.size) for file in files), *listed_tables]
         digest = hashlib.sha256(repr(listed).encode()).hexdigest()[:16]
-        uri = f"{folder}/#{number:05d}-{digest}"
-        blocks.append(Block(uri, number, tuple(files), sum(file.size for file in files)))
+        uri = f"{folder}/#{number:05d}{mark}-{digest}"
+        blocks.append(Block(uri, number, tuple(files), sum(f.size for f in files), tuple(own or tables), inside))
     return blocks
 
 
 class FolderInput(InputKind):
     """A folder is cut into shards of 1,000 pictures in the order of their names; files of one name are one sample.
 
-    ``x.txt`` and ``x.json`` belong to ``x.jpg``. A row of ``metadata.csv`` or ``metadata.jsonl`` in the same folder
-    belongs to the picture that its ``file_name`` names: it is the ``.json`` member, and its ``caption`` or ``text``
-    the ``.txt`` member, where there are no such files.
+    ``x.txt`` and ``x.json`` belong to ``x.jpg``. A row of ``metadata.csv`` or ``metadata.jsonl`` in the same folder, or
+    else in the nearest folder above that the pattern matches, belongs to the picture that its ``file_name`` names, as
+    seen from the table: it is the ``.json`` member, and its ``caption`` or ``text`` the ``.txt`` member, where there
+    are no such files.
     """
 
     name = "folder"
@@ -106,11 +155,10 @@ class FolderInput(InputKind):
     @contextlib.contextmanager
     def stream(self, uri: str, files: Files) -> Iterator[BinaryIO]:
         folder = folder_of(uri)
-        found = files.below(folder)
-        block = next((block for block in blocks_of(folder, found) if block.uri == uri), None)
+        block = find(uri, files.below)
         if block is None:
             raise InputError(f"{folder}: its files have changed since they were listed; run `winnow score` again")
-        rows, unused = _rows(block, found, files)
+        rows, unused = _rows(block, files.below(folder), files)
         extra = _members_of_rows(block, rows)
         sizes = [_size(file) + len(extra.get(number, b"")) for number, file in enumerate(block.files)]
 
@@ -151,31 +199,47 @@ def _size(file: FoundFile) -> int:
 
 
 def _rows(block: Block, found: Sequence[FoundFile], files: Files) -> tuple[dict[str, Mapping[str, Any]], int]:
-    """Returns the rows of a folder's tables that are about the pictures of a block, by the file's name.
+    """Returns the rows of tables that are about the pictures of a block, by the file's name.
 
     Args:
-      block: of the folder.
+      block: of a folder.
       found: the files of the folder.
       files: how they are reached.
 
     Returns:
-      the rows; and how many rows of the tables no block of the folder uses, which the first block alone counts.
+      the rows; and how many rows about this folder no block of it uses, which the first block alone counts. A row of a
+      table is about the folder that its ``file_name`` leads to; one that leads to no picture's folder is about the
+      table's own.
     """
     ours = {_name(file.uri) for file in block.files if _is_picture(file)}
     known = {_name(file.uri) for file in found if _is_picture(file)} if block.number == 0 else set()
     rows: dict[str, Mapping[str, Any]] = {}
     used: set[str] = set()
     unused = 0
-    for table in (file for file in found if _name(file.uri) in TABLES):
+    empty = functools.cache(
+        lambda inside: not any(map(_is_picture, files.below(f"{folder_of(block.uri)}/{inside}"[:-1])))
+    )
+    for table in block.tables:
         for row in _read(table.uri, files):
-            name = row.get("file_name")
-            name = name if isinstance(name, str) else ""
+            path = row.get("file_name")
+            folder, name = _led_to(path if isinstance(path, str) else "")
+            if folder != block.inside:
+                unused += block.number == 0 and not block.inside and empty(folder)
+                continue
             if name in ours:
                 rows[name] = row
             if block.number == 0:
                 unused += name not in known or name in used
                 used |= {name} & known
     return rows, unused
+
+
+def _led_to(path: str) -> tuple[str, str]:
+    """Returns the folders that a ``file_name`` leads through, each with a slash, and the name at its end."""
+    parts = [part for part in path.split("/") if part != "."]
+    if not all(parts) or ".." in parts:
+        return "", ""  # an absolute path, or one that leads out of the folder
+    return "".join(f"{part}/" for part in parts[:-1]), parts[-1] if parts else ""
 
 
 def _read(uri: str, files: Files) -> Iterator[Mapping[str, Any]]:

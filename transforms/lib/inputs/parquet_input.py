@@ -21,6 +21,7 @@ _PIECE_BYTES = 1 << 20  # of a column that are held; a row group may have gigaby
 _ROWS = 64  # that are held at once
 _CAPTIONS = ("caption", "text", "txt", "TEXT", "CAPTION")
 _KEYS = ("__key__", "key")
+_IMAGES = ("image", "image_bytes", "image_data", "img", "img_bytes", *IMAGE_EXTENSIONS)
 _MAGIC = {
     b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp", b"II*\0": "tiff", b"MM\0*": "tiff",
 }  # fmt: skip
@@ -49,7 +50,8 @@ def columns_of(schema: pa.Schema, uri: str) -> _Columns:
     """Finds the columns of a table by names and types.
 
     An image column is a struct with the field ``bytes`` (and ``path``), as the Hub stores images, or has binary values
-    and the name of an image extension or ``image``, as img2dataset stores them. Of several, ``image`` is scored, else
+    and the name of an image extension, as img2dataset stores them, or ``image``, ``image_bytes``, ``image_data``,
+    ``img``, ``img_bytes``. Of several, ``image`` is scored, else
     the first in the order of ``IMAGE_EXTENSIONS``, else the first.
 
     Args:
@@ -62,10 +64,7 @@ def columns_of(schema: pa.Schema, uri: str) -> _Columns:
     preferred = ["image", *IMAGE_EXTENSIONS]
     images = [field.name for field in schema if _has_images(field)]
     if not images:
-        raise InputError(
-            f"{uri}: no column holds image bytes (columns: {', '.join(schema.names)[:200]}); a table of addresses is "
-            "downloaded first: img2dataset --input_format parquet --output_format webdataset"
-        )
+        raise InputError(f"{uri}: no column holds image bytes {_columns_and_cure(schema)}")
     images.sort(key=lambda name: preferred.index(name) if name in preferred else len(preferred))
     texts = {field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)}
     members = "members" if "members" in schema.names and pa.types.is_list(schema.field("members").type) else ""
@@ -73,6 +72,18 @@ def columns_of(schema: pa.Schema, uri: str) -> _Columns:
     key = next((name for name in _KEYS if name in texts), "")
     others = [field.name for field in schema if field.name not in (*images, members) and not _is_binary(field.type)]
     return _Columns(tuple(images), caption, key, members, tuple(others))
+
+
+def _columns_and_cure(schema: pa.Schema) -> str:
+    """Returns what a table without images has instead, and what to do about it."""
+    columns = f"(columns: {', '.join(schema.names)[:200]})"
+    binary = [field.name for field in schema if _is_binary(field.type)]
+    if binary:
+        return f"{columns}; give {binary[0]} the name `image` if it has them: table.rename_columns"
+    return (
+        f"{columns}; a table of addresses is downloaded first: "
+        "img2dataset --input_format parquet --output_format webdataset"
+    )
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -83,7 +94,7 @@ def _has_images(field: pa.Field) -> bool:
     if pa.types.is_struct(field.type):
         at = field.type.get_field_index("bytes")
         return at >= 0 and _is_binary(field.type.field(at).type)
-    return _is_binary(field.type) and field.name.lower() in ("image", *IMAGE_EXTENSIONS)
+    return _is_binary(field.type) and field.name.lower() in _IMAGES
 
 
 class ParquetInput(InputKind):

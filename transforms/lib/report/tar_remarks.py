@@ -14,7 +14,7 @@ _REMARKS = {
     "unmarked": "shards that end behind a member without an end mark; some tools write them so, or they are cut: {:,}",
     "broken": "packed shards that are damaged or cut; nothing behind that can be read: {:,}",
     "unused_rows": "rows of metadata.csv and metadata.jsonl that are not used, since their file_name is that of no "
-    "picture in the same folder, or of one that a later row names: {:,}",
+    "picture that is there, or of one that a later row names: {:,}",
 }
 
 

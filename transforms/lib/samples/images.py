@@ -39,6 +39,7 @@ _DECODE_ERRORS = (
 
 # The filters of the warnings module belong to the process: one thread at a time may set them aside.
 _WARNINGS_LOCK = threading.Lock()
+_IMAGE_NAMES = frozenset(IMAGE_EXTENSIONS)
 _WARNING_READERS = (GifImagePlugin.GifImageFile, PngImagePlugin.PngImageFile)
 
 
@@ -51,7 +52,8 @@ def image_of(members: Mapping[str, bytes], member: str = "", notices: set[Notice
     Args:
       members: data by lower-case extension, as in ``RawSample.members``.
       member: extension of the member that is the image, and no other; empty where the rule above is to find it.
-      notices: gets ``IMAGE_MEMBER`` when the image has another name than usual; None where nobody counts it.
+      notices: gets ``IMAGE_MEMBER`` when the image has another name than usual, and ``SEVERAL_IMAGES`` when the rule
+        chose among several; None where nobody counts them.
 
     Returns:
       Extension and encoded bytes.
@@ -61,6 +63,8 @@ def image_of(members: Mapping[str, bytes], member: str = "", notices: set[Notice
     """
     for extension in (member,) if member else IMAGE_EXTENSIONS:
         if extension in members:
+            if notices is not None and not member and len(_IMAGE_NAMES & members.keys()) > 1:
+                notices.add(Notice.SEVERAL_IMAGES)
             return extension, members[extension]
     found = [] if member else _other_images(members)
     if len(found) == 1:
