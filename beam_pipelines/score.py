@@ -50,7 +50,7 @@ def plan(config: ScoreConfig, problems: plan_facts.Problems) -> driver.Work | No
         rejected = rejections.sentence(counters)
         if rejected:
             names = [shard.name for shard in scoring.shards]
-            details = rejected_samples.first_details(config.output, names, rejections.HINTED)
+            details = rejected_samples.first_details(config.output, names, rejections.EXPLAINED)
             rejected = "\n".join([rejected, *rejections.hints(details)])
         return "\n".join(filter(None, (rejected, tar_remarks.sentence(counters), timing.sentence(counters))))
 

@@ -82,8 +82,10 @@ def test_a_pool_whose_pairs_do_not_match_is_told_what_its_members_are(winnow, tm
     flags = ["--input", tar, "--model", f"tiny={tiny_network}"]
     code, _, stderr = winnow("score", "--output", tmp_path / "out", *flags)
     assert code == 0
-    assert "image_missing, for example: several images, members: left.jpg, right.jpg; name the member" in stderr
-    assert "caption_missing, for example: neither a .txt nor a .json member; members: jpg; name the member" in stderr
+    assert "image_missing, for example in 0: several images, members: left.jpg, right.jpg; name the member" in stderr
+    assert (
+        "caption_missing, for example in 0: neither a .txt nor a .json member; members: jpg; name the member" in stderr
+    )
     code, _, stderr = winnow("score", "--output", tmp_path / "none", *flags, "--image_member", "picture")
     assert code == 2
     assert "--image_member picture); its members are jpg, left.jpg, right.jpg" in stderr

@@ -11,7 +11,7 @@ _LOOKED_INTO = 64  # shards; whoever wrote a pool gave the same names to the mem
 
 
 def first_details(root: str, shards: Sequence[str], reasons: Iterable[str]) -> dict[str, str]:
-    """Returns reason -> detail of the first sample that was rejected for it, of the first shards of a pool.
+    """Returns reason -> ``SHARD: DETAIL`` of the first sample that was rejected for it, of the first shards of a pool.
 
     Args:
       root: the output folder.
@@ -26,5 +26,5 @@ def first_details(root: str, shards: Sequence[str], reasons: Iterable[str]) -> d
         table = store.read(columns.INDEX, shard, ["status", "detail"])
         for row in table.to_pylist():
             if row["status"] in wanted:
-                found.setdefault(row["status"], row["detail"])
+                found.setdefault(row["status"], f"{shard}: {row['detail']}")
     return found

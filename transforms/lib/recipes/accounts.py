@@ -185,7 +185,8 @@ def check_rejects(books: Books, max_reject_fraction: float) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(books.rejected.items()))
         raise AccountsError(
             f"{books.num_rejected} of {books.samples} samples were rejected ({reasons}), more than the share "
-            f"{max_reject_fraction:g} that --max_reject_fraction allows; columns/index names each one"
+            f"{max_reject_fraction:g} that --max_reject_fraction allows; see each one: `winnow export --output OUT "
+            "--columns shard,key,status,detail --to samples.csv`"
         )
 
 

@@ -15,12 +15,15 @@ CURES = {
     "tar_too_large": "raise --max_unpack_ratio, --max_unpacked_bytes or --max_empty_members",
     "image_undecodable": "columns/index has what was found as detail; --tfio_python reads OpenEXR, HDR and DICOM",
 }
-HINTED = {
+EXPLAINED = {
+    "not_a_tar": "",
+    "tar_corrupt": "the file was damaged or is of another form; download it again",
+    "tar_truncated": "the file is shorter than it was; download it again",
     "image_missing": "name the member that is the image by --image_member",
     "caption_missing": "name the member that is the caption by --caption_member, or its json field by --caption_field",
     "duplicate_key": "the members of a sample must follow one another; `tar --sort=name` packs them so",
 }
-"""Reason that is mostly one of names -> what to do; the detail of such a sample names what was seen."""
+"""Reason that a pool has as a whole, more than a sample -> what to do, where the detail of a sample does not say it."""
 _REJECTED, _UNSEEN, _NOTICE = "score.rejected_", "score.unseen_by_", "score.notice_"
 
 
@@ -47,9 +50,10 @@ def sentence(counters: Mapping[str, int]) -> str:
 
 
 def hints(details: Mapping[str, str]) -> list[str]:
-    """Returns one line for each reason of ``HINTED`` that has an example: what was seen, and the flag that helps.
+    """Returns one line for each reason of ``EXPLAINED`` that has an example: what was seen where, and what helps.
 
     Args:
-      details: reason -> detail of a sample that was rejected for it.
+      details: reason -> shard and detail of a sample that was rejected for it.
     """
-    return [f"{reason}, for example: {details[reason]}; {hint}" for reason, hint in HINTED.items() if reason in details]
+    known = [(reason, hint) for reason, hint in EXPLAINED.items() if reason in details]
+    return ["; ".join(filter(None, (f"{reason}, for example in {details[reason]}", hint))) for reason, hint in known]

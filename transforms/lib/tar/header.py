@@ -123,13 +123,17 @@ def split_name(name: str) -> tuple[str, str]:
     Returns:
       Folder and base name up to the first dot of the base name, and the lower-cased rest after it. The key is
       empty when the base name has no dot or begins with one: such a member belongs to no sample. So do those
-      whose first folder (or name) is ``__...__``, which ``webdataset`` keeps for itself.
+      whose first folder (or name) is ``__...__``, which ``webdataset`` keeps for itself, and ``Thumbs.db`` and
+      ``desktop.ini``, which Windows puts into every folder of pictures.
     """
     base = name.rfind("/") + 1
     dot = name.find(".", base)
-    if dot <= base or (name[0] == "_" and _is_meta(name)):
+    if dot <= base or (name[0] == "_" and _is_meta(name)) or name[base:] in _OF_WINDOWS:
         return "", ""
     return name[:dot], name[dot + 1 :].lower()
+
+
+_OF_WINDOWS = frozenset({"Thumbs.db", "desktop.ini"})
 
 
 def _is_meta(name: str) -> bool:
