@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 if TYPE_CHECKING:
     from winnow.flags import CurateFlags, ReshardFlags, ScoreFlags, SelectFlags
-
-_SWITCHES = ("dry_run", "quiet", "verbose")  # flags that take no value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,25 +59,12 @@ def reshard(*, beam_args: Sequence[str] = (), **flags: Unpack[ReshardFlags]) -> 
     return _run("reshard", beam_args, dict(flags))
 
 
-def _argv(flags: dict[str, Any]) -> list[str]:
-    """Returns keyword arguments as the flags that mean the same; None is a flag that is not given."""
-    argv = []
-    for name, value in flags.items():
-        if value is None or (name in _SWITCHES and value is False):
-            continue
-        if name in _SWITCHES and value is True:
-            argv.append(f"--{name}")
-            continue
-        many = [value] if isinstance(value, str | os.PathLike) or not isinstance(value, Sequence) else value
-        argv += [f"--{name}={os.fspath(v) if isinstance(v, os.PathLike) else v}" for v in many]
-    return argv
-
-
 def _run(job: str, beam_args: Sequence[str], flags: dict[str, Any]) -> Result:
     from beam_pipelines.running import driver, options
     from transforms.lib.errors import ConfigError, CurationError, GateError
+    from winnow.calls import argv_of
 
-    parsed = options.parse(job, [*_argv(flags), *beam_args])
+    parsed = options.parse(job, [*argv_of(flags), *beam_args])
     plan = importlib.import_module(f"beam_pipelines.{job}").plan
     outcome = driver.run(job, plan, parsed, [])
     if outcome.code == ConfigError.exit_code:

@@ -75,7 +75,15 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append) if config.input else None
     if shards:
         problems.collect(pools.check_images, shards, member=config.image_member.lower())
-        problems.extend(_own_shards(shards, config.output))
+        problems.extend(own_shards(shards, config.output))
+    settings = settings_of(config, problems)
+    if problems or shards is None or settings is None:
+        return None
+    return ScorePlan(shards, settings, facts_of(config, settings, shards))
+
+
+def settings_of(config: ScoreConfig, problems: Problems) -> ScoreSettings | None:
+    """Finds the models, and returns the settings of the workers; None when something is wrong."""
     models = _models(config, problems)
     if captions.read_word(config.captions) == "best" and models and all(model.part for model in models):
         problems.append("--captions best needs a network with a score: give a --model that is no text: or image: alone")
@@ -85,7 +93,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     if config.preprocess == "gpu":
         _check_gpu_decoding(config, device, problems)
     precision = PRECISION_OF[device] if config.precision == "auto" else config.precision
-    if problems or shards is None:
+    if problems:
         return None
     others = config.tfio_python or ("" if problems.elsewhere else tfio_formats.python_here())
     rules = index_row.ReadRules(
@@ -103,7 +111,7 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         captions=captions.read_word(config.captions),
         caption_optional=bool(models) and all(model.part == "image" for model in models),
     )
-    settings = ScoreSettings(
+    return ScoreSettings(
         config.output,
         models,
         rules,
@@ -113,19 +121,22 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
         threads=config.threads,
         decode_threads=config.decode_threads,
     )
+
+
+def facts_of(config: ScoreConfig, settings: ScoreSettings, shards: Sequence[Shard]) -> dict[str, Any]:
+    """Returns what the manifest says of the job."""
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
-    made_by = {model.name: dataclasses.asdict(model) for model in models}
-    scored_with = {"device": device, "precision": precision, "batch_size": settings.batch_size}
-    facts = {
+    made_by = {model.name: dataclasses.asdict(model) for model in settings.models}
+    scored_with = {"device": settings.device, "precision": settings.precision, "batch_size": settings.batch_size}
+    return {
         "configuration": config.recorded(),
-        "scored_with": {model.name: scored_with for model in models},
+        "scored_with": {model.name: scored_with for model in settings.models},
         "stamps": {"pool": pool, "models": made_by},
         "version": version(),
     }
-    return ScorePlan(shards, settings, facts)
 
 
-def _own_shards(shards: Sequence[Shard], output: str) -> list[str]:
+def own_shards(shards: Sequence[Shard], output: str) -> list[str]:
     """Returns the problem with an input that lies in the output's own ``shards/``, which this run would replace."""
     if not output:
         return []
@@ -152,7 +163,7 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append)
     if shards is None:
         return None
-    problems.extend(_own_shards(shards, config.output))
+    problems.extend(own_shards(shards, config.output))
     rules = index_row.ReadRules(
         max_sample_bytes=config.max_sample_bytes,
         tar=TarLimits(max_member_bytes=config.max_sample_bytes),

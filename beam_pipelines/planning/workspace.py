@@ -145,7 +145,9 @@ def pool_stamp(output: str) -> str:
         return columns.facts_of(ParquetReader(file).schema)["stamp"]
 
 
-def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dict[str, Any]:
+def check_output(
+    config: Config, job: str, sets: OwnedSets | None = None, *, shards_given: bool = False
+) -> dict[str, Any]:
     """Checks that a job may write to an output folder, and returns what ``run.json`` is to say of this run.
 
     One folder holds one pool, read by one set of rules. ``curate`` also continues only a run with its own flags.
@@ -155,6 +157,7 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
       config: of the job.
       job: the name of the run in ``run.json``.
       sets: the column sets that the job is going to write.
+      shards_given: the shards come from somewhere else than ``--input``, which is left out of the comparison.
 
     Raises:
       InputError: the folder holds something else, another job wrote one of the column sets, or the manifest was edited.
@@ -162,8 +165,10 @@ def check_output(config: Config, job: str, sets: OwnedSets | None = None) -> dic
     filesystem.check_writable(config.output)
     data = filesystem.read_if_exists(filesystem.join(config.output, "run.json"))
     flags = config.recorded()
-    reads_pool = flags.get("input") and not isinstance(config, ImportConfig)
+    reads_pool = (flags.get("input") or shards_given) and not isinstance(config, ImportConfig)
     pool: dict[str, Any] = {name: flags[name] for name in _POOL if name in flags and reads_pool}
+    if shards_given:
+        pool.pop("input", None)
     pool |= {"captions": captions.read_word(flags["captions"])} if "captions" in flags and reads_pool else {}
     if data is None and any(f"/{leases.FOLDER}/" not in info.uri for info in filesystem.children(config.output)):
         raise InputError(f"--output {config.output} is not empty and Winnow did not write it; name another folder")

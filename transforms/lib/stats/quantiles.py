@@ -94,3 +94,8 @@ def number_kept(fraction: float, total: int) -> int:
     The fraction is taken as the decimal that the user wrote, so that 0.15 of 10 is 2 and never 1 by rounding.
     """
     return math.floor(Fraction(repr(float(fraction))) * total + Fraction(1, 2))
+
+
+def number_at_least(fraction: float, total: int) -> int:
+    """Returns the smallest whole number of at least ``fraction * total``; the fraction is taken as in ``number_kept``."""
+    return math.ceil(Fraction(repr(float(fraction))) * total)
