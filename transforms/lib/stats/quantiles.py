@@ -97,5 +97,5 @@ def number_kept(fraction: float, total: int) -> int:
 
 
 def number_at_least(fraction: float, total: int) -> int:
-    """Returns the smallest whole number of at least ``fraction * total``; the fraction is taken as in ``number_kept``."""
+    """Returns the smallest whole number of at least ``fraction * total``; the decimal as in ``number_kept``."""
     return math.ceil(Fraction(repr(float(fraction))) * total)
