@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -16,6 +17,7 @@ from tests.conftest import make_pool
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/ptransforms.md").read_text()
 RUNNER = "FnApiRunner"
+WRONG: Any = {"modell": "tinyclip", "batch_size": -1, "input": "pool/*.tar"}  # a type checker names the first
 
 
 def example(number):
@@ -130,7 +132,7 @@ def test_the_number_is_exact_where_scores_tie_and_where_some_are_missing(tmp_pat
         (lambda out: api.ExactQuantile(1.5), ["ExactQuantile: q must be in [0, 1], got 1.5"]),
         (lambda out: api.ScorePairs(model="tinyclip"), ["--output is missing"]),
         (
-            lambda out: api.ScorePairs(output=out, modell="tinyclip", batch_size=-1, input="pool/*.tar"),
+            lambda out: api.ScorePairs(output=out, **WRONG),
             [
                 "--modell=tinyclip is unknown; did you mean --model?",
                 "--batch_size must be",
