@@ -24,7 +24,7 @@ setup(
     package_data={
         "beam_pipelines": ["recipes/*.yaml"],
         "winnow": ["py.typed"],
-        "transforms.lib.report": ["*.j2"],
+        "transforms.lib.report": ["*.j2", "*.css", "*.js"],
         "transforms.lib.models": ["tinyclip_data/*"],
     },
     install_requires=[

@@ -133,4 +133,4 @@ def test_density_based_pruning_of_the_demo_pool(clustered, recipe, k):
     assert f"(cluster_k{k})" in page
     assert page.count('<article class="cluster">') >= 6
     fit = json.loads((clustered / f"clusters/cluster_k{k}/fit.json").read_text())
-    assert f"in {fit['rounds']} rounds; inertia a sample" in page
+    assert f"in {fit['rounds']} rounds; inertia per sample" in page

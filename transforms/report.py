@@ -83,6 +83,7 @@ def _report_data(
     thresholds = [bound for bound in bounds if isinstance(bound, float)]
     return html_page.ReportData(
         title=f"Winnow: {facts.recipe}",
+        output=facts.root,
         pool=facts.pool,
         recipe=facts.recipe,
         sentences=tuple(f"{label}: {sentence}" for label, sentence in facts.steps),

@@ -124,7 +124,7 @@ def test_the_report_shows_the_clusters(winnow, scored, tmp_path):
     assert page.count("data:image/jpeg") > 4 * 8
     fit = json.loads((scored / "clusters/cluster_k4/fit.json").read_text())
     mean = [value / fit["samples"]["fitted_on"] for value in fit["inertia"]]
-    assert f"in {len(mean)} rounds; inertia a sample, from {mean[0]:.6g} to {mean[-1]:.6g}" in page
+    assert f"in {len(mean)} rounds; inertia per sample, from {mean[0]:.6g} to {mean[-1]:.6g}" in page
     workers = ["--direct_num_workers", "2", "--direct_running_mode", "multi_threading"]
     assert winnow("select", *flags, *workers)[0] == 0
     assert (scored / "report.html").read_text() == page

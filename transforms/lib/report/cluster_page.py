@@ -8,24 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from transforms.lib.report import charts
 from transforms.lib.report.gallery import Course, Gallery, tightness
 
 if TYPE_CHECKING:
     from transforms.lib.report.thumbnail import Thumbnail
 
-WIDTH, HEIGHT = 860, 150  # of the chart of sizes, in its own units
 ROUNDS_WIDTH, ROUNDS_HEIGHT = 860, 90
 BARS = 120  # more clusters than that share bars
-
-
-class SizeBar(NamedTuple):
-    """A cluster, or some of like size: position, heights, and what it stands for."""
-
-    x: float
-    width: float
-    height: float
-    height_kept: float
-    label: str
 
 
 class Round(NamedTuple):
@@ -66,7 +56,7 @@ class ClusterSection(NamedTuple):
       none: samples in no cluster.
       median: of the sizes of clusters with a sample.
       largest: their largest.
-      bars: of the sizes, the largest first.
+      chart: of the sizes, the largest first; None where there is none.
       course: how k-means went; None where it was not run here.
       rounds: of its inertia, to draw.
       rows: clusters with pictures.
@@ -78,13 +68,13 @@ class ClusterSection(NamedTuple):
     none: int
     median: float
     largest: int
-    bars: tuple[SizeBar, ...]
+    chart: charts.Chart | None
     course: Course | None
     rounds: tuple[Round, ...]
     rows: tuple[Row, ...]
 
 
-def size_bars(sizes: Sequence[int], kept: Sequence[int]) -> tuple[SizeBar, ...]:
+def size_chart(sizes: Sequence[int], kept: Sequence[int]) -> charts.Chart:
     """Returns bars of clusters by size, the largest first, at most ``BARS``; one of several is their mean high.
 
     Args:
@@ -96,12 +86,12 @@ def size_bars(sizes: Sequence[int], kept: Sequence[int]) -> tuple[SizeBar, ...]:
     bars = []
     for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         here = stop - start
-        height, height_kept = (HEIGHT * sum(part[start:stop]) / here / sizes[0] for part in (sizes, kept))
+        height, height_kept = (100 * sum(part[start:stop]) / here / sizes[0] for part in (sizes, kept))
         total, left = sum(sizes[start:stop]), sum(kept[start:stop])
         who = f"{here:,} clusters, {sizes[stop - 1]:,} to {sizes[start]:,} samples each" if here > 1 else "one cluster"
         label = f"{who}: {total:,} samples, {left:,} kept ({100 * left / total:.1f} %)"
-        bars.append(SizeBar(WIDTH * number / count, WIDTH / count, height, height_kept, label))
-    return tuple(bars)
+        bars.append(charts.Bar(100 * number / count, 100 / count, height, height_kept, label))
+    return charts.Chart(tuple(bars), (), charts.heights(sizes[0]), (), 0, len(sizes))
 
 
 def rounds_of(inertia: Sequence[float]) -> tuple[Round, ...]:
@@ -112,7 +102,7 @@ def rounds_of(inertia: Sequence[float]) -> tuple[Round, ...]:
         Round(
             ROUNDS_WIDTH * number / steps,
             ROUNDS_HEIGHT * (max(inertia) - value) / span,
-            f"round {number + 1}: inertia {value:.6g} a sample",
+            f"round {number + 1}: inertia {value:.6g} per sample",
         )
         for number, value in enumerate(inertia)
     )
@@ -143,7 +133,7 @@ def lay_out(drawn: Gallery, thumbnails: Sequence[Thumbnail], course: Course | No
         none=counts.none,
         median=float(np.median(sizes)) if len(sizes) else 0.0,
         largest=int(sizes.max(initial=0)),
-        bars=size_bars(sizes.tolist(), counts.kept[order].tolist()) if len(order) else (),
+        chart=size_chart(sizes.tolist(), counts.kept[order].tolist()) if len(order) else None,
         course=course,
         rounds=rounds_of(course.inertia) if course else (),
         rows=tuple(rows),

@@ -89,10 +89,10 @@ def test_how_k_means_went():
 def test_bars_hold_every_sample(number):
     sizes = sorted(np.random.default_rng(number).integers(1, 500, number).tolist(), reverse=True)
     kept = [size // 3 for size in sizes]
-    bars = cluster_page.size_bars(sizes, kept)
+    bars = cluster_page.size_chart(sizes, kept).bars
     assert len(bars) == min(number, cluster_page.BARS)
-    assert max(bar.height for bar in bars) <= cluster_page.HEIGHT
-    assert bars[-1].x + bars[-1].width == pytest.approx(cluster_page.WIDTH)
+    assert max(bar.height for bar in bars) <= 100
+    assert bars[-1].x + bars[-1].width == pytest.approx(100)
     heard = [bar.label.split(": ")[1].split(" samples, ") for bar in bars]
     assert sum(int(total.replace(",", "")) for total, _ in heard) == sum(sizes)
     assert sum(int(rest.split(" ")[0].replace(",", "")) for _, rest in heard) == sum(kept)
@@ -115,20 +115,20 @@ def page(fit=COURSE):
 
 def test_the_section_of_clusters():
     made = page()
-    section = made[made.index('<section class="clusters">') :]
+    section = made[made.index('<section class="clusters"') :]
     section = section[: section.index("</section>")]
-    assert parsed(made).scripts == 0
+    assert parsed(made).scripts == 1
     assert "6 samples in 2 clusters; the largest has 4, the median 3. 5 samples have no embedding" in section
     assert (
         '4 samples</span> · <span class="fig">1 kept, 25.0 %</span> · <span class="fig">mean similarity 0.500'
         in section
     )
     assert section.index("density_prune") < section.index('alt="low"')  # the most alike first
-    assert "in 2 rounds; inertia a sample, from 0.5 to 0.4" in section
-    assert "no image" in section
+    assert "in 2 rounds; inertia per sample, from 0.5 to 0.4" in section
+    assert "no picture" in section
     assert "Rounds of k-means" not in page(None)
     assert page() == made
 
 
 def test_a_pool_without_clusters_has_no_such_section():
-    assert "Clusters" not in html_page.render(report())
+    assert 'id="clusters"' not in html_page.render(report())
