@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
+import winnow
 from tests.beam_pipelines.files import digests
 from tests.runners import fetch
 from tests.test_docs import commands
@@ -69,6 +72,19 @@ def test_prism(folder, request):
     binary = needed("prism", fetch.prism)
     output = run(DOCUMENTED["prism"].replace("PRISM", binary), folder)
     assert digests(output) == request.getfixturevalue("expected")
+
+
+def test_the_ptransforms_of_winnow_on_prism(folder):
+    flags = ["--runner=PrismRunner", f"--prism_location={needed('prism', fetch.prism)}", "--environment_type=LOOPBACK"]
+    for name, options in (("own-prism", flags), ("own-direct", ["--runner=FnApiRunner"])):
+        with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+            shards = pipeline | winnow.ReadWebDataset(folder / "pool/0000[01].tar")
+            pairs = shards | winnow.ScorePairs(output=folder / name, model="tinyclip", max_pixels=1 << 20)
+            drawn = pairs | winnow.SoftCapSample(100, batch=10) | winnow.TopFraction(0.5)
+            _ = drawn | winnow.WriteWebDataset(output=folder / name, max_reject_fraction=0.1)
+    run("winnow verify --output own-prism", folder)
+    for part in ("columns", "shards"):
+        assert digests(folder / "own-prism" / part) == digests(folder / "own-direct" / part) != {}
 
 
 @pytest.mark.parametrize("kind", ["flink", "spark"])
