@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -78,8 +79,6 @@ class TensorBoard(_Closing):
 
     def log(self, step: int, name: str, value: float) -> None:
         """Records a number with the time of the call."""
-        import time
-
         summary = self._summary(value=[self._summary.Value(tag=name, simple_value=value)])
         self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
 
