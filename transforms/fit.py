@@ -62,6 +62,7 @@ class FitStep(beam.PTransform):
       reader: of the blocks.
       states: singleton, the solved states of the earlier steps.
       basis: earlier crawls that the step is fitted over too.
+      wide: whether it reads numbers that float32 cannot hold; if not, it may need fewer rounds.
     """
 
     steps: tuple[Step, ...]
@@ -69,6 +70,7 @@ class FitStep(beam.PTransform):
     reader: BlockReader
     states: beam.PCollection[States]
     basis: Basis = ALONE
+    wide: bool = True
 
     def expand(self, refs: ShardRefs) -> beam.PCollection[States]:
         step = self.steps[self.number]
@@ -79,7 +81,8 @@ class FitStep(beam.PTransform):
         if name and self.basis.memories:
             earlier = refs.pipeline | "Earlier" >> beam.Create(self.basis.memories)
             places = (refs, earlier) | "Both" >> beam.Flatten() | "Spread" >> beam.Reshuffle()
-        for turn in range(step.rounds):
+        rounds = step.rounds if self.wide or step.narrow_rounds is None else step.narrow_rounds
+        for turn in range(rounds):
             summary = (
                 places
                 | f"Summarise{turn}" >> beam.Map(summarise, AsSingleton(states))
@@ -97,17 +100,20 @@ class FitRecipe(beam.PTransform):
       recipe: what to fit.
       reader: of the blocks.
       basis: what it rests on beside these shards.
+      wide: labels of the steps that read numbers which float32 cannot hold; None for any of them.
     """
 
     recipe: recipes.Recipe
     reader: BlockReader
     basis: Basis = ALONE
+    wide: frozenset[str] | None = None
 
     def expand(self, refs: ShardRefs) -> beam.PCollection[States]:
         if self.basis.states is not None:
             return refs.pipeline | "Frozen" >> beam.Create([self.basis.states])
         states = refs.pipeline | "NoStates" >> beam.Create([()])
         for number, step in enumerate(self.recipe.steps):
-            fit = FitStep(self.recipe.steps, number, self.reader, states, self.basis)
+            wide = self.wide is None or step.label in self.wide
+            fit = FitStep(self.recipe.steps, number, self.reader, states, self.basis, wide)
             states = refs | f"Fit_{step.label}" >> fit
         return states

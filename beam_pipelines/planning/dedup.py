@@ -6,6 +6,8 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
 from beam_pipelines.config.dedup import DedupConfig
 from beam_pipelines.planning import workspace
 from beam_pipelines.planning.column_sets import ColumnSets, choose_set
@@ -16,6 +18,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.stamps import sha256_of
+from transforms.lib.stats import quantiles
 from transforms.outputs import manifest
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
@@ -189,4 +192,10 @@ def _facts(config: DedupConfig) -> dict[str, Any]:
 
 def plan_dedup(config: DedupConfig, problems: Problems, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan | None:
     """Returns the plan; None after noting what is wrong."""
-    return problems.collect(plan_matches if config.by == "contamination" else plan_groups, config, sets, refs)
+    plan = problems.collect(plan_matches if config.by == "contamination" else plan_groups, config, sets, refs)
+    if plan and isinstance(plan.settings, DedupSettings) and plan.settings.score:
+        owner, column = plan.settings.score
+        kind = Store(config.output).schema(owner, refs[0].name).field(column).type
+        if quantiles.is_wide(np.dtype(kind.to_pandas_dtype())):
+            problems.notes.append(f"{config.score} holds {kind}; copies are ranked as float32, where close ones tie")
+    return plan

@@ -32,9 +32,6 @@ from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings
 from transforms.workers.repeated_uids import FIRST_UIDS
 
-_NARROWED = "{} holds float64; thresholds are exact, ranks are of float32: values that agree in 7 digits are ties there"
-"""Note on a column of more digits than ranks are made of."""
-
 
 @dataclasses.dataclass(frozen=True)
 class SelectPlan:
@@ -46,6 +43,7 @@ class SelectPlan:
       crawl: the plan of the crawl; None for a pool that is no crawl.
       clusters: the column set of clusters that the report shows; empty for none.
       firsts: what marks all samples of a uid but the first; None where all are decided.
+      wide: labels of the steps that read numbers which float32 cannot hold; None where nobody looked.
     """
 
     settings: SelectSettings
@@ -53,6 +51,7 @@ class SelectPlan:
     crawl: crawling.CrawlPlan | None = None
     clusters: str = ""
     firsts: first_uids.FirstUids | None = None
+    wide: frozenset[str] | None = None
 
     @property
     def basis(self) -> Basis:
@@ -153,7 +152,7 @@ def plan_select(
       shards: how many the pool has.
       scoring: what scores the pool in the same run; None when it is scored already.
     """
-    recipe = _recipe(config, problems)
+    recipe, wide = _recipe(config, problems), frozenset[str]()
     crawled = recipe and config.crawl_id and not config.problems()
     earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
     if recipe and earlier:
@@ -168,7 +167,7 @@ def plan_select(
     if recipe and where:
         types = _types(config.output, where, scoring)
         problems.collect(recipe.check_types, types)
-        problems.notes += [_NARROWED.format(name) for name, kind in types.items() if pa.types.is_float64(kind)]
+        wide = recipe.wide(types)
     if problems or recipe is None or where is None:
         return None
     files = {name: file for step in recipe.steps for name, file in step_files(step, config.output, problems).items()}
@@ -187,11 +186,11 @@ def plan_select(
     clusters = _shown_clusters(where, sets)
     firsts = first_uids.plan_first(config.output, scoring) if config.on_repeated_uid == "first" else None
     if earlier is None:
-        return SelectPlan(settings, facts, clusters=clusters, firsts=firsts)
+        return SelectPlan(settings, facts, clusters=clusters, firsts=firsts, wide=wide)
     models = scoring.facts["stamps"]["models"] if scoring else manifest.read(config.output).models
     pool = scoring.facts["stamps"]["pool"] if scoring else ""
     crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, models, shards, pool)
-    return SelectPlan(settings, facts, crawl, clusters, firsts) if crawl else None
+    return SelectPlan(settings, facts, crawl, clusters, firsts, wide) if crawl else None
 
 
 def _recipe(config: SelectConfig, problems: Problems) -> Recipe | None:

@@ -90,7 +90,7 @@ def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, sh
     if plan.firsts:
         refs, files = mark_repeated(refs, plan.firsts)
         marked.append(files)
-    states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis)
+    states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis, plan.wide)
     selection = refs | "Decide" >> WriteDecisions(settings, states, shards)
     drawn = selection.sources | "Gallery" >> DrawGallery(settings.store, plan.clusters) if plan.clusters else None
     page = selection.books | "Report" >> WriteReport(report, selection.summary, drawn)

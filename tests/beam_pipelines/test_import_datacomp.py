@@ -285,3 +285,22 @@ def test_files_that_lack_something_or_share_a_stem_are_told(winnow, metadata, tm
     code, _, stderr = winnow("import-datacomp", "--input", tmp_path / "nowhere", "--output", out)
     assert code == 2
     assert "has no .parquet file" in stderr
+
+
+def test_near_ties_in_float64_are_kept_as_the_published_script_keeps_them(winnow, metadata, tmp_path):
+    folder, tables = metadata
+    random, scores = np.random.default_rng(0), []
+    for path in sorted(folder.rglob("*.parquet")):
+        table = pq.read_table(path)
+        scores.append(0.3 + random.integers(0, 100, len(table)) * 1e-10)
+        pq.write_table(table.drop_columns([L14]).append_column(L14, pa.array(scores[-1])), path)
+        tables[path.stem] = pq.read_table(path)
+    out = tmp_path / "out"
+    assert winnow("import-datacomp", "--input", folder, "--output", out)[0] == 0
+    code, _, stderr = winnow("select", "--output", out, "--recipe", "clip_score", "--set", f"top_fraction.column={L14}")
+    assert code == 0, stderr
+    everything = np.concatenate(scores)
+    bound = -np.sort(-everything)[int(len(everything) * 0.3)]
+    found = frame(tables)
+    assert np.load(out / "subset.npy").tolist() == pairs(found["uid"][found[L14] >= bound]).tolist()
+    assert (everything.astype(np.float32) >= np.float32(bound)).sum() > (everything >= bound).sum()

@@ -14,6 +14,7 @@ from transforms.lib.arrays import Float32
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes.contract.step import EMBEDDING, FLAG, NUMBER, TEXT, TRUTH, UID, Step, Verdict
+from transforms.lib.stats import quantiles
 
 KEPT = -1
 REJECTED = -2
@@ -98,6 +99,21 @@ class Recipe:
         ]
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
+
+    def wide(self, types: Mapping[str, pa.DataType]) -> frozenset[str]:
+        """Returns the labels of the steps that read numbers which float32 cannot hold, stored or made.
+
+        Args:
+          types: column of the store that a step reads -> its type.
+        """
+        numbers = {name: kind for name, kind in types.items() if _held(name, kind) == NUMBER}
+        wide = {name for name, kind in numbers.items() if quantiles.is_wide(np.dtype(kind.to_pandas_dtype()))}
+        found = set()
+        for step in self.steps:
+            if wide & set(step.inputs()):
+                found.add(step.label)
+                wide |= set(step.makes())
+        return frozenset(found)
 
     def hints(self) -> dict[str, str]:
         """Returns column of the store -> how to get it, where a step knows."""

@@ -28,6 +28,10 @@ _MAX_HEADER = 1 << 24
 class CrawlSummary(Protocol):
     """Arrays of many samples, of which a reader takes what it needs."""
 
+    def has(self, name: str) -> bool:
+        """Tells whether there is an array of a name."""
+        ...
+
     def whole(self, name: str) -> NDArray[Any]:
         """Returns an array."""
         ...
@@ -48,6 +52,10 @@ class SummaryView:
     def __init__(self, summary: CrawlSummary, prefix: str) -> None:
         self._summary = summary
         self._prefix = prefix
+
+    def has(self, name: str) -> bool:
+        """Tells whether there is an array of a name."""
+        return self._summary.has(self._prefix + name)
 
     def whole(self, name: str) -> NDArray[Any]:
         """Returns an array."""
@@ -88,6 +96,10 @@ class SummaryFile:
     def names(self) -> list[str]:
         """Returns the names of the arrays, sorted."""
         return sorted(self._places)
+
+    def has(self, name: str) -> bool:
+        """Tells whether there is an array of a name."""
+        return name in self._places
 
     def whole(self, name: str) -> NDArray[Any]:
         """Returns an array."""

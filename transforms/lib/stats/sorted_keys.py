@@ -21,23 +21,28 @@ from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 Keys = NDArray[np.uint32]
 
 
-def arrays_of(keys: Keys, hashes: UInt64 | None = None) -> dict[str, NDArray[np.unsignedinteger]]:
+def arrays_of(
+    keys: Keys, hashes: UInt64 | None = None, wide: UInt64 | None = None
+) -> dict[str, NDArray[np.unsignedinteger]]:
     """Returns the arrays that are kept of samples in any order.
 
     Args:
       keys: uint32 ``[n]``, ``quantiles.ordered_bits`` of their values.
       hashes: uint64 ``[n]``, what breaks ties; None where nothing does.
+      wide: uint64 ``[n]``, ``quantiles.wide_bits`` of the values; None where float32 holds them. Needs ``hashes``.
 
     Returns:
-      ``keys`` sorted; ``hashes`` in the same order, equal keys by hash; ``bins`` uint16 ``[m]`` and ``counts`` uint32
-      ``[m]``: the upper 16 bits that occur, and how often.
+      ``keys`` sorted; ``wide`` and ``hashes``, where given, in the same order, equal keys by these; ``bins`` uint16
+      ``[m]`` and ``counts`` uint32 ``[m]``: the upper 16 bits that occur, and how often.
     """
     arrays: dict[str, NDArray[np.unsignedinteger]] = {}
     if hashes is None:
         keys = np.sort(keys)
     else:
-        order = np.lexsort((hashes, keys))
+        order = np.lexsort((hashes, keys) if wide is None else (hashes, wide, keys))
         keys = keys[order]
+        if wide is not None:
+            arrays["wide"] = wide[order]
         arrays["hashes"] = hashes[order]
     bins, counts = np.unique((keys >> np.uint32(16)).astype(np.uint16), return_counts=True)
     return {**arrays, "keys": keys, "bins": bins, "counts": counts.astype(np.uint32)}
@@ -46,7 +51,12 @@ def arrays_of(keys: Keys, hashes: UInt64 | None = None) -> dict[str, NDArray[np.
 def join(parts: Sequence[Arrays]) -> dict[str, NDArray[np.unsignedinteger]]:
     """Returns the arrays of all samples together; whatever the order of the parts, the same."""
     hashes = np.concatenate([part["hashes"] for part in parts]) if "hashes" in parts[0] else None
-    return arrays_of(np.concatenate([part["keys"] for part in parts]), hashes)
+    wide = np.concatenate([_wide(part) for part in parts]) if any("wide" in part for part in parts) else None
+    return arrays_of(np.concatenate([part["keys"] for part in parts]), hashes, wide)
+
+
+def _wide(part: Arrays) -> UInt64:
+    return part["wide"] if "wide" in part else quantiles.wide_bits(quantiles.scores_of(part["keys"]))
 
 
 def count_high(summary: CrawlSummary) -> quantiles.Histogram:
@@ -71,13 +81,40 @@ def keys_in(summary: CrawlSummary, high: int) -> Keys:
     return keys
 
 
-def hashes_at(summary: CrawlSummary, key: int) -> UInt64:
-    """Returns the sorted hashes of the samples with this very key; reads them, and the keys of its bin."""
+def wide_in(summary: CrawlSummary, high: int) -> UInt64:
+    """Returns the ``quantiles.wide_bits`` beside ``keys_in``, of a summary that has them; reads them alone."""
+    wide: UInt64 = summary.span("wide", *_place(summary, high))
+    return wide
+
+
+def _place_of(summary: CrawlSummary, key: int) -> tuple[int, int]:
+    """Returns where the samples begin and end that have this very key; reads the keys of its bin."""
     start, stop = _place(summary, key >> 16)
     keys = summary.span("keys", start, stop)
     first, last = (int(np.searchsorted(keys, np.uint32(key), side)) for side in ("left", "right"))
-    hashes: UInt64 = summary.span("hashes", start + first, start + last)
-    return hashes
+    return start + first, start + last
+
+
+def wide_at(summary: CrawlSummary, key: int) -> UInt64:
+    """Returns the sorted ``quantiles.wide_bits`` of the samples with this key; reads them, and the keys of its bin."""
+    start, stop = _place_of(summary, key)
+    if summary.has("wide"):
+        wide: UInt64 = summary.span("wide", start, stop)
+        return wide
+    return np.repeat(quantiles.wide_bits(np.array([quantiles.score_of(key)])), stop - start)
+
+
+def hashes_at(summary: CrawlSummary, key: int, wide: int = 0) -> UInt64:
+    """Returns the sorted hashes of the samples with this very value; reads them, and the keys of its bin.
+
+    Args:
+      summary: of the samples.
+      key: ``quantiles.ordered_bits`` of the value.
+      wide: its ``quantiles.wide_bits``; 0 where all samples with the key are meant.
+    """
+    start, stop = _place_of(summary, key)
+    hashes: UInt64 = summary.span("hashes", start, stop)
+    return hashes[wide_at(summary, key) == np.uint64(wide)] if wide else hashes
 
 
 def distance(left: Sequence[CrawlSummary], right: Sequence[CrawlSummary]) -> float:

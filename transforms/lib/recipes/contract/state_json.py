@@ -10,7 +10,7 @@ import base64
 import dataclasses
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,14 +20,16 @@ R = TypeVar("R", bound=type)
 _KIND_OF: dict[str, type] = {}  # name on disk -> record, former names too
 _NAME_OF: dict[type, str] = {}
 _FORMER_NAME_OF: dict[type, str] = {}
+_ADDED_TO: dict[type, dict[str, Any]] = {}  # fields that are written only where they differ from this
 
 
-def record(name: str, *, formerly: str = "") -> Callable[[R], R]:
+def record(name: str, *, formerly: str = "", added: Mapping[str, Any] | None = None) -> Callable[[R], R]:
     """Makes a NamedTuple or dataclass a record that a state may hold.
 
     Args:
       name: what it is called on disk: the step's name, a slash and a version.
       formerly: what outputs of Winnow 0.1 call it; they are still read.
+      added: field that came later -> its default, at which it is left out, so that files keep their bytes.
 
     Raises:
       ValueError: another record has the name.
@@ -40,6 +42,7 @@ def record(name: str, *, formerly: str = "") -> Callable[[R], R]:
             _KIND_OF[known] = kind
         _NAME_OF[kind] = name
         _FORMER_NAME_OF[kind] = formerly or name
+        _ADDED_TO[kind] = dict(added or {})
         return kind
 
     return register
@@ -68,7 +71,11 @@ def to_json(state: Any, *, formerly: bool = False) -> Any:
         return {"tuple": [to_json(one, formerly=formerly) for one in state]}
     if type(state) in _NAME_OF:
         name = (_FORMER_NAME_OF if formerly else _NAME_OF)[type(state)]
-        return {"record": name, "fields": {n: to_json(getattr(state, n), formerly=formerly) for n in _fields(state)}}
+        values = {field: getattr(state, field) for field in _fields(state)}
+        values = {
+            n: value for n, value in values.items() if n not in (new := _ADDED_TO[type(state)]) or value != new[n]
+        }
+        return {"record": name, "fields": {n: to_json(value, formerly=formerly) for n, value in values.items()}}
     raise TypeError(f"a state holds a {type(state).__name__}, which cannot be written down")
 
 

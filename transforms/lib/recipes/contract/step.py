@@ -73,6 +73,7 @@ class Step(abc.ABC):
 
     kind: ClassVar[str]
     rounds: ClassVar[int] = 0
+    narrow_rounds: ClassVar[int | None] = None  # enough where float32 holds all that it reads; None for all rounds
     files: ClassVar[tuple[str, ...]] = ()  # parameters that name a file; steps find it in Block.files
     repeats: ClassVar[bool] = False  # it decides how many copies, not only whether
     carries: ClassVar[bool] = False  # what it fits on other pools holds for this one, and it can remember samples

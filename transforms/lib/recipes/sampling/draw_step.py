@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib import uids
-from transforms.lib.arrays import Float32, Int64
+from transforms.lib.arrays import Float64, Int64
 from transforms.lib.columnstore.block import MAX_COPIES, Block
 from transforms.lib.errors import CapacityError, EmptyPoolError
 from transforms.lib.recipes.contract.state_json import record
@@ -19,6 +19,7 @@ from transforms.lib.recipes.sampling import draw_rules, race
 from transforms.lib.recipes.sampling.draw_rules import Candidates, Rules
 from transforms.lib.recipes.sampling.race import Race
 from transforms.lib.recipes.sampling.sequential import SequentialDraw
+from transforms.lib.stats import quantiles
 
 
 @record("draw/1", formerly="drawing.Draw")
@@ -75,18 +76,18 @@ class Drawing(Step):
     def _engine(self, rules: Rules, draw: DrawState) -> Race | SequentialDraw:
         return race.start(rules, draw.counts)
 
-    def _scores(self, block: Block, alive: NDArray[np.intp]) -> Float32:
+    def _scores(self, block: Block, alive: NDArray[np.intp]) -> Float64:
         column = self.odds_column()
-        return block.columns[column][alive].astype(np.float32) if column else np.zeros(len(alive), np.float32)
+        return block.columns[column][alive].astype(np.float64) if column else np.zeros(len(alive))
 
     def _candidates(self, block: Block) -> Candidates:
         alive = np.flatnonzero(block.alive)
         hashes = uids.keyed_hash(block.columns["uid"][alive], self.seed)
-        return Candidates(block.shard, alive, self._scores(block, alive).astype(np.float64), hashes)
+        return Candidates(block.shard, alive, self._scores(block, alive), hashes)
 
     def summarise(self, block: Block, state: DrawState) -> Any:
         if state.engine is None:
-            scores = draw_rules.count_scores(self._scores(block, np.flatnonzero(block.alive)))
+            scores = draw_rules.count_scores(quantiles.rounded(self._scores(block, np.flatnonzero(block.alive))))
             return int(block.valid.sum()), scores
         return state.engine.summarise(self._candidates(block))
 

@@ -51,6 +51,13 @@ class Composed(Step):
         return max((part.rounds for part in self.parts), default=0)
 
     @property
+    def narrow_rounds(self) -> int:  # type: ignore[override]
+        """As many as the part with the most, where float32 holds all that is read."""
+        return max(
+            (part.rounds if part.narrow_rounds is None else part.narrow_rounds for part in self.parts), default=0
+        )
+
+    @property
     def carries(self) -> bool:  # type: ignore[override]
         """Whether every part that fits anything does."""
         return all(part.carries for part in self.parts if part.fits)

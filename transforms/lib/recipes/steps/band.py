@@ -52,6 +52,7 @@ class Band(Step):
 
     kind = "band"
     rounds = TopFraction.rounds
+    narrow_rounds = TopFraction.narrow_rounds
     carries = True
 
     column: str = "score"

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transforms.lib.arrays import Float32, Int64
+from transforms.lib.arrays import Float32, Float64, Int64
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import EmptyPoolError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import LARGEST, Step, Verdict
-from transforms.lib.stats import exact_sums
+from transforms.lib.stats import exact_sums, quantiles
 from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 
@@ -49,7 +49,7 @@ class Mix(Step):
     Attributes:
       weights: column -> weight.
       standardise: whether columns are brought to mean 0 and variance 1 first.
-      as_: name of the new column, float32; ``as`` in a recipe.
+      as_: name of the new column, float32, or float64 where an input is wider; ``as`` in a recipe.
     """
 
     kind = "mix"
@@ -111,15 +111,18 @@ class Mix(Step):
     def recall(self, memory: CrawlSummary, state: Any) -> tuple[int, Int64]:
         return int(memory.whole("rows")[0]), memory.whole("sums")
 
-    def derive(self, block: Block, state: MixState) -> dict[str, Float32]:
-        total = np.zeros(len(block.valid))
+    def derive(self, block: Block, state: MixState) -> dict[str, Float32 | Float64]:
+        total, wide = np.zeros(len(block.valid)), False
         for name, mean, std in zip(self.inputs(), state.mean, state.std, strict=True):
-            values = np.where(block.valid, block.columns[name], 0).astype(np.float32)
+            values = np.where(block.valid, block.columns[name], 0)
+            values = values if (exact := quantiles.is_wide(values.dtype)) else values.astype(np.float32)
+            wide = wide or exact
             if std > 0:
                 total += (values - np.float64(mean)) / std * float(self.weights[name])
         largest = np.finfo(np.float32).max
-        mixed = np.clip(total, -largest, largest).astype(np.float32)
-        return {self.as_: np.where(block.valid, mixed, np.float32(np.nan))}
+        kind = np.float64 if wide else np.float32
+        mixed = np.clip(total, -largest, largest).astype(kind)
+        return {self.as_: np.where(block.valid, mixed, kind(np.nan))}
 
     def apply(self, block: Block, state: MixState) -> Verdict:
         return Verdict(block.copies, np.full(len(block.valid), np.inf, np.float32))

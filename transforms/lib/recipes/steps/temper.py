@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transforms.lib.arrays import Float32, Int64
+from transforms.lib.arrays import Float32, Float64, Int64
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import CapacityError, EmptyPoolError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import Step, Verdict
 from transforms.lib.recipes.sampling import draw_rules
+from transforms.lib.stats import quantiles
 
 _GRID = 256  # scales are 2 ** (n / 256), so that the last bits of an estimate, which machines differ in, do not matter
 _OCTAVES = 12  # scales from 2 ** -12 to 2 ** 12
@@ -52,7 +53,7 @@ class Temper(Step):
       unique: different samples wanted, as a share of the copies drawn, in (0, 1).
       total: copies that will be drawn; 0 = as many as samples take part. As in ``soft_cap_sample``.
       alpha: penalty per copy, as in ``soft_cap_sample``.
-      as_: name of the new column, float32; ``as`` in a recipe.
+      as_: name of the new column, float32, or float64 where ``column`` is wider; ``as`` in a recipe.
     """
 
     kind = "temper"
@@ -86,7 +87,7 @@ class Temper(Step):
         return (self.as_,)
 
     def summarise(self, block: Block, state: Any) -> Int64:
-        return draw_rules.count_scores(block.columns[self.column][block.alive].astype(np.float32))
+        return draw_rules.count_scores(quantiles.rounded(block.columns[self.column][block.alive]))
 
     def merge(self, left: Int64, right: Int64) -> Int64:
         return left + right
@@ -111,11 +112,13 @@ class Temper(Step):
         scale = 2.0 ** (high / _GRID)
         return TemperState(rows, scale, draw_rules.unique_share(summary, scale, total, self.alpha))
 
-    def derive(self, block: Block, state: TemperState) -> dict[str, Float32]:
-        values = np.where(block.valid, block.columns[self.column], 0).astype(np.float64) * state.scale
+    def derive(self, block: Block, state: TemperState) -> dict[str, Float32 | Float64]:
+        column = block.columns[self.column]
+        values = np.where(block.valid, column, 0).astype(np.float64) * state.scale
         largest = np.finfo(np.float32).max
-        tempered = np.clip(values, -largest, largest).astype(np.float32)
-        return {self.as_: np.where(block.valid, tempered, np.float32(np.nan))}
+        kind = np.float64 if quantiles.is_wide(column.dtype) else np.float32
+        tempered = np.clip(values, -largest, largest).astype(kind)
+        return {self.as_: np.where(block.valid, tempered, kind(np.nan))}
 
     def apply(self, block: Block, state: TemperState) -> Verdict:
         return Verdict(block.copies, np.full(len(block.valid), np.inf, np.float32))

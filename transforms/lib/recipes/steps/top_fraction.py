@@ -1,4 +1,4 @@
-"""The exact top fraction of a column, as four mergeable rounds (the last two only where ties straddle)."""
+"""The exact top fraction of a column, as mergeable rounds of which all but two are idle unless values are close."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 from transforms.lib import uids
 from transforms.lib.arrays import Bool, Int64
 from transforms.lib.columnstore.block import Block
-from transforms.lib.errors import EmptyPoolError
+from transforms.lib.errors import EmptyPoolError, InputError
 from transforms.lib.recipes.contract.state_json import record
 from transforms.lib.recipes.contract.step import NUMBER, UID, Step, Verdict
-from transforms.lib.stats import quantiles, sorted_keys, ties
+from transforms.lib.stats import close_values, quantiles, sorted_keys, ties
 from transforms.lib.stats.crawl_summary import Arrays, CrawlSummary
 
 _DONE = 4
+_WIDE = 5  # the first of four rounds that come between the second and the third, where float64 values straddle
 
 
-@record("top_fraction/1", formerly="topfraction.TopState")
+@record("top_fraction/1", formerly="topfraction.TopState", added={"wide": 0})
 class TopState(NamedTuple):
     """What is known of the threshold after ``round`` rounds.
 
     Attributes:
-      round: rounds done; 4 once the threshold is exact.
+      round: the next one; 4 once the threshold is exact, 5 to 8 while 64-bit values are told apart.
       total: samples that the fraction is of.
       keep: samples to keep, at most the candidates.
       bits: ``ordered_bits`` of the threshold (its upper 16 bits only after round 1).
@@ -34,6 +35,8 @@ class TopState(NamedTuple):
       tied: candidates tied at ``bits``.
       hash_bin: upper 16 bits of the tie hash that holds the last kept sample.
       last: tie order (hash, shard, row) of the last kept sample; all tied are kept when empty.
+      wide: ``wide_bits`` of the threshold (its upper digits only up to round 8), where values that are equal in float32
+        straddle it; else 0.
     """
 
     round: int = 0
@@ -44,6 +47,7 @@ class TopState(NamedTuple):
     tied: int = 0
     hash_bin: int = 0
     last: tuple[int, ...] = ()
+    wide: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +69,11 @@ class TopFraction(Step):
     score takes its place above all others, so that the threshold is the same, but its sample is rejected, as any
     recipe rejects what is not finite: no cosine is infinite.
 
-    Cost: rounds 1 and 2 merge 512 KiB each; rounds 3 and 4 read nothing unless ties straddle the threshold, then
-    merge 512 KiB and the tied samples of one of 65,536 hash bins (24 B each).
+    Values are ordered as they are given: those in float64 that float32 cannot tell apart are ordered by all their bits.
+
+    Cost: rounds 1 and 2 merge 512 KiB each; the last two read nothing unless ties straddle the threshold, then
+    merge 512 KiB and the tied samples of one of 65,536 hash bins (24 B each). Where a column is wider than float32
+    there are four more between them, idle unless float32 makes ties there, which merge 512 KiB each.
 
     Source: DFN keeps the top 15 % (Fang et al. 2023, section 4), DataComp the top 30 % (Gadre et al. 2023).
 
@@ -79,7 +86,8 @@ class TopFraction(Step):
     """
 
     kind = "top_fraction"
-    rounds = _DONE
+    rounds = _DONE + 4
+    narrow_rounds = _DONE
     carries = True
 
     column: str = "score"
@@ -107,6 +115,8 @@ class TopFraction(Step):
     def needs(self, state: TopState) -> tuple[str, ...]:
         if state.round < 2:
             return (self.column,)
+        if state.round >= _WIDE:
+            return (self.column,)
         return self.inputs() if state.round < _DONE else ()
 
     def start(self) -> TopState:
@@ -131,12 +141,16 @@ class TopFraction(Step):
 
     def summarise(self, block: Block, state: TopState) -> Any:
         candidates = self._ranked(block)
-        bits = quantiles.ordered_bits(np.asarray(block.columns[self.column], np.float32)[candidates])
+        values = block.columns[self.column][candidates]
+        bits = quantiles.ordered_bits(quantiles.rounded(values))
         if state.round == 0:
             return self._counted(block), quantiles.count_high(bits)
         if state.round == 1:
-            return quantiles.count_low(bits, state.bits >> 16)
-        order = self._tie_order(block, candidates, bits == state.bits)
+            return close_values.count_low(values, bits, state.bits >> 16)
+        if state.round >= _WIDE:
+            wide = quantiles.wide_bits(values[bits == state.bits])
+            return quantiles.count_digit(wide, state.wide, state.round - _WIDE)
+        order = self._tie_order(block, candidates, close_values.compared(values, bits, state.bits, state.wide) == 0)
         if state.round == 2:
             return quantiles.count_high(order["hash"], bits=64)
         return order[(order["hash"] >> np.uint64(48)) == state.hash_bin]
@@ -144,6 +158,8 @@ class TopFraction(Step):
     def merge(self, left: Any, right: Any) -> Any:
         if isinstance(left, tuple):
             return left[0] + right[0], left[1] + right[1]
+        if left.ndim != right.ndim:  # the one of a float32 column, the other of a wider one
+            left, right = (np.stack([one, 0 * one]) if one.ndim == 1 else one for one in (left, right))
         if isinstance(left, np.ndarray) and left.dtype == ties.DTYPE:
             return np.concatenate([left, right])
         return left + right
@@ -156,15 +172,25 @@ class TopFraction(Step):
         if state.round == 0:
             return self._solve_high(*summary)
         if state.round == 1:
-            low, left = quantiles.bin_from_top(summary, state.left)
-            exact = state._replace(bits=state.bits | low, left=left, tied=int(summary[low]))
-            if self.rule == "datacomp":
-                return exact._replace(round=_DONE, keep=state.keep - left + exact.tied, left=exact.tied)
-            return exact._replace(round=_DONE if exact.left == exact.tied else 2)
+            counts, inexact = summary if summary.ndim == 2 else (summary, None)
+            low, left = quantiles.bin_from_top(counts, state.left)
+            found = state._replace(bits=state.bits | low, left=left, tied=int(counts[low]))
+            return found._replace(round=_WIDE) if inexact is not None and inexact[low] else self._found(found)
+        if state.round >= _WIDE:
+            digit, left = quantiles.bin_from_top(summary, state.left)
+            found = state._replace(wide=state.wide << 16 | digit, left=left, tied=int(summary[digit]))
+            last = state.round == _WIDE + 3
+            return self._found(found) if last else found._replace(round=state.round + 1)
         if state.round == 2:
             hash_bin, left = quantiles.bin_from_bottom(summary, state.left)
             return state._replace(round=3, hash_bin=hash_bin, last=(left,))
         return state._replace(round=_DONE, last=ties.nth(summary, state.last[0]))
+
+    def _found(self, state: TopState) -> TopState:
+        """Returns the state once the threshold is known, with what is left to find out about ties."""
+        if self.rule == "datacomp":
+            return state._replace(round=_DONE, keep=state.keep - state.left + state.tied, left=state.tied)
+        return state._replace(round=_DONE if state.left == state.tied else 2)
 
     def _solve_high(self, total: int, counts: Int64) -> TopState:
         candidates = int(counts.sum())
@@ -188,8 +214,10 @@ class TopFraction(Step):
 
     def remember(self, block: Block) -> Arrays:
         among = self._ranked(block)
-        bits = quantiles.ordered_bits(np.asarray(block.columns[self.column], np.float32)[among])
-        arrays = sorted_keys.arrays_of(bits, uids.keyed_hash(block.columns["uid"][among], self.seed))
+        values = block.columns[self.column][among]
+        wide = quantiles.wide_bits(values) if quantiles.is_wide(values.dtype) else None
+        hashes = uids.keyed_hash(block.columns["uid"][among], self.seed)
+        arrays = sorted_keys.arrays_of(quantiles.ordered_bits(quantiles.rounded(values)), hashes, wide)
         return {**arrays, "of": np.array([self._counted(block)], np.int64)}
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
@@ -199,24 +227,32 @@ class TopFraction(Step):
         if state.round == 0:
             return int(memory.whole("of")[0]), sorted_keys.count_high(memory)
         if state.round == 1:
-            return quantiles.count_low(sorted_keys.keys_in(memory, state.bits >> 16), state.bits >> 16)
-        hashes = sorted_keys.hashes_at(memory, state.bits)
+            return close_values.recall_low(memory, state.bits >> 16)
+        if state.round >= _WIDE:
+            return quantiles.count_digit(sorted_keys.wide_at(memory, state.bits), state.wide, state.round - _WIDE)
+        hashes = sorted_keys.hashes_at(memory, state.bits, state.wide)
         if state.round == 2:
             return quantiles.count_high(hashes, bits=64)
         hashes = hashes[(hashes >> np.uint64(48)) == state.hash_bin]
         return ties.before_all(hashes)
 
     def apply(self, block: Block, state: TopState) -> Verdict:
-        scores = np.asarray(block.columns[self.column], np.float32)
-        candidates = block.alive
-        bits = quantiles.ordered_bits(scores[candidates])
+        if state.round != _DONE:
+            raise InputError(
+                f"{self.label}: {self.column} is wider than float32 in some shards and not in the first; write the "
+                "column set again, with one type for all shards"
+            )
+        scores, candidates = block.columns[self.column], block.alive
+        bits = quantiles.ordered_bits(quantiles.rounded(scores[candidates]))
+        sides = close_values.compared(scores[candidates], bits, state.bits, state.wide)
         keep = np.zeros(len(scores), bool)
-        keep[candidates] = bits > state.bits
-        tied = bits == state.bits
+        keep[candidates] = sides > 0
+        tied = sides == 0
         if state.keep and tied.any():
             keep[np.flatnonzero(candidates)[tied]] = self._keep_tied(self._tie_order(block, candidates, tied), state)
-        with np.errstate(invalid="ignore"):  # of a rejected sample, infinity less infinity
-            margin = scores - np.float32(self.threshold(state))
+        with np.errstate(invalid="ignore", over="ignore"):  # of a rejected sample, infinity less infinity
+            kind = np.float64 if quantiles.is_wide(scores.dtype) else np.float32
+            margin = (scores - kind(self.threshold(state))).astype(np.float32)
         return Verdict(np.where(keep, block.copies, 0).astype(np.uint16), margin)
 
     @staticmethod
@@ -227,7 +263,9 @@ class TopFraction(Step):
 
     def threshold(self, state: TopState) -> float:
         """Returns the lowest kept value; infinity when nothing is kept."""
-        return quantiles.score_of(state.bits) if state.keep else float("inf")
+        if not state.keep:
+            return float("inf")
+        return quantiles.wide_score_of(state.wide) if state.wide else quantiles.score_of(state.bits)
 
     def sentence(self) -> str:
         whom = "all samples" if self.of == "pool" else "the samples that are left"
