@@ -18,7 +18,7 @@ from beam_pipelines.planning import plan_facts, reshard, selections, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
-from transforms.outputs import inventory, manifest
+from transforms.outputs import inventory, ledger, manifest
 from transforms.outputs.selections import Selection, section_of, stale, stale_line
 from transforms.reshard import cut, read_source, renumber
 from transforms.rows import FileRow, ShardRef
@@ -87,7 +87,8 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
     if settings and held is None:
         try:
             outputs = planned(refs, settings)
-            checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input)
+            ledgers = any(path.startswith(f"{ledger.FOLDER}/") for path in listed)
+            checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input, ledgers)
         except InputError as error:  # a check of the shard names it too, with all others
             lines += error.problems
     report = report_uri(config, problems)

@@ -15,6 +15,7 @@ from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
+from transforms.outputs import ledger
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 from transforms.workers.decide_shard import DecideShard, SelectSettings, SolvedStates
@@ -65,6 +66,23 @@ def _rows(ref: ShardRef, root: str, values: pa.Array) -> list[tuple[int, str]]:
         rows += zip((start + hits).tolist(), table["uid"].take(hits).to_pylist(), strict=True)
         start += len(table)
     return rows
+
+
+def copies_of(places: Places, root: str, suffix: str) -> dict[tuple[str, int], list[str]]:
+    """Finds where the copies of samples are in the output.
+
+    Args:
+      places: of the samples in the pool.
+      root: the output folder.
+      suffix: of output shards.
+
+    Returns:
+      (shard, row) in the pool -> ``shards/NAME:POSITION KEY`` of each copy, in the order of the output.
+    """
+    found: dict[tuple[str, int], list[str]] = {(ref.name, row): [] for ref, rows in places.items() for row, _ in rows}
+    for sample, number, position, key in ledger.places(root, found):
+        found[sample].append(f"shards/{number:08d}{suffix}:{position} {key}")
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

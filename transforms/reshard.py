@@ -15,7 +15,7 @@ from transforms.lib import work_lines
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import held, shard_formats, shard_layout
-from transforms.outputs import file_rows, selections, side_files
+from transforms.outputs import file_rows, ledger, selections, side_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
@@ -91,7 +91,7 @@ def finish(
     accounts.check_written(accounts.Books(copies=sum(sum(source.counts) for source in sources)), total)
     _remove_others(settings, len(ordered))
     sizes = {row.file.path.rpartition("/")[2]: row.samples for row in ordered}
-    rows = [file for row in ordered for file in (row.file, row.stats)]
+    rows = [file for row in ordered for file in (row.file, row.ledger, row.stats)]
     holds = held.Held.of(row.counts for row in ordered)
     rows.append(side_files.write_summary(settings.root, settings.format, sizes, holds))
     rows += side_files.write_cards(settings.root, settings.format, settings.suffix, sizes, holds)
@@ -118,10 +118,15 @@ def _remove_others(settings: ReshardSettings, count: int) -> None:
 
     A loader that globs, or that reads the whole folder, must see these shards only.
     """
-    kept = {path for number in range(count) for path in (settings.path(number), settings.stats_path(number))}
+    paths = (settings.path, settings.stats_path, ledger.path_of)
+    kept = {path_of(number) for number in range(count) for path_of in paths}
     suffixes = tuple(shard_formats.format_of(name).suffix for name in shard_formats.NAMES)
     removed = []
-    for folder, ours in (("shards", (*suffixes, *side_files.BESIDE)), (side_files.STATS, (".json",))):
+    for folder, ours in (
+        ("shards", (*suffixes, *side_files.BESIDE)),
+        (side_files.STATS, (".json",)),
+        (ledger.FOLDER, (".parquet",)),
+    ):
         uri = filesystem.join(settings.root, folder)
         names = [info.uri.removeprefix(f"{uri}/") for info in filesystem.children(uri)]
         stale = [name for name in names if name.endswith(ours) and "/" not in name and f"{folder}/{name}" not in kept]

@@ -76,6 +76,22 @@ class Output:
             raise ConfigError(f"column {name!r} holds no embeddings; read it by table(columns=[{name!r}])")
         return samples.array()
 
+    def ledger(self) -> pa.Table:
+        """Returns what became of every sample, one row each, as a table of Arrow in memory.
+
+        Returns:
+          ``uid`` (32 hex digits), ``key`` and ``shard`` of the input, ``row`` in its columns, ``offset`` and ``length``
+          (bytes in the unpacked tar), ``outcome`` (kept, dropped or rejected), ``step`` that dropped it and its
+          ``margin`` (float32), ``reason`` and ``detail`` of a rejection, ``copies`` (uint16), and ``places``: a list of
+          shard, position from 0, and key of each copy in the output, empty where nothing was resharded.
+
+        Raises:
+          ConfigError: there is no pool or no selection, or a file is missing or damaged.
+        """
+        from beam_pipelines.planning import samples
+
+        return samples.find_ledger(self.output, self.selection).table()
+
     def _samples(self, columns: Sequence[str] | None, shards: Sequence[str] | None) -> Samples:
         from beam_pipelines.planning import samples
 

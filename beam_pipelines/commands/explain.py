@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_pipelines.config.explain import ExplainConfig
-from beam_pipelines.planning import plan_facts, selections, workspace
+from beam_pipelines.planning import plan_facts, samples, selections, workspace
 from beam_pipelines.running import driver
-from transforms.explain import ExplainShard, find
+from transforms.explain import ExplainShard, copies_of, find
 from transforms.lib.recipes import explain
 from transforms.workers import fitted
 
@@ -28,6 +28,10 @@ def plan(config: ExplainConfig, problems: plan_facts.Problems) -> driver.Work | 
     def finish() -> tuple[str, dict[str, Any]]:
         places = find(refs, config.output, config.wanted())
         explained = [one for ref, rows in places.items() for one in ExplainShard(*solved)(ref, rows)]
+        suffix = samples.suffix_of(config.output, found.id)
+        copies = copies_of(places, config.output, suffix) if suffix else {}
+        for one in explained:
+            one["places"] = copies.get((one["shard"], one["row"]), [])
         order = {uid: number for number, uid in enumerate(reversed(config.wanted()))}
         explained.sort(key=lambda one: order[one["uid"]])
         text = "\n\n".join([*map(explain.text_of, explained), found.words])

@@ -1,6 +1,7 @@
 """Write what is known of every sample as one table, or one column as an array.
 
 winnow export --output out --to samples.parquet
+winnow export --output out --to ledger.parquet --ledger true
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from beam_pipelines.config.export import ExportTableConfig
 from beam_pipelines.planning import plan_facts, samples
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
+from transforms.outputs.ledger_table import InText
 from transforms.outputs.samples import Samples, write_csv, write_npy, write_parquet
 
 _WRITERS = {"parquet": write_parquet, "csv": write_csv, "npy": write_npy}
+_LEDGER_WRITERS = {"parquet": write_parquet, "csv": write_csv}
 
 
 def check_types(config: ExportTableConfig, found: Samples) -> None:
@@ -40,6 +43,8 @@ def check_types(config: ExportTableConfig, found: Samples) -> None:
 
 def plan(config: ExportTableConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the columns, and checks that the format can hold them."""
+    if config.ledger:
+        return _plan_ledger(config, problems)
     found = None
     if config.output:
         found = problems.collect(samples.find, config.output, config.selection, config.names())
@@ -52,6 +57,22 @@ def plan(config: ExportTableConfig, problems: plan_facts.Problems) -> driver.Wor
         rows = _WRITERS[config.form()](found, config.to)
         facts = {"samples": rows, "columns": found.schema.names, "selection": found.store.selection}
         return f"{rows:,} samples, {len(found.schema)} columns: {config.to}", {**facts, "to": config.to}
+
+    summary = {"shards": len(found.refs), "columns": found.schema.names, "selection": found.store.selection}
+    return driver.Work(summary, lambda: None, None, finish)
+
+
+def _plan_ledger(config: ExportTableConfig, problems: plan_facts.Problems) -> driver.Work | None:
+    """Finds the files that the ledger is made of."""
+    found = problems.collect(samples.find_ledger, config.output, config.selection) if config.output else None
+    if problems or found is None:
+        return None
+    table = found if config.form() == "parquet" else InText(found)
+
+    def finish() -> tuple[str, dict[str, Any]]:
+        rows = _LEDGER_WRITERS[config.form()](table, config.to)
+        facts = {"samples": rows, "columns": found.schema.names, "selection": found.store.selection}
+        return f"the ledger, {rows:,} samples: {config.to}", {**facts, "to": config.to}
 
     summary = {"shards": len(found.refs), "columns": found.schema.names, "selection": found.store.selection}
     return driver.Work(summary, lambda: None, None, finish)

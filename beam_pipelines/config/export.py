@@ -23,8 +23,17 @@ class ExportTableConfig(SelectionConfig):
         "selection",
     )
 
+    ledger: bool = flag(
+        False,
+        "write the ledger instead: one row per sample, kept n times and where (output shard, position, key), dropped "
+        "by which step and margin, or rejected, with the reason and the byte offset",
+    )
+
     def problems(self) -> list[str]:
         problems = super().problems()
+        if self.ledger and (self.columns or self.form() == "npy"):
+            problems.append("--ledger has columns of its own; write it to .parquet or .csv, without --columns")
+            return problems
         if self.to and not self.format and self.form() not in FORMATS:
             problems.append(f"--to {self.to} does not end in .{', .'.join(FORMATS)}; give --format")
         if self.form() == "npy" and len(self.names() or ()) != 1:

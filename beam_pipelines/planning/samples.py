@@ -10,8 +10,11 @@ from beam_pipelines.planning import selections, workspace
 from transforms.lib import similar
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError, InputError
+from transforms.lib.reshard import shard_formats
+from transforms.outputs import manifest
+from transforms.outputs.ledger_table import LedgerTable
 from transforms.outputs.samples import SHARD, Samples
-from transforms.outputs.selections import begun
+from transforms.outputs.selections import begun, stale
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 
@@ -65,6 +68,30 @@ def find(
         raise ConfigError(problems)
     kinds = [pa.string() if owner == SHARD else schemas[owner].field(column).type for owner, column in where.values()]
     return Samples(Store(output, found), chosen, where, pa.schema(list(zip(where, kinds, strict=True))))
+
+
+def find_ledger(output: str, selection: str = "") -> LedgerTable:
+    """Finds what became of every sample of a pool.
+
+    Args:
+      output: the output folder.
+      selection: name or ID of the selection that decided; empty for the current one.
+
+    Raises:
+      InputError: there is no pool, or no such selection, or some shards have no index or decisions.
+    """
+    refs = workspace.read_pool(output)
+    workspace.stored_schemas(output, refs)
+    found = selections.find(output, selection, refs)
+    return LedgerTable(Store(output, found.id), refs, suffix_of(output, found.id))
+
+
+def suffix_of(output: str, selection: str) -> str:
+    """Returns the suffix of the output shards; empty where there are none, or none of this selection."""
+    section = manifest.read(output).sections.get("reshard")
+    if section is None or stale(output, selection) is not None:
+        return ""
+    return shard_formats.format_of(section.configuration.get("format", "webdataset")).suffix
 
 
 def _all(schemas: dict[str, pa.Schema]) -> list[str]:

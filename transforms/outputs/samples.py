@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +79,18 @@ class Samples:
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
 
-def write_parquet(samples: Samples, uri: str) -> int:
+class Tables(Protocol):
+    """A table that comes part by part."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the table."""
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yields its parts, of which one is held at a time."""
+
+
+def write_parquet(samples: Tables, uri: str) -> int:
     """Writes samples as a Parquet file with a row group per shard; returns how many."""
     written = 0
     with filesystem.create_atomic(uri) as file, ParquetWriter(file.write, samples.schema, compression="zstd") as writer:
@@ -89,7 +100,7 @@ def write_parquet(samples: Samples, uri: str) -> int:
     return written
 
 
-def write_csv(samples: Samples, uri: str) -> int:
+def write_csv(samples: Tables, uri: str) -> int:
     """Writes samples as text with a line of names; returns how many samples."""
     written = 0
     with filesystem.create_atomic(uri) as file, csv.CSVWriter(AppendOnly(file.write), samples.schema) as writer:

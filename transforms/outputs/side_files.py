@@ -29,6 +29,11 @@ TARS = "webdataset"
 """The form beside whose shards loaders look for files."""
 
 
+def stats_path(number: int) -> str:
+    """Returns the path of an output shard's statistics below the output folder."""
+    return f"{STATS}/{number:08d}.json"
+
+
 def write_summary(root: str, form: str, sizes: Mapping[str, int], held: Held) -> FileRow:
     """Writes what the output holds.
 

@@ -16,12 +16,13 @@ from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, CurationError, InputError
 from transforms.lib.reshard import shard_formats, shard_layout
+from transforms.lib.reshard.shard_listing import ShardListing
 from transforms.lib.tar_account import TarAccount
-from transforms.outputs import stored_files
+from transforms.outputs import ledger, stored_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem, pool_files
-from transforms.workers.shard_contents import ShardContents, ShardListing
+from transforms.workers.shard_contents import ShardContents
 
 
 class Checked(NamedTuple):
@@ -138,12 +139,14 @@ class CheckOutput:
       contents: what lists and reads the samples that a shard must hold.
       format: of the shard, one of ``shard_formats.NAMES``.
       compare_input: False skips the comparison of bytes, when the inputs are gone.
+      ledgers: whether each shard has a ledger.
     """
 
     root: str
     contents: ShardContents
     format: str
     compare_input: bool
+    ledgers: bool = True
 
     def __call__(self, output: tuple[str, shard_layout.OutputShard]) -> Checked:
         name, planned = output
@@ -163,9 +166,22 @@ class CheckOutput:
             problems.append(f"{name}: {lost} of the planned samples are missing, {extra} are not planned")
         elif self.compare_input:
             problems += self._differences(name, listing)
+        problems += self._ledger_of(planned.number, name, listing)
         pairs = uids.pairs([key.rpartition("-")[0] for key in sorted(keys)])
         Metrics.counter("verify", "samples").inc(len(keys))
         return Checked("output", len(keys), tuple(problems), uids.digest(pairs))
+
+    def _ledger_of(self, number: int, name: str, listing: ShardListing) -> list[str]:
+        """Returns what is wrong with the ledger of a shard; nothing for a shard of an earlier version, without one."""
+        if not self.ledgers:
+            return []
+        try:
+            entries = ledger.read(self.root, number)
+        except InputError as error:
+            return list(error.problems)
+        if entries.equals(self.contents.ledger(listing).combine_chunks()):
+            return []
+        return [f"{ledger.path_of(number)} is not about the samples of {name}; run `winnow reshard` again"]
 
     def _differences(self, name: str, listing: ShardListing) -> list[str]:
         """Reads a shard beside its inputs; returns the samples whose members differ, up to an input that changed."""

@@ -12,16 +12,16 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from transforms.lib import byte_ranges, uids
-from transforms.lib.arrays import Int64
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError, SampleError
 from transforms.lib.reshard import json_fields, scored_members, shard_layout
 from transforms.lib.reshard.carried import AS_STORED, Carried
 from transforms.lib.reshard.shard_format import Members
+from transforms.lib.reshard.shard_listing import ShardListing, keys_of
 from transforms.lib.samples import faces, identity, images
 from transforms.lib.samples.captions import json_of
 from transforms.lib.tar.writer import sample_of
-from transforms.outputs import stored_files
+from transforms.outputs import ledger, stored_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.outputs.stored_packing import is_plain_file
 from transforms.storage import filesystem, pool_files
@@ -47,39 +47,6 @@ class OutputSample(NamedTuple):
     members: Members
     blurred: bool
     pickles: tuple[str, ...]
-
-
-class ShardListing(NamedTuple):
-    """The samples of an output shard, in its order; all arrays are ``[n]``.
-
-    Attributes:
-      keys: ``uid-copy``.
-      sources: names and addresses of the input shards.
-      source: int64, number of the input shard in ``sources``.
-      offset: int64, first byte in it.
-      length: int64, bytes.
-      known: table ``[n]`` of what the index knows of them: the columns of ``identity.Indexed``; and of what the members
-        are changed by: the scored caption as ``caption``, and what goes into the json, under the names of its fields
-        behind a dot.
-    """
-
-    keys: list[str]
-    sources: list[tuple[str, str]]
-    source: Int64
-    offset: Int64
-    length: Int64
-    known: pa.Table
-
-    def part(self, start: int, stop: int) -> ShardListing:
-        """Returns some of the samples."""
-        chosen = slice(start, stop)
-        return self._replace(
-            keys=self.keys[chosen],
-            source=self.source[chosen],
-            offset=self.offset[chosen],
-            length=self.length[chosen],
-            known=self.known.slice(start, stop - start),
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,10 +91,10 @@ class ShardContents:
             hashed = uids.keyed_hash(pairs, self.seed)
             order = np.lexsort((table["copy"].to_numpy(), pairs[:, 1], pairs[:, 0], hashed))
             table, source = table.take(order), source[order]
-        keys = _keys(table["uid"].to_pylist(), table["copy"].to_numpy())
-        offset, length = (table[name].to_numpy() for name in ("offset", "length"))
-        known = table.drop_columns(["uid", "copy", "offset", "length"])
-        listing = ShardListing(keys, list(by_source), source, offset, length, known)
+        keys = keys_of(table["uid"].to_pylist(), table["copy"].to_numpy())
+        offset, length, row = (table[name].to_numpy() for name in ("offset", "length", "row"))
+        known = table.drop_columns(["uid", "copy", "offset", "length", "row"])
+        listing = ShardListing(keys, list(by_source), source, offset, length, row, known)
         return listing.part(output.start, output.stop)
 
     def _part(self, name: str, segments: list[shard_layout.Segment]) -> pa.Table:
@@ -154,7 +121,13 @@ class ShardContents:
             table = store.read(owner, name, sorted({column for _, column in wanted}))
             for label, column in wanted:
                 index = index.append_column(label, table[column])
-        return index.take(np.concatenate(rows)).append_column("copy", pa.array(np.concatenate(numbers), pa.int64()))
+        index = index.append_column("row", pa.array(np.arange(len(index)), pa.int64())).take(np.concatenate(rows))
+        return index.append_column("copy", pa.array(np.concatenate(numbers), pa.int64()))
+
+    def ledger(self, listing: ShardListing) -> pa.Table:
+        """Returns the ledger of a shard with the samples of a listing."""
+        shards = pa.array([name for name, _ in listing.sources], pa.string()).take(pa.array(listing.source))
+        return ledger.table(listing.keys, shards, listing.row)
 
     def columns_beside(self, listing: ShardListing) -> pa.Table | None:
         """Returns the columns that a shard holds beside its samples, row i of sample i; None where it holds none."""
@@ -262,20 +235,6 @@ def _index_of(store: Store, name: str, wanted: list[str]) -> pa.Table:
 def _count(copied: byte_ranges.Copied) -> None:
     Metrics.counter("reshard", "in_bytes").inc(copied.read_bytes)
     Metrics.counter("reshard", "requests").inc(copied.requests)
-
-
-def _keys(names: list[str], copy: Int64) -> list[str]:
-    """Returns ``uid-copy``; where two samples of the pool bear one uid, the next number that is free."""
-    keys = [f"{uid}-{number}" for uid, number in zip(names, copy.tolist(), strict=True)]
-    if len(set(keys)) == len(keys):
-        return keys
-    taken: set[str] = set()
-    for row, (uid, number) in enumerate(zip(names, copy.tolist(), strict=True)):
-        while (key := f"{uid}-{number}") in taken:
-            number += 1
-        taken.add(key)
-        keys[row] = key
-    return keys
 
 
 def _boxes_in(members: Members) -> list[faces.Box]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from apache_beam.metrics import Metrics
@@ -14,7 +14,8 @@ from transforms.lib import stamps
 from transforms.lib.reshard import held, shard_format, shard_formats, shard_layout
 from transforms.lib.reshard.carried import FOR_LOADERS, Carried
 from transforms.lib.reshard.json_fields import AddedField
-from transforms.outputs import file_rows, side_files
+from transforms.lib.reshard.shard_listing import ShardListing
+from transforms.outputs import file_rows, ledger, side_files
 from transforms.outputs.store import Store
 from transforms.rows import FileRow
 from transforms.storage import filesystem, versions
@@ -103,7 +104,7 @@ class ReshardSettings:
 
         They lie beside the folder of the shards: readers of whole folders take every file in it for a shard.
         """
-        return f"{side_files.STATS}/{number:08d}.json"
+        return side_files.stats_path(number)
 
     def outputs(self, sources: Iterable[shard_layout.DecidedShard]) -> Iterator[shard_layout.OutputShard]:
         """Returns the output shards before any cut by bytes."""
@@ -139,6 +140,7 @@ class WrittenShard(NamedTuple):
       samples: that it holds.
       blurred: those of them whose faces were blurred.
       file: the shard.
+      ledger: which samples of the pool it holds.
       stats: its statistics.
       counts: of what it holds, by name, as ``held.Counting`` makes them.
     """
@@ -147,6 +149,7 @@ class WrittenShard(NamedTuple):
     samples: int
     blurred: int
     file: FileRow
+    ledger: FileRow
     stats: FileRow
     counts: held.Counts
 
@@ -186,15 +189,17 @@ class WriteShard:
         settings = self.settings
         path, stats_path = settings.path(output.number), settings.stats_path(output.number)
         self._retract(filesystem.join(settings.root, stats_path), stamp)
+        listing = settings.contents.listing(output)
         with filesystem.create_atomic(filesystem.join(settings.root, path)) as file:
-            blurred, counts = self._write(output, file)
+            blurred, counts = self._write(listing, file)
+        ledger_row = ledger.write(settings.root, output.number, settings.contents.ledger(listing), stamp)
         stats = {"successes": output.num_samples, "bytes": file.size, "sha256": file.sha256, "stamp": stamp}
-        text = stamps.canonical(stats | {"blurred": blurred, "counts": dict(counts)}).encode()
-        stats_row = file_rows.write(settings.root, stats_path, text)  # last: it says the shard is finished
+        stats |= {"blurred": blurred, "counts": dict(counts), "ledger": ledger_row.sha256}
+        stats_row = write_stats(settings.root, output.number, stats)  # last: it says the shard is finished
         Metrics.counter("reshard", "out").inc(output.num_samples)
         Metrics.counter("reshard", "out_bytes").inc(file.size)
         row = file_rows.of_new(path, file)
-        return WrittenShard(output.number, output.num_samples, blurred, row, stats_row, counts)
+        return WrittenShard(output.number, output.num_samples, blurred, row, ledger_row, stats_row, counts)
 
     def _retract(self, uri: str, stamp: str) -> None:
         """Empties the statistics of other content, which must not speak of the shard once that is replaced.
@@ -205,10 +210,9 @@ class WriteShard:
         while data is not None and _stats_of(data).get("stamp") != stamp and not versions.replace(uri, b"{}", version):
             data, version = versions.read(uri)
 
-    def _write(self, output: shard_layout.OutputShard, file: filesystem.NewFile) -> tuple[int, held.Counts]:
+    def _write(self, listing: ShardListing, file: filesystem.NewFile) -> tuple[int, held.Counts]:
         """Writes the samples; returns how many of them had faces blurred, and the counts of what they hold."""
         contents = self.settings.contents
-        listing = contents.listing(output)
         blurred = 0
         counting = held.Counting()
 
@@ -237,8 +241,28 @@ class WriteShard:
         present = filesystem.stat(filesystem.join(root, path))
         if present is None or present.size != row.size or file_rows.of_stored(root, path) != row:
             return None
-        stats_row, counts = file_rows.of_bytes(stats_path, text), tuple(sorted(stats["counts"].items()))
-        return WrittenShard(number, output.num_samples, stats["blurred"], row, stats_row, counts)
+        ledger_row = self._ledger(output, stamp, stats.get("ledger", ""))
+        stats_row = file_rows.of_bytes(stats_path, text)
+        if ledger_row.sha256 != stats.get("ledger"):
+            stats_row = write_stats(root, number, {**stats, "ledger": ledger_row.sha256})
+        counts = tuple(sorted(stats["counts"].items()))
+        return WrittenShard(number, output.num_samples, stats["blurred"], row, ledger_row, stats_row, counts)
+
+    def _ledger(self, output: shard_layout.OutputShard, stamp: str, sha256: str) -> FileRow:
+        """Returns the ledger of a shard that is finished; writes it where there is none, or another one."""
+        root, path = self.settings.root, ledger.path_of(output.number)
+        if sha256 and filesystem.exists(filesystem.join(root, path)):
+            row = file_rows.of_stored(root, path)
+            if row.sha256 == sha256:
+                return row
+        return ledger.write(
+            root, output.number, self.settings.contents.ledger(self.settings.contents.listing(output)), stamp
+        )
+
+
+def write_stats(root: str, number: int, stats: Mapping[str, Any]) -> FileRow:
+    """Writes the statistics of an output shard, by which it is finished."""
+    return file_rows.write(root, side_files.stats_path(number), stamps.canonical(dict(stats)).encode())
 
 
 def _stats_in(text: bytes | None) -> dict[str, Any]:

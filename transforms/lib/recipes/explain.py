@@ -108,13 +108,15 @@ def text_of(found: Mapping[str, Any]) -> str:
     """Returns an explanation for people.
 
     Args:
-      found: uid, shard, row, key, caption, outcome, copies, margin, and steps as mappings of ``Judgement``.
+      found: uid, shard, row, key, caption, outcome, copies, margin, places of its copies in the output, and steps as
+        mappings of ``Judgement``.
     """
     lines = [
         f"{found['uid']}  {found['outcome']}",
         f"  shard {found['shard']}, row {found['row']}, key {found['key'] or 'none'}",
         f"  caption {found['caption']!r}",
     ]
+    lines += [f"  in {place}" for place in found.get("places", ())]
     for step in found["steps"]:
         indent = "  " * (step["depth"] + 1)
         lines.append(f"{indent}{step['label']}: {step['verdict']}{_margin(step)}. {step['sentence']}")
