@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.commands import launch, plan
-from beam_pipelines.config.jobs import COMMANDS, JOBS
-from beam_pipelines.running.options import parser_of
+from beam_pipelines.config.jobs import COMMANDS, JOBS, TOOLS
+from beam_pipelines.running.options import parser_of, parser_of_tool
 from transforms.lib.errors import Notice, Reason
 
 ROOT = Path(__file__).parents[1]
@@ -21,9 +20,18 @@ def cli_page():
     lines = ["# Flags", "", "Flags of Beam and its runners are passed on. Tests hold this page equal to `--help`.", ""]
     for name, job in JOBS.items():
         lines += [f"## winnow {name}", "", job.sentence, "", "```", job.example, "```", "", *table(parser_of(name))]
-    for name, module in (("launch", launch), ("plan", plan)):
-        lines += [f"## winnow {name}", "", COMMANDS[name].sentence, ""]
-        lines += ["```", module.EXAMPLE, "```", "", *table(module.parser())]
+    for name, tool in TOOLS.items():
+        lines += [
+            f"## winnow {name}",
+            "",
+            tool.sentence,
+            "",
+            "```",
+            tool.example,
+            "```",
+            "",
+            *table(parser_of_tool(name)),
+        ]
     return "\n".join(lines)
 
 

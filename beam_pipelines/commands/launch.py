@@ -23,10 +23,6 @@ from transforms.lib.errors import ConfigError, InputError
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 TIMEOUT_SECONDS = 120
-EXAMPLE = (
-    "winnow launch score --project my-project --region us-central1 --template gs://my-bucket/templates/score.json "
-    "--preset l4 --workers 20 -- --input 'gs://my-bucket/pool/*.tar' --output gs://my-bucket/out"
-)
 _HINTS = {
     401: "the credentials are refused; run `gcloud auth application-default login`",
     403: "you may not; ask for roles/dataflow.developer, and roles/iam.serviceAccountUser on the worker's account",
@@ -34,17 +30,6 @@ _HINTS = {
     409: "a job of this name is running; wait for its end, cancel it, or give another --job_name",
     429: "too many requests or jobs; try again later, or ask for quota",
 }
-
-
-def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the flags before ``--``."""
-    parser = options.flag_parser(
-        prog="winnow launch JOB",
-        description="Start a job from its Dataflow template.",
-        epilog=f"The flags of the job come after --.\n\nexample:\n  {EXAMPLE}",
-    )
-    options.add_fields(parser, LaunchConfig)
-    return parser
 
 
 def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
@@ -58,9 +43,10 @@ def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
     """
     separator = list(argv).index("--") if "--" in argv else len(argv)
     job, before, after = argv[0] if argv else "", argv[1:separator], argv[separator + 1 :]
-    _, values, rest, problems = options.read(parser(), before)
+    flags = options.parser_of_tool("launch")
+    _, values, rest, problems = options.read(flags, before)
     launch = LaunchConfig(**values)
-    problems += [*(f"{text} is unknown; flags of the job come after --" for text in rest), *launch.problems()]
+    problems += [*(_unknown(text, flags) for text in rest), *launch.problems()]
     if job not in template_jobs():
         hint = similar.did_you_mean(job, template_jobs(), f"there are {', '.join(template_jobs())}")
         return launch, {}, [f"there is no template of {job!r}; {hint}", *problems]
@@ -74,6 +60,12 @@ def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
     parameters, parameter_problems = launch_request.parameters(job, config, launch.preset)
     body = launch_request.request(launch, job, parameters)
     return launch, body, [*problems, *parameter_problems, *discovery.problems(body, "LaunchFlexTemplateRequest")]
+
+
+def _unknown(text: str, flags: argparse.ArgumentParser) -> str:
+    """Returns the line about an argument before ``--`` that is no flag of a launch."""
+    known, otherwise = flags._option_string_actions, "flags of the job come after --"
+    return f"{text} is unknown; {similar.did_you_mean(text.partition('=')[0], known, otherwise)}"
 
 
 def post(launch: LaunchConfig, body: dict[str, Any]) -> dict[str, Any]:
@@ -119,9 +111,6 @@ def _refusal(launch: LaunchConfig, status: int, text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Launches a job; returns the exit code: 0 done, 2 nothing was started because something is wrong."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "--help"} & set(args):
-        print(parser().format_help())
-        return 0
     try:
         launch, body, problems = read(args)
         if problems:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from beam_pipelines.config.jobs import COMMANDS
 from beam_pipelines.planning.recipes import load_recipe, recipe_names
 
 
@@ -28,9 +29,10 @@ def recipes() -> str:
 def main(argv: Sequence[str]) -> int:
     """Prints the list that ``argv[0]`` names; returns the exit code: 0 done, 2 there were flags."""
     if len(argv) > 1:
-        wants_help = argv[1] in ("-h", "--help")
-        text = __doc__ if wants_help else f"winnow {argv[0]}: {argv[1]} is unknown; it takes no flags"
-        print(text, file=sys.stderr)
-        return 0 if wants_help else 2
+        if argv[1] in ("-h", "--help"):
+            print(f"usage: winnow {argv[0]}\n\n{COMMANDS[argv[0]].sentence}")
+            return 0
+        print(f"winnow {argv[0]}: {argv[1]} is unknown; it takes no flags", file=sys.stderr)
+        return 2
     print(models() if argv[0] == "models" else recipes())
     return 0

@@ -5,7 +5,6 @@ winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -15,19 +14,6 @@ from beam_pipelines.cloud.config import CostConfig
 from beam_pipelines.running import options
 from transforms.lib import similar
 from transforms.lib.errors import ConfigError
-
-EXAMPLE = "winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6"
-
-
-def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the flags."""
-    parser = options.flag_parser(
-        prog="winnow plan",
-        description="Say what a pool will cost on each shape of worker.",
-        epilog=f"docs/cost.md has the formula.\n\nexample:\n  {EXAMPLE}",
-    )
-    options.add_fields(parser, CostConfig)
-    return parser
 
 
 def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
@@ -52,10 +38,7 @@ def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the plan; returns the exit code: 0 done, 2 the request is wrong."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if {"-h", "--help"} & set(args):
-        print(parser().format_help())
-        return 0
-    flags = parser()
+    flags = options.parser_of_tool("plan")
     _, values, rest, problems = options.read(flags, args)
     config = CostConfig(**values)
     changed, set_problems = changes(config.set)

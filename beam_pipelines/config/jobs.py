@@ -47,6 +47,28 @@ class Listing(Command):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Tool(Command):
+    """A command with flags of its own that is no job: no run records them.
+
+    Attributes:
+      flags: where the dataclass of its flags is: module of ``beam_pipelines``, colon, class.
+      example: one command line that works.
+      usage: what follows the name on the first line of its help.
+      remark: what its help says below the flags; empty for nothing.
+    """
+
+    flags: str
+    example: str
+    usage: str = "[FLAGS]"
+    remark: str = ""
+
+    @property
+    def settings(self) -> type[Flags]:
+        """The dataclass whose fields are the flags."""
+        return _class_at(self.flags)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Job(Command):
     """All that is known of a job without running it.
 
@@ -73,16 +95,20 @@ class Job(Command):
     @property
     def settings(self) -> type[Flags]:
         """The dataclass whose fields are the flags."""
-        module, _, name = self.flags.partition(":")
-        kind: type[Flags] = getattr(importlib.import_module(f"beam_pipelines.config.{module}"), name)
-        return kind
+        return _class_at(f"config.{self.flags}")
+
+
+def _class_at(place: str) -> type[Flags]:
+    module, _, name = place.partition(":")
+    kind: type[Flags] = getattr(importlib.import_module(f"beam_pipelines.{module}"), name)
+    return kind
 
 
 _RECORDS = (
     Job(
         name="curate",
         flags="curate:CurateConfig",
-        summary="score a pool, select by a recipe, write better shards: all of it",
+        summary="score a pool, select by a recipe, write better shards",
         example="winnow curate --input 'pool/*.tar' --output out --recipe dfn --keep_fraction 0.3",
         counters=("score", "select", "reshard"),
     ),
@@ -96,21 +122,21 @@ _RECORDS = (
     Job(
         name="annotate",
         flags="annotate:AnnotateConfig",
-        summary="add column sets that need no image: language, counts, related scores",
+        summary="add column sets that need no image, such as language",
         example="winnow annotate --output out --columns language,caption",
         counters=("annotate",),
     ),
     Job(
         name="dedup",
         flags="dedup:DedupConfig",
-        summary="find exact, near and semantic duplicates, and samples of evaluation sets; adds a column set",
+        summary="find exact, near and semantic duplicates; adds a column set",
         example="winnow dedup --output out --by exact",
         counters=("dedup",),
     ),
     Job(
         name="cluster",
         flags="cluster:ClusterConfig",
-        summary="find clusters by k-means, or assign to given centroids; adds a column set",
+        summary="find clusters by k-means or by given centroids",
         example="winnow cluster --output out --k 100",
         counters=("cluster",),
     ),
@@ -124,7 +150,7 @@ _RECORDS = (
     Job(
         name="explain",
         flags="explain:ExplainConfig",
-        summary="say why samples were kept or dropped, with every column they were judged by",
+        summary="say why samples were kept or dropped, and by which columns",
         example="winnow explain 139e4a9b22a614771f06c700a8ebe150 --output out",
         pipeline=False,
         template=False,
@@ -132,7 +158,7 @@ _RECORDS = (
     Job(
         name="export",
         flags="export:ExportTableConfig",
-        summary="write uids, captions, scores and decisions as one table, or embeddings as one array",
+        summary="write uids, captions, scores and decisions as one table",
         example="winnow export --output out --to samples.parquet",
         pipeline=False,
         template=False,
@@ -148,7 +174,7 @@ _RECORDS = (
     Job(
         name="import-subset",
         flags="subset:ImportSubsetConfig",
-        summary="make a sorted subset file of any list of uids, joined with others",
+        summary="make a sorted subset file of lists of uids",
         example="winnow import-subset --input uids.txt --to subset.npy --sort --subtract evaluation.npy",
         pipeline=False,
         template=False,
@@ -170,20 +196,20 @@ _RECORDS = (
     Job(
         name="import-datacomp",
         flags="imports:MetadataConfig",
-        summary="make a pool of DataComp's published metadata, without any shard",
+        summary="make a pool of DataComp's metadata, without any shard",
         example="winnow import-datacomp --input metadata --output out",
         counters=("import",),
     ),
     Job(
         name="publish",
         flags="crawl:PublishConfig",
-        summary="let a crawl become the latest when it passes its gate, and say what it changes",
+        summary="let a crawl become the latest when it passes its gate",
         example="winnow publish --output out --crawl_id 2026-11-21 --gate_retention 0.1,0.2 --gate_drift 0.05",
     ),
     Job(
         name="verify",
         flags="verify:VerifyConfig",
-        summary="check every output against its manifest, its books and its input",
+        summary="check every output against its manifest, books and input",
         example="winnow verify --output out",
         counters=("verify",),
         template=False,
@@ -228,10 +254,29 @@ COUNTERS = frozenset(name for job in _RECORDS for name in job.counters)
 COMMANDS = {
     command.name: command
     for command in (
-        Command(name="launch", summary="start a job from its Dataflow template"),
-        Command(name="plan", summary="say what a pool will cost on each shape of worker"),
+        Tool(
+            name="launch",
+            flags="cloud.config:LaunchConfig",
+            summary="start a job from its Dataflow template",
+            example="winnow launch score --project my-project --region us-central1 --template "
+            "gs://my-bucket/templates/score.json --preset l4 --workers 20 -- --input 'gs://my-bucket/pool/*.tar' "
+            "--output gs://my-bucket/out",
+            usage="JOB [FLAGS] -- [FLAGS OF THE JOB]",
+            remark="The flags of the job come after --.",
+        ),
+        Tool(
+            name="plan",
+            flags="cloud.config:CostConfig",
+            summary="say what a pool will cost on each shape of worker",
+            example="winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6",
+            remark="docs/cost.md has the formula.",
+        ),
+        Command(name="completion", summary="print the script by which a shell completes jobs and flags"),
         Listing(name="models", summary="list what can be given to --model"),
         Listing(name="recipes", summary="list the recipes and what they do"),
     )
 }
 """Name -> command that is no job: it has no settings that a run records."""
+
+TOOLS = {name: command for name, command in COMMANDS.items() if isinstance(command, Tool)}
+"""Those of them that have flags."""

@@ -7,6 +7,9 @@ import dataclasses
 import datetime
 import itertools
 import os.path
+import re
+import shutil
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -14,7 +17,7 @@ from typing import Any, NamedTuple
 
 from beam_pipelines.cloud import presets
 from beam_pipelines.config.base import Flags, flags_of
-from beam_pipelines.config.jobs import JOBS
+from beam_pipelines.config.jobs import JOBS, TOOLS
 from beam_pipelines.running.console import Console
 from transforms.lib import similar
 
@@ -47,6 +50,13 @@ class _Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(None, message)
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Lines of 80 columns at most: longer ones are hard to read, and a narrower terminal gets its own width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(shutil.get_terminal_size().columns, 80) - 2)
+
+
 def _bool(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"must be true or false, got {text!r}")
@@ -70,10 +80,10 @@ def parser_of(job: str) -> argparse.ArgumentParser:
     )
     parser = flag_parser(
         prog=f"winnow {job}",
-        usage=f"winnow {job} {required} [FLAGS]".replace("  ", " "),
+        usage=lines(f"winnow {job} {required} [FLAGS]".replace("  ", " "), " " * len("usage: "), ""),
         description=record.sentence,
         epilog=f"Flags of Beam are passed on, such as --runner and --direct_num_workers.\n\n"
-        f"example:\n  {record.example}",
+        f"example:\n  {lines(record.example)}",
     )
     add_fields(parser, record.settings)
     names = ", ".join(presets.PRESETS)
@@ -87,9 +97,36 @@ def parser_of(job: str) -> argparse.ArgumentParser:
     return parser
 
 
+def parser_of_tool(name: str) -> argparse.ArgumentParser:
+    """Returns the parser of a command that is no job: one flag per field of its config."""
+    tool = TOOLS[name]
+    remark = f"{tool.remark}\n\n" if tool.remark else ""
+    parser = flag_parser(
+        prog=f"winnow {name}",
+        usage=lines(f"winnow {name} {tool.usage}", " " * len("usage: "), ""),
+        description=tool.sentence,
+        epilog=f"{remark}example:\n  {lines(tool.example)}",
+    )
+    add_fields(parser, tool.settings)
+    return parser
+
+
+def lines(command: str, indent: str = " " * 6, end: str = " \\") -> str:
+    """Returns a command in lines of less than 80 columns; a flag stays with its value.
+
+    Args:
+      command: one line.
+      indent: what all lines but the first begin with.
+      end: what all lines but the last end with.
+    """
+    bound = re.sub(r"(--\w+) (?!-)", "\\1\0", command)  # a zero byte is no place to break
+    wrapped = textwrap.wrap(bound, 70, break_long_words=False, break_on_hyphens=False)
+    return f"{end}\n{indent}".join(wrapped).replace("\0", " ")
+
+
 def flag_parser(**settings: Any) -> argparse.ArgumentParser:
     """Returns a parser without flags that ``read`` can collect every problem from."""
-    return _Parser(**settings, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return _Parser(**settings, formatter_class=_Formatter)
 
 
 def add_fields(parser: argparse.ArgumentParser, config: type[Flags]) -> None:
