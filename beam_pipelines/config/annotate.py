@@ -46,7 +46,8 @@ class AnnotateConfig(PoolConfig):
         if self.columns and not self.wanted():
             problems.append(f"--columns is missing; name column sets: {', '.join(COLUMN_SETS)}")
         for name in self.wanted():
-            if name not in COLUMN_SETS:
-                hint = similar.did_you_mean(name, COLUMN_SETS, f"there are {', '.join(COLUMN_SETS)}")
+            if name not in COLUMN_SETS and name not in registry.ANNOTATORS:
+                known = registry.ANNOTATORS.every()
+                hint = similar.did_you_mean(name, known, f"there are {', '.join(known)}")
                 problems.append(f"--columns {name} is unknown; {hint}")
         return problems

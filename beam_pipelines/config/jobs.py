@@ -274,6 +274,7 @@ COMMANDS = {
         Command(name="completion", summary="print the script by which a shell completes jobs and flags"),
         Listing(name="models", summary="list what can be given to --model"),
         Listing(name="recipes", summary="list the recipes and what they do"),
+        Listing(name="plugins", summary="list the parts that other packages bring, and whether they work"),
     )
 }
 """Name -> command that is no job: it has no settings that a run records."""

@@ -61,6 +61,7 @@ def plan_annotate(
       the plan; None when something is wrong.
     """
     wanted = [name for name in config.wanted() if name in registry.ANNOTATORS]
+    wanted = [name for name in wanted if problems.collect(registry.ANNOTATORS[name].load)]
     related = sets and any(registry.ANNOTATORS[name].facts.get("related") for name in wanted)
     model = problems.collect(choose_set, "--model", config.model, sets, _RELATED) if related else ""
     resolved = [problems.collect(annotator_of, name, config, model or "") for name in wanted if model is not None]

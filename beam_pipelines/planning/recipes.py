@@ -10,6 +10,7 @@ from transforms.lib import similar
 from transforms.lib.errors import ConfigError
 
 if TYPE_CHECKING:
+    from transforms.lib.plugins import Plugins
     from transforms.lib.recipes.recipe import Recipe
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -18,6 +19,13 @@ FOLDER = Path(__file__).parents[1] / "recipes"
 def recipe_names() -> list[str]:
     """Returns the names that ``--recipe`` takes beside a path, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def plugin_recipes() -> Plugins:
+    """Returns the recipes that other packages bring."""
+    from transforms.lib.plugins import RECIPES, Plugins
+
+    return Plugins(RECIPES)
 
 
 def load_recipe(
@@ -52,7 +60,10 @@ def _text(name: str) -> str:
     if not name.endswith((".yaml", ".yml")):
         if name in recipe_names():
             return (FOLDER / f"{name}.yaml").read_text()
-        hint = f"{similar.did_you_mean(name, recipe_names())} `winnow recipes` lists them, or give a .yaml file"
+        if name in (others := plugin_recipes()):
+            return others[name].text()
+        near = similar.did_you_mean(name, [*recipe_names(), *others])
+        hint = f"{near} `winnow recipes` lists them, or give a .yaml file"
         raise ConfigError(f"--recipe {name!r} is unknown; {hint.strip()}")
     from transforms.storage import filesystem
 

@@ -19,8 +19,9 @@ from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from transforms import shards as pools
 from transforms.lib import addresses, stamps
 from transforms.lib.columnstore import columns
+from transforms.lib.errors import ConfigError
 from transforms.lib.inference import gpu_decode
-from transforms.lib.models import resolve, spec
+from transforms.lib.models import resolve, scorer, spec
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.lib.tar_limits import TarLimits
 from transforms.rows import Shard, ShardRef
@@ -47,7 +48,12 @@ class ScorePlan:
 
 
 def _found(text: str, variant: str, notes: list[str]) -> spec.ModelSpec:
-    model, found = resolve.find(resolve.parse_model(text), fetch=filesystem.fetch, variant=variant)
+    parsed = resolve.parse_model(text)
+    if parsed.kind == scorer.KIND:
+        if variant == "gpu":
+            raise ConfigError(f"--preprocess gpu: the scorer {parsed.source} needs images in memory; use fast")
+        return scorer.spec_of(parsed, variant)
+    model, found = resolve.find(parsed, fetch=filesystem.fetch, variant=variant)
     notes += [found.note] if found.note else []
     return model
 
@@ -109,7 +115,7 @@ def settings_of(config: ScoreConfig, problems: Problems) -> ScoreSettings | None
         image_member=config.image_member.lower(),
         caption_member=config.caption_member.lower(),
         captions=captions.read_word(config.captions),
-        caption_optional=bool(models) and all(model.part == "image" for model in models),
+        caption_optional=bool(models) and all(model.part in ("image", scorer.PART) for model in models),
     )
     return ScoreSettings(
         config.output,

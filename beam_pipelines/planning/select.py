@@ -17,7 +17,7 @@ from beam_pipelines.planning import crawl as crawling
 from beam_pipelines.planning.plan_facts import Problems, version
 from beam_pipelines.planning.recipes import load_recipe
 from beam_pipelines.planning.score import ScorePlan, model_schemas
-from transforms.lib import stamps
+from transforms.lib import plugins, stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes.accounts import Limits
 from transforms.lib.recipes.contract.step import Step
@@ -178,11 +178,13 @@ def plan_select(
     score = _shown_score(recipe, where, sets)
     digests = {name: digest for name, (_, digest) in files.items()}
     basis = {"thresholds": config.thresholds, "over": sorted(earlier.over), "kept": earlier.kept} if earlier else {}
-    selection = selections.identity(config.output, recipe, first_uids.without_set(where), digests, scoring, **basis)
+    code = {f"{step.label}.code": digest for step in recipe.flat() if (digest := plugins.digest_of(type(step)))}
+    made_of = {**digests, **code}
+    selection = selections.identity(config.output, recipe, first_uids.without_set(where), made_of, scoring, **basis)
     limits = limits_of(config)
-    settings = SelectSettings(config.output, recipe, where, score, limits, files, selection, config.name)
+    settings = SelectSettings(config.output, recipe, where, score, limits, files, selection, config.name, code)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
-    facts |= {"files": digests, "selection": selection}
+    facts |= {"files": made_of, "selection": selection}
     clusters = _shown_clusters(where, sets)
     firsts = first_uids.plan_first(config.output, scoring) if config.on_repeated_uid == "first" else None
     if earlier is None:

@@ -13,7 +13,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from transforms.lib.plugins import Plugin, Plugins
 
 _LIB = os.path.dirname(__file__)
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
@@ -38,20 +41,38 @@ class Entry(NamedTuple):
         return getattr(importlib.import_module(self.module), self.attribute)
 
 
-class Registry(Mapping[str, Entry]):
-    """The classes of one folder of ``lib`` that state names, by name, sorted.
+class Registry(Mapping[str, "Entry | Plugin"]):
+    """The classes of one folder of ``lib`` that state names, by name, sorted; and those that other packages bring.
+
+    Iteration and length are about Winnow's own, which the pages of flags list. A name is looked up among these first,
+    then among ``plugins``.
 
     Args:
       folder: below ``lib``, with slashes.
       attribute: that a class sets to its name, or to a tuple of its names.
+      group: of the entry points of other packages; empty where there can be none.
     """
 
-    def __init__(self, folder: str, attribute: str) -> None:
+    def __init__(self, folder: str, attribute: str, group: str = "") -> None:
         self._folder = folder
         self._attribute = attribute
+        self._group = group
 
-    def __getitem__(self, name: str) -> Entry:
-        return self._entries[name]
+    def __getitem__(self, name: str) -> Entry | Plugin:
+        return self._entries[name] if name in self._entries else self.plugins[name]
+
+    @cached_property
+    def plugins(self) -> Plugins | Mapping[str, Plugin]:
+        """The parts of other packages; those whose name Winnow itself has are not used."""
+        if not self._group:
+            return {}
+        from transforms.lib.plugins import Plugins  # it reads the environment, which most starts have no use for
+
+        return Plugins(self._group)
+
+    def every(self) -> list[str]:
+        """Returns all names, Winnow's own first."""
+        return [*self._entries, *(name for name in self.plugins if name not in self._entries)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -88,7 +109,7 @@ def _classes(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield head[1], {literal[1]: ast.literal_eval(literal[2]) for literal in literals}
 
 
-STEPS = Registry("recipes/steps", "kind")
-ANNOTATORS = Registry("annotators", "column_sets")
+STEPS = Registry("recipes/steps", "kind", "winnow.steps")
+ANNOTATORS = Registry("annotators", "column_sets", "winnow.annotators")
 FORMATS = Registry("reshard", "name")
 INPUTS = Registry("inputs", "name")

@@ -48,6 +48,7 @@ class SelectSettings:
       files: ``label.parameter`` -> (address, sha256) of the files that the recipe's steps name.
       selection: ID of the selection.
       name: that is to stand for it.
+      code: ``label.code`` -> sha256 of the module of each step that another package brings.
     """
 
     root: str
@@ -58,6 +59,7 @@ class SelectSettings:
     files: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     selection: str = ""
     name: str = selections.CURRENT
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -169,7 +171,7 @@ class DecideShard:
 
     def _inputs(self, store: Store, ref: ShardRef) -> dict[str, str]:
         """Returns name -> stamp or sha256 of all files that this shard's decisions depend on."""
-        files = {name: digest for name, (_, digest) in self.settings.files.items()}
+        files = {name: digest for name, (_, digest) in self.settings.files.items()} | dict(self.settings.code)
         sets = {columns.INDEX, *(owner for owner, _ in self.settings.where.values())}
         return files | {name: store.facts(name, ref.name)["stamp"] for name in sorted(sets)}
 

@@ -19,7 +19,7 @@ from transforms.lib.devices import devices
 from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.inputs import input_kinds
 from transforms.lib.inputs.input_kind import SeekableStream
-from transforms.lib.models import clip, spec
+from transforms.lib.models import clip, scorer, spec
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar import packing
 from transforms.lib.tar.shard_samples import read_samples
@@ -137,6 +137,8 @@ class ScoreModels:
 
     def _load(self, model: spec.ModelSpec) -> scoring.Model:
         settings = self._settings
+        if model.kind == scorer.KIND:
+            return scorer.load(model, filesystem.fetch)
         if settings.device == "cpu" and self._workers is None:
             self._workers = devices.Workers(settings.threads or devices.cpu_count())
         return clip.load(

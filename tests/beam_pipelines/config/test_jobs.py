@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from beam_pipelines.commands import listing
 from beam_pipelines.config.base import Flags
 from beam_pipelines.config.jobs import COMMANDS, COUNTERS, JOBS, Listing
 from beam_pipelines.running import options
@@ -67,7 +68,7 @@ def test_a_job_alone_shares_its_flags_with_no_other():
 
 
 def test_a_listing_has_no_flags_and_is_given_its_name():
-    assert {command.name for command in COMMANDS.values() if isinstance(command, Listing)} == {"models", "recipes"}
+    assert {command.name for command in COMMANDS.values() if isinstance(command, Listing)} == set(listing.LISTS)
 
 
 def test_the_records_import_nothing_heavy():

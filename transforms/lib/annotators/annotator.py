@@ -49,7 +49,7 @@ class Annotator(abc.ABC):
           InputError: a file or package is missing or cannot be used.
         """
         fields = (field.name for field in dataclasses.fields(cls) if field.name != "name")
-        return cls(name=name, **{field: options[field] for field in fields})
+        return cls(name=name, **{field: options[field] for field in fields if field in options})
 
     @abc.abstractmethod
     def inputs(self) -> tuple[str, ...]:

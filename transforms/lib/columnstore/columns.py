@@ -63,8 +63,10 @@ DECISIONS_SCHEMA = pa.schema(
 def score_schema(dim: int, part: str = "") -> pa.Schema:
     """Returns the schema of a model's column set: float32 score, float16 ``[dim]`` unit embeddings.
 
-    With ``part``, ``image`` or ``text``, it has that embedding alone.
+    With ``part``, ``image`` or ``text``, it has that embedding alone; with ``score`` a number alone.
     """
+    if part == "score":
+        return pa.schema([pa.field("score", pa.float32(), False)])
     embedding = pa.list_(pa.field("element", pa.float16(), False), dim)
     if part:
         return pa.schema([pa.field(part, embedding, False)])

@@ -208,7 +208,7 @@ def score_samples(
     """
     turn, clock = turn or threading.Lock(), Clock()
     seeing = {name: model for name, model in models.items() if model.part != "text"}
-    reading = {name: model for name, model in models.items() if model.part != "image"}
+    reading = {name: model for name, model in models.items() if model.part in ("", "text")}
     views = list({model.view.name: model.view for model in seeing.values()}.values())
     by_view = {view.name: {n: m for n, m in seeing.items() if m.view.name == view.name} for view in views}
     images = [_Images(same, batch_size, turn, clock) for same in by_view.values()]
@@ -270,6 +270,10 @@ def _score_set(model: Model, valid: Bool, seen: Bool, found: Mapping[str, Float3
     made = {part: np.zeros((len(valid), model.dim), np.float32) for part in ("image", "text")}
     for part, embedded in found.items():
         made[part][valid] = embedded
+    if model.part == "score":
+        numbers = np.full(len(valid), np.nan, np.float32)
+        numbers[np.flatnonzero(valid)[seen]] = made["image"][valid][seen, 0]
+        return pa.Table.from_arrays([pa.array(numbers)], schema=columns.score_schema(1, model.part))
     if model.part:
         return columns.embedding_table(model.part, made[model.part])
     score = np.full(len(valid), np.nan, np.float32)

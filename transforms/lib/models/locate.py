@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transforms.lib.errors import InputError
+from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import published, safe_config, timm_model, tinyclip, trained_with
 from transforms.lib.models.trained_with import Trained
 from transforms.lib.stamps import sha256_of, stamp
@@ -100,6 +100,8 @@ def locate(spec: Named, fetch: Fetch) -> Located:
     """
     if spec.kind == "tinyclip":
         return Located(tinyclip.config())
+    if spec.kind == "plugin":
+        raise ConfigError(f"--model {spec.name}: {spec.source} is a scorer and no network; name a network")
     if spec.kind == "timm":
         return Located(timm_model.config(spec.source), _fetched(spec, spec.weights, fetch))
     if spec.kind == "hub":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Iterable
 
 from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import checkpoints, published, tinyclip, trained_with
 from transforms.lib.models.locate import Fetch, Located, local_only, locate
 from transforms.lib.models.spec import PARTS, ModelSpec, ParsedModel
+from transforms.lib.plugins import SCORERS, Plugins
 from transforms.lib.stamps import sha256_of, stamp
 
 
@@ -31,7 +33,15 @@ def parse_model(text: str) -> ParsedModel:
         if part == "text":
             raise ConfigError(f"--model {text}: a network of timm has no text tower; write {spec}")
         part = "image"
-    column_set = name if given else "_".join(filter(None, (_name_of(spec), "" if parsed.kind == "timm" else part)))
+    if parsed.kind == "plugin":
+        if part:
+            raise ConfigError(f"--model {text}: a scorer gives one number per image and has no tower; write {spec}")
+        part = parsed.part
+    column_set = (
+        name
+        if given
+        else "_".join(filter(None, (_name_of(spec), part if parsed.kind not in ("timm", "plugin") else "")))
+    )
     if not re.fullmatch(r"[a-z0-9_]+", column_set):
         raise ConfigError(f"--model {text}: the name {column_set!r} must be lower-case letters, digits and _")
     return dataclasses.replace(parsed, name=column_set, part=part)
@@ -50,8 +60,10 @@ def _parse_spec(spec: str) -> ParsedModel:
         return _parse_file(spec)
     if spec.startswith("local-dir:") or "://" in spec or spec.startswith((".", "/", "~")) or os.path.isdir(spec):
         return ParsedModel("", "folder", os.path.expanduser(spec.removeprefix("local-dir:")).rstrip("/"))
+    if spec in (scorers := Plugins(SCORERS)):
+        return ParsedModel("", "plugin", spec, part="score")
     arch, slash, tag = spec.partition("/")
-    _check_architecture(arch, spec)
+    _check_architecture(arch, spec, scorers)
     if not slash or not tag:
         raise ConfigError(f"--model {spec}: name the weights too, {arch}/TAG; `winnow models` lists the tags")
     return ParsedModel("", "tag", arch, tag)
@@ -93,10 +105,10 @@ def _name_of(spec: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
 
 
-def _check_architecture(arch: str, spec: str) -> None:
+def _check_architecture(arch: str, spec: str, others: Iterable[str] = ()) -> None:
     known = published.architectures()
     if arch not in known:
-        hint = similar.did_you_mean(arch, [*known, "tinyclip"], most=2)
+        hint = similar.did_you_mean(arch, [*known, "tinyclip", *others], most=2)
         lists = "`winnow models` lists what can be given"
         raise ConfigError(f"--model {spec}: {arch!r} is unknown; {f'{hint} {lists}'.strip()}")
 
@@ -160,4 +172,5 @@ def known_models() -> list[str]:
         "  image:SPEC, text:SPEC           the embeddings of one tower of any of these, and no score",
         "  ARCH/TAG                        an architecture and published weights:",
     ]
-    return forms + [f"    {arch}/{tag}" for arch, tag in published.all_tags()]
+    scorers = [f"  {one.name}  scorer of {one.package}: a number per image" for one in Plugins(SCORERS).values()]
+    return forms[:-1] + scorers + forms[-1:] + [f"    {arch}/{tag}" for arch, tag in published.all_tags()]

@@ -13,11 +13,11 @@ class ParsedModel:
 
     Attributes:
       name: of the column set.
-      kind: ``tinyclip``, ``tag``, ``hub``, ``folder``, ``file`` or ``timm``.
+      kind: ``tinyclip``, ``tag``, ``hub``, ``folder``, ``file``, ``timm``, or ``plugin`` for a scorer.
       source: architecture (tag, file, timm), hub id or folder; empty for tinyclip.
       weights: pretrained tag, or address of the weights file.
       sha256: that the user pinned; empty when not.
-      part: ``image`` or ``text`` for that tower alone; empty for both.
+      part: ``image`` or ``text`` for that tower alone; ``score`` for a number alone; empty for all.
       options: of a weights file, what it was trained with, as ``trained_with.options_of`` reads it; empty to find out.
     """
 

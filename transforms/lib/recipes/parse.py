@@ -86,23 +86,38 @@ def _step(entry: object, labels: set[str], seed: int, found: list[str]) -> Step 
     ((kind, parameters),) = entry.items()
     if kind in COMPOSED:
         return _composed(kind, parameters, labels, seed, found)
-    if kind not in STEPS:
-        known = [*STEPS, *COMPOSED]
-        hint = similar.did_you_mean(str(kind), known, f"known: {', '.join(sorted(known))}")
-        found.append(f"step {kind!r} is unknown; {hint}")
+    step = _class_of(kind, found)
+    if step is None:
         return None
     if not isinstance(parameters, dict | None):
         found.append(f"a step is written as '- {kind}: {{parameter: value}}', got '{kind}: {parameters!r}'")
         return None
     values = dict(parameters or {})
     label = _label(values, kind, labels, found)
-    types = {*_parameters(STEPS[kind]), "label"}
+    types = {*_parameters(step), "label"}
     for name in sorted(set(values) - types, key=str):
         found.append(f"{label}.{name} is unknown; {kind} has {', '.join(sorted(types - {'label'}))}")
         del values[name]
     if "seed" in types:
         values.setdefault("seed", seed)
-    return _changed(STEPS[kind](label=label), values, found)
+    return _changed(step(label=label), values, found)
+
+
+def _class_of(kind: object, found: list[str]) -> type[Step] | None:
+    """Returns the class of a step, Winnow's own or a plug-in's; None after a line on what is wrong."""
+    if kind in STEPS:
+        return STEPS[str(kind)]
+    if kind in registry.STEPS.plugins:
+        try:
+            loaded: type[Step] = registry.STEPS.plugins[str(kind)].load()
+            return loaded
+        except ConfigError as error:
+            found.extend(error.problems)
+            return None
+    known = [*STEPS, *COMPOSED, *registry.STEPS.plugins]
+    hint = similar.did_you_mean(str(kind), known, f"known: {', '.join(sorted(known))}")
+    found.append(f"step {kind!r} is unknown; {hint}")
+    return None
 
 
 def _label(values: dict[Any, Any], kind: str, labels: set[str], found: list[str]) -> str:
