@@ -11,7 +11,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from beam_pipelines.cloud.config import StoreConfig
 from beam_pipelines.cloud.template_metadata import JOB_PARAMETER, SEPARATOR, template_jobs
+from beam_pipelines.config.base import flags_of
 from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running import options
 
@@ -26,6 +28,7 @@ def job_flags(job: str, args: Sequence[str]) -> list[str]:
     """
     repeated = {field.name for field in dataclasses.fields(JOBS[job].settings) if isinstance(field.default, tuple)}
     known = {text for action in options.parser_of(job)._actions for text in action.option_strings}
+    known |= {f"--{name}" for name in flags_of(StoreConfig)}
     flags: list[str] = []
     for arg in args:
         flag, equals, value = arg.partition("=")

@@ -49,6 +49,8 @@ locals {
         local.environment,
         { sdkContainerImage = lookup(local.images, one.job, var.worker_image) },
         local.shapes[name],
+        # once more as options: a Python launcher passes these on, and not the fields of the environment
+        { additionalPipelineOptions = concat(local.shapes[name].additionalPipelineOptions, ["sdk_container_image=${lookup(local.images, one.job, var.worker_image)}"]) },
         { numWorkers = one.preset == "cpu" ? 1 : one.workers, maxWorkers = one.workers },
         one.flexrs ? { flexrsGoal = "FLEXRS_COST_OPTIMIZED" } : {},
       )

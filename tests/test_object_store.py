@@ -171,3 +171,15 @@ def test_a_missing_boto3_is_one_line(tmp_path, s3):
     environment = {**s3.environment, "PYTHONPATH": str(tmp_path)}
     done = run_with(environment, "verify", "--output", s3.uri("out"), *s3.flags)
     one_line(done, "s3:// needs boto3", "pip install 'winnow-beam[aws]'")
+
+
+def test_every_request_to_google_names_the_project_that_pays(gcs, faulty_pool, tiny_network):
+    fill(gcs, faulty_pool, tiny_network, "paid/")
+    with proxy.Proxy(gcs) as between:
+        seen = gcs.through(between.port)
+        done = run(seen, *curate(gcs, "paid-out", "paid/"), "--gcs_user_project", "payer-1234")
+        assert done.returncode == 0, done.stderr
+        again = run(seen, "verify", "--output", gcs.uri("paid-out"), "--gcs_user_project", "payer-1234")
+        assert again.returncode == 0, again.stderr
+    assert len(between.requests) > 50
+    assert {request.path for request in between.requests if "userProject=payer-1234" not in request.path} == set()

@@ -25,7 +25,27 @@ _BUCKET_FOLDER = Form(r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", "a folder, gs://BUCKET
 _ACCOUNT = Form(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an account's address")
 _MACHINE = Form(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", "a machine type, for example n2-highmem-4")
 _ZONE = Form(r"[a-z]+-[a-z]+[0-9]+-[a-z]", "a zone, for example us-central1-a")
+_ADDRESS = Form(r"https?://[^/\s:]+(:\d+)?(/\S*)?", "an address, http://HOST:PORT or https://HOST")
 _LABEL = Form(r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}", "KEY=VALUE of lower-case letters, digits, _ and -")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoreConfig(Flags):
+    """Flags about stores, Beam's and Winnow's own, that are also parameters of every template.
+
+    Secrets are none of them: whoever may see a job reads its parameters. Workers take keys from the machine's own role.
+    """
+
+    gcs_user_project: str = flag("", "project that pays for requests to requester-pays buckets", form=FORMS["project"])
+    hf_endpoint: str = flag("", "address of the Hugging Face Hub; default https://huggingface.co", form=_ADDRESS)
+    s3_disable_ssl: str = flag("", "speak http to the S3 store", choices={"true": ""})
+    s3_endpoint_url: str = flag("", "address of an S3 store that is not Amazon's", form=_ADDRESS)
+    s3_region_name: str = flag("", "region of the S3 store, for example eu-west-1")
+    s3_verify: str = flag("", "file of certificates by which the S3 store is checked, in the workers' image, or false")
+
+    def parameters(self) -> dict[str, str]:
+        """Returns name -> value of those that are given."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +73,12 @@ class LaunchConfig(Flags):
     workers: int = flag(
         1,
         "workers; exactly as many with a GPU, at most as many without",
+        at_least=WORKERS.at_least,
+        at_most=WORKERS.at_most,
+    )
+    num_workers: int = flag(
+        1,
+        "workers that a job without a GPU starts with, before the autoscaler looks",
         at_least=WORKERS.at_least,
         at_most=WORKERS.at_most,
     )
@@ -85,6 +111,8 @@ class LaunchConfig(Flags):
             problems.append(f"--flexrs: FlexRS has no GPUs, and --preset is {self.preset}; leave it out, or take cpu")
         if self.flexrs and self.worker_zone:
             problems.append("--flexrs chooses among the zones of the region; leave --worker_zone out")
+        if self.num_workers > self.workers:
+            problems.append(f"--num_workers must be at most --workers, {self.workers}, got {self.num_workers}")
         return problems
 
     def labels(self) -> dict[str, Any]:

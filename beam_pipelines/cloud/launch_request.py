@@ -44,8 +44,10 @@ def environment(launch: LaunchConfig) -> dict[str, Any]:
     """Returns the ``FlexTemplateRuntimeEnvironment``: workers, network, account, labels."""
     shape = presets.environment(launch.preset, launch.layout)
     shape["additionalExperiments"] += launch.experiment
+    if launch.image:
+        shape["additionalPipelineOptions"] += [f"sdk_container_image={launch.image}"]
     shape |= {
-        "numWorkers": launch.workers if PRESETS[launch.preset].accelerator else 1,
+        "numWorkers": launch.workers if PRESETS[launch.preset].accelerator else launch.num_workers,
         "maxWorkers": launch.workers,
         "ipConfiguration": "WORKER_IP_PUBLIC" if launch.public_ips else "WORKER_IP_PRIVATE",
         "additionalUserLabels": {"app": "winnow", **launch.labels()},
@@ -95,20 +97,19 @@ _GCLOUD = {
     "tempLocation": "temp-location",
     "stagingLocation": "staging-location",
 }
-_OPTIONS = {"diskSizeGb": "disk_size_gb", "sdkContainerImage": "sdk_container_image"}  # gcloud has no flags for these
 
 
 def gcloud(launch: LaunchConfig, body: dict[str, Any]) -> str:
-    """Returns the same launch as one ``gcloud dataflow flex-template run`` command, quoted for a shell."""
+    """Returns the same launch as one ``gcloud dataflow flex-template run`` command, quoted for a shell.
+
+    gcloud has no flags for disk, image and autoscaling; they are among the options of the pipeline.
+    """
     launched = body["launchParameter"]
     shape = launched["environment"]
-    fixed = shape["autoscalingAlgorithm"].endswith("NONE")
-    options = [f"{option}={shape[name]}" for name, option in _OPTIONS.items() if name in shape]
-    options += [f"autoscaling_algorithm={'NONE' if fixed else 'THROUGHPUT_BASED'}"]
     lists = {
         "parameters": [f"{name}={value}" for name, value in launched["parameters"].items()],
         "additional-experiments": shape["additionalExperiments"],
-        "additional-pipeline-options": [*shape["additionalPipelineOptions"], *options],
+        "additional-pipeline-options": shape["additionalPipelineOptions"],
         "additional-user-labels": [f"{name}={value}" for name, value in shape["additionalUserLabels"].items()],
     }
     words = ["gcloud", "dataflow", "flex-template", "run", launched["jobName"]]

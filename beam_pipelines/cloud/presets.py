@@ -87,7 +87,12 @@ def environment(preset: str, layout: str) -> dict[str, Any]:
         # the autoscaler watches the CPU, so a busy GPU looks idle to it
         "autoscalingAlgorithm": f"AUTOSCALING_ALGORITHM_{'NONE' if accelerator else 'BASIC'}",
         "additionalExperiments": [*shape.experiments(layout), *([accelerator] if accelerator else [])],
-        "additionalPipelineOptions": [f"number_of_worker_harness_threads={shape.harness_threads(layout)}"],
+        # disk and autoscaling once more: a Python launcher passes these on, and not the fields of the environment
+        "additionalPipelineOptions": [
+            f"number_of_worker_harness_threads={shape.harness_threads(layout)}",
+            f"disk_size_gb={shape.disk_gb}",
+            f"autoscaling_algorithm={'NONE' if accelerator else 'THROUGHPUT_BASED'}",
+        ],
     }
 
 

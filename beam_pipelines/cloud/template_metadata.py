@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipelines.cloud import presets
+from beam_pipelines.cloud.config import StoreConfig
 from beam_pipelines.config.base import Flag, Flags, flags_of
 from beam_pipelines.config.jobs import JOBS
 
 SEPARATOR = "|"  # between the values of a repeated flag: a template's parameter is one text
 JOB_PARAMETER = "job"  # one launcher image serves all templates; this parameter names the job to start
 _NUMBERS = {int: r"[0-9]+", float: r"[0-9]*\.?[0-9]+([eE]-?[0-9]+)?"}
-_FOLDER = r"gs://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker; Dataflow has no type for s3://
+_FOLDER = r"(gs|s3)://[a-z0-9][a-z0-9._-]+/.+"  # a worker's disk is gone with the worker
 
 
 def template_jobs() -> list[str]:
@@ -68,8 +69,8 @@ def parameter(name: str, declared: Flag, kind: Any, *, optional: bool) -> dict[s
         sign = "-?" if declared.range.holds(-1) else ""
         form |= {"paramType": "NUMBER", "regexes": [f"^{sign}{_NUMBERS[plain]}$"]}
     elif name == "output":
-        form |= {"paramType": "GCS_WRITE_FOLDER", "regexes": [f"^{_FOLDER}$"]}
-        form["helpText"] = form["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER")
+        form |= {"paramType": "TEXT", "regexes": [f"^{_FOLDER}$"]}  # Dataflow has no type for s3://
+        form["helpText"] = form["helpText"].replace("local, gs:// or s3://", "gs://BUCKET/FOLDER or s3://BUCKET/FOLDER")
     else:
         form |= {"paramType": "TEXT", "regexes": ["^.+$"]}
     if declared.default not in (None, "", ()):
@@ -80,7 +81,7 @@ def parameter(name: str, declared: Flag, kind: Any, *, optional: bool) -> dict[s
 
 
 def metadata(job: str) -> dict[str, Any]:
-    """Returns the ``TemplateMetadata`` of a job: the job's name, then a parameter for each flag."""
+    """Returns the ``TemplateMetadata`` of a job: its name, a parameter for each flag, and those about stores."""
     config = JOBS[job].settings
     kinds = typing.get_type_hints(config)
     needed = required(config)
@@ -96,6 +97,7 @@ def metadata(job: str) -> dict[str, Any]:
     }
     flags = sorted(flags_of(config).items(), key=lambda item: item[0] not in needed)  # required ones first
     rest = [parameter(name, declared, kinds[name], optional=name not in needed) for name, declared in flags]
+    rest += [parameter(name, declared, str, optional=True) for name, declared in flags_of(StoreConfig).items()]
     return {
         "name": f"Winnow {job}",
         "description": JOBS[job].sentence,

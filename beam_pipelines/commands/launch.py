@@ -17,7 +17,7 @@ from typing import Any
 from beam_pipelines.cloud import discovery, launch_request, presets
 from beam_pipelines.cloud.config import LaunchConfig
 from beam_pipelines.cloud.template_metadata import has_device, template_jobs
-from beam_pipelines.running import options
+from beam_pipelines.running import options, store_parameters
 from transforms.lib import similar
 from transforms.lib.errors import ConfigError, InputError
 
@@ -50,15 +50,17 @@ def read(argv: Sequence[str]) -> tuple[LaunchConfig, dict[str, Any], list[str]]:
     if job not in template_jobs():
         hint = similar.did_you_mean(job, template_jobs(), f"there are {', '.join(template_jobs())}")
         return launch, {}, [f"there is no template of {job!r}; {hint}", *problems]
-    config, given, rest, job_problems = options.parse_config(job, after)
-    problems += [*job_problems, *(f"{text} is no flag of {job}; those of launch come before --" for text in rest)]
+    config, given, others, job_problems = options.parse_config(job, after)
+    stores, rest, store_problems = store_parameters.read(others)
+    problems += [*job_problems, *store_problems]
+    problems += [f"{text} is no flag of {job}; those of launch come before --" for text in rest]
     problems += [f"--{name} comes before --" for name in ("preset", "layout", "dry_run") if getattr(given, name)]
     device = (given.device or "") if has_device(job) else None
     problems += presets.check(launch.preset, launch.layout, device)
     if launch.preset not in presets.PRESETS:
         return launch, {}, problems
     parameters, parameter_problems = launch_request.parameters(job, config, launch.preset)
-    body = launch_request.request(launch, job, parameters)
+    body = launch_request.request(launch, job, parameters | stores)
     return launch, body, [*problems, *parameter_problems, *discovery.problems(body, "LaunchFlexTemplateRequest")]
 
 

@@ -12,7 +12,7 @@ from beam_pipelines.running import dataflow, runners
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-_OF_STORES = ("--s3_", "--azure_", "--blob_service_", "--hf_")
+_OF_STORES = ("--gcs_user_project", "--s3_", "--azure_", "--blob_service_", "--hf_")
 
 
 def pipeline_options(beam_args: Sequence[str], spread: bool = False) -> PipelineOptions:
@@ -45,7 +45,7 @@ def tell_stores(beam_args: Sequence[str]) -> None:
     """
     from apache_beam.io.filesystems import FileSystems
 
-    from transforms.storage import hub  # noqa: F401  declares its flag to Beam
+    from transforms.storage import gcs, hub  # noqa: F401  they declare their flags to Beam
 
     for name in ("apache_beam.internal.gcp.auth", "apache_beam.utils.retry", "google.auth"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

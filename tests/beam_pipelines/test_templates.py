@@ -9,6 +9,8 @@ import pytest
 
 from beam_pipelines import template
 from beam_pipelines.cloud import discovery, template_metadata
+from beam_pipelines.cloud.config import StoreConfig
+from beam_pipelines.config.base import flags_of
 from beam_pipelines.config.jobs import JOBS
 from beam_pipelines.running.options import parser_of
 
@@ -49,7 +51,8 @@ def test_parameters_flags_fields_and_page_are_one_set(job):
     fields = {field.name for field in dataclasses.fields(JOBS[job].settings)}
     section = (ROOT / "docs/cli.md").read_text().split(f"## winnow {job}\n")[1].split("\n## ")[0]
     page = set(re.findall(r"^\| `--(\w+)` \|", section, re.MULTILINE)) - RUN_FLAGS
-    assert set(names) - {"job"} == flags == fields == page
+    assert set(names) - {"job", *flags_of(StoreConfig)} == flags == fields == page
+    assert set(flags_of(StoreConfig)) < set(names)
 
 
 @pytest.mark.parametrize("job", template_metadata.template_jobs())

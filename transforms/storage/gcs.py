@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from transforms.storage.client import FileInfo
 from transforms.storage.object_store import ObjectStore
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 _SESSIONS = 4  # upload sessions per file, at most
 _AT_ONCE = 8  # deletions at a time
+
+
+class GcsOptions(PipelineOptions):
+    """The flag that says who pays for requests; workers get it with the other flags of stores."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        parser.add_argument(
+            "--gcs_user_project", default=None, help="project that pays for requests to requester-pays buckets"
+        )
 
 
 class GcsClient(ObjectStore):
@@ -39,7 +50,9 @@ class GcsClient(ObjectStore):
         """Yields the names of the folders directly below one, 1,000 per request, whatever they hold."""
         bucket, _, key = (folder.rstrip("/") + "/").removeprefix("gs://").partition("/")
         names_only = {"prefix": key, "delimiter": "/", "fields": "prefixes,nextPageToken"}
-        for page in _io().client.list_blobs(bucket, **names_only, retry=_io()._storage_client_retry).pages:
+        for page in (
+            _io().client.list_blobs(_io().client.bucket(bucket), **names_only, retry=_io()._storage_client_retry).pages
+        ):
             yield from (name[len(key) :].rstrip("/") for name in page.prefixes)
 
     def exists(self, uri: str) -> bool:
@@ -109,7 +122,19 @@ def _io() -> GcsIO:
     if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         google.auth.default()
     system = cast(Any, FileSystems.get_filesystem("gs://"))
-    return cast("GcsIO", system._gcsIO())
+    io_ = cast("GcsIO", system._gcsIO())
+    options = FileSystems._pipeline_options
+    payer = options.view_as(GcsOptions).gcs_user_project if isinstance(options, PipelineOptions) else None
+    if payer:
+        _let_pay(io_.client, payer)
+    return io_
+
+
+def _let_pay(client: Any, project: str) -> None:
+    """Makes every bucket of a client one whose requests name the project that pays; Beam takes its buckets here, too."""
+    bucket, lookup = client.bucket, client.lookup_bucket
+    client.bucket = functools.partial(bucket, user_project=project)
+    client.lookup_bucket = lambda name, *args, **settings: lookup(client.bucket(name), *args, **settings)
 
 
 def _blob(uri: str) -> Any:

@@ -57,7 +57,8 @@ def test_a_launch_arrives_whole(server, winnow):
         "autoscalingAlgorithm": "AUTOSCALING_ALGORITHM_NONE", "ipConfiguration": "WORKER_IP_PRIVATE",
         "additionalExperiments": ["use_runner_v2", "no_use_multiple_sdk_containers",
             "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:5xx"],
-        "additionalPipelineOptions": ["number_of_worker_harness_threads=3"],
+        "additionalPipelineOptions": ["number_of_worker_harness_threads=3", "disk_size_gb=100",
+            "autoscaling_algorithm=NONE", "sdk_container_image=r.io/winnow/worker@sha256:" + "0" * 64],
         "additionalUserLabels": {"app": "winnow", "team": "data"},
         "sdkContainerImage": "r.io/winnow/worker@sha256:" + "0" * 64,
         "serviceAccountEmail": "worker@my-project.iam.gserviceaccount.com",
@@ -65,6 +66,37 @@ def test_a_launch_arrives_whole(server, winnow):
         "launcherMachineType": "n2-highmem-4",
         "tempLocation": "gs://my-bucket/tmp", "stagingLocation": "gs://my-bucket/tmp/staging",
     }  # fmt: skip
+
+
+def test_a_job_without_a_gpu_starts_with_the_workers_that_are_asked_for():
+    flags = ["--workers", "50", "--num_workers", "20"]
+    _, body, problems = launch.read(["score", *BASE, *flags, *JOB])
+    environment = body["launchParameter"]["environment"]
+    assert problems == []
+    assert (environment["numWorkers"], environment["maxWorkers"]) == (20, 50)
+    assert "autoscaling_algorithm=THROUGHPUT_BASED" in environment["additionalPipelineOptions"]
+    _, _, problems = launch.read(["score", *BASE, "--workers", "5", "--num_workers", "6", *JOB])
+    assert problems == ["--num_workers must be at most --workers, 5, got 6"]
+
+
+def test_flags_about_stores_are_parameters_and_secrets_are_not():
+    stores = ["--s3_region_name", "eu-west-1", "--s3_endpoint_url=https://minio.example:9000"]
+    stores += ["--gcs_user_project", "payer-1234"]
+    job = ["--", "--input", "s3://bucket/*.tar", "--output", "s3://bucket/out", *stores]
+    _, body, problems = launch.read(["score", *BASE, *job])
+    assert problems == []
+    assert body["launchParameter"]["parameters"] == {
+        "job": "score", "input": "s3://bucket/*.tar", "output": "s3://bucket/out", "s3_region_name": "eu-west-1",
+        "s3_endpoint_url": "https://minio.example:9000", "gcs_user_project": "payer-1234",
+    }  # fmt: skip
+    wrong = ["--s3_secret_access_key", "hush", "--s3_endpoint_url", "minio", "--gcs_user_project", "A B"]
+    _, _, problems = launch.read(["score", *BASE, *job, *wrong])
+    assert [line.split()[0] for line in problems] == [
+        "--s3_secret_access_key",
+        "--gcs_user_project",
+        "--s3_endpoint_url",
+    ]
+    assert "hush" not in " ".join(problems)
 
 
 def test_a_name_at_work_is_refused_so_a_schedule_never_runs_twice(server, winnow):
@@ -138,7 +170,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_sent(server, winnow):
 def test_a_local_output_is_refused_as_dataflow_would(server, winnow):
     code, _, stderr = winnow("launch", "score", *BASE, "--", "--input", "gs://b/x.tar", "--output", "out")
     assert code == 2
-    assert "--output must match ^gs://" in stderr
+    assert "--output must match ^(gs|s3)://" in stderr
 
 
 @pytest.mark.parametrize("preset", presets.PRESETS)
@@ -169,12 +201,8 @@ def sorted_lists(body):
     shape = parameter["environment"]
     assert shape.pop("enableStreamingEngine", False) is False  # gcloud always says so
     options = dict(text.split("=", 1) for text in shape.pop("additionalPipelineOptions", []))
-    for name, option in (("diskSizeGb", "disk_size_gb"), ("sdkContainerImage", "sdk_container_image")):
-        if name in shape:
-            options[option] = str(shape.pop(name))
-    algorithm = shape.pop("autoscalingAlgorithm", None)
-    if algorithm:
-        options["autoscaling_algorithm"] = "NONE" if algorithm.endswith("NONE") else "THROUGHPUT_BASED"
+    for name in ("diskSizeGb", "sdkContainerImage", "autoscalingAlgorithm"):  # the options say them too
+        shape.pop(name, None)
     return {**parameter, "environment": {**shape, "options": options}}
 
 
