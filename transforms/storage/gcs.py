@@ -131,10 +131,12 @@ def _io() -> GcsIO:
 
 
 def _let_pay(client: Any, project: str) -> None:
-    """Makes every bucket of a client one whose requests name the project that pays; Beam takes its buckets here, too."""
-    bucket, lookup = client.bucket, client.lookup_bucket
+    """Makes every bucket of a client, and so of Beam, one whose requests name the project that pays."""
+    bucket, get_bucket = client.bucket, client.get_bucket
     client.bucket = functools.partial(bucket, user_project=project)
-    client.lookup_bucket = lambda name, *args, **settings: lookup(client.bucket(name), *args, **settings)
+    client.get_bucket = lambda name, *args, **settings: get_bucket(
+        client.bucket(name) if isinstance(name, str) else name, *args, **settings
+    )
 
 
 def _blob(uri: str) -> Any:
