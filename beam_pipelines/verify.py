@@ -48,7 +48,13 @@ def read_outputs(output: str, selection: Selection) -> tuple[list[FileRow], Resh
 
 
 def planned(refs: Sequence[ShardRef], settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
-    """Plans the output shards again from the decisions: their paths, and the samples that each must hold."""
+    """Plans the output shards again from the decisions: their paths, and the samples that each must hold.
+
+    Where samples were taken down since, the plan is no more. Then each shard must hold what its ledger says, of which
+    nothing is given here.
+    """
+    if manifest.read(settings.root).section("reshard").facts.get("taken_down"):
+        return [(settings.path(n), planner.OutputShard(n, (), 0, 0)) for n in ledger.numbers(settings.root)]
     sources = [read_source(ref, settings.store) for ref in refs]
     outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
     return [(settings.path(output.number), output) for output in outputs]

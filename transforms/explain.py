@@ -111,7 +111,8 @@ class ExplainShard:
         decide = DecideShard(self.settings)
         ways = (SolvedStates.of(self.states, formerly=formerly) for formerly in (False, True))
         stamps = {decide.stamp(store, ref, states) for states in ways}
-        if store.facts(DECISIONS, ref.name).get("stamp") not in stamps:
+        written = store.facts(DECISIONS, ref.name)
+        if written.get("decided", written.get("stamp")) not in stamps:  # a takedown stamps them anew
             raise InputError(f"the columns of shard {ref.name} changed since it was decided; run `winnow select` again")
         rows = [row for row, _ in places]
         names = self.settings.recipe.inputs()

@@ -187,6 +187,14 @@ _RECORDS = (
         counters=("reshard",),
     ),
     Job(
+        name="takedown",
+        flags="takedown:TakedownConfig",
+        summary="remove samples from a finished output, for good: its shards, lists, columns and embeddings",
+        example="winnow takedown out --uids uids.txt --reason 'request 17'",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
         name="import-scores",
         flags="imports:ImportConfig",
         summary="bring scores of other tools into the column store",

@@ -11,7 +11,7 @@ from transforms.lib import similar
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.reshard import shard_formats
-from transforms.outputs import manifest
+from transforms.outputs import manifest, takedowns
 from transforms.outputs.ledger_table import LedgerTable
 from transforms.outputs.samples import SHARD, Samples
 from transforms.outputs.selections import begun, stale
@@ -41,8 +41,9 @@ def find(
       shards: names of shards; None for the whole pool.
 
     Raises:
-      ConfigError: every problem: no pool, no such column, shard or selection.
+      ConfigError: every problem: no pool, no such column, shard or selection; a takedown is not finished.
     """
+    takedowns.check_finished(output)
     refs = workspace.read_pool(output)
     schemas = workspace.stored_schemas(output, refs)
     problems: list[str] = []

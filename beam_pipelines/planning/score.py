@@ -24,6 +24,7 @@ from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve, scorer, spec
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.lib.tar_limits import TarLimits
+from transforms.outputs import takedowns
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.score_shard import ScoreSettings, missing_sets
@@ -126,6 +127,7 @@ def settings_of(config: ScoreConfig, problems: Problems) -> ScoreSettings | None
         precision=precision,
         threads=config.threads,
         decode_threads=config.decode_threads,
+        standing=problems.collect(takedowns.standing, config.output) or (),
     )
 
 
@@ -178,7 +180,8 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     )
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
-    return ScorePlan(shards, ScoreSettings(config.output, (), rules), facts)
+    standing = problems.collect(takedowns.standing, config.output) if config.output else None
+    return ScorePlan(shards, ScoreSettings(config.output, (), rules, standing=standing or ()), facts)
 
 
 def model_schemas(plan: ScorePlan) -> dict[str, pa.Schema]:

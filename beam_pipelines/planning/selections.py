@@ -11,7 +11,7 @@ from transforms.lib import stamps
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.recipes.recipe import Recipe
-from transforms.outputs import selections
+from transforms.outputs import selections, takedowns
 from transforms.outputs.selections import Selection
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
@@ -42,6 +42,8 @@ def identity(
     owners = {columns.INDEX, *(owner for owner, _ in where.values())}
     pool, made_of = _scored_by(scoring) if scoring else _stored(output, owners)
     sets = {owner: made_of.get(owner, "") for owner in owners}
+    if taken_down := takedowns.finished(output):  # the pool is another one without these samples
+        others["takedowns"] = taken_down
     return stamps.stamp(recipe=recipe.as_dict(), columns=dict(where), files=dict(files), pool=pool, sets=sets, **others)
 
 
@@ -67,8 +69,9 @@ def find(output: str, name: str, refs: list[ShardRef]) -> Selection:
       refs: the shards of the pool.
 
     Raises:
-      InputError: there is none, it is not whole, or it was made from another pool.
+      InputError: there is none, it is not whole, it was made from another pool, or a takedown is not finished.
     """
+    takedowns.check_finished(output)
     found = selections.find(output, name)
     folder = found.uri("decisions")
     have = {info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet") for info in filesystem.children(folder)}

@@ -21,7 +21,7 @@ from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.recipes import accounts
 from transforms.lib.report import terminal_text
 from transforms.lib.tar_limits import TarLimits
-from transforms.outputs import crawls, leases, manifest, sealed_json, selections, side_files, stored_files
+from transforms.outputs import crawls, leases, manifest, sealed_json, selections, side_files, stored_files, takedowns
 from transforms.outputs.store import Store
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem, patterns, versions
@@ -163,6 +163,7 @@ def check_output(
       InputError: the folder holds something else, another job wrote one of the column sets, or the manifest was edited.
     """
     filesystem.check_writable(config.output)
+    takedowns.check_finished(config.output)
     data = filesystem.read_if_exists(filesystem.join(config.output, "run.json"))
     flags = config.recorded()
     reads_pool = (flags.get("input") or shards_given) and not isinstance(config, ImportConfig)
@@ -199,9 +200,8 @@ def _record(data: bytes | None, output: str) -> dict[str, Any]:
             raise ValueError("another digest")
         return {"pool": dict(record["pool"]), "jobs": dict(record["jobs"])}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(
-            f"--output {output}: run.json is cut or changed; put it back, or name another folder"
-        ) from None
+        line = f"--output {output}: run.json is cut or changed; put it back, or name another folder"
+        raise InputError(line) from None
 
 
 def check_run(output: str) -> None:

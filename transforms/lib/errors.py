@@ -41,6 +41,7 @@ class Reason(str, enum.Enum):
     CAPTION_NOT_UTF8 = "caption_not_utf8"
     SCORE_NOT_FINITE = "score_not_finite"
     LABEL_MISSING = "label_missing"
+    TAKEN_DOWN = "taken_down"
 
     def __str__(self) -> str:
         return self.value

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from transforms.storage import filesystem
 
-_READ = ("columns", "shards", "shard_stats", "ledger", "decisions", "selections")
+_READ = ("columns", "shards", "shard_stats", "ledger", "takedowns", "decisions", "selections")
 """Folders that Winnow or a loader reads whole."""
 
 

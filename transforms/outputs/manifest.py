@@ -181,6 +181,34 @@ def write(sections: Sequence[Section], root: str) -> None:
     versions.update(filesystem.join(root, NAME), added)
 
 
+def change(root: str, rows: Mapping[str, FileRow | None], facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Corrects what the manifest says of files that were written again since their jobs ended.
+
+    Args:
+      root: the output folder.
+      rows: path -> its row now, None where it is gone; paths that no job listed are left out.
+      facts: job -> values of its section that are now others, of jobs that ran.
+
+    Raises:
+      DamagedError: a section was edited.
+    """
+
+    def changed(data: bytes | None) -> bytes:
+        document = dict(json.loads(data or b"{}"))
+        for job, values in document.items():
+            _check(job, values, root)
+            outputs = {path: rows.get(path, file) for path, file in values["outputs"].items()}
+            listed = {
+                path: {"bytes": file.size, "sha256": file.sha256} if isinstance(file, FileRow) else file
+                for path, file in outputs.items()
+                if file is not None
+            }
+            document[job] = sealed_json.sealed({**values, **facts.get(job, {}), "outputs": listed})
+        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+    versions.update(filesystem.join(root, NAME), changed)
+
+
 def section(files: Sequence[FileRow], counts: dict[str, Any] | None, job: str, facts: dict[str, Any]) -> Section:
     """Returns one job's section."""
     return Section(job, facts, counts or {}, tuple(files))

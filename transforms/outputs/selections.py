@@ -27,10 +27,10 @@ from transforms.storage import filesystem, links, versions
 FOLDER = "selections"
 CURRENT = "current"
 SUBSET = "subset.npy"
-_MARKER = "selection.json"
+MARKER = "selection.json"
 _CURE = "it was cut or changed: run `winnow select` again"
-_ID = re.compile(r"[0-9a-f]{16}")
-_SHOWN = ("decisions", "books.json", "fitted.json", SUBSET, "missing.npy")  # below the output folder
+ID = re.compile(r"[0-9a-f]{16}")
+SHOWN = ("decisions", "books.json", "fitted.json", SUBSET, "missing.npy")  # below the output folder
 
 
 def path_of(selection: str, name: str) -> str:
@@ -124,7 +124,7 @@ def _pointer(root: str, name: str) -> str:
 
 
 def _marker(root: str, selection: str) -> str:
-    return filesystem.join(root, path_of(selection, _MARKER))
+    return filesystem.join(root, path_of(selection, MARKER))
 
 
 def begin(root: str, selection: str, name: str) -> None:
@@ -163,7 +163,7 @@ def close(subset: FileRow, books: Mapping[str, Any], files: Sequence[FileRow], r
     told = {"files": {n: row.size for n, row in rows.items()}, "digests": {n: row.sha256 for n, row in rows.items()}}
     counts = {count: books[count] for count in ("shards", "samples", "kept", "copies")}
     marker = sealed_json.sealed({"id": selection, **counts, **told})
-    row = file_rows.write(root, path_of(selection, _MARKER), _bytes(marker))
+    row = file_rows.write(root, path_of(selection, MARKER), _bytes(marker))
     uri = _pointer(root, name)
 
     def moved(data: bytes | None) -> bytes:
@@ -177,7 +177,7 @@ def close(subset: FileRow, books: Mapping[str, Any], files: Sequence[FileRow], r
 
     versions.update(uri, moved)
     if name == CURRENT:
-        links.show(root, path_of(selection, ""), f"{FOLDER}/{CURRENT}", _SHOWN)
+        links.show(root, path_of(selection, ""), f"{FOLDER}/{CURRENT}", SHOWN)
     return row
 
 
@@ -191,7 +191,7 @@ def find(root: str, name: str = "") -> Selection:
     Raises:
       InputError: there is none, or it is not whole.
     """
-    by_id = _ID.fullmatch(name) is not None
+    by_id = ID.fullmatch(name) is not None
     known = {"id": name} if by_id else _json(_pointer(root, name or CURRENT))
     if pending := known.get("pending"):
         raise InputError(_unfinished(root, name, pending, known["id"]))
@@ -228,7 +228,7 @@ def _unfinished(root: str, name: str, pending: str, before: str) -> str:
 def _choice(root: str) -> str:
     """Returns the hint that lists the selections of an output folder."""
     made = [job.partition(" ")[2] or CURRENT for job in manifest.read(root).sections if job.split(" ")[0] == "select"]
-    ids = [folder for folder in filesystem.folders(filesystem.join(root, FOLDER)) if _ID.fullmatch(folder)]
+    ids = [folder for folder in filesystem.folders(filesystem.join(root, FOLDER)) if ID.fullmatch(folder)]
     listed = ", ".join([*sorted(made), *ids])
     return f"; name one of {listed}" if listed else "; run `winnow select` first"
 

@@ -16,7 +16,7 @@ from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, CurationError, InputError
 from transforms.lib.reshard import shard_formats, shard_layout
-from transforms.lib.reshard.shard_listing import ShardListing
+from transforms.lib.reshard.shard_listing import NO_SAMPLES, ShardListing
 from transforms.lib.tar_account import TarAccount
 from transforms.outputs import ledger, stored_files
 from transforms.outputs.store import DECISIONS, Store
@@ -151,9 +151,9 @@ class CheckOutput:
     def __call__(self, output: tuple[str, shard_layout.OutputShard]) -> Checked:
         name, planned = output
         try:
-            listing = self.contents.listing(planned)
+            listing = self._listing(planned)
         except InputError as error:
-            return Checked("output", 0, error.problems)
+            return Checked("output", 0, tuple(f"{name}: {line}" for line in error.problems))
         keys: list[str] = []
         problems: list[str] = []
         try:
@@ -170,6 +170,13 @@ class CheckOutput:
         pairs = uids.pairs([key.rpartition("-")[0] for key in sorted(keys)])
         Metrics.counter("verify", "samples").inc(len(keys))
         return Checked("output", len(keys), tuple(problems), uids.digest(pairs))
+
+    def _listing(self, planned: shard_layout.OutputShard) -> ShardListing:
+        """Returns the samples of a shard by its plan; by its ledger where samples were cut out since it was planned."""
+        if planned.segments:
+            return self.contents.listing(planned)
+        entries = ledger.read(self.root, planned.number)
+        return self.contents.listed(entries) if len(entries) else NO_SAMPLES
 
     def _ledger_of(self, number: int, name: str, listing: ShardListing) -> list[str]:
         """Returns what is wrong with the ledger of a shard; nothing for a shard of an earlier version, without one."""

@@ -25,6 +25,7 @@ from transforms.lib.tar import packing
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.lib.tar.streams import DecompressedStream, limited
 from transforms.lib.tar_account import MISNAMED, REMARKED, TarAccount
+from transforms.outputs import takedowns
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem, pool_files
@@ -48,6 +49,7 @@ class ScoreSettings:
       precision: ``fp32``, ``bf16`` or ``fp16``.
       threads: batches that are embedded at once on a CPU; 0 = as many as there are cores.
       decode_threads: that decode images; 0 = all cores.
+      standing: lists of samples that were taken down here; no stamp depends on them.
     """
 
     root: str
@@ -58,6 +60,7 @@ class ScoreSettings:
     precision: str = "fp32"
     threads: int = 0
     decode_threads: int = 0
+    standing: tuple[takedowns.StandingFile, ...] = ()
 
     def index_stamp(self, shard: Shard) -> str:
         """Returns the stamp of a shard's index, in which no model has a say but one that picks captions."""
@@ -248,7 +251,7 @@ class ScoreShard:
         self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard, tar_facts: dict[str, str]
     ) -> list[FileRow]:
         wanted = self.settings.stamps(shard)
-        tables = {**scored.sets, columns.INDEX: scored.index}
+        tables = takedowns.without(self.settings.standing, {**scored.sets, columns.INDEX: scored.index})
         facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in missing}
         facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION, **tar_facts)
         return [store.write(name, shard.name, tables[name], wanted[name], **facts[name]) for name in missing]

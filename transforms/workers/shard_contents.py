@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 
 from transforms.lib import byte_ranges, uids
@@ -104,8 +105,7 @@ class ShardContents:
         if stored_files.changed_since(store.facts(DECISIONS, name), store.seals(name, [columns.INDEX])):
             path = store.uri(DECISIONS, name)
             raise InputError(f"{path} is not about columns/{columns.INDEX}/{name}; run `winnow select` again")
-        changed_by = ["caption"] if self.captions == SCORED else []
-        index = _index_of(store, name, ["uid", "offset", "length", *_INDEXED, *changed_by])
+        index = self._known(name)
         rows, numbers = [], []
         for segment in segments:
             meant = np.flatnonzero((copies >= segment.least) & (copies <= segment.most))
@@ -115,14 +115,45 @@ class ShardContents:
             picked, copy = segment.picks()
             rows.append(meant[picked])
             numbers.append(copy)
+        index = index.take(np.concatenate(rows))
+        return index.append_column("copy", pa.array(np.concatenate(numbers), pa.int64()))
+
+    def _known(self, name: str) -> pa.Table:
+        """Returns what is read of the columns of an input shard, with the number of each row."""
+        store = self.store
+        changed_by = ["caption"] if self.captions == SCORED else []
+        index = _index_of(store, name, ["uid", "offset", "length", *_INDEXED, *changed_by])
         fields = [*((f".{one.name}", one) for one in self.added), *((f"={one.name}", one) for one in self.beside)]
         for owner in sorted({field.owner for _, field in fields}):
             wanted = [(label, field.column) for label, field in fields if field.owner == owner]
             table = store.read(owner, name, sorted({column for _, column in wanted}))
             for label, column in wanted:
                 index = index.append_column(label, table[column])
-        index = index.append_column("row", pa.array(np.arange(len(index)), pa.int64())).take(np.concatenate(rows))
-        return index.append_column("copy", pa.array(np.concatenate(numbers), pa.int64()))
+        return index.append_column("row", pa.array(np.arange(len(index)), pa.int64()))
+
+    def listed(self, entries: pa.Table) -> ShardListing:
+        """Returns the samples of an output shard by its ledger, in order; there is at least one. Opens no input shard.
+
+        Raises:
+          InputError: an entry is not about a sample that the selection keeps.
+        """
+        names = entries["shard"].unique().to_pylist()
+        parts = []
+        for name in names:
+            rows = entries["row"].filter(pc.equal(entries["shard"], name))
+            copies = self.store.read(DECISIONS, name, ["copies"])["copies"]
+            parts.append(self._known(name).append_column("copies", copies).take(rows))
+        source = pc.index_in(entries["shard"], value_set=pa.array(names, pa.string())).to_numpy().astype(np.int64)
+        order = np.argsort(np.argsort(source, kind="stable"), kind="stable")
+        table = pa.concat_tables(parts).take(order)
+        keys = entries["key"].to_pylist()
+        kept = table["copies"].to_numpy() > 0
+        if not kept.all() or [key.rpartition("-")[0] for key in keys] != table["uid"].to_pylist():
+            raise InputError("its ledger is about samples that the selection does not keep; run `winnow reshard` again")
+        offset, length, row = (table[name].to_numpy() for name in ("offset", "length", "row"))
+        uris = [(name, self.store.facts(DECISIONS, name)["uri"]) for name in names]
+        known = table.drop_columns(["uid", "copies", "offset", "length", "row"])
+        return ShardListing(keys, uris, source, offset, length, row, known)
 
     def ledger(self, listing: ShardListing) -> pa.Table:
         """Returns the ledger of a shard with the samples of a listing."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transforms.lib.arrays import Float32, Int64
-from transforms.lib.errors import AccountsError
+from transforms.lib.errors import AccountsError, Reason
 from transforms.lib.tar_account import TarAccount
 
 BINS = 200  # of the score histogram over [-1, 1]
@@ -176,15 +176,16 @@ def check_closed(books: Books, where: str) -> None:
 
 
 def check_rejects(books: Books, max_reject_fraction: float) -> None:
-    """Checks that not more samples were rejected than the user allows.
+    """Checks that not more samples were rejected than the user allows; those that were taken down are not counted.
 
     Raises:
       AccountsError: too many; the message counts them by reason.
     """
-    if books.num_rejected > max_reject_fraction * books.samples:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(books.rejected.items()))
+    failed = {reason: count for reason, count in sorted(books.rejected.items()) if reason != Reason.TAKEN_DOWN}
+    if sum(failed.values()) > max_reject_fraction * books.samples:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in failed.items())
         raise AccountsError(
-            f"{books.num_rejected} of {books.samples} samples were rejected ({reasons}), more than the share "
+            f"{sum(failed.values())} of {books.samples} samples were rejected ({reasons}), more than the share "
             f"{max_reject_fraction:g} that --max_reject_fraction allows; see each one: `winnow export --output OUT "
             "--columns shard,key,status,detail --to samples.csv`"
         )

@@ -66,6 +66,7 @@ class BlockList:
       phashes: uint64 ``[n]``, sorted, each once.
       urls: hosts, urls and patterns.
       counts: kind of entry -> how many there are; kinds without entries are not in it.
+      digests: the sha256 of images as text, 64 lower-case hex digits each.
     """
 
     uids: UidRecords
@@ -73,27 +74,29 @@ class BlockList:
     phashes: UInt64
     urls: UrlList
     counts: Mapping[str, int]
+    digests: tuple[str, ...] = ()
 
 
-def read(path: str) -> BlockList:
+def read(path: str, only: str = "") -> BlockList:
     """Returns the block list of a local file; read once per process, and again when the file changes.
 
     Args:
       path: ``.csv`` or ``.parquet`` with some of the columns ``NAMES``; ``.npy``, a subset file, whose uids are
         blocked; any other file is text, with one entry per line, ``KIND:`` before it where its form does not say what
         it is. Lines that are empty or begin with # say nothing.
+      only: the one kind that every line of a text is, in any form, and that is read of a table; empty for all kinds.
 
     Raises:
       InputError: it cannot be read, an entry is none of these, or there is none; one line that names the entry.
     """
     about = os.stat(path)
-    return _read(path, about.st_mtime_ns, about.st_size)
+    return _read(path, about.st_mtime_ns, about.st_size, only)
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: str, changed: int, size: int) -> BlockList:
+def _read(path: str, changed: int, size: int, only: str) -> BlockList:
     try:
-        entries = _entries(path)
+        entries = _entries(path, only)
         lists = {kind: _checked(kind, values) for kind, values in entries.items()}
     except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
         raise InputError(f"cannot be read as a block list: {' '.join(str(error).split())}") from None
@@ -107,6 +110,7 @@ def _read(path: str, changed: int, size: int) -> BlockList:
         phashes=_phashes(lists.get("phash", none)),
         urls=UrlList.of(lists.get("host", none), lists.get("url", none)),
         counts=counts,
+        digests=tuple(text.lower() for text in lists.get("sha256", none).to_pylist()),
     )
 
 
@@ -129,15 +133,16 @@ def _phashes(values: pa.Array) -> UInt64:
     return np.unique(numbers)
 
 
-def _entries(path: str) -> dict[str, pa.Array | UidRecords]:
-    """Returns kind -> entries as they are written, without blanks around them."""
+def _entries(path: str, only: str) -> dict[str, pa.Array | UidRecords]:
+    """Returns kind -> entries as they are written, without blanks around them; arguments as of ``read``."""
     if path.endswith(".npy"):
         rows = subset_files.open_subset(path)
         return {"uid": subset(subset_files.pairs_in(np.asarray(rows)))}
     if path.endswith((".csv", ".parquet")):
-        return _of_table(path)
+        found = _of_table(path)
+        return {kind: values for kind, values in found.items() if only in ("", kind)}
     with open(path, encoding="utf-8-sig") as file:
-        return _of_lines(file.read())
+        return _of_lines(file.read(), only)
 
 
 def _of_table(path: str) -> dict[str, pa.Array]:
@@ -178,11 +183,13 @@ def _columns(path: str) -> Iterator[tuple[str, pa.Array]]:
             raise InputError(f"has {values.type} in {name}, expected text")
 
 
-def _of_lines(text: str) -> dict[str, pa.Array]:
+def _of_lines(text: str, only: str) -> dict[str, pa.Array]:
     lines = pc.utf8_trim_whitespace(pa.array(text.split("\n"), pa.string()))
     number = np.arange(1, len(lines) + 1)
     said = pc.invert(pc.match_substring_regex(lines, "^(#.*)?$")).to_numpy(zero_copy_only=False)
     lines, number = lines.filter(pa.array(said)), number[said]
+    if only:
+        return {only: pc.utf8_trim_whitespace(pc.replace_substring_regex(lines, f"^{only}:", ""))}
     left = np.ones(len(lines), bool)
     found: dict[str, list[pa.Array]] = {kind: [] for kind in KINDS}
     for kind in KINDS:

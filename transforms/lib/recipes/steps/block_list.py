@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from transforms.lib.arrays import Bool
 from transforms.lib.columnstore.block import Block
 from transforms.lib.columnstore.text import as_text
 from transforms.lib.dedup.listed_hashes import near_listed
 from transforms.lib.errors import InputError
 from transforms.lib.recipes.contract.step import NUMBER, TEXT, UID, Step, Verdict
 from transforms.lib.subsets import block_lists
-from transforms.lib.subsets.block_lists import KINDS
+from transforms.lib.subsets.block_lists import KINDS, BlockList
 from transforms.lib.subsets.subset_files import places
 
 _URLS = ("host", "url")
@@ -98,8 +100,18 @@ class DropBlocked(Step):
         return "score the pool again: an index of Winnow 0.1 has no urls" if column == self.url else ""
 
     def apply(self, block: Block, state: Any) -> Verdict:
-        listed, values = block_lists.read(block.files[f"{self.label}.file"]), block.columns
-        blocked = np.zeros(len(block.valid), bool)
+        listed = block_lists.read(block.files[f"{self.label}.file"])
+        blocked = self.named(listed, block.columns)
+        return Verdict.of(block, ~blocked, np.where(blocked, -1, np.inf))
+
+    def named(self, listed: BlockList, values: Mapping[str, NDArray[Any]]) -> Bool:
+        """Returns bool ``[n]``: which samples a list names, whatever became of them.
+
+        Args:
+          listed: the list.
+          values: the columns ``inputs()``, ``[n]`` each.
+        """
+        blocked = np.zeros(len(next(iter(values.values()))), np.bool_)
         if self._by("uid"):
             blocked |= places(listed.uids, values["uid"]) >= 0
         if self._by(*_URLS):
@@ -111,7 +123,7 @@ class DropBlocked(Step):
         if self._by("phash"):
             hashed = values["index.width"] > 0
             blocked |= hashed & near_listed(values["index.phash"], listed.phashes, self.radius)
-        return Verdict.of(block, ~blocked, np.where(blocked, -1, np.inf))
+        return blocked
 
     def sentence(self) -> str:
         return f"Drop samples that the block list {self.file} names, by {', '.join(self.by)}."
