@@ -22,7 +22,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["beam_pipelines*", "transforms*", "winnow*"]),
     package_data={
-        "beam_pipelines": ["recipes/*.yaml"],
+        "beam_pipelines": ["recipes/*.yaml", "demo_pool/*"],
         "winnow": ["py.typed"],
         "transforms.lib.report": ["*.j2", "*.css", "*.js"],
         "transforms.lib.models": ["tinyclip_data/*"],

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import assets, pairs
+from demo import assets, make_small_pool, pairs
 from transforms.lib.errors import SampleError
 from transforms.lib.inference import prefetch
 from transforms.lib.inference.timing import Clock
@@ -193,3 +193,12 @@ def test_no_demo_caption_is_in_the_training_pool_by_construction():
     training, demo = make_pool.split(made)
     assert not {item.group for item in training} & {item.group for item in demo}
     assert len(training) + len(demo) <= len(made)
+
+
+def test_the_pool_of_winnow_demo_is_made_of_this_one(tmp_path):
+    folder = Path(__file__).parents[1] / "beam_pipelines/demo_pool"
+    make_small_pool.make(POOL, tmp_path)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in tmp_path.iterdir()} | {"README.md"}
+    for made in tmp_path.iterdir():
+        assert made.read_bytes() == (folder / made.name).read_bytes()
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1e6

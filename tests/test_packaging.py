@@ -1,5 +1,7 @@
 """The wheel holds the three packages with their data and nothing else, and installs a working command."""
 
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -33,7 +35,7 @@ def test_the_wheel_holds_the_packages_and_their_data(wheel):
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"beam_pipelines", "transforms", "winnow"}
     for name in (
-        "beam_pipelines/recipes/dfn.yaml", "transforms/lib/report/report.html.j2",
+        "beam_pipelines/recipes/dfn.yaml", "beam_pipelines/demo_pool/00000.tar", "transforms/lib/report/report.html.j2",
         "transforms/lib/report/curves.svg.j2", "winnow/py.typed",
         *(f"transforms/lib/models/tinyclip_data/{file}"
           for file in ("projections.safetensors", "open_clip_config.json", "MODEL_CARD.md")),
@@ -66,6 +68,16 @@ def test_an_installed_wheel_gives_a_working_command(wheel, tmp_path):
     )
     assert told.returncode == 0, told.stderr
     assert '"to_score": 1' in told.stdout
+    (tmp_path / "empty").mkdir()
+    shown = subprocess.run([winnow, "demo", "--no_open"], text=True, cwd=tmp_path / "empty", capture_output=True)
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(r"20 of the 62 samples .* the filter dropped 20 of them", shown.stderr)
+    lines = [line.strip().split("    ")[0] for line in shown.stderr.splitlines() if line.startswith("  winnow ")]
+    assert len(lines) == 3
+    for line in lines:
+        done = subprocess.run([winnow, *shlex.split(line)[1:]], text=True, cwd=tmp_path / "empty", capture_output=True)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    assert (tmp_path / "empty/winnow-demo/report.html").exists()
 
 
 def test_the_lock_files_pin_every_package_by_hash():

@@ -279,6 +279,13 @@ COMMANDS = {
             example="winnow plan --samples 1000000000 --gflop_per_pair 14.8 --set l4_hour=0.6",
             remark="docs/cost.md has the formula.",
         ),
+        Tool(
+            name="demo",
+            flags="config.demo:DemoConfig",
+            summary="curate 62 pictures that come with Winnow, and open the report",
+            example="winnow demo",
+            remark="The pictures are public domain, from Open Clip Art.",
+        ),
         Command(name="completion", summary="print the script by which a shell completes jobs and flags"),
         Listing(name="models", summary="list what can be given to --model"),
         Listing(name="recipes", summary="list the recipes and what they do"),
