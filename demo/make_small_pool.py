@@ -35,12 +35,8 @@ def make(source: Path, target: Path) -> None:
             for sample in read_samples(file):
                 fault = fault_of.get((shard, sample.key), {})
                 small = all(len(data) <= LARGEST for data in sample.members.values())
-                plain = (
-                    sample.problem is None
-                    and {*sample.members} >= {"json", "txt"}
-                    and len(sample.members) == 3
-                    and small
-                )
+                usual = {"json", "txt"} <= {*sample.members} and len(sample.members) == 3
+                plain = sample.problem is None and usual and small
                 takes = plain and whole < PER_SHARD and fault.get("fault", "shuffled_caption") == "shuffled_caption"
                 whole += takes
                 if takes or (sample.problem is None and fault.get("fault") in DAMAGED):

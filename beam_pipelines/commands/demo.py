@@ -63,8 +63,9 @@ def told(output: Path, seconds: float) -> str:
     copies = dict(zip(table["uid"].to_pylist(), table["copies"].to_pylist(), strict=True))
     dropped = [uid for uid in faults if not copies[uid]]
     where = shlex.quote(os.fspath(output))
+    wrong = f"{len(faults)} of the {len(copies)} samples have the caption of another picture"
     return f"""
-Done in {seconds:.0f} s. {len(faults)} of the {len(copies)} samples have the caption of another picture: the filter dropped {len(dropped)} of them.
+Done in {seconds:.0f} s. {wrong}: the filter dropped {len(dropped)} of them.
 
 Look at
   {output}/report.html    what was kept and dropped, and the closest calls
