@@ -224,7 +224,7 @@ _RECORDS = (
     ),
     Job(
         name="train-filter",
-        flags="train:TrainConfig",
+        flags="train_filter:TrainConfig",
         summary="train a filtering network on a pool of clean pairs",
         example="winnow train-filter --input 'clean/*.tar' --output my-filter --model tinyclip",
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from beam_pipelines.config import captions
 from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.crawl import PoolConfig
-from beam_pipelines.config.train import DEFAULT_MODEL
+from beam_pipelines.config.train_filter import DEFAULT_MODEL
 from transforms.lib.tar_limits import TarLimits
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Flags of the jobs that train, and of ``score-flyt``, which uses what was trained. Imports nothing heavy."""
+"""Flags of the jobs that train by FLYT, and of ``score-flyt``, which uses what was trained. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,33 +8,7 @@ from typing import ClassVar
 from beam_pipelines.config.base import Config, flag
 from beam_pipelines.config.crawl import PoolConfig
 
-DEFAULT_MODEL = "tinyclip"
 _HEAD = "name the folder that `train-flyt` wrote"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig(Config):
-    """Flags of ``train-filter``."""
-
-    input: tuple[str, ...] = flag((), "shards of clean pairs; as for curate", required="name the shards of clean pairs")
-    model: str = flag(DEFAULT_MODEL, "what to train: as for curate, or a bare architecture from random weights")
-    train: str = flag(
-        "projections",
-        "what learns",
-        choices={"projections": "the towers stay as they are: minutes on a CPU", "towers": "all weights"},
-    )
-    caption_field: str = flag("", "json field with the caption; default: the .txt member, then json `caption`")
-    holdout_fraction: float = flag(0.1, "share of the captions held out to measure and to stop by", above=0, below=1)
-    seed: int = flag(
-        0, "seed of the start, the split, the order and the noise; equal seeds give equal weights", at_least=0
-    )
-    epochs: int = flag(60, "most passes over the pairs", at_least=1)
-    patience: int = flag(10, "epochs without a better held-out loss before stopping", at_least=1)
-    batch_size: int = flag(1024, "pairs per step; try 64 with --train towers", at_least=1)
-    learning_rate: float = flag(1e-3, "learning rate of AdamW; try 1e-5 with --train towers", above=0)
-    weight_decay: float = flag(0.1, "weight decay of AdamW")
-    noise: float = flag(0.6, "noise that is added to the features of locked towers, in their own standard deviations")
-    threads: int = flag(0, "threads of torch; 0 = all cores", at_least=0, operational=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

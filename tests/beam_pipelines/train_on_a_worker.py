@@ -5,7 +5,7 @@ import sys
 import apache_beam as beam
 
 from beam_pipelines import train_filter
-from beam_pipelines.config.train import TrainConfig
+from beam_pipelines.config.train_filter import TrainConfig
 from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.running import beam_options, options
 

@@ -31,7 +31,9 @@ class Network(NamedTuple):
     fresh: bool
 
 
-def open_network(text: str, *, batch_size: int = 8, fetch: locate.Fetch = locate.local_only) -> Network:
+def open_network(
+    text: str, *, batch_size: int = 8, device: str = "cpu", fetch: locate.Fetch = locate.local_only
+) -> Network:
     """Opens a network to train: anything ``--model`` takes, or a bare architecture, from random weights.
 
     ``tinyclip`` comes with its towers' weights and new projections: it is how its own projections were made.
@@ -41,18 +43,19 @@ def open_network(text: str, *, batch_size: int = 8, fetch: locate.Fetch = locate
     """
     if text in published.architectures():
         found = locate.architecture(text)
-        network, tokenize = building.empty(found).eval(), building.tokenizer(found)
-        model = clip.wrap(network, tokenize, found.config, batch_size=batch_size)
+        network, tokenize = building.empty(found).eval().to(device), building.tokenizer(found)
+        model = clip.wrap(network, tokenize, found.config, batch_size=batch_size, device=device)
         return Network(model, found.config, tuple(found.text_files()), True)
     parsed = resolve.parse_model(text)
     if parsed.kind == "tinyclip":
         config = tinyclip.config()
-        model = clip.wrap(tinyclip.build(projections=False), tinyclip.tokenizer(), config, batch_size=batch_size)
+        network = tinyclip.build(projections=False).to(device)
+        model = clip.wrap(network, tinyclip.tokenizer(), config, batch_size=batch_size, device=device)
         return Network(model, config, tinyclip.text_files(), True)
     if parsed.kind == "timm":
         raise ConfigError(f"--model {text}: a network of timm has no text tower, so there is nothing to train it with")
     spec, found = resolve.find(parsed, fetch=fetch)
-    model = clip.load(spec, batch_size=batch_size, fetch=fetch)
+    model = clip.load(spec, batch_size=batch_size, device=device, fetch=fetch)
     return Network(model, found.config, tuple(found.text_files()), False)
 
 
@@ -75,7 +78,8 @@ def write_network(folder: Path, config: dict[str, Any], files: Sequence[Path], s
         text = config["model_cfg"]["text_cfg"]
         text |= {name: place for name in ("hf_model_name", "hf_tokenizer_name") if text.get(name)}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
-    save_file({name: value.contiguous() for name, value in state.items()}, folder / "open_clip_model.safetensors")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    save_file(tensors, folder / "open_clip_model.safetensors")
 
 
 def save(

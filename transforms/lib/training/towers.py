@@ -1,98 +1,166 @@
-"""Train the towers of a network whole, on pairs."""
+"""Train the towers of a network whole, on pairs that stream by: schedule, steps, validation, checkpoints."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from transforms.lib.training import tower_checkpoint
+from transforms.lib.training.pair_stream import Place, draw
+from transforms.lib.training.tower_checkpoint import State
+from transforms.lib.training.tower_step import Batch, Towers, optimizer_of
 
-from transforms.lib.arrays import Bool, Int64
-from transforms.lib.training import early_stopping as epochs
-from transforms.lib.training import projections
+Tell = Callable[[int, Mapping[str, float]], None]
+"""Gets the number of steps taken, and figures by name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TowerSettings:
-    """How whole towers are trained; smaller steps than projections, since the towers know something already.
+    """How whole towers are trained.
 
     Attributes:
-      seed: of order and mirroring.
-      epochs: at most.
-      patience: epochs without a better held-out loss before stopping.
-      batch_size: pairs per step.
-      learning_rate: of AdamW.
+      seed: of what the towers draw, such as dropout.
+      steps: of the optimiser.
+      warmup: steps that lead up to the full learning rate, which then falls to 0 along a cosine.
+      learning_rate: of AdamW at its highest.
       weight_decay: of AdamW.
+      accumulate: batches per step, whose gradients are averaged.
+      validate_every: steps between validations; the last step is always validated.
+      patience: validations without a better held-out loss before stopping.
+      checkpoint_every: steps between checkpoints.
+      keep_start: share of the starting weights in the result, in [0, 1): a weight ensemble (Wortsman et al. 2021,
+        arXiv:2109.01903).
     """
 
     seed: int = 0
-    epochs: int = 5
-    patience: int = 2
-    batch_size: int = 64
+    steps: int = 1000
+    warmup: int = 0
     learning_rate: float = 1e-5
     weight_decay: float = 0.1
+    accumulate: int = 1
+    validate_every: int = 100
+    patience: int = 10
+    checkpoint_every: int = 500
+    keep_start: float = 0.0
+
+    def rate(self, step: int) -> float:
+        """Returns the learning rate of a step, from 0, as open_clip's ``cosine_lr`` has it."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        along = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * along))
 
 
-def fit_towers(
-    network: Any,
-    pixels: NDArray[np.uint8],
-    tokens: Any,
-    groups: Int64,
-    held: Bool,
-    normalise: Callable[[Any], Any],
+class Batches(Protocol):
+    """The batches of this process."""
+
+    def take(self) -> tuple[Batch, dict[int, Place]]:
+        """Returns the next batch, and where its lanes are after it."""
+        ...
+
+
+def fit(
+    towers: Towers,
+    batches: Callable[[Mapping[int, Place]], Batches],
+    measure: Callable[[], dict[str, float]],
     settings: TowerSettings,
+    folder: Path,
+    stamp: str,
+    tell: Tell,
 ) -> tuple[list[dict[str, float]], int]:
-    """Trains every parameter of an open_clip model contrastively, in place; it ends with the best epoch's weights.
+    """Trains every parameter contrastively, in place, or goes on from the folder's checkpoint.
 
     Args:
-      network: the model.
-      pixels: uint8 ``[n, size, size, 3]``.
-      tokens: int64 tensor ``[n, context]``.
-      groups: int64 ``[n]`` of ``retrieval.caption_groups``.
-      held: bool ``[n]``; never trained on.
-      normalise: uint8 tensor ``[batch, size, size, 3]`` -> the model's input.
+      towers: end with the weights of the best validation.
+      batches: makes the batches, from lane -> where it begins; none for the start.
+      measure: returns ``held_loss`` and other figures; called in the first process alone.
       settings: how.
+      folder: for the checkpoint; exists.
+      stamp: of the run, the same as that of a checkpoint there.
+      tell: gets figures of every step.
 
     Returns:
-      (history, position of the best epoch), as in ``projections.Fitted``.
+      (one mapping per validation, position of the best).
     """
+    network, world = towers.network, towers.world
+    before = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    optimizer = optimizer_of(network, settings.weight_decay)
+    state = _begin(network, optimizer, folder)
+    stream = batches(state.places)
+    while not _over(state, settings):
+        state = _step(towers, optimizer, stream, state, settings, tell)
+        if state.step % settings.validate_every == 0 or state.step == settings.steps:
+            network.eval()
+            state = _validated(network, state, world.told(measure() if world.first else {}))
+            tell(state.step, {f"held/{n}": v for n, v in state.history[-1].items() if n not in ("epoch", "step")})
+        if state.step % settings.checkpoint_every == 0 or _over(state, settings):
+            places = {lane: place for part in world.listed(state.places) for lane, place in part.items()}
+            if world.first:
+                tower_checkpoint.save(_with_tensors(state, network, optimizer)._replace(places=places), folder, stamp)
+    network.eval()
+    network.load_state_dict({name: _mixed(value, before[name], settings.keep_start)
+                             for name, value in state.kept.items()})  # fmt: skip
+    return state.history, state.best
+
+
+def _begin(network: Any, optimizer: Any, folder: Path) -> State:
+    if tower_checkpoint.stamp_of(folder) is None:
+        return State(0, [], 0, [], {}, {}, {}, {})
+    state = tower_checkpoint.load(folder)
+    network.load_state_dict(state.weights)
+    for name, parameter in network.named_parameters():
+        if f"{name}/first" in state.moments:
+            held = {"exp_avg": state.moments[f"{name}/first"], "exp_avg_sq": state.moments[f"{name}/second"]}
+            moved = {what: value.to(parameter.device) for what, value in held.items()}
+            optimizer.state[parameter] = {"step": state.moments[f"{name}/step"], **moved}
+    return state
+
+
+def _with_tensors(state: State, network: Any, optimizer: Any) -> State:
+    moments: dict[str, Any] = {}
+    for name, parameter in network.named_parameters():
+        if held := optimizer.state.get(parameter):
+            named = {"first": held["exp_avg"], "second": held["exp_avg_sq"], "step": held["step"]}
+            moments |= {f"{name}/{what}": value for what, value in named.items()}
+    return state._replace(weights=network.state_dict(), moments=moments)
+
+
+def _over(state: State, settings: TowerSettings) -> bool:
+    tired = len(state.history) - 1 - state.best >= settings.patience
+    return state.step >= settings.steps or (bool(state.history) and tired)
+
+
+def _step(towers: Towers, optimizer: Any, stream: Batches, state: State, settings: TowerSettings, tell: Tell) -> State:
     import torch
 
-    generator = torch.Generator().manual_seed(settings.seed)
-    torch.manual_seed(settings.seed)  # dropout inside the towers
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    group = torch.from_numpy(groups)
-    train_rows, held_rows = (torch.from_numpy(np.flatnonzero(rows)) for rows in (~held, held))
+    torch.manual_seed(draw(settings.seed, state.step, towers.world.rank) >> 1)
+    rate = settings.rate(state.step)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    towers.network.train()
+    losses, places = [], dict(state.places)
+    for _ in range(settings.accumulate):
+        batch, places = stream.take()
+        losses.append(towers.accumulate(batch, 1 / settings.accumulate))
+    towers.finish(optimizer)
+    loss = sum(losses) / len(losses)
+    tell(state.step + 1, {"train/loss": loss, "train/learning_rate": rate})
+    return state._replace(step=state.step + 1, losses=[*state.losses, loss], places=places)
 
-    def embed(rows: torch.Tensor, mirror: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = torch.from_numpy(pixels[rows.numpy()])
-        image = normalise(batch.flip(2) if mirror else batch)
-        return network.encode_image(image, normalize=True), network.encode_text(tokens[rows], normalize=True)
 
-    def train() -> float:
-        network.train()
-        losses = []
-        for rows in train_rows[torch.randperm(len(train_rows), generator=generator)].split(settings.batch_size):
-            seen = embed(rows, bool(torch.randint(2, (1,), generator=generator)))
-            loss = projections.contrastive_loss(seen[0], seen[1], group[rows], network.logit_scale)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        network.eval()
-        return float(np.mean(losses))
+def _validated(network: Any, state: State, figures: dict[str, float]) -> State:
+    number = len(state.history)
+    mean = sum(state.losses) / max(1, len(state.losses))
+    row = {"epoch": number, "step": state.step, "train_loss": mean, **figures}
+    history = [*state.history, row]
+    if number and row["held_loss"] >= history[state.best]["held_loss"]:
+        return state._replace(history=history, losses=[])
+    kept = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    return state._replace(history=history, losses=[], best=number, kept=kept)
 
-    @torch.no_grad()
-    def measure() -> dict[str, float]:
-        parts = [embed(rows, False) for rows in held_rows.split(settings.batch_size)]
-        image, text = (torch.cat(column) for column in zip(*parts, strict=True))
-        return projections.held_out_figures(image, text, group[held_rows], network.logit_scale, settings.seed)
 
-    def snapshot() -> dict[str, Any]:
-        return {name: value.clone() for name, value in network.state_dict().items()}
-
-    history, best, state = epochs.run(settings.epochs, settings.patience, train, measure, snapshot)
-    network.load_state_dict(state)
-    return history, best
+def _mixed(value: Any, start: Any, share: float) -> Any:
+    return (1 - share) * value + share * start if share and value.is_floating_point() else value

@@ -7,6 +7,7 @@ of clean pairs filters better than a large one trained on noise.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -67,12 +68,7 @@ def held_out(found: Sequence[str], fraction: float, seed: int) -> Bool:
     Raises:
       ConfigError: fewer than two captions on a side, so nothing can be learnt or measured.
     """
-    draws = []
-    for caption in found:
-        plain = " ".join(caption.lower().split())
-        digest = hashlib.sha256(f"{seed}\0{plain}".encode()).digest()
-        draws.append(int.from_bytes(digest[:8], "big") / 2**64 < fraction)
-    held = np.array(draws, bool)
+    held = np.array([is_held(caption, fraction, seed) for caption in found], bool)
     groups = retrieval.caption_groups(found)
     if min(len(set(groups[held].tolist())), len(set(groups[~held].tolist()))) < 2:
         raise ConfigError(
@@ -81,28 +77,45 @@ def held_out(found: Sequence[str], fraction: float, seed: int) -> Bool:
     return held
 
 
+def is_held(caption: str, fraction: float, seed: int) -> bool:
+    """Tells whether ``held_out`` holds a caption out."""
+    plain = " ".join(caption.lower().split())
+    digest = hashlib.sha256(f"{seed}\0{plain}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < fraction
+
+
 def first_clause(caption: str) -> str:
     """Returns a caption up to its first comma: keyword lists shortened to what the picture is called."""
     return caption.split(",")[0].strip() or caption
 
 
 def features(
-    found: Sequence[Pair], pixels: Callable[[bytes], Any], embed_images: Embed, embed_texts: Embed
-) -> Features:
-    """Runs the locked towers once over every pair and its variants.
+    found: Iterable[Pair], pixels: Callable[[bytes], Any], embed_images: Embed, embed_texts: Embed
+) -> tuple[Features, list[str]]:
+    """Runs the locked towers once over every pair and its variants; holds the images of 256 pairs at a time.
 
     Args:
-      found: ``n`` pairs.
+      found: ``n`` pairs, read once.
       pixels: encoded image -> uint8 ``[size, size, 3]``.
       embed_images: uint8 ``[batch, size, size, 3]`` -> float32 ``[batch, width]``.
       embed_texts: captions -> float32 ``[batch, width]``.
+
+    Returns:
+      (features, the ``n`` captions).
+
+    Raises:
+      ConfigError: there is no pair.
     """
     views: list[list[Float32]] = [[], []]
-    for start in range(0, len(found), 256):
-        batch = np.stack([pixels(pair.image) for pair in found[start : start + 256]])
+    whole: list[str] = []
+    reading = iter(found)
+    while part := list(itertools.islice(reading, 256)):
+        batch = np.stack([pixels(pair.image) for pair in part])
         views[0].append(embed_images(batch))
         views[1].append(embed_images(np.ascontiguousarray(batch[:, :, ::-1])))
+        whole += [pair.caption for pair in part]
+    if not whole:
+        raise ConfigError("--input has no pair of an image that decodes and a caption; check --input")
     image = np.stack([np.concatenate(parts) for parts in views], 1)
-    whole = [pair.caption for pair in found]
     text = np.stack([embed_texts(whole), embed_texts([first_clause(caption) for caption in whole])], 1)
-    return Features(image, text)
+    return Features(image, text), whole
