@@ -15,7 +15,7 @@ from beam_pipelines.planning import dedup, plan_facts, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import WriteManifest
 from transforms.outputs.selections import section_of, stale
-from transforms.report import ReportFacts
+from transforms.reporting.compose import ReportFacts
 from transforms.rows import ShardRef
 from transforms.shards import ListRefs
 

@@ -10,7 +10,7 @@ from apache_beam.pvalue import AsSingleton
 from transforms.lib.report import gallery
 from transforms.lib.reshard.shard_layout import DecidedShard
 from transforms.outputs.store import Store
-from transforms.workers.thumbnails import CountClusters, DrawExhibits
+from transforms.reporting.thumbnails import CountClusters, DrawExhibits
 
 
 @dataclasses.dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""Write the report: what was kept, what was dropped and why, with pictures of both and of the closest calls."""
+"""Write the report: what was kept, what was dropped and why, with pictures, and thresholds that can be moved."""
 
 from __future__ import annotations
 
@@ -9,54 +9,22 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from transforms.lib.columnstore import notices
 from transforms.lib.recipes import accounts
-from transforms.lib.report import cluster_page, gallery, html_page, tar_remarks
+from transforms.lib.report import axes, gallery, html_page, survey
+from transforms.lib.reshard.shard_layout import DecidedShard
 from transforms.outputs import file_rows
+from transforms.reporting.compose import Found, ReportFacts, report_data
+from transforms.reporting.draw_shard import DrawShard
+from transforms.reporting.survey_shard import SurveyShard
 from transforms.rows import FileRow
-from transforms.storage import filesystem
-from transforms.workers.thumbnails import thumbnails
-
-
-@dataclasses.dataclass(frozen=True)
-class ReportFacts:
-    """What the report shows beside the books.
-
-    Attributes:
-      root: the output folder.
-      pool: the input patterns, as the user wrote them.
-      recipe: its name.
-      steps: (label, sentence) of each step.
-      score: the column that histogram and thumbnails show; empty for none.
-      score_steps: labels of the steps that read it; the highest of their thresholds is drawn.
-      settings: name -> value of the resolved configuration.
-      stamps: name -> stamp.
-      path: of the report, below the output folder.
-      stale: a sentence about shards of another selection; empty where there are none.
-    """
-
-    root: str
-    pool: str
-    recipe: str
-    steps: tuple[tuple[str, str], ...]
-    score: str
-    score_steps: tuple[str, ...]
-    settings: Mapping[str, str]
-    stamps: Mapping[str, str]
-    path: str = "report.html"
-    stale: str = ""
-
-
-def clusters_of(drawn: gallery.Gallery, root: str) -> cluster_page.ClusterSection:
-    """Returns a gallery ready to be shown, with its pictures, and how k-means went where it was run below ``root``."""
-    exhibits = [exhibit for number in drawn.shown for exhibit in drawn.exhibits.get(number, ())]
-    fit = filesystem.read_if_exists(filesystem.join(root, "clusters", drawn.name, "fit.json"))
-    return cluster_page.lay_out(drawn, thumbnails(exhibits, root), gallery.course(fit))
+from transforms.workers.decide_shard import SolvedStates
 
 
 def write_report(
     books: accounts.Books,
     summary: Mapping[str, Any],
+    seen: survey.Survey,
+    detail: axes.Detail,
     drawn: gallery.Gallery | None,
     facts: ReportFacts,
 ) -> FileRow:
@@ -65,66 +33,49 @@ def write_report(
     Args:
       books: of the pool, closed.
       summary: the content of ``books.json``.
+      seen: what was counted of the pool.
+      detail: what was counted along its axes, and samples to show.
       drawn: the clusters to show; None where the pool has none.
       facts: everything else.
     """
-    page = html_page.render(_report_data(books, summary, drawn, facts)).encode()
+    page = html_page.render(report_data(Found(books, summary, seen, detail, drawn), facts)).encode()
     return file_rows.write(facts.root, facts.path, page)
-
-
-def _report_data(
-    books: accounts.Books,
-    summary: Mapping[str, Any],
-    drawn: gallery.Gallery | None,
-    facts: ReportFacts,
-) -> html_page.ReportData:
-    shared = accounts.Repeated(**summary.get("repeated_uids", {})).sentence()
-    bounds = [summary["fitted"][label].get("threshold") for label in facts.score_steps]
-    thresholds = [bound for bound in bounds if isinstance(bound, float)]
-    return html_page.ReportData(
-        title=f"Winnow: {facts.recipe}",
-        output=facts.root,
-        pool=facts.pool,
-        recipe=facts.recipe,
-        sentences=tuple(f"{label}: {sentence}" for label, sentence in facts.steps),
-        samples=books.samples,
-        kept=books.kept,
-        copies=books.copies,
-        dropped=tuple((label, books.dropped.get(label, 0)) for label, _ in facts.steps),
-        rejected=tuple(sorted(books.rejected.items())),
-        notices=(*notices.sentences(books.notices), *tar_remarks.sentences(books.tar), *filter(None, [shared])),
-        shards_in=books.shards,
-        bytes_in=books.size_bytes,
-        score_column=facts.score,
-        histogram=books.histogram,
-        histogram_kept=books.histogram_kept,
-        threshold=max(thresholds, default=None),
-        kept_thumbnails=thumbnails(books.exhibits.get("kept", ()), facts.root),
-        dropped_thumbnails=thumbnails(books.exhibits.get("dropped", ()), facts.root),
-        borderline_thumbnails=thumbnails(books.exhibits.get("borderline", ()), facts.root),
-        clusters=clusters_of(drawn, facts.root) if drawn else None,
-        settings=tuple(sorted(facts.settings.items())),
-        stamps=tuple(sorted(facts.stamps.items())),
-        stale=facts.stale,
-    )
 
 
 @dataclasses.dataclass(eq=False)
 class WriteReport(beam.PTransform):
     """Writes ``report.html``: the pool's closed books in (one element), its ``FileRow`` out.
 
-    Cost: one worker reads the byte ranges of at most 36 samples, and of 96 more where clusters are shown.
+    Cost: reads the columns of the recipe twice more, and of the index sizes, captions and addresses; applies the steps
+    once more where they make columns or follow a threshold. Merges some KiB per column and shard, and 20 B for each
+    different number of a threshold's column, by 20 bits. One worker then reads the byte ranges of some 500 samples.
 
     Attributes:
       facts: what the report shows beside the books.
       summary: singleton, the content of ``books.json``.
+      sources: the decided shards.
+      states: singleton, the solved states of all steps.
       gallery: singleton, the clusters to show; None for a pool without any.
     """
 
     facts: ReportFacts
     summary: beam.PCollection[dict[str, Any]]
+    sources: beam.PCollection[DecidedShard]
+    states: beam.PCollection[tuple[Any, ...]]
     gallery: beam.PCollection[gallery.Gallery] | None = None
 
     def expand(self, books: beam.PCollection[accounts.Books]) -> beam.PCollection[FileRow]:
+        states = AsSingleton(self.states | "Solved" >> beam.Map(SolvedStates.of))
+        seen = (
+            self.sources
+            | "Survey" >> beam.Map(SurveyShard(self.facts.look), states)
+            | "AddSurveys" >> beam.CombineGlobally(survey.merge)
+        )
+        detail = (
+            self.sources
+            | "Draw" >> beam.Map(DrawShard(self.facts.look), states, AsSingleton(seen))
+            | "AddDetails" >> beam.CombineGlobally(axes.add)
+        )
+        sides = AsSingleton(self.summary), AsSingleton(seen), AsSingleton(detail)
         drawn = AsSingleton(self.gallery) if self.gallery is not None else None
-        return books | "Write" >> beam.Map(write_report, AsSingleton(self.summary), drawn, self.facts)
+        return books | "Write" >> beam.Map(write_report, *sides, drawn, self.facts)

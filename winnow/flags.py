@@ -32,6 +32,7 @@ class CurateFlags(TypedDict, total=False):
     image_type: Text
     coalesce_bytes: int
     check: Text
+    report_pictures: Text
     max_reject_fraction: float
     min_coverage: float
     on_repeated_uid: Text
@@ -117,6 +118,7 @@ class SelectFlags(TypedDict, total=False):
 
     output: Text
     crawl_id: Text
+    report_pictures: Text
     max_reject_fraction: float
     min_coverage: float
     on_repeated_uid: Text
@@ -142,6 +144,7 @@ class ReshardFlags(TypedDict, total=False):
 
     output: Text
     crawl_id: Text
+    report_pictures: Text
     selection: Text
     max_reject_fraction: float
     min_coverage: float

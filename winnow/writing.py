@@ -98,7 +98,8 @@ class WriteWebDataset(beam.PTransform):
             "configuration": {}, "recipe": recipe.as_dict(), "version": version(), "files": {},
             "selection": settings.selection,
         })  # fmt: skip
-        page = selection.books | "Report" >> WriteReport(plan.report("a pipeline of one's own"), selection.summary)
+        report = plan.report("a pipeline of one's own")
+        page = selection.books | "Report" >> WriteReport(report, selection.summary, selection.sources, states)
         files = (chosen, *selection.files, page) | "SelectFiles" >> beam.Flatten()
         sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary)]
         copies = ReshardCopies(self._plan.settings, selection.books, selection.subset)

@@ -10,6 +10,7 @@ from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.block import BlockConfig
 from beam_pipelines.config.crawl import PoolConfig
 from beam_pipelines.config.limits import LimitsConfig
+from beam_pipelines.config.report import ReportConfig
 from beam_pipelines.config.selection import SelectionConfig
 from transforms.lib import registry
 
@@ -89,7 +90,7 @@ class ReshardConfig(PoolConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReshardJobConfig(BlockConfig, ReshardConfig, LimitsConfig, SelectionConfig):
+class ReshardJobConfig(BlockConfig, ReshardConfig, LimitsConfig, SelectionConfig, ReportConfig):
     """Flags of ``reshard`` run alone: also by a subset file, also of a pool that Winnow never scored."""
 
     input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")

@@ -8,11 +8,12 @@ from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.block import BlockConfig
 from beam_pipelines.config.crawl import BasisConfig
 from beam_pipelines.config.limits import LimitsConfig
+from beam_pipelines.config.report import ReportConfig
 from beam_pipelines.config.selection import CURRENT, NAME
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SelectConfig(BlockConfig, BasisConfig, LimitsConfig):
+class SelectConfig(BlockConfig, BasisConfig, LimitsConfig, ReportConfig):
     """Flags of ``select``."""
 
     recipe: str = flag("dfn", "name of a recipe (`winnow recipes` lists them) or path of a .yaml file")

@@ -14,6 +14,7 @@ from beam_pipelines.config.reshard import ReshardJobConfig
 from beam_pipelines.config.select import SelectConfig
 from beam_pipelines.planning import block_lists, first_uids, selections, workspace
 from beam_pipelines.planning import crawl as crawling
+from beam_pipelines.planning import report as reporting
 from beam_pipelines.planning.plan_facts import Problems, version
 from beam_pipelines.planning.recipes import load_recipe
 from beam_pipelines.planning.score import ScorePlan, model_schemas
@@ -23,11 +24,13 @@ from transforms.lib.recipes.accounts import Limits
 from transforms.lib.recipes.contract.step import Step
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.subset import Subset
+from transforms.lib.report.threshold_panel import Chosen
 from transforms.outputs import manifest
 from transforms.outputs.crawls import ALONE, Basis
 from transforms.outputs.selections import CURRENT, begin, section_of, stale_line
 from transforms.outputs.store import Store
-from transforms.report import ReportFacts
+from transforms.reporting.compose import ReportFacts
+from transforms.reporting.shard_values import SurveySettings
 from transforms.storage import filesystem
 from transforms.workers.decide_shard import SelectSettings
 from transforms.workers.repeated_uids import FIRST_UIDS
@@ -44,6 +47,9 @@ class SelectPlan:
       clusters: the column set of clusters that the report shows; empty for none.
       firsts: what marks all samples of a uid but the first; None where all are decided.
       wide: labels of the steps that read numbers which float32 cannot hold; None where nobody looked.
+      look: what the report looks at; None for the score alone.
+      chosen: how the recipe was given; None where no command gives it.
+      pictures: of the report: ``shown``, ``blurred`` or ``none``.
     """
 
     settings: SelectSettings
@@ -52,15 +58,14 @@ class SelectPlan:
     clusters: str = ""
     firsts: first_uids.FirstUids | None = None
     wide: frozenset[str] | None = None
+    look: SurveySettings | None = None
+    chosen: Chosen | None = None
+    pictures: str = "shown"
 
     @property
     def basis(self) -> Basis:
         """What the fit uses beside the pool."""
         return self.crawl.basis if self.crawl else ALONE
-
-    def _reads_score(self, step: Step) -> bool:
-        where = self.settings.where
-        return self.settings.score in [where[name] for name in step.inputs() if name in where]
 
     def prepare(self) -> None:
         """Records that the selection is begun."""
@@ -82,10 +87,8 @@ class SelectPlan:
         return ReportFacts(
             root=self.settings.root,
             pool=pool,
-            recipe=recipe.name,
-            steps=tuple((step.label, step.sentence()) for step in recipe.steps),
-            score=".".join(self.settings.score or ()),
-            score_steps=tuple(step.label for step in recipe.steps if self._reads_score(step)),
+            look=self.look or reporting.look_of(self.settings, {}),
+            chosen=self.chosen,
             settings={name: str(value) for name, value in self.facts["configuration"].items()},
             stamps={
                 "recipe": stamps.stamp(recipe=recipe.as_dict()),
@@ -94,6 +97,7 @@ class SelectPlan:
             },
             path="report.html" if self.settings.name == CURRENT else self.settings.path("report.html"),
             stale="" if stale is None else stale_line(stale, self.settings.selection),
+            pictures=self.pictures,
         )
 
 
@@ -133,7 +137,9 @@ def plan_subset(config: ReshardJobConfig, problems: Problems, indexing: ScorePla
         firsts = first_uids.plan_first(config.output, indexing)
     settings = SelectSettings(config.output, recipe, where, None, limits_of(config), files, selection)
     facts: dict[str, Any] = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
-    return SelectPlan(settings, facts | {"files": digests, "selection": selection}, firsts=firsts)
+    facts |= {"files": digests, "selection": selection}
+    look = reporting.look_of(settings, sets)
+    return SelectPlan(settings, facts, firsts=firsts, look=look, pictures=config.report_pictures)
 
 
 def plan_select(
@@ -164,6 +170,7 @@ def plan_select(
     where = problems.collect(columns.resolve, recipe.inputs(), sets, recipe.hints()) if recipe and sets else None
     if recipe:
         problems.collect(recipe.check_made, sets)
+    types: dict[str, pa.DataType] = {}
     if recipe and where:
         types = _types(config.output, where, scoring)
         problems.collect(recipe.check_types, types)
@@ -185,14 +192,22 @@ def plan_select(
     settings = SelectSettings(config.output, recipe, where, score, limits, files, selection, config.name, code)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts |= {"files": made_of, "selection": selection}
-    clusters = _shown_clusters(where, sets)
-    firsts = first_uids.plan_first(config.output, scoring) if config.on_repeated_uid == "first" else None
+    plan = SelectPlan(
+        settings,
+        facts,
+        clusters=_shown_clusters(where, sets),
+        firsts=first_uids.plan_first(config.output, scoring) if config.on_repeated_uid == "first" else None,
+        look=reporting.look_of(settings, sets, types),
+        chosen=reporting.chosen_by(config, recipe),
+        pictures=config.report_pictures,
+        wide=wide,
+    )
     if earlier is None:
-        return SelectPlan(settings, facts, clusters=clusters, firsts=firsts, wide=wide)
+        return plan
     models = scoring.facts["stamps"]["models"] if scoring else manifest.read(config.output).models
     pool = scoring.facts["stamps"]["pool"] if scoring else ""
     crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, models, shards, pool)
-    return SelectPlan(settings, facts, crawl, clusters, firsts, wide) if crawl else None
+    return dataclasses.replace(plan, crawl=crawl) if crawl else None
 
 
 def _recipe(config: SelectConfig, problems: Problems) -> Recipe | None:

@@ -18,7 +18,8 @@ from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, Section, WriteManifest
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
-from transforms.report import ReportFacts, WriteReport
+from transforms.report import WriteReport
+from transforms.reporting.compose import ReportFacts
 from transforms.reshard import ReshardCopies
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.score import ScoreShards
@@ -93,7 +94,7 @@ def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, sh
     states = refs | "Fit" >> FitRecipe(settings.recipe, settings.reader, plan.basis, plan.wide)
     selection = refs | "Decide" >> WriteDecisions(settings, states, shards)
     drawn = selection.sources | "Gallery" >> DrawGallery(settings.store, plan.clusters) if plan.clusters else None
-    page = selection.books | "Report" >> WriteReport(report, selection.summary, drawn)
+    page = selection.books | "Report" >> WriteReport(report, selection.summary, selection.sources, states, drawn)
     files = (*selection.files, *marked, page) | "SelectFiles" >> beam.Flatten()
     sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary)]
     if plan.crawl:

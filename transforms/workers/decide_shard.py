@@ -1,4 +1,4 @@
-"""Decide one shard: columns in; decisions, books, kept uids and candidates for the report out."""
+"""Decide one shard: columns in; decisions, books and kept uids out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 
-from transforms.lib import stamps, uids
-from transforms.lib.arrays import Bool, Float32, Float64, UInt64
+from transforms.lib import stamps
+from transforms.lib.arrays import Bool, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import Reason
@@ -31,7 +31,6 @@ from transforms.rows import FileRow, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.shard_work import logged
 
-_EXHIBIT_SEED = 12  # of the thumbnails that the report draws
 _LOG = logging.getLogger(__name__)
 
 
@@ -43,7 +42,7 @@ class SelectSettings:
       root: the output folder.
       recipe: what decides.
       where: each column the recipe reads -> (column set, column).
-      score: the column that the histogram and the thumbnails show; None shows none.
+      score: the column that the report shows first; None for none.
       limits: what is no failure.
       files: ``label.parameter`` -> (address, sha256) of the files that the recipe's steps name.
       selection: ID of the selection.
@@ -125,12 +124,11 @@ class DecideShard:
         settings = self.settings
         with settings.store.held() as store:
             block = settings.reader.of(store).block(ref, settings.recipe.inputs())
-            uid, score = self._uid_and_score(store, ref, block)
+            uid = self._uid(store, ref, block)
             decisions = recipes.decide(settings.recipe.steps, block, states.states)
             stamp = self.stamp(store, ref, states)
             file = self._write(store, ref, decisions, stamp)
-            books = self._books(store, ref, decisions, score)
-        books = dataclasses.replace(books, exhibits=self._exhibits(ref, decisions, score, uid))
+            books = self._books(store, ref, decisions)
         accounts.check_closed(books, f"shard {ref.name}")
         Metrics.counter("select", "decided").inc(books.samples)
         Metrics.counter("select", "out").inc(books.kept)
@@ -144,15 +142,11 @@ class DecideShard:
         made_of = {"recipe": self.settings.recipe.as_dict(), "states": states.recorded}
         return stamps.stamp(**made_of, inputs=self._inputs(store, ref))
 
-    def _uid_and_score(self, store: Store, ref: ShardRef, block: Block) -> tuple[UInt64, Float32]:
-        """Returns uint64 ``[n, 2]`` and float32 ``[n]`` (NaN when no score is shown), from the block if it has them."""
-        wanted = {"uid": (columns.INDEX, "uid")} | ({"score": self.settings.score} if self.settings.score else {})
-        names = {place: name for name, place in self.settings.where.items() if name in block.columns}
-        arrays = {name: block.columns[names[place]] for name, place in wanted.items() if place in names}
-        lacking = {name: place for name, place in wanted.items() if name not in arrays}
-        arrays |= store.arrays(ref.name, lacking)
-        score = arrays.get("score", np.full(len(arrays["uid"]), np.nan))
-        return arrays["uid"], score.astype(np.float32)
+    def _uid(self, store: Store, ref: ShardRef, block: Block) -> UInt64:
+        """Returns uint64 ``[n, 2]``, from the block if it has them."""
+        place = (columns.INDEX, "uid")
+        name = next((n for n, at in self.settings.where.items() if at == place and n in block.columns), None)
+        return block.columns[name] if name else store.arrays(ref.name, {"uid": place})["uid"]
 
     def _labels(self) -> list[str]:
         """Returns the names of step indices: those of the steps, then ``REJECTED`` and ``KEPT`` from the end."""
@@ -195,7 +189,7 @@ class DecideShard:
             for label, path in sorted(files.items())
         }
 
-    def _books(self, store: Store, ref: ShardRef, decisions: recipes.Decisions, score: Float32) -> accounts.Books:
+    def _books(self, store: Store, ref: ShardRef, decisions: recipes.Decisions) -> accounts.Books:
         rejected, kept = decisions.step == recipes.REJECTED, decisions.copies > 0
         labels = [step.label for step in self.settings.recipe.steps]
         dropped = np.bincount(decisions.step[decisions.step >= 0], minlength=len(labels)).tolist()
@@ -210,43 +204,4 @@ class DecideShard:
             listed=self._listed(store, ref),
             size_bytes=ref.size,
             tar=TarAccount.from_json(store.facts(columns.INDEX, ref.name).get("tar", "{}")),
-            histogram=accounts.histogram(score[~rejected]),
-            histogram_kept=accounts.histogram(score[kept]),
         )
-
-    def _exhibits(
-        self, ref: ShardRef, decisions: recipes.Decisions, score: Float32, uid: UInt64
-    ) -> dict[str, tuple[accounts.Exhibit, ...]]:
-        """Returns this shard's candidates for the report: drawn kept and dropped ones, and the closest calls."""
-        kept, dropped = decisions.copies > 0, decisions.step >= 0
-        draw, closeness = uids.uniform(uid, _EXHIBIT_SEED), np.abs(decisions.margin.astype(np.float64))
-        chosen = {
-            "kept": _first(draw, kept),
-            "dropped": _first(draw, dropped),
-            "borderline": _first(closeness, kept | dropped),
-        }
-        labels = self._labels()
-
-        def exhibit(row: int, rank: float) -> accounts.Exhibit:
-            return accounts.Exhibit(
-                rank=rank,
-                uid=uids.to_hex(uid[row : row + 1])[0],
-                shard=ref.name,
-                row=row,
-                uri=ref.uri,
-                score=float(score[row]),
-                margin=float(decisions.margin[row]),
-                step=labels[decisions.step[row]],
-            )
-
-        return {kind: tuple(exhibit(row, rank) for row, rank in places) for kind, places in chosen.items()}
-
-
-def _first(rank: Float64, among: Bool) -> list[tuple[int, float]]:
-    """Returns (row, rank) of the smallest finite ranks among some rows, at most as many as are shown."""
-    rows = np.flatnonzero(among & np.isfinite(rank))
-    if len(rows) > accounts.SHOWN:
-        bound = np.partition(rank[rows], accounts.SHOWN)[accounts.SHOWN]
-        rows = rows[rank[rows] <= bound]
-    rows = rows[np.argsort(rank[rows], kind="stable")][: accounts.SHOWN]
-    return [(int(row), float(rank[row])) for row in rows]

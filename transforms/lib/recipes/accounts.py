@@ -7,33 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from transforms.lib.arrays import Float32, Int64
 from transforms.lib.errors import AccountsError, Reason
 from transforms.lib.tar_account import TarAccount
-
-BINS = 200  # of the score histogram over [-1, 1]
-SHOWN = 12  # thumbnails of each kind
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Exhibit:
-    """A sample the report may show: where it lies and what was decided. Orders by ``rank``, then by uid and place.
-
-    Attributes:
-      rank: smaller is shown first; a uid hash, or the distance from the threshold.
-      row: of the sample in the columns of its shard.
-    """
-
-    rank: float
-    uid: str
-    shard: str
-    row: int
-    uri: str
-    score: float
-    margin: float
-    step: str
 
 
 class Repeated(NamedTuple):
@@ -83,9 +58,6 @@ class Books:
       listed: label of a step that selects by a subset file -> samples that it lists.
       size_bytes: bytes of the tars.
       tar: what became of the bytes of the tars that an account is known of.
-      histogram: int64 ``[BINS]``, scores of all valid samples over [-1, 1].
-      histogram_kept: the same of the kept ones.
-      exhibits: ``kept``, ``dropped`` and ``borderline`` -> up to ``SHOWN`` samples, smallest rank first.
     """
 
     shards: int = 0
@@ -98,9 +70,6 @@ class Books:
     listed: Mapping[str, int] = dataclasses.field(default_factory=dict)
     size_bytes: int = 0
     tar: TarAccount = dataclasses.field(default_factory=TarAccount)
-    histogram: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
-    histogram_kept: Int64 = dataclasses.field(default_factory=lambda: np.zeros(BINS, np.int64))
-    exhibits: Mapping[str, tuple[Exhibit, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def num_rejected(self) -> int:
@@ -123,19 +92,8 @@ class Books:
         }
 
 
-def histogram(scores: Float32) -> Int64:
-    """Returns int64 ``[BINS]``: finite scores counted over [-1, 1]; values outside fall into the end bins."""
-    finite = scores[np.isfinite(scores)].astype(np.float64)
-    bins = np.clip((finite + 1) * (BINS / 2), 0, BINS - 1).astype(np.int64)
-    return np.bincount(bins, minlength=BINS).astype(np.int64)
-
-
 def merge(left: Books, right: Books) -> Books:
     """Returns the books of both; associative and commutative."""
-    shown = {
-        kind: tuple(sorted({*left.exhibits.get(kind, ()), *right.exhibits.get(kind, ())})[:SHOWN])
-        for kind in sorted({*left.exhibits, *right.exhibits})
-    }
     return Books(
         shards=left.shards + right.shards,
         samples=left.samples + right.samples,
@@ -147,9 +105,6 @@ def merge(left: Books, right: Books) -> Books:
         listed=_added(left.listed, right.listed),
         size_bytes=left.size_bytes + right.size_bytes,
         tar=left.tar.plus(right.tar),
-        histogram=left.histogram + right.histogram,
-        histogram_kept=left.histogram_kept + right.histogram_kept,
-        exhibits=shown,
     )
 
 

@@ -80,8 +80,8 @@ def histogram(edges: Float64, total: Int64, kept: Int64, marks: Sequence[tuple[f
         for i in range(len(total))
         if total[i]
     )
-    along = tuple(_tick(100 * (mark - low) / (high - low), plain(mark, step)) for mark in multiples(low, high, step))
-    lines = tuple(_tick(100 * (at - low) / (high - low), words) for at, words in marks if low <= at <= high)
+    along = tuple(tick(100 * (mark - low) / (high - low), plain(mark, step)) for mark in multiples(low, high, step))
+    lines = tuple(tick(100 * (at - low) / (high - low), words) for at, words in marks if low <= at <= high)
     return Chart(bars, along, heights(tallest), lines, low, high)
 
 
@@ -130,7 +130,8 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _tick(at: float, label: str) -> Tick:
+def tick(at: float, label: str) -> Tick:
+    """Returns a tick whose words do not stick out at either end of the axis."""
     return Tick(at, label, "start" if at < 4 else "end" if at > 96 else "middle")
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transforms.lib.arrays import Bool, Float32, Float64, Int64
-from transforms.lib.recipes.accounts import Exhibit
 from transforms.lib.recipes.clusters.per_cluster import GRID
+from transforms.lib.report.exhibit import Exhibit
 
 KINDS = ("largest", "smallest", "tightest", "widest")
 OF_EACH = 3  # clusters of each kind

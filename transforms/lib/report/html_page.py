@@ -1,15 +1,42 @@
-"""The report: one self-contained HTML page, the same bytes for the same run."""
+"""The report: one self-contained HTML page, the same bytes for the same selection."""
 
 from __future__ import annotations
 
 import dataclasses
-import shlex
+from typing import NamedTuple
 
-import numpy as np
-
-from transforms.lib.arrays import Int64
 from transforms.lib.report import charts, cluster_page, page
+from transforms.lib.report.column_charts import ColumnChart, Grid
+from transforms.lib.report.quality import DuplicateSet, Measure, Share
+from transforms.lib.report.threshold_panel import Panel
 from transforms.lib.report.thumbnail import Thumbnail
+
+
+class StepRow(NamedTuple):
+    """What one step did.
+
+    Attributes:
+      label, sentence: of the step.
+      reached: samples that earlier steps left.
+      dropped: samples that it dropped.
+      drawn: pictures of some of them.
+      nearest: pictures of those that it dropped by the smallest margin.
+    """
+
+    label: str
+    sentence: str
+    reached: int
+    dropped: int
+    drawn: tuple[Thumbnail, ...] = ()
+    nearest: tuple[Thumbnail, ...] = ()
+
+
+class Rejected(NamedTuple):
+    """Samples that could not be processed: why, how many, and some of them."""
+
+    reason: str
+    samples: int
+    thumbnails: tuple[Thumbnail, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,96 +45,103 @@ class ReportData:
 
     Attributes:
       title: of the page.
-      output: the output folder, as the user wrote it.
+      depth: folders between the output folder and the page.
       pool: the input, as the user wrote it.
       recipe: its name.
-      sentences: what each step does.
       samples: in the pool; kept + dropped + rejected.
       kept: samples with at least one copy.
       copies: in the output.
-      dropped: (step, samples).
-      rejected: (reason, samples).
+      steps: in the order of the recipe.
+      rejected: by reason.
       notices: sentences on samples that are odd and were not rejected for it.
       shards_in: shards of the pool.
       bytes_in: bytes of the pool.
-      score_column: what histogram and thumbnails show; empty for none.
-      histogram: int64 ``[bins]`` over [-1, 1], all valid samples.
-      histogram_kept: int64 ``[bins]``, the kept ones.
-      threshold: lowest kept score, None when the recipe has none.
+      panels: ladders of pictures, with the bounds that can be moved along them.
+      columns: histograms before and after.
+      grids: columns against one another.
       kept_thumbnails: drawn among the kept.
-      dropped_thumbnails: drawn among the dropped.
       borderline_thumbnails: the closest to the bound that decided them.
+      duplicates: what column sets say of duplicates.
+      copies_chart: samples by copies; None where none has more than one.
       clusters: the section of clusters, None for a pool without any.
+      measures: charts of sizes, shapes and captions.
+      shares: tables of formats, languages and hosts.
+      command: that made the selection.
       settings: name and value of the configuration.
       stamps: name and value.
+      times: name and value of what the clock says, where the user wants it.
       stale: a sentence about shards of another selection; empty where there are none.
+      left_out: pictures that were left out, so that the page stays small.
     """
 
     title: str
-    output: str
+    depth: int
     pool: str
     recipe: str
-    sentences: tuple[str, ...]
     samples: int
     kept: int
     copies: int
-    dropped: tuple[tuple[str, int], ...]
-    rejected: tuple[tuple[str, int], ...]
+    steps: tuple[StepRow, ...]
+    rejected: tuple[Rejected, ...]
     notices: tuple[str, ...]
     shards_in: int
     bytes_in: int
-    score_column: str
-    histogram: Int64
-    histogram_kept: Int64
-    threshold: float | None
+    panels: tuple[Panel, ...]
+    columns: tuple[ColumnChart, ...]
+    grids: tuple[Grid, ...]
     kept_thumbnails: tuple[Thumbnail, ...]
-    dropped_thumbnails: tuple[Thumbnail, ...]
     borderline_thumbnails: tuple[Thumbnail, ...]
+    duplicates: tuple[DuplicateSet, ...]
+    copies_chart: charts.Chart | None
     clusters: cluster_page.ClusterSection | None
+    measures: tuple[Measure, ...]
+    shares: tuple[Share, ...]
+    command: str
     settings: tuple[tuple[str, str], ...]
     stamps: tuple[tuple[str, str], ...]
+    times: tuple[tuple[str, str], ...] = ()
     stale: str = ""
+    left_out: int = 0
+
+    @property
+    def num_dropped(self) -> int:
+        """Samples that a step dropped."""
+        return sum(step.dropped for step in self.steps)
+
+    @property
+    def num_rejected(self) -> int:
+        """Samples that could not be processed."""
+        return sum(row.samples for row in self.rejected)
 
 
-def chart(histogram: Int64, kept: Int64, threshold: float | None) -> charts.Chart | None:
-    """Lays the histogram out over the range of scores that has any; None when there is no score.
-
-    Args:
-      histogram: int64 ``[bins]`` over [-1, 1].
-      kept: int64 ``[bins]``, at most ``histogram``.
-      threshold: marked when it is finite.
-    """
-    filled = np.flatnonzero(histogram)
-    if not len(filled):
-        return None
-    edges = np.linspace(-1, 1, len(histogram) + 1)
-    first, last = max(int(filled[0]) - 1, 0), min(int(filled[-1]) + 1, len(histogram) - 1)
-    marks = [(threshold, f"threshold {threshold:.4f}")] if threshold is not None else []
-    return charts.histogram(edges[first : last + 2], histogram[first : last + 1], kept[first : last + 1], marks)
+def _sections(data: ReportData) -> list[tuple[str, str]]:
+    """Returns (id, name) of the sections that the page has."""
+    found = [
+        ("overview", "Overview", True),
+        ("threshold", "Threshold", data.panels),
+        ("columns", "Columns", data.columns),
+        ("steps", "Steps", True),
+        ("samples", "Kept", data.kept_thumbnails or data.borderline_thumbnails),
+        ("rejected", "Rejected", data.rejected),
+        ("duplicates", "Duplicates", data.duplicates),
+        ("clusters", "Clusters", data.clusters),
+        ("quality", "Quality", data.measures or data.shares),
+        ("run", "Run", True),
+    ]
+    return [(id_, name) for id_, name, there in found if there]
 
 
 def render(data: ReportData) -> str:
     """Returns the page."""
-    dropped, rejected = (sum(count for _, count in rows) for rows in (data.dropped, data.rejected))
-    among = (
-        ("kept", "Kept", "drawn among the kept samples", data.kept_thumbnails),
-        ("borderline", "Borderline", "the closest to the bound that decided them", data.borderline_thumbnails),
-        ("dropped", "Dropped", "drawn among the dropped samples", data.dropped_thumbnails),
-    )
-    galleries = [one for one in among if one[3]]
-    sections = [("overview", "Overview"), ("scores", "Scores"), ("not-kept", "Not kept")]
-    sections += [("clusters", "Clusters")] if data.clusters else []
-    sections += [(id_, name) for id_, name, _, _ in galleries]
     return page.render(
         "report.html.j2",
         data.title,
-        [*sections, ("run", "Run")],
-        explain=("winnow explain ", f" --output {shlex.quote(data.output)}"),
+        _sections(data),
+        scripts=["threshold.js"] if any(panel.data for panel in data.panels) else (),
+        explain=("winnow explain ", " --output OUT"),
+        depth=data.depth,
         data=data,
-        num_dropped=dropped,
-        num_rejected=rejected,
-        chart=chart(data.histogram, data.histogram_kept, data.threshold),
-        galleries=galleries,
+        clusters=data.clusters,
         rounds_width=cluster_page.ROUNDS_WIDTH,
         rounds_height=cluster_page.ROUNDS_HEIGHT,
     )

@@ -22,6 +22,16 @@ function theme() {
   show();
 }
 
+// Commands name the output folder, which the page itself does not: equal selections have equal pages. It is where the
+// page lies, if that is a disk; elsewhere it stays OUT.
+function placed(command) {
+  if (location.protocol !== "file:") return command;
+  const depth = Number(document.body.dataset.depth || 0);
+  const folder = decodeURIComponent(location.pathname).split("/").slice(0, -1 - depth).join("/") || "/";
+  const quoted = /^[\w@%+=:,./-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", `'"'"'`)}'`;
+  return command.replace("--output OUT", () => `--output ${quoted}`);
+}
+
 function say(text) {
   const toast = document.getElementById("toast");
   toast.textContent = text;
@@ -50,7 +60,7 @@ function copying() {
     if (!button) return;
     const prefix = document.body.dataset.explain || "";
     const suffix = document.body.dataset.explainEnd || "";
-    if (button.dataset.uid) copy(prefix + button.dataset.uid + suffix);
+    if (button.dataset.uid) copy(placed(prefix + button.dataset.uid + suffix));
     else copy(button.dataset.copy || document.getElementById(button.dataset.copyOf).textContent);
   });
 }
@@ -99,6 +109,7 @@ function searching() {
   });
 }
 
+for (const code of all("code.placed")) code.textContent = placed(code.textContent);
 theme();
 copying();
 sorting();

@@ -9,7 +9,7 @@ import warnings
 import zlib
 from collections.abc import Mapping
 
-from PIL import GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import GifImagePlugin, Image, ImageFile, ImageFilter, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from transforms.lib.errors import Notice, Reason, SampleError
 from transforms.lib.samples import decode_limits, depths, isolated, tfio_formats
@@ -236,12 +236,13 @@ def _by_others(kind: str, data: bytes, max_pixels: int, others: str) -> tuple[Im
     return image, image.size
 
 
-def thumbnail(data: bytes, side_px: int = 160) -> bytes:
+def thumbnail(data: bytes, side_px: int = 160, *, blurred: bool = False) -> bytes:
     """Makes a small JPEG on a white background for reports.
 
     Args:
       data: the encoded image.
       side_px: longest side of the result in pixels; smaller images are not enlarged.
+      blurred: nothing smaller than a tenth of the longest side can be told.
 
     Returns:
       JPEG bytes, equal for equal input and Pillow version.
@@ -255,6 +256,8 @@ def thumbnail(data: bytes, side_px: int = 160) -> bytes:
         image.thumbnail((side_px, side_px))
         page = Image.new("RGB", image.size, "white")
         page.paste(image, mask=image.getchannel("A"))
+        if blurred:
+            page = page.filter(ImageFilter.GaussianBlur(max(image.size) / 10))
         stored = io.BytesIO()
         page.save(stored, "JPEG", quality=85)
     except _DECODE_ERRORS as error:

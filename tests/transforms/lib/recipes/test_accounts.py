@@ -1,37 +1,22 @@
 import functools
 import itertools
 
-import numpy as np
 import pytest
 
 from transforms.lib.errors import AccountsError
 from transforms.lib.recipes import accounts
-from transforms.lib.recipes.accounts import Books, Exhibit
+from transforms.lib.recipes.accounts import Books
 
 
-def shown(rank):
-    return Exhibit(rank, f"{rank}", "s", 0, "u", 0.0, 0.0, "")
-
-
-def books(kept, dropped, rejected, ranks=()):
-    return Books(
-        1, kept + dropped + rejected, kept, kept, {"top": dropped}, {"image_missing": rejected},
-        exhibits={"kept": tuple(shown(rank) for rank in ranks)},
-    )  # fmt: skip
+def books(kept, dropped, rejected):
+    return Books(1, kept + dropped + rejected, kept, kept, {"top": dropped}, {"image_missing": rejected})
 
 
 def test_merging_adds_in_any_order():
-    parts = [books(1, 2, 3, [5.0]), books(4, 0, 0, [1.0, 9.0]), books(0, 7, 1)]
+    parts = [books(1, 2, 3), books(4, 0, 0), books(0, 7, 1)]
     totals = [functools.reduce(accounts.merge, order, Books()) for order in itertools.permutations(parts)]
     assert {str(total.as_dict()) for total in totals} == {str(totals[0].as_dict())}
     assert totals[0].as_dict()["dropped"] == {"top": 9}
-    assert [exhibit.rank for exhibit in totals[-1].exhibits["kept"]] == [1.0, 5.0, 9.0]
-
-
-def test_only_the_first_exhibits_are_kept():
-    parts = [books(1, 0, 0, [float(rank)]) for rank in range(30)]
-    total = functools.reduce(accounts.merge, parts)
-    assert [exhibit.rank for exhibit in total.exhibits["kept"]] == list(range(accounts.SHOWN))
 
 
 def test_books_that_do_not_close_fail():
@@ -53,10 +38,3 @@ def test_lost_and_surplus_copies_fail():
     for written in (2, 4):
         with pytest.raises(AccountsError, match=f"3 copies were decided and {written} were written"):
             accounts.check_written(books(3, 0, 0), written)
-
-
-def test_the_histogram_counts_every_finite_score_once():
-    scores = np.array([-1, -1.2, 0, 0.999, 1, 1.5, np.nan], np.float32)
-    counted = accounts.histogram(scores)
-    assert counted.sum() == 6
-    assert (counted[0], counted[accounts.BINS // 2], counted[-1]) == (2, 1, 3)

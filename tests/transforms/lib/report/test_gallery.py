@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transforms.lib.report.test_html_page import HOSTILE, parsed, report, thumbnail
-from transforms.lib.recipes.accounts import Exhibit
 from transforms.lib.report import cluster_page, gallery, html_page
+from transforms.lib.report.exhibit import Exhibit
 
 ROWS = st.lists(st.tuples(st.integers(-1, 5), st.sampled_from([0.25, 0.5, -0.125, 1.0]), st.booleans()), max_size=60)
 

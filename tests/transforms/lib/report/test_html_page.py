@@ -9,9 +9,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from transforms.lib.report import html_page
+from transforms.lib.report import charts, html_page, threshold_panel
 from transforms.lib.report import page as page_shell
-from transforms.lib.report.html_page import ReportData
+from transforms.lib.report.html_page import Rejected, ReportData, StepRow
 from transforms.lib.report.thumbnail import Thumbnail
 from transforms.lib.samples import images
 
@@ -30,25 +30,36 @@ def jpeg():
 
 
 def thumbnail(caption="a boat", **changes):
-    made = Thumbnail("0" * 32, caption, 0.25, 0.01, True, "", jpeg())
+    made = Thumbnail("0" * 31 + "7", "key", caption, 0.25, 0.01, True, "", "", "00000, byte 512", jpeg())
     return dataclasses.replace(made, **changes)
 
 
+def chart(marks=()):
+    counts = np.zeros((40, 2), np.int64)
+    counts[[10, 20, 21], 0] = [10, 40, 20]
+    counts[[20, 21], 1] = [5, 20]
+    return charts.histogram(np.linspace(0.1, 0.3, 41), counts[:, 0], counts[:, 1], marks)
+
+
+def panel(data=None, thumbnails=(), title="top", remark=""):
+    rung = threshold_panel.Rung(0.1, 0.3, "0.1 to 0.3", 70, 25, tuple(thumbnails))
+    ladder = threshold_panel.Ladder("tinyclip.score", chart([(0.205, "threshold 0.2050")]), (rung,))
+    return threshold_panel.Panel("panel-0", title, ladder, data, remark)
+
+
 def report(**changes):
-    histogram = np.zeros(200, np.int64)
-    histogram[[110, 120, 121]] = [10, 40, 20]
-    kept = np.zeros(200, np.int64)
-    kept[[120, 121]] = [5, 20]
+    dropped = (thumbnail(kept=False, step="top"),) * 12
     values = {
-        "title": "Winnow: dfn", "output": "out", "pool": "pool/*.tar", "recipe": "dfn",
-        "sentences": ("top: Keep the best.",),
-        "samples": 75, "kept": 25, "copies": 25, "dropped": (("top", 45),), "rejected": (("image_missing", 5),),
-        "notices": (),
-        "shards_in": 3, "bytes_in": 5_400_000, "score_column": "tinyclip.score", "histogram": histogram,
-        "histogram_kept": kept, "threshold": 0.205, "kept_thumbnails": (thumbnail(),) * 12,
-        "dropped_thumbnails": (thumbnail(kept=False, step="top"),) * 12,
+        "title": "Winnow: dfn", "depth": 0, "pool": "pool/*.tar", "recipe": "dfn",
+        "samples": 75, "kept": 25, "copies": 25,
+        "steps": (StepRow("top", "Keep the best.", 70, 45, dropped, ()),),
+        "rejected": (Rejected("image_missing", 5),),
+        "notices": (), "shards_in": 3, "bytes_in": 5_400_000, "panels": (panel(),), "columns": (), "grids": (),
+        "kept_thumbnails": (thumbnail(),) * 12,
         "borderline_thumbnails": (thumbnail(HOSTILE, score=float("nan"), jpeg=b""),),
-        "clusters": None, "settings": (("recipe", "dfn"),), "stamps": (("winnow", "1"),),
+        "duplicates": (), "copies_chart": None, "clusters": None, "measures": (), "shares": (),
+        "command": "winnow select --output OUT --recipe dfn", "settings": (("recipe", "dfn"),),
+        "stamps": (("winnow", "1"),),
     }  # fmt: skip
     return ReportData(**{**values, **changes})
 
@@ -80,7 +91,7 @@ def parsed(page):
 
 
 def drawing(page):
-    return ElementTree.fromstring(re.search(r"<svg.*?</svg>\s*</svg>", page, re.S)[0])
+    return ElementTree.fromstring(re.search(r"<svg height=\"\d+\" role=\"img\".*?</svg>\s*</svg>", page, re.S)[0])
 
 
 def percent(text):
@@ -147,26 +158,26 @@ def test_the_threshold_stands_where_its_score_is():
     assert mark == pytest.approx(at_low + (0.205 - low) / (high - low) * (at_high - at_low), abs=0.1)
 
 
-@pytest.mark.parametrize("threshold", [None, float("inf"), -0.9])
+@pytest.mark.parametrize("threshold", [float("inf"), -0.9])
 def test_no_line_without_a_threshold_in_sight(threshold):
-    assert 'class="mark"' not in html_page.render(report(threshold=threshold))
+    assert chart([(threshold, "here")]).marks == ()
 
 
 def test_an_empty_pool_has_a_report_too():
-    empty = np.zeros(200, np.int64)
     page = html_page.render(
-        report(samples=0, kept=0, copies=0, dropped=(), rejected=(), histogram=empty, histogram_kept=empty,
-               kept_thumbnails=(), dropped_thumbnails=(), borderline_thumbnails=(), threshold=None)
+        report(samples=0, kept=0, copies=0, steps=(), rejected=(), panels=(), kept_thumbnails=(),
+               borderline_thumbnails=())
     )  # fmt: skip
     parsed(page)
-    assert "There is no score to show" in page
+    assert "Keep every sample that could be read" in page
+    assert 'href="#threshold"' not in page
 
 
 @pytest.mark.parametrize("place", [0, 57, 199])
 def test_one_filled_bin_is_a_chart(place):
     histogram = np.zeros(200, np.int64)
     histogram[place] = 3
-    made = html_page.chart(histogram, histogram, None)
+    made = charts.histogram(np.linspace(-1, 1, 201), histogram, histogram)
     assert max(bar.height for bar in made.bars) == 100
     assert len(made.along) >= 2
 

@@ -122,8 +122,8 @@ class TopFraction(Step):
     def start(self) -> TopState:
         return TopState()
 
-    def _ranked(self, block: Block) -> Bool:
-        """Returns the samples among which the threshold is sought; all have a value, infinite ones too."""
+    def ranked(self, block: Block) -> Bool:
+        """Returns bool ``[n]``: those among which the threshold is sought; all have a value, infinite ones too."""
         if not self._like_datacomp:
             return block.alive
         has_rank: Bool = block.whole & ~np.isnan(block.columns[self.column])
@@ -133,18 +133,18 @@ class TopFraction(Step):
     def _like_datacomp(self) -> bool:
         return self.rule == "datacomp" and self.of == "pool"
 
-    def _counted(self, block: Block) -> int:
+    def counted(self, block: Block) -> int:
         """Returns how many samples the fraction is of."""
         if self.of == "remaining":
             return int(block.alive.sum())
         return int((block.whole if self._like_datacomp else block.valid).sum())
 
     def summarise(self, block: Block, state: TopState) -> Any:
-        candidates = self._ranked(block)
+        candidates = self.ranked(block)
         values = block.columns[self.column][candidates]
         bits = quantiles.ordered_bits(quantiles.rounded(values))
         if state.round == 0:
-            return self._counted(block), quantiles.count_high(bits)
+            return self.counted(block), quantiles.count_high(bits)
         if state.round == 1:
             return close_values.count_low(values, bits, state.bits >> 16)
         if state.round >= _WIDE:
@@ -213,12 +213,12 @@ class TopFraction(Step):
         return {name: value for name, value in self.as_dict().items() if name not in ("label", "fraction")}
 
     def remember(self, block: Block) -> Arrays:
-        among = self._ranked(block)
+        among = self.ranked(block)
         values = block.columns[self.column][among]
         wide = quantiles.wide_bits(values) if quantiles.is_wide(values.dtype) else None
         hashes = uids.keyed_hash(block.columns["uid"][among], self.seed)
         arrays = sorted_keys.arrays_of(quantiles.ordered_bits(quantiles.rounded(values)), hashes, wide)
-        return {**arrays, "of": np.array([self._counted(block)], np.int64)}
+        return {**arrays, "of": np.array([self.counted(block)], np.int64)}
 
     def join(self, parts: Sequence[Arrays]) -> Arrays:
         return {**sorted_keys.join(parts), "of": np.sum([part["of"] for part in parts], axis=0)}

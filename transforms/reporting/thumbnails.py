@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from transforms.lib import uids
 from transforms.lib.byte_ranges import read_ranges
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import SampleError
-from transforms.lib.recipes import accounts
 from transforms.lib.report import gallery, thumbnail
+from transforms.lib.report.exhibit import Exhibit
 from transforms.lib.reshard.shard_layout import DecidedShard
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import read_samples
@@ -70,8 +71,8 @@ class DrawExhibits:
         facts = store.rows(DECISIONS, source.name, ["step", "margin"], rows.tolist())
         decided = dict(zip(rows.tolist(), facts, strict=True))
 
-        def exhibit(row: int) -> accounts.Exhibit:
-            return accounts.Exhibit(
+        def exhibit(row: int) -> Exhibit:
+            return Exhibit(
                 rank=float(rank[row]),
                 uid=uids.to_hex(arrays["uid"][row : row + 1])[0],
                 shard=source.name,
@@ -85,41 +86,55 @@ class DrawExhibits:
         return {number: tuple(map(exhibit, rows.tolist())) for number, rows in drawn.items() if len(rows)}
 
 
-def thumbnails(exhibits: Sequence[accounts.Exhibit], root: str) -> tuple[thumbnail.Thumbnail, ...]:
-    """Looks exhibits up in the index below ``root``, and reads and shrinks their images.
+_LARGEST = 1 << 26  # bytes of a sample whose picture is shown; rejected ones may be of any size
+_FACTS = ["key", "caption", "detail", "offset", "length", "image_extension"]
+
+
+def thumbnails(exhibits: Sequence[Exhibit], root: str, pictures: str = "shown") -> tuple[thumbnail.Thumbnail, ...]:
+    """Looks exhibits up in the index below a folder, and reads and shrinks their images.
 
     One that cannot be shown, whose tar is gone or never was, has an empty image.
+
+    Args:
+      exhibits: the samples; one that is there more than once is read once.
+      root: the output folder.
+      pictures: ``shown``, ``blurred``, or ``none``, which reads no image.
     """
-    captions: dict[int, str] = {}
-    jpegs: dict[int, bytes] = {}
+    facts: dict[tuple[str, int], dict[str, Any]] = {}
+    jpegs: dict[tuple[str, int], bytes] = {}
     for shard, uri in sorted({(exhibit.shard, exhibit.uri) for exhibit in exhibits}):
-        numbers = [number for number, exhibit in enumerate(exhibits) if exhibit.shard == shard]
-        rows = [exhibits[number].row for number in numbers]
-        facts = Store(root).rows(columns.INDEX, shard, ["caption", "offset", "length", "image_extension"], rows)
-        captions.update(zip(numbers, [fact["caption"] for fact in facts], strict=True))
-        if any(fact["length"] for fact in facts) and pool_files.exists(uri):
+        rows = sorted({exhibit.row for exhibit in exhibits if exhibit.shard == shard})
+        found = Store(root).rows(columns.INDEX, shard, _FACTS, rows)
+        facts.update(((shard, row), fact) for row, fact in zip(rows, found, strict=True))
+        placed = [(row, fact) for row, fact in zip(rows, found, strict=True) if 0 < fact["length"] <= _LARGEST]
+        if placed and pictures != "none" and pool_files.exists(uri):
             with pool_files.open_shard(uri, ranges=True) as tar:
-                spans = [fact["offset"] for fact in facts], [fact["length"] for fact in facts]
-                blocks = read_ranges(tar, *spans)
-            extensions = [fact["image_extension"] for fact in facts]
-            jpegs.update(zip(numbers, map(_thumbnail, blocks, extensions), strict=True))
+                blocks = read_ranges(
+                    tar, [fact["offset"] for _, fact in placed], [fact["length"] for _, fact in placed]
+                )
+                for (row, fact), block in zip(placed, blocks, strict=True):
+                    jpegs[shard, row] = _thumbnail(block, fact["image_extension"], pictures == "blurred")
     return tuple(
         thumbnail.Thumbnail(
             uid=exhibit.uid,
-            caption=captions[number],
+            key=fact["key"],
+            caption=fact["caption"],
             score=exhibit.score,
             margin=exhibit.margin,
             kept=exhibit.step == "",
             step=exhibit.step,
-            jpeg=jpegs.get(number, b""),
+            detail=fact["detail"],
+            place=f"{exhibit.shard}, byte {fact['offset']:,}",
+            jpeg=jpegs.get((exhibit.shard, exhibit.row), b""),
         )
-        for number, exhibit in enumerate(exhibits)
+        for exhibit in exhibits
+        for fact in [facts[exhibit.shard, exhibit.row]]
     )
 
 
-def _thumbnail(block: bytes, extension: str) -> bytes:
+def _thumbnail(block: bytes, extension: str, blurred: bool) -> bytes:
     try:
-        sample = next(iter(read_samples(io.BytesIO(block))))
-        return images.thumbnail(images.image_of(sample.members, extension)[1])
+        sample = next(iter(read_samples(io.BytesIO(block))), None)
+        return images.thumbnail(images.image_of(sample.members, extension)[1], blurred=blurred) if sample else b""
     except SampleError:
         return b""
