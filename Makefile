@@ -3,6 +3,7 @@
 # make test-tfio    what TensorFlow and tensorflow-io make of the output, in an environment of their own
 # make test-loaders    what the libraries that people train with make of the output, in an environment of their own
 # make test-newest    the demo under the newest Python that setup.py names, with the bytes of the oldest
+# make test-speed    CPU seconds of small runs beside those of an earlier commit
 # make test-runners    the demo on Prism, Flink, Spark and a job service, with the bytes of the local runner
 # Each sets up its own environment from the lock file; the packages are cached by the lock's hash.
 
@@ -16,7 +17,7 @@ RUN := .venv/bin/python -m
 OUT ?= out/demo
 RUNNERS ?= two portable prism flink spark
 
-.PHONY: demo chaos test test-tfio test-loaders test-newest compare-newest test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
+.PHONY: demo chaos test test-tfio test-loaders test-newest compare-newest test-speed test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -97,6 +98,10 @@ test-newest: demo
 compare-newest: $(NEWEST_READY)
 	.venv-newest/bin/python -m demo.run --output out/newest
 	diff -r $(OUT) out/newest
+
+# CPU seconds of five small runs beside an earlier commit: BASE, else where this branch left origin/main, else the parent.
+test-speed: $(READY)
+	$(RUN) benchmarks.regression $(if $(BASE),--base $(BASE))
 
 # The commands of docs/runners.md on real runners, fetched once from Go's proxy and Maven Central: 0.5 GB, for a time 1.2.
 # RUNNERS names those to run; what cannot be had is skipped, with the reason.
