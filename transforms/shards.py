@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
 
 from transforms.lib import addresses, stamps
-from transforms.lib.errors import InputError, Reason, SampleError
+from transforms.lib.errors import InputError, Reason, SampleError, StoreError
 from transforms.lib.inputs import folder_input, input_kinds
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import read_samples
@@ -86,7 +86,9 @@ def _bad_names(shards: Sequence[Shard], flag: str) -> list[str]:
     return problems
 
 
-def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16, member: str = "") -> None:
+def check_images(
+    shards: Sequence[Shard], flag: str = "--input", limit: int = 16, member: str = "", *, may_lose: bool = False
+) -> None:
     """Checks that the pool can be read and holds images, looking into the first shards until one turns up.
 
     Args:
@@ -94,6 +96,7 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
       flag: that named them, for the messages.
       limit: shards to look into; a pool whose first ones hold no image at all is not an image pool.
       member: extension of the members that are images; empty where the rule of ``images.image_of`` finds them.
+      may_lose: a shard that cannot be read is no failure while another one can.
 
     Raises:
       InputError: a shard cannot be opened or is no tar, or no sample has an image; the message names the members that
@@ -101,6 +104,7 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
     """
     seen: set[str] = set()
     strange: dict[str, list[str]] = {}
+    unreadable: list[InputError] = []
     for shard in shards[:limit]:
         try:
             with pool_files.open_shard(shard.uri) as tar:
@@ -110,8 +114,13 @@ def check_images(shards: Sequence[Shard], flag: str = "--input", limit: int = 16
                     seen |= sample.members.keys() if len(seen) < _SHOWN_MEMBERS else set()
                     if sample.problem is Reason.NOT_A_TAR:
                         strange.setdefault(sample.detail, []).append(shard.uri)
-        except (OSError, BeamIOError) as error:
-            raise InputError(f"{flag} {shard.uri} cannot be read: {error}; check your access to it") from None
+        except (OSError, BeamIOError, StoreError) as error:
+            unread = InputError(f"{flag} {shard.uri} cannot be read: {error}; check your access to it")
+            if not may_lose:
+                raise (error if isinstance(error, StoreError) else unread) from None
+            unreadable.append(unread)
+    if unreadable and not seen:
+        raise unreadable[0]
     if strange:
         raise InputError([f"{flag}: {uris[0]}{_more(uris)} is {what}" for what, uris in sorted(strange.items())])
     known = f"--image_member {member}" if member else ", ".join(images.IMAGE_EXTENSIONS)

@@ -33,6 +33,7 @@ class CurateFlags(TypedDict, total=False):
     coalesce_bytes: int
     check: Text
     report_pictures: Text
+    max_unreadable_fraction: float
     max_reject_fraction: float
     min_coverage: float
     on_repeated_uid: Text
@@ -81,6 +82,7 @@ class ScoreFlags(TypedDict, total=False):
 
     output: Text
     crawl_id: Text
+    max_unreadable_fraction: float
     input: Text | Sequence[Text]
     model: Text | Sequence[Text]
     caption_field: Text
@@ -119,6 +121,7 @@ class SelectFlags(TypedDict, total=False):
     output: Text
     crawl_id: Text
     report_pictures: Text
+    max_unreadable_fraction: float
     max_reject_fraction: float
     min_coverage: float
     on_repeated_uid: Text
@@ -146,6 +149,7 @@ class ReshardFlags(TypedDict, total=False):
     crawl_id: Text
     report_pictures: Text
     selection: Text
+    max_unreadable_fraction: float
     max_reject_fraction: float
     min_coverage: float
     on_repeated_uid: Text

@@ -9,7 +9,20 @@ from beam_pipelines.config.crawl import PoolConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LimitsConfig(PoolConfig):
+class LostConfig(PoolConfig):
+    """How many shards a job may lose."""
+
+    max_unreadable_fraction: float = flag(
+        0.0,
+        "largest share of the shards that nothing can be read of (no access, gone, no answer even after retries, no "
+        "tar); the job does all others, fails on more, and tries them again in its next run",
+        at_least=0,
+        at_most=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LimitsConfig(LostConfig):
     """What of a selection is a failure, and what a repeated uid means."""
 
     max_reject_fraction: float = flag(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from beam_pipelines.config import captions
 from beam_pipelines.config.base import Form, flag
-from beam_pipelines.config.crawl import PoolConfig
+from beam_pipelines.config.limits import LostConfig
 from beam_pipelines.config.train_filter import DEFAULT_MODEL
 from transforms.lib.tar_limits import TarLimits
 
@@ -23,7 +23,7 @@ _LIMITS = TarLimits()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreConfig(PoolConfig):
+class ScoreConfig(LostConfig):
     """Flags of ``score``."""
 
     input: tuple[str, ...] = flag(

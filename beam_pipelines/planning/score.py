@@ -81,7 +81,8 @@ def plan_score(config: ScoreConfig, problems: Problems) -> ScorePlan | None:
     """Finds shards and models; returns None when something is wrong."""
     shards = problems.collect(pools.find_shards, config.input, tell=problems.notes.append) if config.input else None
     if shards:
-        problems.collect(pools.check_images, shards, member=config.image_member.lower())
+        may_lose = config.max_unreadable_fraction > 0
+        problems.collect(pools.check_images, shards, member=config.image_member.lower(), may_lose=may_lose)
         problems.extend(own_shards(shards, config.output))
     settings = settings_of(config, problems)
     if problems or shards is None or settings is None:
@@ -128,6 +129,7 @@ def settings_of(config: ScoreConfig, problems: Problems) -> ScoreSettings | None
         threads=config.threads,
         decode_threads=config.decode_threads,
         standing=problems.collect(takedowns.standing, config.output) or (),
+        max_unreadable=config.max_unreadable_fraction,
     )
 
 
@@ -181,7 +183,9 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool, "models": {}}, "version": version()}
     standing = problems.collect(takedowns.standing, config.output) if config.output else None
-    return ScorePlan(shards, ScoreSettings(config.output, (), rules, standing=standing or ()), facts)
+    lost = config.max_unreadable_fraction
+    settings = ScoreSettings(config.output, (), rules, standing=standing or (), max_unreadable=lost)
+    return ScorePlan(shards, settings, facts)
 
 
 def model_schemas(plan: ScorePlan) -> dict[str, pa.Schema]:

@@ -103,7 +103,9 @@ class SelectPlan:
 
 def limits_of(config: LimitsConfig) -> Limits:
     """Returns what of a selection is no failure."""
-    return Limits(config.max_reject_fraction, config.min_coverage, config.on_repeated_uid)
+    return Limits(
+        config.max_reject_fraction, config.min_coverage, config.on_repeated_uid, config.max_unreadable_fraction
+    )
 
 
 def plan_subset(config: ReshardJobConfig, problems: Problems, indexing: ScorePlan | None) -> SelectPlan | None:

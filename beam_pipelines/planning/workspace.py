@@ -295,6 +295,6 @@ def outcome(output: str, name: str = "") -> tuple[str, dict[str, Any]]:
     lines = [text, "", *(f"{name}: {place}" for name, place in sorted(places.items())), f"selection: {selection.id}"]
     if held is not None:
         lines.append(selections.stale_line(held, selection.id))
-    counts = {name: books[name] for name in ("samples", "kept", "copies")}
+    counts: dict[str, Any] = {n: books[n] for n in ("samples", "kept", "copies", "lost_shards") if n in books}
     values = {**places, **counts, "selection": selection.id, "stale_shards": held is not None, "warnings": warnings}
     return "\n".join(lines), values

@@ -206,6 +206,7 @@ def test_empty_broken_and_repeated_shards_change_nothing_for_the_rest(winnow, ti
         "  - top_fraction: {column: net.score, fraction: 0.5, of: remaining}\n"
     )
     flags = ["--model", f"net={tiny_network}", "--max_reject_fraction", "0.1", "--samples_per_shard", "9"]
+    flags += ["--max_unreadable_fraction", "0.2"]
     code, _, stderr = winnow("curate", "--input", f"{pool}/*.tar", "--output", out, "--recipe", recipe, *flags)
     assert code == 0, stderr
     books = json.loads((out / "books.json").read_text())

@@ -5,6 +5,7 @@ CurationError
 ├─ InputError        an input, a model or an output location is unusable   driver, exit 2
 ├─ SampleError       one sample is bad; becomes a row with its reason      worker, job goes on
 ├─ ShardError        the rest of one shard is bad; the same                worker, job goes on
+├─ UnreadableError   one shard cannot be read now; the same                worker, job goes on
 ├─ EmptyPoolError    there is nothing to measure                           job fails, exit 1
 ├─ CapacityError     the pool cannot give what a step must take            job fails, exit 1
 ├─ AccountsError     books do not close, or too many samples rejected      job fails, exit 1
@@ -24,6 +25,7 @@ from transforms.lib.addresses import without_secrets
 class Reason(str, enum.Enum):
     """Why a sample was rejected. The list is closed: a new reason needs a test and a line in docs/errors.md."""
 
+    SHARD_UNREADABLE = "shard_unreadable"
     NOT_A_TAR = "not_a_tar"
     TAR_TRUNCATED = "tar_truncated"
     TAR_CORRUPT = "tar_corrupt"
@@ -163,6 +165,18 @@ class ShardError(CurationError):
 
     def __reduce__(self) -> tuple[type, tuple[Reason, int, str]]:
         return type(self), (self.reason, self.offset, self.detail)
+
+
+class UnreadableError(CurationError):
+    """A shard cannot be read: it is gone or locked, or its store or disk does not answer, even after retries.
+
+    Attributes:
+      detail: what was found, for the index; never a path or a secret.
+    """
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(detail)
 
 
 class EmptyPoolError(CurationError):

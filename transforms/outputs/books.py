@@ -71,13 +71,14 @@ def close_books(
       limits: what is no failure.
 
     Raises:
-      AccountsError: they do not close, too many samples were rejected, too little of a subset was found, or uids are
-        repeated and may not be; the file is there all the same.
+      AccountsError: they do not close, too many samples were rejected, too many shards are lost, too little of a
+        subset was found, or uids are repeated and may not be; the file is there all the same.
     """
     try:
         accounts.check_closed(books, "the pool")
         accounts.check_coverage(coverage, limits.min_coverage)
         accounts.check_repeated(repeated, limits.on_repeated_uid)
+        books.lost.check(limits.max_unreadable_fraction)
         accounts.check_rejects(books, limits.max_reject_fraction)
         failure = ""
     except AccountsError as error:

@@ -94,7 +94,12 @@ def report_data(found: Found, facts: ReportFacts) -> html_page.ReportData:
             html_page.Rejected(reason, samples, shown.get(("rejected", reason), ()))
             for reason, samples in sorted(books.rejected.items())
         ),
-        notices=(*notices.sentences(books.notices), *tar_remarks.sentences(books.tar), *filter(None, [shared])),
+        notices=(
+            *filter(None, [books.lost.sentence()]),
+            *notices.sentences(books.notices),
+            *tar_remarks.sentences(books.tar),
+            *filter(None, [shared]),
+        ),
         shards_in=books.shards,
         bytes_in=books.size_bytes,
         panels=_panels(found, facts, shown),

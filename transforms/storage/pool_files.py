@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
+from apache_beam.io.filesystem import BeamIOError
+
 from transforms.lib import addresses
-from transforms.lib.errors import InputError
+from transforms.lib.errors import InputError, UnreadableError
 from transforms.lib.inputs import folder_input, input_kinds
 from transforms.lib.inputs.input_kind import Files
 from transforms.storage import filesystem, patterns
 from transforms.storage.client import FileInfo
+
+_OF_THIS_MACHINE = (  # errors that say nothing of the shard
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG,
+)  # fmt: skip
+_SHOWN = 200  # characters of what was found
 
 
 def _below(folder: str) -> list[FileInfo]:
@@ -35,6 +43,25 @@ def open_shard(uri: str, *, ranges: bool = False) -> Iterator[BinaryIO]:
     files = Files(filesystem.open_ranges if ranges else filesystem.open_read, _below)
     with input_kinds.kind_of(uri).stream(uri, files) as stream:
         yield stream
+
+
+@contextlib.contextmanager
+def readable(uri: str) -> Iterator[None]:
+    """Turns the errors of opening and reading a shard, in a ``with`` block that does nothing else, into one of its own.
+
+    Raises:
+      UnreadableError: the shard is gone or locked, or its disk or store does not answer.
+    """
+    try:
+        yield
+    except (OSError, BeamIOError, InputError) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE:
+            raise
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        for address in (uri, addresses.without_secrets(uri), addresses.without_query(uri)):
+            said = said.replace(address, "it")
+        line = " ".join(addresses.without_secrets(said).split())
+        raise UnreadableError(line if len(line) <= _SHOWN else f"{line[: _SHOWN - 3]}...") from error
 
 
 def exists(uri: str) -> bool:

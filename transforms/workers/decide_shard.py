@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 
-from transforms.lib import stamps
+from transforms.lib import lost_shards, stamps
 from transforms.lib.arrays import Bool, UInt64
 from transforms.lib.columnstore import columns
 from transforms.lib.columnstore.block import Block
@@ -178,6 +178,13 @@ class DecideShard:
         finite = counts.pop(columns.OK, 0)
         return dict(counts) | ({Reason.SCORE_NOT_FINITE.value: finite} if finite else {})
 
+    @staticmethod
+    def _lost(store: Store, ref: ShardRef, reasons: Mapping[str, int]) -> lost_shards.Lost:
+        """Returns whether a shard is one that nothing could be read of."""
+        if not any(reason in lost_shards.REASONS for reason in reasons):
+            return lost_shards.Lost(1)
+        return lost_shards.lost(ref.name, store.read(columns.INDEX, ref.name, ["status", "detail"]))
+
     def _listed(self, store: Store, ref: ShardRef) -> dict[str, int]:
         """Returns label of a step that selects by a subset file -> samples of the shard that it lists."""
         if not self.settings.subsets:
@@ -193,15 +200,17 @@ class DecideShard:
         rejected, kept = decisions.step == recipes.REJECTED, decisions.copies > 0
         labels = [step.label for step in self.settings.recipe.steps]
         dropped = np.bincount(decisions.step[decisions.step >= 0], minlength=len(labels)).tolist()
+        reasons = self._reasons(store, ref, rejected)
         return accounts.Books(
             shards=1,
             samples=len(rejected),
             kept=int(kept.sum()),
             copies=int(decisions.copies.sum()),
             dropped={label: count for label, count in zip(labels, dropped, strict=True) if count},
-            rejected=self._reasons(store, ref, rejected),
+            rejected=reasons,
             notices=store.notices(ref.name),
             listed=self._listed(store, ref),
             size_bytes=ref.size,
             tar=TarAccount.from_json(store.facts(columns.INDEX, ref.name).get("tar", "{}")),
+            lost=self._lost(store, ref, reasons),
         )

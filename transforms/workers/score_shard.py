@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from apache_beam.metrics import Metrics
 
-from transforms.lib import stamps, uid_rule
+from transforms.lib import lost_shards, stamps, uid_rule
 from transforms.lib.addresses import without_query, without_secrets
 from transforms.lib.columnstore import columns, notices
 from transforms.lib.devices import devices
+from transforms.lib.errors import UnreadableError
 from transforms.lib.inference import gpu_decode, prefetch, scoring
 from transforms.lib.inputs import input_kinds
 from transforms.lib.inputs.input_kind import SeekableStream
+from transforms.lib.lost_shards import Lost
 from transforms.lib.models import clip, scorer, spec
 from transforms.lib.samples.index_row import ReadRules
 from transforms.lib.tar import packing
+from transforms.lib.tar.raw_sample import RawSample
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.lib.tar.streams import DecompressedStream, limited
 from transforms.lib.tar_account import MISNAMED, REMARKED, TarAccount
@@ -29,6 +33,7 @@ from transforms.outputs import takedowns
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem, pool_files
+from transforms.workers import unreadable_shard
 from transforms.workers.shard_work import Outcome, logged
 
 INDEX_VERSION = 8  # raise when the same tar would give another index
@@ -50,6 +55,7 @@ class ScoreSettings:
       threads: batches that are embedded at once on a CPU; 0 = as many as there are cores.
       decode_threads: that decode images; 0 = all cores.
       standing: lists of samples that were taken down here; no stamp depends on them.
+      max_unreadable: largest share of the shards that may be lost.
     """
 
     root: str
@@ -61,6 +67,7 @@ class ScoreSettings:
     threads: int = 0
     decode_threads: int = 0
     standing: tuple[takedowns.StandingFile, ...] = ()
+    max_unreadable: float = 0.0
 
     def index_stamp(self, shard: Shard) -> str:
         """Returns the stamp of a shard's index, in which no model has a say but one that picks captions."""
@@ -99,10 +106,11 @@ def missing_sets(settings: ScoreSettings, shard: Shard) -> list[str]:
 
 
 class Scored(NamedTuple):
-    """What is left of a shard once its columns are in the store."""
+    """What is left of a shard once its columns are in the store, and whether anything could be read of it."""
 
     ref: ShardRef
     files: tuple[FileRow, ...]
+    lost: Lost
 
 
 class ScoreModels:
@@ -172,17 +180,43 @@ class ScoreShard:
         store = Store(self.settings.root)
         with logged(_LOG, "score", shard.name) as outcome:
             wanted = self.settings.stamps(shard)
-            missing = missing_sets(self.settings, shard)
+            stored = {name: store.facts(name, shard.name) for name in wanted}
+            missing = [name for name, stamp in wanted.items() if stored[name].get("stamp") != stamp]
             files = [store.row_of(name, shard.name) for name in wanted if name not in missing]
             if missing:
-                scored, tar_facts = self._scored(shard, missing, models, outcome)
-                outcome.samples = len(scored.index)
-                outcome.rejected = sum(scoring.rejected_reasons(scored.index).values())
-                files += self._write(store, shard, missing, scored, tar_facts)
+                written, lost = self._work(store, shard, missing, models, outcome)
+                files += written
             else:
+                found = stored[columns.INDEX].get("lost", "")
+                lost = Lost(1, 1, ((shard.name, found),)) if found else Lost(1)
                 outcome.skipped = True
                 Metrics.counter("score", "shards_skipped").inc()
-        return Scored(ShardRef(shard.name, shard.uri, shard.size), tuple(sorted(files)))
+            if lost.lost:
+                Metrics.counter("score", "shards_lost").inc()
+        return Scored(ShardRef(shard.name, shard.uri, shard.size), tuple(sorted(files)), lost)
+
+    def _work(
+        self, store: Store, shard: Shard, missing: list[str], models: ScoreModels, outcome: Outcome
+    ) -> tuple[list[FileRow], Lost]:
+        """Scores a shard and writes what is missing; of one that cannot be read, what says so."""
+        stamps_of = self.settings.stamps(shard)
+        try:
+            scored, tar_facts = self._scored(shard, missing, models, outcome)
+            lost = lost_shards.lost(shard.name, scored.index)
+        except UnreadableError as error:
+            rows = 1 if columns.INDEX in missing else len(store.valid(shard.name))
+            named = models.named(missing)
+            scored, account = unreadable_shard.rejected(
+                shard, error.detail, named, self.settings.rules, models.pool, rows
+            )
+            stamps_of = {name: unreadable_shard.stamp(stamp) for name, stamp in stamps_of.items()}
+            tar_facts = {"tar": account.to_json(), "packing": packing.PLAIN}
+            lost = lost_shards.lost(shard.name, scored.index.slice(0, 1))
+        if lost.lost:
+            tar_facts["lost"] = lost.first[0][1]
+        outcome.samples = len(scored.index)
+        outcome.rejected = sum(scoring.rejected_reasons(scored.index).values())
+        return self._write(store, shard, {name: stamps_of[name] for name in missing}, scored, tar_facts), lost
 
     def _scored(
         self, shard: Shard, missing: list[str], models: ScoreModels, outcome: Outcome
@@ -192,12 +226,14 @@ class ScoreShard:
         chooser = self.settings.chooser
         named = models.named([*missing, *([chooser.name] if chooser else [])])
         account = TarAccount()
-        with pool_files.open_shard(shard.uri) as tar:
+        with contextlib.ExitStack() as opened:
+            with pool_files.readable(shard.uri):
+                tar = opened.enter_context(pool_files.open_shard(shard.uri))
             samples = read_samples(
                 limited(tar, rules.tar), max_sample_bytes=rules.max_sample_bytes, account=account, limits=rules.tar
             )
             scored = scoring.score_samples(
-                outcome.counted(samples),
+                outcome.counted(_readable(shard.uri, samples)),
                 named,
                 rules,
                 models.pool,
@@ -248,10 +284,15 @@ class ScoreShard:
             Metrics.counter("score", f"notice_{kind}").inc(count)
 
     def _write(
-        self, store: Store, shard: Shard, missing: list[str], scored: scoring.ScoredShard, tar_facts: dict[str, str]
+        self, store: Store, shard: Shard, wanted: dict[str, str], scored: scoring.ScoredShard, tar_facts: dict[str, str]
     ) -> list[FileRow]:
-        wanted = self.settings.stamps(shard)
         tables = takedowns.without(self.settings.standing, {**scored.sets, columns.INDEX: scored.index})
-        facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in missing}
+        facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in wanted}
         facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION, **tar_facts)
-        return [store.write(name, shard.name, tables[name], wanted[name], **facts[name]) for name in missing]
+        return [store.write(name, shard.name, tables[name], stamp, **facts[name]) for name, stamp in wanted.items()]
+
+
+def _readable(uri: str, samples: Iterable[RawSample]) -> Iterator[RawSample]:
+    """Passes on the samples of a shard; that it cannot be read on is an error of its own."""
+    with pool_files.readable(uri):
+        yield from samples

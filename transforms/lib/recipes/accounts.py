@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from transforms.lib.errors import AccountsError, Reason
+from transforms.lib.lost_shards import Lost
 from transforms.lib.tar_account import TarAccount
 
 
@@ -36,11 +37,12 @@ class Coverage(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What is no failure: the largest share of rejected samples, the smallest of uids found, and repeated uids."""
+    """What is no failure: largest share of rejected samples, smallest of uids found, repeated uids, lost shards."""
 
     max_reject_fraction: float
     min_coverage: float = 0.0
     on_repeated_uid: str = "keep"
+    max_unreadable_fraction: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Books:
       listed: label of a step that selects by a subset file -> samples that it lists.
       size_bytes: bytes of the tars.
       tar: what became of the bytes of the tars that an account is known of.
+      lost: shards that nothing could be read of.
     """
 
     shards: int = 0
@@ -70,6 +73,7 @@ class Books:
     listed: Mapping[str, int] = dataclasses.field(default_factory=dict)
     size_bytes: int = 0
     tar: TarAccount = dataclasses.field(default_factory=TarAccount)
+    lost: Lost = dataclasses.field(default_factory=Lost)
 
     @property
     def num_rejected(self) -> int:
@@ -89,6 +93,7 @@ class Books:
             **notices,
             "bytes": self.size_bytes,
             **({"tar": dataclasses.asdict(self.tar)} if self.tar.shards else {}),
+            **({"lost_shards": {"count": self.lost.lost, "first": dict(self.lost.first)}} if self.lost.lost else {}),
         }
 
 
@@ -105,6 +110,7 @@ def merge(left: Books, right: Books) -> Books:
         listed=_added(left.listed, right.listed),
         size_bytes=left.size_bytes + right.size_bytes,
         tar=left.tar.plus(right.tar),
+        lost=left.lost.plus(right.lost),
     )
 
 

@@ -16,6 +16,7 @@ CURES = {
     "image_undecodable": "columns/index has what was found as detail; --tfio_python reads OpenEXR, HDR and DICOM",
 }
 EXPLAINED = {
+    "shard_unreadable": "the next run tries such shards again",
     "not_a_tar": "",
     "tar_corrupt": "the file was damaged or is of another form; download it again",
     "tar_truncated": "the file is shorter than it was; download it again",
@@ -39,6 +40,8 @@ def sentence(counters: Mapping[str, int]) -> str:
     lines += notices.sentences(
         {n.removeprefix(_NOTICE): count for n, count in counters.items() if n.startswith(_NOTICE)}
     )
+    if shards := counters.get("score.shards_lost"):
+        lines.insert(0, f"warning: {shards} shards could not be read, and all of their samples are missing")
     if reasons:
         order = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
         listed = ", ".join(f"{reasons[reason]} {reason}" for reason in order)

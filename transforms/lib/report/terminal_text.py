@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from transforms.lib.lost_shards import Lost
+
 
 def si_bytes(count: int) -> str:
     """Returns a number of bytes in the largest decimal unit that keeps it at least 1, for example ``5.4 MB``."""
@@ -42,4 +44,6 @@ def books_table(books: Mapping[str, Any], output_shards: int) -> str:
         lines.append(f"{f'uids of {label}, found':<34}{found['found']:>14,}  {share}  of {found['uids']:,} listed")
     if output_shards:
         lines.append(f"{'output shards':<34}{output_shards:>14,}")
+    if lost := books.get("lost_shards"):
+        lines.append(f"warning: {Lost(books['shards'], lost['count'], tuple(lost['first'].items())).sentence()}")
     return "\n".join(lines)
