@@ -33,6 +33,10 @@ class AnnotateConfig(PoolConfig):
     temperature: float = flag(
         0.01, "temperature of negclip; that of the model's training", at_least=0.005, hint="0.01 is OpenAI's"
     )
+    aesthetic_head: str = flag("", "weights of aesthetic: a head on image embeddings, .safetensors")
+    nsfw_head: str = flag("", "weights of nsfw: a head on image embeddings, .safetensors")
+    logit_scale: float = flag(0.0, "factor of the cosine in siglip, exp(t') of the network", at_least=0)
+    logit_bias: float = flag(0.0, "bias of siglip, b of the network")
     batch: int = flag(32_768, "pairs in a random batch of negclip; never of more than one shard", at_least=2)
     repeats: int = flag(10, "random batches that negclip puts each pair in", at_least=1)
     seed: int = flag(0, "seed of the random batches", at_least=0)

