@@ -45,7 +45,7 @@ def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work
         return plan_subset(config, problems)
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     if refs:
-        problems.collect(workspace.check_shards, config.output, refs)
+        problems.collect(reshard.check_shards, config.output, refs)
     found = problems.collect(selections.find, config.output, config.selection, refs) if refs else None
     if found:
         problems.collect(found.check)
@@ -72,11 +72,11 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
     index = score.plan_index(config, problems) if config.input else None
     refs = problems.collect(workspace.read_pool, config.output) if config.output and not config.input else None
     if refs:
-        problems.collect(workspace.check_shards, config.output, refs)
+        problems.collect(reshard.check_shards, config.output, refs)
     selecting = select.plan_subset(config, problems, index) if config.subset and (index or refs) else None
     record = problems.collect(workspace.check_output, config, "reshard") if config.output else None
     if index and record:
-        problems.collect(workspace.check_unscored, config.output)
+        problems.collect(reshard.check_unscored, config.output)
     shards = index.shards if index else refs or []
     schemas = {columns.INDEX: columns.INDEX_SCHEMA} if index else None
     if refs and reshard.reads_columns(config):

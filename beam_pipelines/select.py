@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from beam_pipelines.config.select import SelectConfig
-from beam_pipelines.planning import dedup, plan_facts, select, workspace
+from beam_pipelines.config.select import SelectJobConfig
+from beam_pipelines.planning import dedup, making, plan_facts, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import WriteManifest
 from transforms.outputs.selections import section_of, stale
@@ -27,12 +27,31 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: select.SelectPlan
     _ = selected.sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
-def plan(config: SelectConfig, problems: plan_facts.Problems) -> driver.Work | None:
+def missing(config: SelectJobConfig, sets: dict[str, list[str]]) -> list[making.Call]:
+    """Returns the jobs that make the columns which the recipe reads and the pool lacks.
+
+    Raises:
+      ConfigError: some cannot be made without a word of the user.
+    """
+    problems = plan_facts.Problems()
+    recipe = select.recipe_of(config, problems)
+    if recipe is None:
+        return []  # the plan says why
+    names = making.lacking(recipe.inputs(), sets)
+    pool = making.pool_flags(workspace.pool_flags(config.output)) if names else {}
+    return making.calls_for(names, sets, pool, config.output, recipe.hints())
+
+
+def plan(config: SelectJobConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the columns of the pool and those that the recipe reads."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
     sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
     if refs and sets and config.dedup_against == "kept_images":
         problems.collect(dedup.check_images, config.output, "--output", refs, "exact")
+    if refs and sets and config.make_columns and (calls := problems.collect(missing, config, sets)):
+        return driver.Work({"first": [f"winnow {call.job}" for call in calls]}, first=tuple(calls))
+    if problems:
+        return None
     selecting = select.plan_select(config, problems, sets or {}, len(refs or ()))
     record = problems.collect(workspace.check_output, config, section_of(config.name)) if refs else None
     if problems or selecting is None or refs is None or record is None:

@@ -134,6 +134,7 @@ class SelectFlags(TypedDict, total=False):
     set: Text | Sequence[Text]
     seed: int
     name: Text
+    make_columns: bool
     preset: Text
     layout: Text
     dry_run: bool

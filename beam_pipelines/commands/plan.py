@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 
 from beam_pipelines.cloud import costs
-from beam_pipelines.cloud.config import CostConfig
 from beam_pipelines.running import options
 from transforms.lib import similar
 from transforms.lib.errors import ConfigError
@@ -38,15 +37,9 @@ def changes(texts: Sequence[str]) -> tuple[dict[str, float], list[str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the plan; returns the exit code: 0 done, 2 the request is wrong."""
     args = list(sys.argv[1:] if argv is None else argv)
-    flags = options.parser_of_tool("plan")
-    _, values, rest, problems = options.read(flags, args)
-    config = CostConfig(**values)
+    config, problems = options.parse_tool("plan", args)
     changed, set_problems = changes(config.set)
-    problems += [
-        *(options.unknown_flag(text, flags._option_string_actions) for text in rest),
-        *config.problems(),
-        *set_problems,
-    ]
+    problems += set_problems
     for line in problems:
         print(f"winnow plan: {line}", file=sys.stderr)
     if problems:

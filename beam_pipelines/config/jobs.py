@@ -142,7 +142,7 @@ _RECORDS = (
     ),
     Job(
         name="select",
-        flags="select:SelectConfig",
+        flags="select:SelectJobConfig",
         summary="turn columns into decisions by a recipe",
         example="winnow select --output out --recipe clip_score --set top_fraction.fraction=0.2",
         counters=("select",),
@@ -262,6 +262,14 @@ COUNTERS = frozenset(name for job in _RECORDS for name in job.counters)
 COMMANDS = {
     command.name: command
     for command in (
+        Tool(
+            name="run",
+            flags="config.run:RunConfig",
+            summary="run all jobs of a curation from one file",
+            example="winnow run curation.yaml",
+            usage="FILE [FLAGS]",
+            remark="docs/run.md shows a file of jobs.",
+        ),
         Tool(
             name="launch",
             flags="cloud.config:LaunchConfig",

@@ -42,3 +42,15 @@ class SelectConfig(BlockConfig, BasisConfig, LimitsConfig, ReportConfig):
         if self.crawl_id and self.name != CURRENT:
             problems.append(f"--name {self.name} is not for a crawl, which has one selection; leave it out")
         return problems
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectJobConfig(SelectConfig):
+    """Flags of ``select`` that ``curate`` has not."""
+
+    make_columns: bool = flag(
+        False,
+        "first make the columns that the recipe reads and the pool lacks, by score, annotate, cluster and dedup with "
+        "their usual flags",
+        operational=True,
+    )

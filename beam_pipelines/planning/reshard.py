@@ -13,10 +13,12 @@ from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning.plan_facts import Problems, narrow, version
 from transforms.lib import registry
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import ConfigError
+from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.reshard.carried import Carried
 from transforms.lib.reshard.json_fields import AddedField
+from transforms.outputs import manifest
 from transforms.rows import Shard, ShardRef
+from transforms.storage import filesystem
 from transforms.workers.face_boxes import FaceBoxes
 from transforms.workers.write_shard import ReshardSettings
 
@@ -117,3 +119,26 @@ def reshard_settings(config: ReshardConfig, selection: str) -> ReshardSettings:
         carried=Carried(tuple(sorted({*config.carry.lower().split(",")} - {""})), config.image_name, config.image_type),
         selection=selection,
     )
+
+
+def check_unscored(output: str) -> None:
+    """Checks that an output folder holds no scored pool, whose index an index without decoded images would replace.
+
+    Raises:
+      InputError: it holds one.
+    """
+    if manifest.read(output).models:
+        raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
+
+
+def check_shards(output: str, refs: list[ShardRef]) -> None:
+    """Checks that a pool has shards to copy from; a pool of imported metadata has none.
+
+    Raises:
+      InputError: it has none.
+    """
+    if refs and manifest.read(output).section("import-datacomp").files:
+        raise InputError(
+            f"--output {output}: this pool has no shards, only metadata; to copy what `winnow select` kept, name "
+            f"another --output, give --input with the tars, and --subset {filesystem.join(output, 'subset.npy')}"
+        )

@@ -160,7 +160,7 @@ def plan_select(
       shards: how many the pool has.
       scoring: what scores the pool in the same run; None when it is scored already.
     """
-    recipe, wide = _recipe(config, problems), frozenset[str]()
+    recipe, wide = recipe_of(config, problems), frozenset[str]()
     crawled = recipe and config.crawl_id and not config.problems()
     earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
     if recipe and earlier:
@@ -212,7 +212,7 @@ def plan_select(
     return dataclasses.replace(plan, crawl=crawl) if crawl else None
 
 
-def _recipe(config: SelectConfig, problems: Problems) -> Recipe | None:
+def recipe_of(config: SelectConfig, problems: Problems) -> Recipe | None:
     """Reads the recipe with the changes of the flags; those out of range are noted already and left out."""
     overrides = dict(text.split("=", 1) for text in config.set if "=" in text)
     in_range = config.keep_fraction is None or 0 < config.keep_fraction <= 1

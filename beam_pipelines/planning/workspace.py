@@ -238,33 +238,14 @@ def write_run(output: str, record: dict[str, Any]) -> None:
     versions.update(filesystem.join(output, "run.json"), added)
 
 
-def check_unscored(output: str) -> None:
-    """Checks that an output folder holds no scored pool, whose index an index without decoded images would replace.
-
-    Raises:
-      InputError: it holds one.
-    """
-    if manifest.read(output).models:
-        raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
-
-
-def check_shards(output: str, refs: list[ShardRef]) -> None:
-    """Checks that a pool has shards to copy from; a pool of imported metadata has none.
-
-    Raises:
-      InputError: it has none.
-    """
-    if refs and manifest.read(output).section("import-datacomp").files:
-        raise InputError(
-            f"--output {output}: this pool has no shards, only metadata; to copy what `winnow select` kept, name "
-            f"another --output, give --input with the tars, and --subset {filesystem.join(output, 'subset.npy')}"
-        )
+def pool_flags(output: str) -> dict[str, Any]:
+    """Returns the flags that say what the pool of an output folder is and how it is read, by name."""
+    return dict(_record(filesystem.read_bytes(filesystem.join(output, "run.json")), output)["pool"])
 
 
 def pool_of(output: str) -> str:
     """Returns the input that an output folder was made from, as the user wrote it."""
-    record = _record(filesystem.read_bytes(filesystem.join(output, "run.json")), output)
-    return " ".join(record["pool"].get("input", []))
+    return " ".join(pool_flags(output).get("input", []))
 
 
 def outcome(output: str, name: str = "") -> tuple[str, dict[str, Any]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beam_pipelines.config.base import Flags
-from beam_pipelines.config.jobs import COUNTERS
+from beam_pipelines.config.jobs import COUNTERS, JOBS
 from beam_pipelines.running import beam_options, failures, interrupts, options, runners
 from beam_pipelines.running.console import Console
 from transforms.lib.addresses import without_secrets
@@ -21,6 +23,7 @@ from transforms.outputs import leases
 if TYPE_CHECKING:
     import apache_beam as beam
 
+    from beam_pipelines.planning.making import Call
     from beam_pipelines.planning.plan_facts import Problems
 
 
@@ -37,15 +40,17 @@ class Work:
       remark: job's counters -> another line for people; "" for none.
       spread: a run on this machine works on several shards at once; not where a model uses every core already.
       holds: names of the runs of which the output folder can have one at a time; None for that of the job's name.
+      first: jobs to run before; the plan is made again then, and all else is for a work without.
     """
 
     summary: dict[str, Any]
-    prepare: Callable[[], None]
-    build: Callable[[beam.Pipeline], None] | None
-    finish: Callable[[], tuple[str, dict[str, Any]]]
+    prepare: Callable[[], None] = lambda: None
+    build: Callable[[beam.Pipeline], None] | None = None
+    finish: Callable[[], tuple[str, dict[str, Any]]] = lambda: ("", {})
     remark: Callable[[Mapping[str, int]], str] = lambda counters: ""
     spread: bool = False
     holds: tuple[str, ...] | None = None
+    first: tuple[Call, ...] = ()
 
 
 Plan = Callable[[Any, "Problems"], "Work | None"]
@@ -117,6 +122,9 @@ def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: in
         problems.extend(_pipeline_flags(job, parsed.beam_args))
     if problems or work is None:
         return _refused(problems)
+    if work.first and not parsed.dry_run:
+        outcome = _run_first(job, work.first, parsed, undo)
+        return outcome if outcome.code else _run_job(job, plan, parsed, alone, undo)
     if parsed.dry_run:
         return Outcome(0, (), {"job": job, "configuration": _shown(parsed.config), **work.summary})
     with parsed.console.progress(job, work.summary.get("shards"), follows=not problems.elsewhere):
@@ -128,6 +136,24 @@ def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: in
             except ConfigError as error:  # another run is at work there
                 return _refused(error.problems)
             return _run_pipeline(job, work, work.build, parsed, problems.notes)
+
+
+def _run_first(job: str, calls: Sequence[Call], parsed: options.Parsed, undo: interrupts.Undo) -> Outcome:
+    """Runs jobs that another one needs; returns how the last one of them ended, or the first that failed."""
+    outcome = Outcome(0, (), {})
+    for call in calls:
+        parsed.console.say(f"winnow {job}: first, {shlex.join(['winnow', call.job, *call.argv()])}")
+        request = options.parse(call.job, [*call.argv(), *parsed.beam_args])
+        outcome = run(call.job, plan_of(call.job), request._replace(console=parsed.console), undo)
+        if outcome.code:
+            break
+    return outcome
+
+
+def plan_of(job: str) -> Plan:
+    """Returns the ``plan`` of a job by its name."""
+    plan: Plan = importlib.import_module(JOBS[job].module).plan
+    return plan
 
 
 def _leases(

@@ -196,6 +196,22 @@ def parse_config(job: str, argv: Sequence[str]) -> tuple[Flags, argparse.Namespa
     return config if problems else config.placed(), known, rest, problems
 
 
+def parse_tool(name: str, argv: Sequence[str]) -> tuple[Any, list[str]]:
+    """Reads the flags of a command that is no job.
+
+    Returns:
+      the settings (defaults where a value is unusable), and the problems.
+    """
+    parser = parser_of_tool(name)
+    _, values, rest, problems = read(parser, argv)
+    config = TOOLS[name].settings(**values)
+    return config, [
+        *problems,
+        *(unknown_flag(text, parser._option_string_actions) for text in rest),
+        *config.problems(),
+    ]
+
+
 def parse(job: str, argv: Sequence[str]) -> Parsed:
     """Reads the flags of a job and those for Beam, the preset's among them.
 

@@ -131,6 +131,15 @@ def _document(root: str) -> dict[str, Any]:
     return dict(document)
 
 
+def digests(root: str) -> dict[str, str]:
+    """Returns section -> the digest that it says of itself; empty where there is no manifest.
+
+    Raises:
+      InputError: it is no manifest.
+    """
+    return {job: str(values.get(sealed_json.FIELD, "")) for job, values in _document(root).items()}
+
+
 def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a job's section with what an earlier run of it wrote into column sets that this run does not write.
 

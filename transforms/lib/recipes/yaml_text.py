@@ -69,6 +69,30 @@ def load(text: str) -> Any:
         raise ConfigError(f"unusable YAML: {_said(error)}") from None
 
 
+def lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Returns where a document says what: path of keys and of positions in lists -> line, counted from 1.
+
+    Args:
+      text: that ``load`` takes.
+    """
+    found: dict[tuple[str | int, ...], int] = {}
+
+    def walk(node: yaml.Node, path: tuple[str | int, ...]) -> None:
+        children: list[tuple[str | int, Any, Any]] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [(str(key.value), key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            children = [(number, value, value) for number, value in enumerate(node.value)]
+        for name, place, value in children:
+            found[(*path, name)] = place.start_mark.line + 1
+            walk(value, (*path, name))
+
+    root = _Loader(text).get_single_node()
+    if root is not None:
+        walk(root, ())
+    return found
+
+
 def _said(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
         return f"line {error.problem_mark.line + 1}: {' '.join(error.problem.split())}"

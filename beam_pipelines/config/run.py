@@ -1,0 +1,30 @@
+"""Flags of ``winnow run``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from beam_pipelines.config.base import Flags, flag
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig(Flags):
+    """Flags of ``run``."""
+
+    file: tuple[str, ...] = flag(
+        (),
+        "YAML file with the jobs of a curation (docs/run.md)",
+        required="name a file of jobs, for example `winnow run curation.yaml`",
+        positional=True,
+    )
+    print: bool = flag(False, "print the commands that would run, and run none", operational=True)
+    dry_run: bool = flag(False, "check the whole file, say which jobs are done, and run none", operational=True)
+    quiet: bool = flag(False, "print errors and the last line of JSON only, no progress", operational=True)
+    verbose: bool = flag(False, "print two lines per shard, as workers log them", operational=True)
+    log_file: str = flag("", "file on this machine that gets the lines of workers, with times", operational=True)
+
+    def problems(self) -> list[str]:
+        problems = super().problems()
+        if len(self.file) > 1:
+            problems.append(f"{self.file[1]} is one file too many; run one after the other")
+        return problems
