@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from beam_pipelines.config.annotate import AnnotateConfig
 from beam_pipelines.config.base import flags_of
 from beam_pipelines.config.jobs import JOBS
-from beam_pipelines.config.train import DEFAULT_MODEL
+from beam_pipelines.config.train_filter import DEFAULT_MODEL
 from beam_pipelines.planning.annotate import annotator_of
 from transforms.lib import registry
 from transforms.lib.columnstore import columns
