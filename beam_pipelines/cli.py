@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from beam_pipelines.config.jobs import COMMANDS, JOBS, TOOLS, Command, Listing
+from beam_pipelines.config.jobs import COMMANDS, JOBS, TOOLS
+from beam_pipelines.config.records import Command, Listing
 from transforms.lib import similar
 
 _ALL: dict[str, Command] = {**JOBS, **COMMANDS}

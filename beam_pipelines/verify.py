@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from beam_pipelines.config.reading import VerifyConfig
 from beam_pipelines.config.reshard import ReshardConfig
-from beam_pipelines.config.verify import VerifyConfig
 from beam_pipelines.planning import plan_facts, reshard, selections, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError

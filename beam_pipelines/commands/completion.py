@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from beam_pipelines.cloud import presets
 from beam_pipelines.config.base import flags_of
-from beam_pipelines.config.jobs import COMMANDS, JOBS, TOOLS, Job, Tool
+from beam_pipelines.config.jobs import COMMANDS, JOBS, TOOLS
+from beam_pipelines.config.records import Job, Tool
 from beam_pipelines.running import options, runners
 from transforms.lib import similar
 

@@ -15,8 +15,8 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from beam_pipelines.config.demo import DemoConfig
 from beam_pipelines.config.jobs import JOBS
+from beam_pipelines.config.tools import DemoConfig
 from beam_pipelines.running import options
 from transforms.lib.errors import ConfigError
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config.explain import ExplainConfig
+from beam_pipelines.config.reading import ExplainConfig
 from beam_pipelines.planning import plan_facts, samples, selections, workspace
 from beam_pipelines.running import driver
 from transforms.explain import ExplainShard, copies_of, find

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from beam_pipelines.config.run import RunConfig
+from beam_pipelines.config.tools import RunConfig
 from beam_pipelines.running import job_list, options
 from beam_pipelines.running.console import Console
 from beam_pipelines.running.job_file import JobFile

@@ -12,7 +12,8 @@ import pytest
 
 from beam_pipelines.commands import listing
 from beam_pipelines.config.base import Flags
-from beam_pipelines.config.jobs import COMMANDS, COUNTERS, JOBS, Listing
+from beam_pipelines.config.jobs import COMMANDS, COUNTERS, JOBS
+from beam_pipelines.config.records import Listing
 from beam_pipelines.running import options
 
 ROOT = Path(__file__).parents[3]

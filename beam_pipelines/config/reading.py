@@ -1,4 +1,4 @@
-"""Flags of ``winnow explain``. Imports nothing heavy."""
+"""Flags of the commands that read an output and change nothing in it. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -26,3 +26,16 @@ class ExplainConfig(SelectionConfig):
     def wanted(self) -> dict[str, str]:
         """Returns uid as columns have it -> as it was given, each once."""
         return {uid_rule.of_text(uid): uid for uid in reversed(self.uid)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifyConfig(SelectionConfig):
+    """Flags of ``verify``."""
+
+    compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
+    accept_holes: bool = flag(
+        False, "input shards with zeros where members should be are no problem: their loss is known and accepted"
+    )
+    report: str = flag(
+        "", "address of the report; default: verify.json in --output, or in a temporary folder if that is read-only"
+    )

@@ -1,4 +1,4 @@
-"""Flags of ``winnow run``. Imports nothing heavy."""
+"""Flags of the commands around the jobs. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ class RunConfig(Flags):
         if len(self.file) > 1:
             problems.append(f"{self.file[1]} is one file too many; run one after the other")
         return problems
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DemoConfig(Flags):
+    """Flags of ``demo``."""
+
+    output: str = flag("winnow-demo", "folder for the result; new, or that of an earlier demo")
+    no_open: bool = flag(False, "do not open the report in a browser")
