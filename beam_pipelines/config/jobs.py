@@ -92,7 +92,7 @@ _RECORDS = (
     Job(
         name="takedown",
         flags="takedown:TakedownConfig",
-        summary="remove samples from a finished output, for good: its shards, lists, columns and embeddings",
+        summary="remove samples from a finished output, for good",
         example="winnow takedown out --uids uids.txt --reason 'request 17'",
         pipeline=False,
         template=False,
@@ -200,7 +200,7 @@ COMMANDS = {
         Command(name="completion", summary="print the script by which a shell completes jobs and flags"),
         Listing(name="models", summary="list what can be given to --model"),
         Listing(name="recipes", summary="list the recipes and what they do"),
-        Listing(name="plugins", summary="list the parts that other packages bring, and whether they work"),
+        Listing(name="plugins", summary="list parts that other packages bring, and if they work"),
     )
 }
 """Name -> command that is no job: it has no settings that a run records."""
