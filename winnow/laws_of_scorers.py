@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from transforms.lib import plugins
+from transforms.lib import registry
 from transforms.lib.models.scorer import Scorer
 
 
@@ -18,7 +18,7 @@ class Case:
     """
 
     def __init__(self, name: str) -> None:
-        self.kind: type[Scorer] = plugins.Plugins(plugins.SCORERS)[name].load()
+        self.kind: type[Scorer] = registry.SCORERS[name].load()
         side = self.kind.side
         random = np.random.default_rng(0)
         flat = [np.full((side, side, 3), value, np.uint8) for value in (0, 128, 255)]

@@ -46,7 +46,7 @@ def _plugin_lines() -> Iterator[str]:
     own: dict[str, Sequence[str]] = {
         entry_points.STEPS: list(registry.STEPS),
         entry_points.ANNOTATORS: list(registry.ANNOTATORS),
-        entry_points.SCORERS: [],
+        entry_points.SCORERS: list(registry.SCORERS),
         entry_points.RECIPES: recipe_names(),
     }
     for group, names in own.items():

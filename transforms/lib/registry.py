@@ -1,4 +1,4 @@
-"""Which steps, annotators and shard formats there are: each is a class in the folder of its kind, and is found there.
+"""Which steps, annotators, scorers and shard formats there are: classes in the folder of their kind.
 
 A class states its names as a literal on one line of its body, for example ``kind = "threshold"``. The literals are read
 from the source text, so that a list of names costs no import of numpy, pyarrow or Beam. A class is imported when it is
@@ -112,4 +112,5 @@ def _classes(source: str) -> Iterator[tuple[str, dict[str, Any]]]:
 STEPS = Registry("recipes/steps", "kind", "winnow.steps")
 ANNOTATORS = Registry("annotators", "column_sets", "winnow.annotators")
 FORMATS = Registry("reshard", "name")
+SCORERS = Registry("scorers", "kind", "winnow.scorers")
 INPUTS = Registry("inputs", "name")

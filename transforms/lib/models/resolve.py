@@ -12,7 +12,7 @@ from transforms.lib.errors import ConfigError, InputError
 from transforms.lib.models import checkpoints, published, tinyclip, trained_with
 from transforms.lib.models.locate import Fetch, Located, local_only, locate
 from transforms.lib.models.spec import PARTS, ModelSpec, ParsedModel
-from transforms.lib.plugins import SCORERS, Plugins
+from transforms.lib.registry import SCORERS
 from transforms.lib.stamps import sha256_of, stamp
 
 
@@ -60,7 +60,7 @@ def _parse_spec(spec: str) -> ParsedModel:
         return _parse_file(spec)
     if spec.startswith("local-dir:") or "://" in spec or spec.startswith((".", "/", "~")) or os.path.isdir(spec):
         return ParsedModel("", "folder", os.path.expanduser(spec.removeprefix("local-dir:")).rstrip("/"))
-    if spec in (scorers := Plugins(SCORERS)):
+    if spec in (scorers := SCORERS.every()):
         return ParsedModel("", "plugin", spec, part="score")
     arch, slash, tag = spec.partition("/")
     _check_architecture(arch, spec, scorers)
@@ -172,5 +172,6 @@ def known_models() -> list[str]:
         "  image:SPEC, text:SPEC           the embeddings of one tower of any of these, and no score",
         "  ARCH/TAG                        an architecture and published weights:",
     ]
-    scorers = [f"  {one.name}  scorer of {one.package}: a number per image" for one in Plugins(SCORERS).values()]
+    scorers = [f"  {name:<31} a number per image: docs/scoring.md" for name in SCORERS]
+    scorers += [f"  {one.name}  scorer of {one.package}: a number per image" for one in SCORERS.plugins.values()]
     return forms[:-1] + scorers + forms[-1:] + [f"    {arch}/{tag}" for arch, tag in published.all_tags()]

@@ -1,4 +1,4 @@
-"""Scorers that other packages bring: one number per image from its pixels, beside the networks and on their decode."""
+"""Scorers, Winnow's own and those of other packages: one number per image, beside the networks and on their decode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms.lib import plugins
+from transforms.lib import plugins, registry
 from transforms.lib.arrays import Float32
 from transforms.lib.errors import InputError
 from transforms.lib.models.spec import ModelSpec, ParsedModel
@@ -31,7 +31,7 @@ KIND, PART = "plugin", "score"
 
 @dataclasses.dataclass(frozen=True)
 class Scorer(abc.ABC):
-    """Gives every image one number; ``--model`` takes the name of its entry point.
+    """Gives every image one number; ``--model`` takes its ``kind``, or the name of its entry point.
 
     The pixels are RGB, resized to a square of ``side`` without keeping the ratio (bicubic). Its column set has one
     column, ``score``, float32. Images of equal bytes are scored once.
@@ -59,7 +59,7 @@ def spec_of(parsed: ParsedModel, variant: str) -> ModelSpec:
     Raises:
       ConfigError: the plug-in is broken.
     """
-    kind: type[Scorer] = plugins.Plugins(plugins.SCORERS)[parsed.source].load()
+    kind: type[Scorer] = registry.SCORERS[parsed.source].load()
     return ModelSpec(
         name=parsed.name,
         kind=KIND,
@@ -128,12 +128,11 @@ def load(spec: ModelSpec, fetch: Fetch) -> ScorerModel:
     """
     from transforms.lib.models import preprocessing
 
-    found = plugins.Plugins(plugins.SCORERS)
-    if spec.source not in found:
+    if spec.source not in registry.SCORERS.every():
         raise InputError(
             f"--model {spec.name}: no package here brings the scorer {spec.source!r}; install it on workers"
         )
-    kind: type[Scorer] = found[spec.source].load()
+    kind: type[Scorer] = registry.SCORERS[spec.source].load()
     if (digest := plugins.digest_of(kind)) != spec.weights_sha256:
         raise InputError(f"--model {spec.name}: its code has sha256 {digest} here, {spec.weights_sha256} at the start")
     seen = preprocessing.view(_seen(kind.side), kind.side, spec.variant)
