@@ -174,6 +174,13 @@ COMMANDS = {
             remark="docs/run.md shows a file of jobs.",
         ),
         Tool(
+            name="doctor",
+            flags="config.tools:DoctorConfig",
+            summary="check this machine, its packages, credentials and stores",
+            example="winnow doctor --input 'pool/*.tar' --output out",
+            remark="It leaves nothing behind, and prints no secret.",
+        ),
+        Tool(
             name="launch",
             flags="cloud.config:LaunchConfig",
             summary="start a job from its Dataflow template",

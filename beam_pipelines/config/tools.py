@@ -36,3 +36,12 @@ class DemoConfig(Flags):
 
     output: str = flag("winnow-demo", "folder for the result; new, or that of an earlier demo")
     no_open: bool = flag(False, "do not open the report in a browser")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DoctorConfig(Flags):
+    """Flags of ``doctor``."""
+
+    input: tuple[str, ...] = flag((), "shards to look for, as for `winnow score`; a byte of the first one is read")
+    output: str = flag("", "folder to try: a small file is written, read and deleted")
+    json: bool = flag(False, "print one line of JSON in place of the table")
