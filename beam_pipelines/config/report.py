@@ -18,3 +18,8 @@ class ReportConfig(PoolConfig):
         choices={"shown": "", "blurred": "nothing small can be told", "none": "no image is read for it"},
         operational=True,
     )
+    report_times: bool = flag(
+        False,
+        "say in the report when the job ran and for how long; its bytes then differ from run to run",
+        operational=True,
+    )

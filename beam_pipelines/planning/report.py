@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -60,8 +61,27 @@ def chosen_by(config: SelectConfig, recipe: Recipe) -> Chosen | None:
     given = []
     for name, declared in flags_of(SelectConfig).items():
         value = getattr(config, name)
-        if name in ("output", "report_pictures") or (value == declared.default and name != "recipe"):
+        if name in ("output", "report_pictures", "report_times") or (value == declared.default and name != "recipe"):
             continue
         given += [(name, str(one)) for one in (value if isinstance(value, tuple) else (value,))]
     fractions = sum(isinstance(step, TopFraction) for step in recipe.flat())
     return Chosen("winnow select --output OUT", tuple(given), fractions == 1)
+
+
+def networks(models: Mapping[str, Mapping[str, Any]], scored_with: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Returns column set -> the network that made it and how it ran, in words.
+
+    Args:
+      models: column set -> values of its ``ModelSpec``.
+      scored_with: column set -> device, precision and batch size.
+    """
+    return {
+        name: ", ".join(
+            [
+                *dict.fromkeys(str(spec[part]) for part in ("kind", "source", "weights") if spec.get(part)),
+                f"sha256 of its weights {str(spec.get('weights_sha256', ''))[:16]}",
+                *(f"{fact} {value}" for fact, value in sorted(scored_with.get(name, {}).items())),
+            ]
+        )
+        for name, spec in sorted(models.items())
+    }

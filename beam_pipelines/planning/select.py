@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ class SelectPlan:
       look: what the report looks at; None for the score alone.
       chosen: how the recipe was given; None where no command gives it.
       pictures: of the report: ``shown``, ``blurred`` or ``none``.
+      times: the report says when the job ran, and for how long.
+      networks: column set -> the network that made it, in words.
     """
 
     settings: SelectSettings
@@ -61,6 +64,8 @@ class SelectPlan:
     look: SurveySettings | None = None
     chosen: Chosen | None = None
     pictures: str = "shown"
+    times: bool = False
+    networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def basis(self) -> Basis:
@@ -98,6 +103,8 @@ class SelectPlan:
             path="report.html" if self.settings.name == CURRENT else self.settings.path("report.html"),
             stale="" if stale is None else stale_line(stale, self.settings.selection),
             pictures=self.pictures,
+            networks=self.networks,
+            started=time.time() if self.times else 0.0,
         )
 
 
@@ -194,6 +201,9 @@ def plan_select(
     settings = SelectSettings(config.output, recipe, where, score, limits, files, selection, config.name, code)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts |= {"files": made_of, "selection": selection}
+    found = manifest.read(config.output) if scoring is None else None
+    models = scoring.facts["stamps"]["models"] if scoring else found.models if found else {}
+    scored_with = scoring.facts["scored_with"] if scoring else found.scored_with if found else {}
     plan = SelectPlan(
         settings,
         facts,
@@ -202,11 +212,12 @@ def plan_select(
         look=reporting.look_of(settings, sets, types),
         chosen=reporting.chosen_by(config, recipe),
         pictures=config.report_pictures,
+        times=config.report_times,
+        networks=reporting.networks(models, scored_with),
         wide=wide,
     )
     if earlier is None:
         return plan
-    models = scoring.facts["stamps"]["models"] if scoring else manifest.read(config.output).models
     pool = scoring.facts["stamps"]["pool"] if scoring else ""
     crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, models, shards, pool)
     return dataclasses.replace(plan, crawl=crawl) if crawl else None

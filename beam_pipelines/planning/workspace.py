@@ -258,7 +258,8 @@ def outcome(output: str, name: str = "") -> tuple[str, dict[str, Any]]:
     selection = selections.find(output, name)
     books = selection.read("books.json")
     written = side_files.read_summary(output)
-    places = {"report": filesystem.join(output, "report.html")}
+    own = name not in ("", selections.CURRENT) and selection.name not in ("", selections.CURRENT)
+    places = {"report": selection.uri("report.html") if own else filesystem.join(output, "report.html")}
     if written is not None:
         places["shards"] = filesystem.join(output, "shards")
     text = terminal_text.books_table(books, written["shards"] if written else 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -45,6 +47,8 @@ class ReportFacts:
       path: of the report, below the output folder.
       stale: a sentence about shards of another selection; empty where there are none.
       pictures: ``shown``, ``blurred`` or ``none``.
+      networks: column set -> the network that made it, in words.
+      started: when the job was planned, in seconds since 1970; 0 for a report that does not say.
     """
 
     root: str
@@ -56,6 +60,8 @@ class ReportFacts:
     path: str = "report.html"
     stale: str = ""
     pictures: str = "shown"
+    networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    started: float = 0.0
 
 
 class Found(NamedTuple):
@@ -117,8 +123,21 @@ def report_data(found: Found, facts: ReportFacts) -> html_page.ReportData:
         command=facts.chosen.whole() if facts.chosen else "",
         settings=tuple(sorted(facts.settings.items())),
         stamps=tuple(sorted(facts.stamps.items())),
+        networks=tuple(sorted(facts.networks.items())),
+        times=_times(facts.started, books.samples) if facts.started else (),
         stale=facts.stale,
         left_out=left_out,
+    )
+
+
+def _times(started: float, samples: int) -> tuple[tuple[str, str], ...]:
+    """Returns when a job began, and how long it ran until its report was written."""
+    seconds = max(time.time() - started, 0.001)
+    begun = datetime.datetime.fromtimestamp(started, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        ("begun", begun),
+        ("until this report", f"{seconds:,.1f} s"),
+        ("samples per second", f"{samples / seconds:,.1f}"),
     )
 
 

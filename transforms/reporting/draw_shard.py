@@ -36,7 +36,7 @@ class DrawShard:
         with settings.select.store.held() as store:
             values = shard_values.read(store, source, settings, states)
             histograms = {
-                name: _counts(axes.place(numbers.astype(np.float64), limits), values, axes.BINS)
+                name: _counts(axes.place(numbers.astype(np.float64), limits), values, len(limits) - 1)
                 for name, numbers in values.numbers.items()
                 if (limits := axes.edges(seen, name, axes.BINS)) is not None
             }
@@ -45,7 +45,7 @@ class DrawShard:
             for name in settings.ladders:
                 if (limits := axes.edges(seen, name, axes.RUNGS)) is not None:
                     rung = axes.place(values.numbers[name].astype(np.float64), limits)
-                    rungs[name] = _counts(rung, values, axes.RUNGS)
+                    rungs[name] = _counts(rung, values, len(limits) - 1)
                     exhibits |= draw.rungs(name, rung)
             exhibits |= draw.rejected(store)
             for name, groups in seen.groups.items():
@@ -68,8 +68,9 @@ def _grids(seen: survey.Survey, settings: SurveySettings, values: ShardValues) -
             axes.place(values.numbers[name][values.valid].astype(np.float64), edges)
             for name, edges in zip(pair, limits, strict=True)
         )
-        cells = np.bincount(along * axes.CELLS + across, minlength=axes.CELLS**2)
-        found[pair] = cells.reshape(axes.CELLS, axes.CELLS)
+        shape = len(limits[0]) - 1, len(limits[1]) - 1
+        cells = np.bincount(along * shape[1] + across, minlength=shape[0] * shape[1])
+        found[pair] = cells.reshape(shape)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -26,9 +27,9 @@ class Detail(NamedTuple):
     """What a second look counts and draws, along the axes of the first.
 
     Attributes:
-      histograms: name of a column -> int64 ``[BINS, 2]``: all samples that were not rejected, and the kept ones.
-      grids: names of two columns -> int64 ``[CELLS, CELLS]``: samples by both, the first of them along.
-      rungs: name of a column -> int64 ``[RUNGS, 2]``, as ``histograms``.
+      histograms: name of a column -> int64 ``[bins, 2]``: all samples that were not rejected, and the kept ones.
+      grids: names of two columns -> int64 ``[cells, cells]``: samples by both, the first of them along.
+      rungs: name of a column -> int64 ``[rungs, 2]``, as ``histograms``.
       exhibits: samples to show.
     """
 
@@ -39,10 +40,10 @@ class Detail(NamedTuple):
 
 
 def edges(survey: Survey, name: str, bins: int) -> Float64 | None:
-    """Returns the edges of the bins of a column, float64 ``[bins + 1]``; None where it has no number.
+    """Returns the edges of the bins of a column, float64 ``[at most bins + 2]``; None where it has no number.
 
     The axis reaches from the smallest to the largest number, unless a few are far from all others: these are counted
-    in the first and the last bin.
+    in the first and the last bin. The edges of whole numbers are whole.
     """
     found = survey.columns.get(name, sparse_counts.none(2))
     low, inner_low, inner_high, high = sparse_counts.quantile(found, BITS, (0, _OUTER, 1 - _OUTER, 1))
@@ -52,6 +53,10 @@ def edges(survey: Survey, name: str, bins: int) -> Float64 | None:
     if high - low > 1.6 * (inner_high - inner_low) > 0:
         room = 0.1 * (inner_high - inner_low)
         low, high = max(low, inner_low - room), min(high, inner_high + room)
+    if (sparse_counts.lower_edges(found.keys, BITS) % 1 == 0).all():
+        step = max(1, math.ceil((high - low) / bins))
+        first = math.floor(low)
+        return np.arange(first, max(high, first + 1) + step, step, dtype=np.float64)
     return charts.linear_bins(float(low), float(high), bins)
 
 

@@ -39,14 +39,15 @@ class Cell(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Two columns against one another: the first along, the second upwards."""
+    """Two columns against one another: the first along, the second upwards; cells are so wide and high, in percent."""
 
     along: str
     across: str
     cells: tuple[Cell, ...]
     ticks_along: tuple[charts.Tick, ...]
     ticks_across: tuple[charts.Tick, ...]
-    size: float
+    width: float
+    height: float
 
 
 def column_charts(
@@ -93,9 +94,12 @@ def grids(survey: Survey, counted: Mapping[tuple[str, str], Int64]) -> tuple[Gri
         limits = [edges for name in (along, across) if (edges := axes.edges(survey, name, axes.CELLS)) is not None]
         if len(limits) < 2 or not counts.any():
             continue
-        size, darkest = 100 / axes.CELLS, np.log1p(counts.max())
+        width, height = 100 / counts.shape[0], 100 / counts.shape[1]
+        darkest = np.log1p(counts.max())
         cells = tuple(
-            Cell(x * size, 100 - (y + 1) * size, float(np.log1p(counts[x, y]) / darkest), f"{counts[x, y]:,} samples")
+            Cell(
+                x * width, 100 - (y + 1) * height, float(np.log1p(counts[x, y]) / darkest), f"{counts[x, y]:,} samples"
+            )
             for x, y in np.argwhere(counts).tolist()
         )
         ticks = []
@@ -104,5 +108,5 @@ def grids(survey: Survey, counted: Mapping[tuple[str, str], Int64]) -> tuple[Gri
             step = charts.nice_step((high - low) / number)
             marks = charts.multiples(low, high, step)
             ticks.append(tuple(charts.Tick(100 * (m - low) / (high - low), charts.plain(m, step)) for m in marks))
-        drawn.append(Grid(along, across, cells, ticks[0], ticks[1], size))
+        drawn.append(Grid(along, across, cells, ticks[0], ticks[1], width, height))
     return tuple(drawn)

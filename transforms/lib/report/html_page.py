@@ -69,6 +69,7 @@ class ReportData:
       command: that made the selection.
       settings: name and value of the configuration.
       stamps: name and value.
+      networks: column set and the network that made it.
       times: name and value of what the clock says, where the user wants it.
       stale: a sentence about shards of another selection; empty where there are none.
       left_out: pictures that were left out, so that the page stays small.
@@ -99,6 +100,7 @@ class ReportData:
     command: str
     settings: tuple[tuple[str, str], ...]
     stamps: tuple[tuple[str, str], ...]
+    networks: tuple[tuple[str, str], ...] = ()
     times: tuple[tuple[str, str], ...] = ()
     stale: str = ""
     left_out: int = 0
