@@ -33,6 +33,7 @@ class CurateFlags(TypedDict, total=False):
     coalesce_bytes: int
     check: Text
     report_pictures: Text
+    report_times: bool
     max_unreadable_fraction: float
     max_reject_fraction: float
     min_coverage: float
@@ -121,6 +122,7 @@ class SelectFlags(TypedDict, total=False):
     output: Text
     crawl_id: Text
     report_pictures: Text
+    report_times: bool
     max_unreadable_fraction: float
     max_reject_fraction: float
     min_coverage: float
@@ -149,6 +151,7 @@ class ReshardFlags(TypedDict, total=False):
     output: Text
     crawl_id: Text
     report_pictures: Text
+    report_times: bool
     selection: Text
     max_unreadable_fraction: float
     max_reject_fraction: float

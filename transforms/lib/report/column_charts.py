@@ -83,6 +83,8 @@ def _median(limits: np.ndarray, counts: Int64) -> str:
     if not total[-1]:
         return "–"
     bin_ = int(np.searchsorted(total, total[-1] / 2))
+    if (np.diff(limits) == 1).all() and limits[0] % 1 == 0:  # a bin is one whole number
+        return charts.plain(float(limits[bin_]), 1)
     step = charts.nice_step(float(limits[-1] - limits[0]) / len(counts)) / 2
     return charts.plain(float(limits[bin_] + limits[bin_ + 1]) / 2, step)
 
