@@ -85,6 +85,9 @@ STEPS = {
     "language": [Example()],
     "metaclip": [Example({"metadata": "m", "limit": 4}, lambda folder: {
         "metadata": written(folder, "metadata.json", json.dumps(["dog", "hot dog", "a"]))}, "ahocorasick")],
+    "metaclip2": [Example({"metadata": "m", "limit": 4}, lambda folder: {
+        "metadata": written(folder, "metadata.json", json.dumps({"en": ["dog", "hot dog", "a"], "de": ["dog"]}))},
+        "ahocorasick")],
     "temper": [Example({"column": "score", "unique": 0.4})],
     "mix": [Example({"weights": {"score": 0.5, "other": -2.0}}),
             Example({"weights": {"score": 0.5, "other": -2.0}, "standardise": False})],

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transforms.lib import uids
 from transforms.lib.arrays import Float64, Int64
@@ -32,7 +33,7 @@ class BalanceState:
     counts: Int64 | None = None
 
 
-def chances(row: Int64, entry: Int64, rows: int, counts: Int64, limit: int) -> Float64:
+def chances(row: Int64, entry: Int64, rows: int, counts: Int64, limit: int | Int64) -> Float64:
     """Returns the chance of each sample to be kept: ``1 - prod (1 - p_e)``, ``p_e = limit / max(limit, count_e)``.
 
     Args:
@@ -40,7 +41,7 @@ def chances(row: Int64, entry: Int64, rows: int, counts: Int64, limit: int) -> F
       entry: int64 ``[m]``.
       rows: samples.
       counts: int64 ``[entries]``.
-      limit: ``t``.
+      limit: ``t``, of all entries, or int64 ``[entries]``.
 
     Returns:
       float64 ``[rows]``; 0 where a sample names none.
@@ -48,7 +49,8 @@ def chances(row: Int64, entry: Int64, rows: int, counts: Int64, limit: int) -> F
     missed = np.ones(rows)
     named, first = np.unique(row, return_index=True)
     if len(named):
-        probability = limit / np.maximum(limit, counts[entry])
+        most = np.broadcast_to(limit, counts.shape)[entry]
+        probability = most / np.maximum(most, counts[entry])
         missed[named] = np.multiply.reduceat(1 - probability, first)
     return 1 - missed
 
@@ -117,9 +119,19 @@ class MetaClip(Step):
         return BalanceState()
 
     def summarise(self, block: Block, state: BalanceState) -> Int64:
-        matcher = self._matcher(block.files)
-        _, entry = matcher.match(block.columns[self.column][block.alive])
-        return np.bincount(entry, minlength=matcher.entries)
+        _, entry = self._named(block, np.flatnonzero(block.alive))
+        return np.bincount(entry, minlength=self._entries(block.files))
+
+    def _entries(self, files: Mapping[str, str]) -> int:
+        return self._matcher(files).entries
+
+    def _named(self, block: Block, rows: NDArray[np.intp]) -> tuple[Int64, Int64]:
+        """Returns the entries that some rows name: (place among ``rows``, entry), int64 ``[m]``, sorted."""
+        return self._matcher(block.files).match(block.columns[self.column][rows])
+
+    def _limits(self, block: Block, counts: Int64) -> int | Int64:
+        """Returns ``t``, of all entries or of each."""
+        return self.limit
 
     def merge(self, left: Int64, right: Int64) -> Int64:
         return left + right
@@ -144,8 +156,8 @@ class MetaClip(Step):
     def apply(self, block: Block, state: BalanceState) -> Verdict:
         if state.counts is None:
             raise ValueError(f"{self.label} was not fitted")
-        row, entry = self._matcher(block.files).match(block.columns[self.column])
-        chance = chances(row, entry, len(block.valid), state.counts, self.limit)
+        row, entry = self._named(block, np.arange(len(block.valid)))
+        chance = chances(row, entry, len(block.valid), state.counts, self._limits(block, state.counts))
         drawn = uids.uniform(block.columns["uid"], self.seed ^ _STREAM)
         return Verdict.of(block, drawn < chance, chance - drawn)
 

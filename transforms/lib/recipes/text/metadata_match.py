@@ -113,6 +113,43 @@ def matcher(path: str) -> EntryMatcher:
     return _matcher(path, about.st_mtime_ns, about.st_size)
 
 
+def read_languages(path: str) -> dict[str, list[str]]:
+    """Reads the metadata lists of languages: a JSON object, language -> list of strings.
+
+    Args:
+      path: local file.
+
+    Returns:
+      language -> entries, each once, languages in sorted order.
+
+    Raises:
+      InputError: it is none, or a list is empty.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON object of lists: {error}") from None
+    if not isinstance(found, dict) or not found:
+        raise InputError(f'{path} is no JSON object of lists, such as {{"en": ["dog"], "de": ["Hund"]}}')
+    for language, entries in found.items():
+        good = isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
+        if not good or not any(entry.strip() for entry in entries):
+            raise InputError(f"{path}: {language} has no list of strings; write at least one entry")
+    return {name: list(dict.fromkeys(one for one in found[name] if one.strip())) for name in sorted(found)}
+
+
+def matchers(path: str) -> dict[str, EntryMatcher]:
+    """Returns language -> matcher of a local file of ``read_languages``; cached as by ``matcher``."""
+    about = os.stat(path)
+    return _matchers(path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _matchers(path: str, changed: int, size: int) -> dict[str, EntryMatcher]:
+    return {language: EntryMatcher(entries) for language, entries in read_languages(path).items()}
+
+
 @functools.lru_cache(maxsize=2)
 def _matcher(path: str, changed: int, size: int) -> EntryMatcher:
     return EntryMatcher(read_entries(path))

@@ -99,6 +99,7 @@ def test_a_name_belongs_to_one_record():
 def test_every_recipe_comes_back_from_what_is_recorded_of_it(name):
     changes = {"text_based": {"text_match.wordnet": "w.zip", "text_match.synsets": "s.txt"}}
     changes["metaclip"] = {"metaclip.metadata": "m.json"}
+    changes["metaclip2"] = {"metaclip2.metadata": "m.json"}
     recipe = load_recipe(name, overrides=changes.get(name), seed=7)
     assert parse.of_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
 
