@@ -18,7 +18,7 @@ from beam_pipelines.running import driver
 from transforms.import_datacomp import ImportMetadata, MetadataSettings, MetaFile, check_files, find_files
 from transforms.lib import stamps
 from transforms.lib.errors import InputError
-from transforms.outputs import manifest
+from transforms.outputs import manifest, takedowns
 from transforms.outputs.manifest import MakeSection, WriteManifest
 
 JOB = "import-datacomp"
@@ -63,7 +63,7 @@ def plan(config: MetadataConfig, problems: plan_facts.Problems) -> driver.Work |
     record = problems.collect(workspace.check_output, config, JOB, writes) if config.output else None
     if problems or files is None or sets is None or record is None:
         return None
-    settings = MetadataSettings(config.output, sets, config.copy)
+    settings = MetadataSettings(config.output, sets, config.copy, takedowns.standing(config.output))
     shards = [file.shard for file in files]
     pool = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
     facts = {"configuration": config.recorded(), "stamps": {"pool": pool}, "version": plan_facts.version()}

@@ -99,7 +99,8 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
             lines += error.problems
     report = report_uri(config, problems)
     noticed = Found(report, tuple(lines), "" if held is None else stale_line(held, found.id))
-    checks = VerifyOutputs(found, refs, files, outputs, checking, config.accept_holes, noticed)
+    holes, dropped = config.accept_holes, config.compare_dropped
+    checks = VerifyOutputs(found, refs, files, outputs, checking, holes, dropped, noticed)
 
     def finish() -> tuple[str, dict[str, Any]]:
         counts = json.loads(filesystem.read_bytes(report))

@@ -115,7 +115,7 @@ def _of_books(selection: Selection, total: Counter[str]) -> list[str]:
 class VerifyOutputs(beam.PTransform):
     """Checks everything below an output folder: a pipeline in, one mapping of counts out.
 
-    Cost: reads every output once, and once more the byte ranges of the inputs that were kept.
+    Cost: reads every output once, and the byte ranges of the inputs: of kept samples, and of dropped ones if asked to.
 
     Attributes:
       selection: whose decisions are checked.
@@ -124,6 +124,7 @@ class VerifyOutputs(beam.PTransform):
       outputs: path and plan of each output shard, made anew from the decisions.
       check_output: what checks one of them; None when nothing was resharded, or from another selection.
       accept_holes: zeros in an input where members should be are no problem.
+      compare_dropped: samples that were dropped are compared with the bytes of the input, too.
       found: what was found before the pipeline started, and where the report goes.
     """
 
@@ -133,6 +134,7 @@ class VerifyOutputs(beam.PTransform):
     outputs: Sequence[tuple[str, shard_layout.OutputShard]]
     check_output: CheckOutput | None
     accept_holes: bool
+    compare_dropped: bool
     found: Found
 
     @property
@@ -147,7 +149,10 @@ class VerifyOutputs(beam.PTransform):
         pairs = (
             pipeline
             | "Refs" >> beam.Create(self.refs)
-            | "CheckShard" >> beam.Map(CheckDecisions(store, self.accept_holes, self._compares))
+            | "CheckShard"
+            >> beam.Map(
+                CheckDecisions(store, self.accept_holes, self._compares, self._compares and self.compare_dropped)
+            )
         )
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
         checks = [files, pairs | "Shards" >> beam.Keys()]

@@ -33,6 +33,9 @@ class VerifyConfig(SelectionConfig):
     """Flags of ``verify``."""
 
     compare_input: bool = flag(True, "also compare every written sample with the bytes of its input shard")
+    compare_dropped: bool = flag(
+        True, "also compare the samples that were dropped with their input, which reads the pool whole"
+    )
     accept_holes: bool = flag(
         False, "input shards with zeros where members should be are no problem: their loss is known and accepted"
     )

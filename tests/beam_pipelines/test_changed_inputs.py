@@ -190,3 +190,24 @@ def test_the_digest_speaks_of_key_and_members_and_not_of_the_tar_around_them():
     assert len({known, *(identity.digest_of("sha256", key, found) for key, found in others)}) == 5
     (raw,) = read_samples(io.BytesIO(write_sample("k", members) + END_OF_ARCHIVE))
     assert identity.digest_of("sha256", raw.key, raw.members.items()) == known
+
+
+def test_tars_that_were_exchanged_between_two_models_are_named(winnow, tiny_network, tmp_path):
+    pool = make_pool(tmp_path / "pool", shards=2, faults=False)
+    tars = sorted(pool.glob("*.tar"))
+    size = max(tar.stat().st_size for tar in tars)
+    for tar in tars:
+        tar.write_bytes(tar.read_bytes().ljust(size, b"\0"))
+        os.utime(tar, (1_000_000_000, 1_000_000_000))
+    flags = ("--input", f"{pool}/*.tar", "--output", tmp_path / "out", "--model", f"net={tiny_network}")
+    flags = (*flags, "--device", "cpu")
+    assert winnow("score", *flags)[0] == 0
+    first, second = (tar.read_bytes() for tar in tars)
+    for tar, data in zip(tars, (second, first), strict=True):
+        tar.write_bytes(data)
+        os.utime(tar, (1_000_000_000, 1_000_000_000))
+    code, _, stderr = winnow("score", *flags, "--model", f"other={tiny_network}")
+    assert code in (1, 2)
+    assert len(stderr.splitlines()) == 1
+    assert "is not as it was when it was scored: its samples are not those of columns/index" in stderr
+    assert not list((tmp_path / "out/columns").glob("other/*"))

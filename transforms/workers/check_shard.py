@@ -49,17 +49,22 @@ class CheckDecisions:
       store: of index and decisions.
       accept_holes: zeros where members should be are no problem.
       compare_input: also see whether the input shard is there, and as long as it was.
+      compare_dropped: also compare the samples that were dropped with the bytes of the input.
     """
 
     store: Store
     accept_holes: bool = False
     compare_input: bool = False
+    compare_dropped: bool = False
 
     def __call__(self, ref: ShardRef) -> tuple[Checked, Counter[str]]:
         problems = _of_input(ref) if self.compare_input else []
         try:
             with self.store.held() as store:
                 checked, ways = self._check(store, ref)
+                if self.compare_dropped and not problems:
+                    contents = ShardContents(store)
+                    problems += contents.changed(contents.dropped(ref.name, ref.uri))
         except InputError as error:
             checked, ways = Checked("shard", 0, error.problems), Counter()
         except (KeyError, ValueError) as error:  # a file of Winnow 0.1, which has no seal, that was edited

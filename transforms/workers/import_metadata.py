@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 
 from transforms.lib import stamps
+from transforms.lib.arrays import Bool
 from transforms.lib.columnstore import columns, views
+from transforms.lib.columnstore.blank import blanked
 from transforms.lib.importers import datacomp
 from transforms.lib.parquet_files import ParquetReader
+from transforms.outputs import takedowns
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard
 from transforms.storage import filesystem
@@ -56,11 +61,13 @@ class MetadataSettings:
       root: the output folder.
       sets: column sets of embeddings to make.
       copy: whether columns are copied, so that the metadata may go; otherwise they are read where they lie.
+      standing: lists of samples that were taken down here; no stamp depends on them.
     """
 
     root: str
     sets: tuple[str, ...] = ()
     copy: bool = False
+    standing: tuple[takedowns.StandingFile, ...] = ()
 
     def stamps(self, file: MetaFile) -> dict[str, str]:
         """Returns column set -> stamp of what a metadata file becomes."""
@@ -128,7 +135,8 @@ class ImportFile:
         view = views.ColumnView(file.uri, file.size, samples, made_of)
         store = Store(self.settings.root)
         facts = {"job": "import-datacomp", "uri": file.uri, "samples": str(samples), "rejected": "0"}
-        if plain and not self.settings.copy:
+        blocked = self._blocked(file)
+        if plain and not self.settings.copy and not blocked.any():
             return store.write(name, file.name, schema.empty_table(), stamp, view=views.note(view), **facts)
         table = self._copied(view, schema)
         if not plain:
@@ -136,7 +144,18 @@ class ImportFile:
             rejected = pa.compute.sum(pa.compute.not_equal(table["status"], columns.OK)).as_py() or 0
             facts["rejected"] = str(rejected)
             Metrics.counter("import", "rejected_uid_invalid").inc(rejected)
+        if blocked.any():
+            table = blanked(table, blocked)
         return store.write(name, file.name, table, stamp, **facts)
+
+    def _blocked(self, file: MetaFile) -> Bool:
+        """Returns bool ``[n]``, or ``[0]`` where nothing was taken down: the samples that were."""
+        if not self.settings.standing:
+            return np.zeros(0, np.bool_)
+        with filesystem.open_read(file.uri) as opened:
+            stored = ParquetReader(opened)
+            view = views.ColumnView(file.uri, file.size, stored.rows, datacomp.index_columns(stored.schema))
+        return takedowns.named(self.settings.standing, datacomp.mended(self._copied(view, columns.INDEX_SCHEMA)))
 
     @staticmethod
     def _copied(view: views.ColumnView, schema: pa.Schema) -> pa.Table:
@@ -152,5 +171,14 @@ class ImportFile:
         store = Store(self.settings.root)
         with filesystem.open_read(file.npz) as opened:
             schema = columns.score_schema(datacomp.dim_of(opened, name))
-            tables = datacomp.embedding_tables(opened, name, score)
+            tables = _without(self._blocked(file), datacomp.embedding_tables(opened, name, score))
             return store.write_pieces(name, file.name, schema, tables, stamp, job="import-datacomp", uri=file.uri)
+
+
+def _without(blocked: Bool, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yields consecutive pieces of a column set, in which some rows are blank."""
+    start = 0
+    for table in tables:
+        rows = blocked[start : start + len(table)]
+        yield blanked(table, rows) if rows.any() else table
+        start += len(table)

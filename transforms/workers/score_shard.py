@@ -29,7 +29,7 @@ from transforms.lib.tar.raw_sample import RawSample
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.lib.tar.streams import DecompressedStream, limited
 from transforms.lib.tar_account import MISNAMED, REMARKED, TarAccount
-from transforms.outputs import takedowns
+from transforms.outputs import indexed_samples, takedowns
 from transforms.outputs.store import Store
 from transforms.rows import FileRow, Shard, ShardRef
 from transforms.storage import filesystem, pool_files
@@ -289,6 +289,7 @@ class ScoreShard:
         tables = takedowns.without(self.settings.standing, {**scored.sets, columns.INDEX: scored.index})
         facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in wanted}
         facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION, **tar_facts)
+        indexed_samples.check(store, shard, tables[columns.INDEX], wanted)
         return [store.write(name, shard.name, tables[name], stamp, **facts[name]) for name, stamp in wanted.items()]
 
 

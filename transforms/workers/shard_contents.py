@@ -14,13 +14,12 @@ from apache_beam.metrics import Metrics
 
 from transforms.lib import byte_ranges, uids
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import InputError, SampleError
-from transforms.lib.reshard import json_fields, scored_members, shard_layout
+from transforms.lib.errors import InputError
+from transforms.lib.reshard import json_fields, member_faces, scored_members, shard_layout
 from transforms.lib.reshard.carried import AS_STORED, Carried
 from transforms.lib.reshard.shard_format import Members
 from transforms.lib.reshard.shard_listing import ShardListing, keys_of
-from transforms.lib.samples import faces, identity, images
-from transforms.lib.samples.captions import json_of
+from transforms.lib.samples import identity
 from transforms.lib.tar.writer import sample_of
 from transforms.outputs import ledger, stored_files
 from transforms.outputs.store import DECISIONS, Store
@@ -155,6 +154,26 @@ class ShardContents:
         known = table.drop_columns(["uid", "copies", "offset", "length", "row"])
         return ShardListing(keys, uris, source, offset, length, row, known)
 
+    def dropped(self, name: str, uri: str) -> ShardListing:
+        """Returns the samples of an input shard that were indexed, and of which there is no copy."""
+        copies = self.store.read(DECISIONS, name, ["copies"])["copies"].to_numpy()
+        table = self._known(name).take(np.flatnonzero(self.store.valid(name) & (copies == 0)))
+        offset, length, row = (table[column].to_numpy() for column in ("offset", "length", "row"))
+        source = np.zeros(len(table), np.int64)
+        return ShardListing(table["uid"].to_pylist(), [(name, uri)], source, offset, length, row, table)
+
+    def changed(self, listing: ShardListing) -> Iterator[str]:
+        """Yields a line for each sample that is not the one that was indexed; stops at one that cannot be read."""
+        rows = map(identity.Indexed, *(listing.known[name].to_pylist() for name in _INDEXED))
+        try:
+            for number, (indexed, block) in enumerate(zip(rows, self._blocks(listing), strict=True)):
+                try:
+                    self._checked(listing, number, indexed, block)
+                except InputError as error:
+                    yield from error.problems
+        except InputError as error:
+            yield from error.problems
+
     def ledger(self, listing: ShardListing) -> pa.Table:
         """Returns the ledger of a shard with the samples of a listing."""
         shards = pa.array([name for name, _ in listing.sources], pa.string()).take(pa.array(listing.source))
@@ -184,9 +203,9 @@ class ShardContents:
             members = self._checked(listing, number, indexed, block)
             if captions is not None or self.carried.image_name != "keep":
                 members = scored_members.with_image(members, indexed.image_extension)
-            face_boxes = [] if self.boxes is None else boxes[number] if boxes else _boxes_in(members)
+            face_boxes = [] if self.boxes is None else boxes[number] if boxes else member_faces.boxes_in(members)
             if face_boxes:
-                members = _blurred(members, face_boxes)
+                members = member_faces.blurred(members, face_boxes)
             if captions is not None:
                 members = scored_members.with_caption(members, captions[number])
             if added:
@@ -266,25 +285,3 @@ def _index_of(store: Store, name: str, wanted: list[str]) -> pa.Table:
 def _count(copied: byte_ranges.Copied) -> None:
     Metrics.counter("reshard", "in_bytes").inc(copied.read_bytes)
     Metrics.counter("reshard", "requests").inc(copied.requests)
-
-
-def _boxes_in(members: Members) -> list[faces.Box]:
-    """Returns the boxes in the json member; the whole image where it cannot be read, as faces may be anywhere."""
-    try:
-        return faces.boxes_of(json_of(dict(members)).get("face_bboxes"))
-    except SampleError:
-        return [(0.0, 0.0, 1.0, 1.0)]
-
-
-def _blurred(members: Members, boxes: list[faces.Box]) -> Members:
-    """Returns the members with the image blurred inside boxes.
-
-    A second image member would show the faces all the same, so it is left out.
-    """
-    image, data = images.image_of(dict(members))
-    changed = faces.blur(data, boxes)
-    return [
-        ("webp", changed) if name == image else (name, old)
-        for name, old in members
-        if name == image or (name not in images.IMAGE_EXTENSIONS and not scored_members.is_former_image(name))
-    ]
