@@ -12,15 +12,15 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines.config.annotate import AnnotateConfig
-from beam_pipelines.planning import annotate, plan_facts, workspace
+from beam_pipelines.planning import annotate, column_sets, plan_facts, workspace
 from beam_pipelines.running import driver
 from transforms.annotate import AnnotateShards
 from transforms.outputs.manifest import MakeSection, WriteManifest
-from transforms.rows import ShardRef
+from transforms.outputs.pool_table import Pool
 from transforms.shards import ListRefs
 
 
-def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: annotate.AnnotatePlan) -> None:
+def build(pipeline: beam.Pipeline, refs: Pool, plan: annotate.AnnotatePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> ListRefs(refs)
     files = shards | "Annotate" >> AnnotateShards(plan.settings) | "Files" >> beam.FlatMap(lambda row: row.files)
@@ -28,7 +28,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: annotate.Annotate
         files
         | f"Of_{name}" >> beam.Filter(lambda row, wanted: row[0] == wanted, name)
         | f"FilesOf_{name}" >> beam.Map(lambda row: row[1])
-        | f"Manifest_{name}" >> MakeSection(f"annotate/{name}", facts)
+        | f"Manifest_{name}" >> MakeSection(f"annotate/{name}", facts, root=plan.settings.root)
         for name, facts in plan.facts.items()
     ]
     sections | "Sections" >> beam.Flatten() | "WriteManifest" >> WriteManifest(plan.settings.root)
@@ -37,7 +37,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: annotate.Annotate
 def plan(config: AnnotateConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the columns of the pool, and the models and files of the annotators."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    sets = problems.collect(column_sets.stored_sets, config.output, refs) if refs else None
     annotation = annotate.plan_annotate(config, problems, sets or {}, refs or [])
     writes = workspace.OwnedSets(
         "annotate", config.wanted(), "--columns", "leave it out, or delete it to have it made here"
@@ -55,6 +55,7 @@ def plan(config: AnnotateConfig, problems: plan_facts.Problems) -> driver.Work |
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, refs, annotation),
         finish,
+        details=lambda: annotate.left(annotation, refs),
     )
 
 

@@ -13,19 +13,20 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines.config.cluster import ClusterConfig
-from beam_pipelines.planning import cluster, plan_facts, target_files, workspace
+from beam_pipelines.planning import cluster, column_sets, plan_facts, target_files, workspace
 from beam_pipelines.running import driver
 from transforms.assign import AssignClusters, FindTargetClusters, TargetPart
 from transforms.cluster import FitCentroids, publish_given
 from transforms.outputs.manifest import MakeSection, WriteManifest
+from transforms.outputs.pool_table import Pool
 from transforms.packimages import PackImages
-from transforms.rows import FileRow, ShardRef
+from transforms.rows import FileRow
 from transforms.score import ScoreShards
 from transforms.shards import ListRefs, ListShards
 from transforms.storage import filesystem
 
 
-def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: cluster.ClusterPlan) -> None:
+def build(pipeline: beam.Pipeline, refs: Pool, plan: cluster.ClusterPlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     settings = plan.settings
     shards = pipeline | "Shards" >> ListRefs(refs)
@@ -41,7 +42,11 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: cluster.ClusterPl
     if plan.target:
         parts = targets(pipeline, plan.target)
         files.append(parts | "FindTargets" >> FindTargetClusters(settings, centroids))
-    section = files | "Files" >> beam.Flatten() | MakeSection(f"cluster {settings.name}", plan.facts, assigned.counts)
+    section = (
+        files
+        | "Files" >> beam.Flatten()
+        | MakeSection(f"cluster {settings.name}", plan.facts, assigned.counts, root=settings.root)
+    )
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
@@ -58,7 +63,7 @@ def targets(pipeline: beam.Pipeline, plan: target_files.TargetPlan) -> beam.PCol
 def plan(config: ClusterConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the embeddings, the centroids and the target, and what is finished already."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    sets = problems.collect(column_sets.stored_sets, config.output, refs) if refs else None
     clustering = cluster.plan_cluster(config, problems, sets, refs) if sets and refs else None
     name = config.column_set()
     writes = workspace.OwnedSets("cluster", [name])

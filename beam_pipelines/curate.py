@@ -64,6 +64,7 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
         build,
         lambda: workspace.outcome(config.output, config.name),
         lambda counters: "\n".join(filter(None, (tar_remarks.sentence(counters), timing.sentence(counters)))),
+        details=scoring.left,
         holds=("curate", "score", section_of(config.name), "reshard"),
     )
 

@@ -47,7 +47,7 @@ def build(
     """Adds the whole job to ``pipeline``; runs nothing."""
     spread = pipeline | "Files" >> beam.Create(list(files)) | "Spread" >> beam.Reshuffle()
     written, counts = spread | "Import" >> ImportMetadata(settings)
-    section = written | "Manifest" >> MakeSection(JOB, facts, counts)
+    section = written | "Manifest" >> MakeSection(JOB, facts, counts, root=settings.root)
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
@@ -77,12 +77,14 @@ def plan(config: MetadataConfig, problems: plan_facts.Problems) -> driver.Work |
         names = ", ".join(["index", "datacomp", *sets])
         return f"{counts['samples']:,} samples in {counts['shards']} shards; columns: {names}", counts
 
+    def left() -> dict[str, int]:
+        return {"to_import": sum(bool(settings.missing(file)) for file in files)}
+
     summary = {
         "shards": len(files),
-        "to_import": sum(bool(settings.missing(file)) for file in files),
         "embeddings": list(sets),
     }
-    return driver.Work(summary, prepare, lambda pipeline: build(pipeline, files, settings, facts), finish)
+    return driver.Work(summary, prepare, lambda pipeline: build(pipeline, files, settings, facts), finish, details=left)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

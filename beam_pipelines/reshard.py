@@ -12,18 +12,18 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from beam_pipelines.config.reshard import ReshardJobConfig
-from beam_pipelines.planning import plan_facts, reshard, score, select, selections, workspace
+from beam_pipelines.planning import column_sets, plan_facts, reshard, score, select, selections, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.lib.columnstore import columns
 from transforms.lib.recipes.accounts import Books
 from transforms.lib.report import tar_remarks
 from transforms.outputs.manifest import MakeSection, WriteManifest
+from transforms.outputs.pool_table import Pool
 from transforms.reshard import ReadSources, ReshardCopies
-from transforms.rows import ShardRef
 from transforms.shards import ListRefs
 
 
-def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPlan, copies: int) -> None:
+def build(pipeline: beam.Pipeline, refs: Pool, plan: reshard.ReshardPlan, copies: int) -> None:
     """Adds the whole job to ``pipeline``; runs nothing.
 
     Args:
@@ -35,7 +35,7 @@ def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: reshard.ReshardPl
     shards = pipeline | "Shards" >> ListRefs(refs)
     sources = shards | "Sources" >> ReadSources(plan.settings.store)
     resharded = sources | "Reshard" >> ReshardCopies(plan.settings, Books(copies=copies))
-    section = resharded.files | "Manifest" >> MakeSection("reshard", plan.facts)
+    section = resharded.files | "Manifest" >> MakeSection("reshard", plan.facts, root=plan.settings.root)
     section | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
@@ -51,7 +51,7 @@ def plan(config: ReshardJobConfig, problems: plan_facts.Problems) -> driver.Work
         problems.collect(found.check)
     record = problems.collect(workspace.check_output, config, "reshard") if refs else None
     schemas = (
-        problems.collect(workspace.stored_schemas, config.output, refs)
+        problems.collect(column_sets.stored_schemas, config.output, refs)
         if refs and reshard.reads_columns(config)
         else None
     )
@@ -80,7 +80,7 @@ def plan_subset(config: ReshardJobConfig, problems: plan_facts.Problems) -> driv
     shards = index.shards if index else refs or []
     schemas = {columns.INDEX: columns.INDEX_SCHEMA} if index else None
     if refs and reshard.reads_columns(config):
-        schemas = problems.collect(workspace.stored_schemas, config.output, refs)
+        schemas = problems.collect(column_sets.stored_schemas, config.output, refs)
     selection = selecting.settings.selection if selecting else ""
     resharding = reshard.plan_reshard(config, shards, problems, schemas or {}, selection)
     source = index or refs

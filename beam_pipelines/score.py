@@ -19,14 +19,14 @@ from transforms.lib.report import rejections, tar_remarks
 from transforms.outputs import rejected_samples
 from transforms.outputs.manifest import MakeSection, WriteManifest
 from transforms.score import ScoreShards
-from transforms.shards import ListShards
+from transforms.shards import ListPool
 
 
 def build(pipeline: beam.Pipeline, plan: score.ScorePlan) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
-    scored = pipeline | "List" >> ListShards(plan.shards) | "Score" >> ScoreShards(plan.settings)
+    scored = pipeline | "List" >> ListPool(plan.pool) | "Score" >> ScoreShards(plan.settings)
     files = scored | "Files" >> beam.FlatMap(lambda row: row.files)
-    section = files | "Manifest" >> MakeSection("score", plan.facts)
+    section = files | "Manifest" >> MakeSection("score", plan.facts, root=plan.settings.root)
     section | "WriteManifest" >> WriteManifest(plan.settings.root)
 
 
@@ -54,8 +54,10 @@ def plan(config: ScoreConfig, problems: plan_facts.Problems) -> driver.Work | No
             rejected = "\n".join([rejected, *rejections.hints(details)])
         return "\n".join(filter(None, (rejected, tar_remarks.sentence(counters), timing.sentence(counters))))
 
-    summary = score.score_summary(scoring)
-    return driver.Work(summary, prepare, lambda pipeline: build(pipeline, scoring), finish, remark)
+    def add(pipeline: beam.Pipeline) -> None:
+        build(pipeline, scoring)
+
+    return driver.Work(score.score_summary(scoring), prepare, add, finish, remark, details=scoring.left)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,18 +21,18 @@ from transforms.lib import stamps
 from transforms.lib.flyt import scoring_head
 from transforms.outputs import manifest
 from transforms.outputs.manifest import MakeSection, WriteManifest
+from transforms.outputs.pool_table import Pool
 from transforms.outputs.store import Store
-from transforms.rows import ShardRef
 from transforms.score_flyt import HeadSettings, ScoreByHead, is_done
 from transforms.shards import ListRefs
 from transforms.storage import filesystem
 
 
-def build(pipeline: beam.Pipeline, refs: list[ShardRef], settings: HeadSettings, facts: dict[str, Any]) -> None:
+def build(pipeline: beam.Pipeline, refs: Pool, settings: HeadSettings, facts: dict[str, Any]) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> ListRefs(refs)
     files = shards | "Score" >> ScoreByHead(settings) | "Files" >> beam.Map(lambda row: row.file)
-    section = files | "Manifest" >> MakeSection(f"score-flyt.{settings.name}", facts)
+    section = files | "Manifest" >> MakeSection(f"score-flyt.{settings.name}", facts, root=settings.root)
     section | "WriteManifest" >> WriteManifest(settings.root)
 
 
@@ -69,7 +69,7 @@ def find_head(
 def plan(config: ScoreFlytConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the shards and the head, and checks that they fit."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    sets = problems.collect(column_sets.stored_sets, config.output, refs) if refs else None
     settings = find_head(config, problems, sets, refs[0].name) if config.head and sets and refs else None
     writes = workspace.OwnedSets("score-flyt", [config.name])
     record = problems.collect(workspace.check_output, config, "score-flyt", writes) if refs else None
@@ -77,12 +77,17 @@ def plan(config: ScoreFlytConfig, problems: plan_facts.Problems) -> driver.Work 
         return None
     head = {"weights_sha256": settings.weights_sha256, "source": settings.source}
     facts = {"configuration": config.recorded(), "head": head, "version": plan_facts.version()}
-    todo = sum(not is_done(settings, ref.name) for ref in refs)
+
+    def left() -> dict[str, Any]:
+        todo = sum(not is_done(settings, ref.name) for ref in refs)
+        return {"to_score": todo, "done": len(refs) - todo}
+
     return driver.Work(
-        {"shards": len(refs), "to_score": todo, "done": len(refs) - todo, "column": f"{settings.name}.score"},
+        {"shards": len(refs), "column": f"{settings.name}.score"},
         lambda: workspace.write_run(config.output, record),
         lambda pipeline: build(pipeline, refs, settings, facts),
         lambda: (f"{len(refs)} shards have {settings.name}.score", {"shards": len(refs)}),
+        details=left,
     )
 
 

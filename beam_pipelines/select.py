@@ -11,16 +11,16 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from beam_pipelines.config.select import SelectJobConfig
-from beam_pipelines.planning import dedup, making, plan_facts, select, workspace
+from beam_pipelines.planning import column_sets, dedup, making, plan_facts, select, workspace
 from beam_pipelines.running import driver, wiring
 from transforms.outputs.manifest import WriteManifest
+from transforms.outputs.pool_table import Pool
 from transforms.outputs.selections import section_of, stale
 from transforms.reporting.compose import ReportFacts
-from transforms.rows import ShardRef
 from transforms.shards import ListRefs
 
 
-def build(pipeline: beam.Pipeline, refs: list[ShardRef], plan: select.SelectPlan, facts: ReportFacts) -> None:
+def build(pipeline: beam.Pipeline, refs: Pool, plan: select.SelectPlan, facts: ReportFacts) -> None:
     """Adds the whole job to ``pipeline``; runs nothing."""
     shards = pipeline | "Shards" >> ListRefs(refs)
     selected = wiring.select(shards, plan, facts, len(refs))
@@ -45,7 +45,7 @@ def missing(config: SelectJobConfig, sets: dict[str, list[str]]) -> list[making.
 def plan(config: SelectJobConfig, problems: plan_facts.Problems) -> driver.Work | None:
     """Finds the columns of the pool and those that the recipe reads."""
     refs = problems.collect(workspace.read_pool, config.output) if config.output else None
-    sets = problems.collect(workspace.stored_sets, config.output, refs) if refs else None
+    sets = problems.collect(column_sets.stored_sets, config.output, refs) if refs else None
     if refs and sets and config.dedup_against == "kept_images":
         problems.collect(dedup.check_images, config.output, "--output", refs, "exact")
     if refs and sets and config.make_columns and (calls := problems.collect(missing, config, sets)):

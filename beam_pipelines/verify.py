@@ -14,7 +14,7 @@ from typing import Any
 
 from beam_pipelines.config.reading import VerifyConfig
 from beam_pipelines.config.reshard import ReshardConfig
-from beam_pipelines.planning import plan_facts, reshard, selections, workspace
+from beam_pipelines.planning import column_sets, plan_facts, reshard, selections, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
 from transforms.lib.reshard import shard_layout as planner
@@ -43,7 +43,7 @@ def read_outputs(output: str, selection: Selection) -> tuple[list[FileRow], Resh
     settings = reshard.reshard_settings(config, selection.id)
     if not config.add_to_json:
         return known.files, settings
-    schemas = workspace.stored_schemas(output, workspace.read_pool(output))
+    schemas = column_sets.stored_schemas(output, workspace.read_pool(output))
     return known.files, dataclasses.replace(settings, added=reshard.added_fields(config.add_to_json, schemas))
 
 

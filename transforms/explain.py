@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -44,8 +45,8 @@ def find(refs: Sequence[ShardRef], root: str, wanted: Mapping[str, str]) -> Plac
     lacking = set(wanted)
     values = pa.array(sorted(lacking), pa.string())
     with ThreadPoolExecutor(_TOGETHER) as pool:
-        for start in range(0, len(refs), _TOGETHER):
-            some = refs[start : start + _TOGETHER]
+        every = iter(refs)
+        while some := list(itertools.islice(every, _TOGETHER)):
             for ref, rows in zip(some, pool.map(lambda ref: _rows(ref, root, values), some), strict=True):
                 if rows:
                     places[ref] = rows

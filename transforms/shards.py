@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 from apache_beam.io.filesystem import BeamIOError
@@ -16,6 +16,7 @@ from transforms.lib.inputs import folder_input, input_kinds
 from transforms.lib.samples import images
 from transforms.lib.tar.shard_samples import read_samples
 from transforms.lib.tar.streams import limited
+from transforms.outputs.pool_table import Pool, PoolPart, ref_of
 from transforms.rows import Shard, ShardRef, ShardRefs, Shards
 from transforms.storage import filesystem, patterns, pool_files
 from transforms.storage.client import FileInfo
@@ -165,9 +166,9 @@ def _name(uri: str, root: list[str]) -> str:
 
 @dataclasses.dataclass(eq=False)
 class ListShards(beam.PTransform):
-    """Puts the shards of a pool into the pipeline, spread over all workers.
+    """Puts a few shards, of which no output folder has a table, into the pipeline, spread over all workers.
 
-    Cost: about 200 bytes per shard are shuffled once; no file is opened.
+    Cost: about 200 bytes per shard, in the graph and shuffled once; no file is opened.
 
     Attributes:
       shards: as ``find_shards`` returns them.
@@ -184,18 +185,58 @@ class ListShards(beam.PTransform):
 
 
 @dataclasses.dataclass(eq=False)
-class ListRefs(beam.PTransform):
-    """Puts the shards of a scored pool into the pipeline, spread over all workers.
+class ListNumbered(beam.PTransform):
+    """Puts the shards of the pool of an output folder into the pipeline, numbered, spread over all workers.
 
-    Cost: about 200 bytes per shard are shuffled once; no file is opened.
+    Workers read them from the table of the pool, so the graph holds 100 bytes per ``pool_table.GROUP`` shards.
+
+    Cost: about 200 bytes per shard are read and shuffled once.
 
     Attributes:
-      refs: as ``pool.parquet`` has them.
+      pool: the table of the shards.
+      first: number of its first shard; the others follow in the order of their names.
     """
 
-    refs: Sequence[ShardRef]
+    pool: Pool
+    first: int = 0
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[tuple[int, Shard]]:
+        parts = pipeline | "Parts" >> beam.Create(self.pool.parts()).with_output_types(PoolPart)
+        if len(self.pool.group_rows) > 1:
+            parts = parts | "SpreadParts" >> beam.Reshuffle()
+        read = parts | "ReadPool" >> beam.FlatMap(_numbered, self.first).with_output_types(tuple[int, Shard])
+        return read | "Spread" >> beam.Reshuffle()
+
+
+def _numbered(part: PoolPart, first: int) -> Iterator[tuple[int, Shard]]:
+    yield from enumerate(part.shards(), first + part.first)
+
+
+@dataclasses.dataclass(eq=False)
+class ListPool(beam.PTransform):
+    """Puts the shards of the pool of an output folder into the pipeline; see ``ListNumbered``.
+
+    Attributes:
+      pool: the table of the shards.
+    """
+
+    pool: Pool
+
+    def expand(self, pipeline: beam.Pipeline) -> Shards:
+        numbered = pipeline | "Numbered" >> ListNumbered(self.pool)
+        return numbered | "Shard" >> beam.Map(lambda row: row[1]).with_output_types(Shard)
+
+
+@dataclasses.dataclass(eq=False)
+class ListRefs(beam.PTransform):
+    """Puts the shards of a scored pool into the pipeline; see ``ListNumbered``.
+
+    Attributes:
+      pool: the table of the shards.
+    """
+
+    pool: Pool
 
     def expand(self, pipeline: beam.Pipeline) -> ShardRefs:
-        return (
-            pipeline | "Refs" >> beam.Create(list(self.refs)).with_output_types(ShardRef) | "Spread" >> beam.Reshuffle()
-        )
+        numbered = pipeline | "Numbered" >> ListNumbered(self.pool)
+        return numbered | "Ref" >> beam.Map(lambda row: ref_of(row[1])).with_output_types(ShardRef)

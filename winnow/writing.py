@@ -101,10 +101,10 @@ class WriteWebDataset(beam.PTransform):
         report = plan.report("a pipeline of one's own")
         page = selection.books | "Report" >> WriteReport(report, selection.summary, selection.sources, states)
         files = (chosen, *selection.files, page) | "SelectFiles" >> beam.Flatten()
-        sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary)]
+        sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary, root=root)]
         copies = ReshardCopies(self._plan.settings, selection.books, selection.subset)
         resharded = selection.sources | "Reshard" >> copies
-        sections.append(resharded.files | "ReshardSection" >> MakeSection("reshard", self._plan.facts))
+        sections.append(resharded.files | "ReshardSection" >> MakeSection("reshard", self._plan.facts, root=root))
         _ = sections | "Sections" >> beam.Flatten() | "Manifest" >> WriteManifest(root)
         return resharded.files
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +47,7 @@ class AnnotatePlan:
 
 
 def plan_annotate(
-    config: AnnotateConfig, problems: Problems, sets: dict[str, list[str]], refs: list[ShardRef]
+    config: AnnotateConfig, problems: Problems, sets: dict[str, list[str]], refs: Sequence[ShardRef]
 ) -> AnnotatePlan | None:
     """Finds the annotators and the columns that they read.
 
@@ -84,12 +84,12 @@ def _types(output: str, shard: str, where: Mapping[str, tuple[str, str]]) -> dic
     return {name: schemas[owner].field(column).type for name, (owner, column) in where.items()}
 
 
-def summary(plan: AnnotatePlan, refs: list[ShardRef]) -> dict[str, Any]:
-    """Returns what ``--dry_run`` prints about annotation."""
-    todo = [ref.name for ref in refs if plan.settings.missing(ref.name)]
-    return {
-        "shards": len(refs),
-        "to_annotate": len(todo),
-        "done": len(refs) - len(todo),
-        "columns": {name: facts["made_by"] for name, facts in plan.facts.items()},
-    }
+def summary(plan: AnnotatePlan, refs: Sequence[ShardRef]) -> dict[str, Any]:
+    """Returns what ``--dry_run`` prints about annotation, but what is left to do."""
+    return {"shards": len(refs), "columns": {name: facts["made_by"] for name, facts in plan.facts.items()}}
+
+
+def left(plan: AnnotatePlan, refs: Sequence[ShardRef]) -> dict[str, Any]:
+    """Returns how many shards are to be annotated and how many are done; looks at the files of each."""
+    todo = sum(bool(plan.settings.missing(ref.name)) for ref in refs)
+    return {"to_annotate": todo, "done": len(refs) - todo}

@@ -9,16 +9,19 @@ from typing import Any
 import pyarrow as pa
 
 from beam_pipelines.config.cluster import ClusterConfig
+from beam_pipelines.planning import column_sets
 from beam_pipelines.planning.column_sets import choose
 from beam_pipelines.planning.plan_facts import Problems, device_for, version
 from beam_pipelines.planning.target_files import TargetPlan, find_target
 from transforms.lib import stamps
 from transforms.lib.clusters import vector_files
 from transforms.lib.clusters.nearest import Nearest
+from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.outputs import file_rows
+from transforms.outputs.pool_table import Pool
 from transforms.outputs.store import Store
-from transforms.rows import FileRow, ShardRef
+from transforms.rows import FileRow
 from transforms.storage import filesystem
 from transforms.workers.cluster_data import ClusterSettings
 
@@ -45,7 +48,7 @@ class ClusterPlan:
     facts: dict[str, Any]
 
 
-def find_column(config: ClusterConfig, refs: list[ShardRef], sets: dict[str, list[str]]) -> tuple[str, str]:
+def find_column(config: ClusterConfig, refs: Pool, sets: dict[str, list[str]]) -> tuple[str, str]:
     """Returns the embedding column to cluster, as (column set, column).
 
     Raises:
@@ -107,7 +110,7 @@ def finished(settings: ClusterSettings, stamp: str) -> tuple[FileRow, ...]:
 
 
 def plan_cluster(
-    config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: list[ShardRef]
+    config: ClusterConfig, problems: Problems, sets: dict[str, list[str]], refs: Pool
 ) -> ClusterPlan | None:
     """Finds the column among ``sets`` (column set -> columns) and reads all files; None when something is wrong."""
     device = device_for(config.device, problems)
@@ -137,7 +140,8 @@ def plan_cluster(
     target = problems.collect(find_target, config.target, settings, dim) if config.target else None
     if problems:
         return None
-    inputs = {} if given[0] else {ref.name: settings.inputs(ref.name) for ref in refs}
+    read = sorted({columns.INDEX, column[0]})
+    inputs = [] if given[0] else column_sets.made_from(config.output, refs, read)
     stamp = stamps.stamp(inputs=inputs, **settings.made_by())
     facts = {"configuration": config.recorded(), "made_by": settings.made_by(), "version": version()}
     return ClusterPlan(settings, stamp, () if given[0] else finished(settings, stamp), target, facts)

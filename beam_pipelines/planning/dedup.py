@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from beam_pipelines.config.dedup import DedupConfig
-from beam_pipelines.planning import workspace
+from beam_pipelines.planning import column_sets, workspace
 from beam_pipelines.planning.column_sets import ColumnSets, choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.dedup import MatchSettings
+from transforms.lib import stamps
 from transforms.lib.clusters.vector_files import read_target
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
 from transforms.lib.errors import ConfigError, InputError
-from transforms.lib.stamps import sha256_of
 from transforms.lib.stats import quantiles
 from transforms.outputs import manifest
+from transforms.outputs.pool_table import Pool
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
-from transforms.workers.dedup_shard import DedupSettings, Numbered, count_identities
+from transforms.workers.dedup_data import VERSION
+from transforms.workers.dedup_shard import DedupSettings, count_identities
 
 MAX_PARTS = 4096  # with more parts, a message would hold more overhead than data
 _OPEN = 16  # shards that are read at the same time
@@ -35,29 +38,26 @@ class DedupPlan:
 
     Attributes:
       settings: for the workers.
-      shards: numbered, those of the pool first, then those of the earlier pool.
+      own: the shards of the pool; they have the first numbers.
+      earlier: those of the earlier pool, which have the next; None without one.
       dim: of the embeddings; 0 when none are read.
       facts: for the manifest.
     """
 
     settings: DedupSettings | MatchSettings
-    shards: list[Numbered]
+    own: Pool
+    earlier: Pool | None
     dim: int
     facts: dict[str, Any]
 
-    @property
-    def own(self) -> list[ShardRef]:
-        """The shards of the pool."""
-        fresh = self.settings.fresh if isinstance(self.settings, DedupSettings) else len(self.shards)
-        return [ref for _, ref in self.shards[:fresh]]
-
-    def todo(self) -> list[str]:
-        """Returns the names of the shards that lack the column set."""
+    def left(self) -> dict[str, int]:
+        """Returns how many shards lack the column set; looks at the files of each."""
         settings = self.settings
         if isinstance(settings, DedupSettings):
-            return [ref.name for ref in self.own if settings.finished(ref) is None]
-        have = {ref.name: Store(settings.root).facts(settings.name, ref.name).get("stamp") for ref in self.own}
-        return [ref.name for ref in self.own if have[ref.name] != settings.stamp(ref)]
+            return {"to_do": sum(settings.finished(ref) is None for ref in self.own)}
+        store = Store(settings.root)
+        stored = ((store.facts(settings.name, ref.name).get("stamp"), settings.stamp(ref)) for ref in self.own)
+        return {"to_do": sum(have != wanted for have, wanted in stored)}
 
 
 def embeddings(config: DedupConfig, sets: ColumnSets) -> tuple[str, str]:
@@ -65,7 +65,7 @@ def embeddings(config: DedupConfig, sets: ColumnSets) -> tuple[str, str]:
     return choose_set("--model", config.model, sets, ("score", "image")), "image"
 
 
-def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[ShardRef]:
+def earlier_pool(config: DedupConfig, settings: DedupSettings) -> Pool:
     """Returns the shards of the earlier pool, after checking that they can be compared.
 
     Raises:
@@ -73,7 +73,7 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[ShardRef]
     """
     try:
         refs = workspace.read_pool(config.against)
-        sets = workspace.stored_sets(config.against, refs)
+        sets = column_sets.stored_sets(config.against, refs)
     except InputError as error:
         raise InputError([line.replace("--output", "--against") for line in error.problems]) from error
     lacking = [name for name in settings.reads() if name not in sets]
@@ -94,7 +94,7 @@ def earlier_pool(config: DedupConfig, settings: DedupSettings) -> list[ShardRef]
     return refs
 
 
-def check_images(root: str, flag: str, refs: list[ShardRef], by: str) -> None:
+def check_images(root: str, flag: str, refs: Sequence[ShardRef], by: str) -> None:
     """Checks that some sample of a pool has the digest by which ``dedup`` compares; reads shards until one has.
 
     Args:
@@ -127,7 +127,7 @@ def centroids_of(root: str, clusters: str) -> str:
     return next((file.sha256 for file in files if file.path.endswith("centroids.safetensors")), "")
 
 
-def plan_matches(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan:
+def plan_matches(config: DedupConfig, sets: ColumnSets, refs: Pool) -> DedupPlan:
     """Plans a comparison with the embeddings of an evaluation set.
 
     Raises:
@@ -142,14 +142,16 @@ def plan_matches(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) ->
             f"{contamination.FLAG} {config.against_embeddings} has {target.shape[1]} dimensions, "
             f"{embedding[0]}.image {dim}; embed it with that model"
         )
-    digest = sha256_of(path)
+    digest = stamps.sha256_of(path)
     name = config.column_set()
     settings = MatchSettings(config.output, name, config.against_embeddings, digest, embedding, config.threshold)
-    facts = {**_facts(config), "stamps": {"target": digest}}
-    return DedupPlan(settings, list(enumerate(refs)), dim, facts)
+    inputs = column_sets.made_from(config.output, refs, (columns.INDEX, embedding[0]))
+    made = stamps.stamp(version=VERSION, inputs=inputs, embedding=embedding, threshold=config.threshold)
+    facts = {**_facts(config), "stamps": {"target": digest, "made": made}}
+    return DedupPlan(settings, refs, None, dim, facts)
 
 
-def plan_groups(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan:
+def plan_groups(config: DedupConfig, sets: ColumnSets, refs: Pool) -> DedupPlan:
     """Plans groups of duplicates within the pool, and with the earlier pool.
 
     Raises:
@@ -179,18 +181,20 @@ def plan_groups(config: DedupConfig, sets: ColumnSets, refs: list[ShardRef]) -> 
     if config.score:
         place = columns.resolve([config.score], sets)[config.score]
         settings = dataclasses.replace(settings, score=place)
-    earlier = earlier_pool(config, settings) if config.against else []
-    shards = list(enumerate([*refs, *earlier]))
-    settings = dataclasses.replace(settings, earlier=config.against, parts=min(len(shards), MAX_PARTS))
-    settings = settings.stamped([stamp for row in shards for stamp in settings.inputs_of(*row)])
-    return DedupPlan(settings, shards, dim, {**_facts(config), "stamps": {"made": settings.stamp}})
+    earlier = earlier_pool(config, settings) if config.against else None
+    count = len(refs) + len(earlier or ())
+    settings = dataclasses.replace(settings, earlier=config.against, parts=min(count, MAX_PARTS))
+    inputs = column_sets.made_from(config.output, refs, settings.reads_of_own())
+    inputs += column_sets.made_from(config.against, earlier, settings.reads()) if earlier is not None else []
+    settings = settings.stamped(inputs)
+    return DedupPlan(settings, refs, earlier, dim, {**_facts(config), "stamps": {"made": settings.stamp}})
 
 
 def _facts(config: DedupConfig) -> dict[str, Any]:
     return {"configuration": config.recorded(), "version": version()}
 
 
-def plan_dedup(config: DedupConfig, problems: Problems, sets: ColumnSets, refs: list[ShardRef]) -> DedupPlan | None:
+def plan_dedup(config: DedupConfig, problems: Problems, sets: ColumnSets, refs: Pool) -> DedupPlan | None:
     """Returns the plan; None after noting what is wrong."""
     plan = problems.collect(plan_matches if config.by == "contamination" else plan_groups, config, sets, refs)
     if plan and isinstance(plan.settings, DedupSettings) and plan.settings.score:

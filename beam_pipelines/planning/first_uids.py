@@ -12,6 +12,7 @@ from transforms.lib.columnstore import columns
 from transforms.lib.dedup import groups
 from transforms.lib.recipes.recipe import Recipe
 from transforms.lib.recipes.steps.drop_duplicates import DropDuplicates
+from transforms.outputs.pool_table import Pool
 from transforms.outputs.store import Store
 from transforms.workers.dedup_data import DedupSettings
 from transforms.workers.repeated_uids import FIRST_UIDS
@@ -25,11 +26,11 @@ class FirstUids:
 
     Attributes:
       settings: for the workers.
-      names: of the shards of the pool, in its order.
+      pool: the table of the shards.
     """
 
     settings: DedupSettings
-    names: tuple[str, ...]
+    pool: Pool
 
 
 def with_step(recipe: Recipe) -> Recipe:
@@ -55,10 +56,12 @@ def plan_first(output: str, scoring: ScorePlan | None) -> FirstUids:
       scoring: what indexes the pool in the same run; None where that is done.
     """
     if scoring:
-        names = [shard.name for shard in scoring.shards]
-        inputs = [scoring.settings.index_stamp(shard) for shard in scoring.shards]
+        pool = scoring.pool
+        index = scoring.settings.index_stamp(min(scoring.shards))
     else:
-        names = [ref.name for ref in workspace.read_pool(output)]
-        inputs = [Store(output).facts(columns.INDEX, name).get("stamp", "") for name in names]
-    settings = DedupSettings(output, FIRST_UIDS, "uid", fresh=len(names), parts=max(1, min(len(names), MAX_PARTS)))
-    return FirstUids(settings.stamped(inputs), tuple(names))
+        pool = workspace.read_pool(output)
+        index = Store(output).facts(columns.INDEX, pool[0].name).get("stamp", "")
+    count = len(pool)
+    settings = DedupSettings(output, FIRST_UIDS, "uid", fresh=count, parts=max(1, min(count, MAX_PARTS)))
+    inputs = [pool.stamp, index]  # the rules by which the first shard was indexed are those of all
+    return FirstUids(settings.stamped(inputs), pool)

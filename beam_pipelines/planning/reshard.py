@@ -131,13 +131,13 @@ def check_unscored(output: str) -> None:
         raise InputError(f"--output {output} holds a scored pool already; leave --input out, or name another folder")
 
 
-def check_shards(output: str, refs: list[ShardRef]) -> None:
+def check_shards(output: str, refs: Sequence[ShardRef]) -> None:
     """Checks that a pool has shards to copy from; a pool of imported metadata has none.
 
     Raises:
       InputError: it has none.
     """
-    if refs and manifest.read(output).section("import-datacomp").files:
+    if refs and "import-datacomp" in manifest.read(output).sections:
         raise InputError(
             f"--output {output}: this pool has no shards, only metadata; to copy what `winnow select` kept, name "
             f"another --output, give --input with the tars, and --subset {filesystem.join(output, 'subset.npy')}"

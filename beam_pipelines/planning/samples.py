@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from beam_pipelines.planning import selections, workspace
+from beam_pipelines.planning import column_sets, selections, workspace
 from transforms.lib import similar
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import ConfigError, InputError
@@ -45,7 +45,7 @@ def find(
     """
     takedowns.check_finished(output)
     refs = workspace.read_pool(output)
-    schemas = workspace.stored_schemas(output, refs)
+    schemas = column_sets.stored_schemas(output, refs)
     problems: list[str] = []
     decided = bool(_OF_DECISIONS & set(names)) if names is not None else begun(output)
     found = ""
@@ -82,7 +82,7 @@ def find_ledger(output: str, selection: str = "") -> LedgerTable:
       InputError: there is no pool, or no such selection, or some shards have no index or decisions.
     """
     refs = workspace.read_pool(output)
-    workspace.stored_schemas(output, refs)
+    column_sets.stored_schemas(output, refs)
     found = selections.find(output, selection, refs)
     return LedgerTable(Store(output, found.id), refs, suffix_of(output, found.id))
 
@@ -102,7 +102,7 @@ def _all(schemas: dict[str, pa.Schema]) -> list[str]:
     return [*_FIRST, *made, *(_LAST if DECISIONS in schemas else ())]
 
 
-def _chosen(refs: list[ShardRef], shards: Sequence[str] | None, problems: list[str]) -> list[ShardRef]:
+def _chosen(refs: Sequence[ShardRef], shards: Sequence[str] | None, problems: list[str]) -> Sequence[ShardRef]:
     """Returns the shards that were named, in the order of the pool; notes those that are not there."""
     if shards is None:
         return refs

@@ -6,6 +6,7 @@ import dataclasses
 import os.path
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -24,10 +25,13 @@ from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve, scorer, spec
 from transforms.lib.samples import index_row, tfio_formats
 from transforms.lib.tar_limits import TarLimits
-from transforms.outputs import takedowns
+from transforms.outputs import pool_table, takedowns
+from transforms.outputs.pool_table import Pool
 from transforms.rows import Shard, ShardRef
 from transforms.storage import filesystem
 from transforms.workers.score_shard import ScoreSettings, missing_sets
+
+_AT_ONCE = 16  # shards that are looked at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +47,16 @@ class ScorePlan:
         """The shards as the stages after scoring take them."""
         return [ShardRef(shard.name, shard.uri, shard.size) for shard in self.shards]
 
-    def todo(self) -> list[str]:
-        """Returns the names of the shards that are not scored yet."""
-        return [shard.name for shard in self.shards if missing_sets(self.settings, shard)]
+    @property
+    def pool(self) -> Pool:
+        """The table from which workers read the shards."""
+        return pool_table.planned(self.settings.root, self.shards)
+
+    def left(self) -> dict[str, Any]:
+        """Returns how many shards are to be scored and how many are done; looks at the files of each."""
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            todo = sum(map(bool, threads.map(lambda shard: missing_sets(self.settings, shard), self.shards)))
+        return {"to_score": todo, "done": len(self.shards) - todo}
 
 
 def _found(text: str, variant: str, notes: list[str]) -> spec.ModelSpec:
@@ -206,13 +217,10 @@ def model_sets(plan: ScorePlan) -> dict[str, list[str]]:
 
 
 def score_summary(plan: ScorePlan) -> dict[str, Any]:
-    """Returns what ``--dry_run`` prints about scoring."""
-    todo = plan.todo()
+    """Returns what ``--dry_run`` prints about scoring, but what is left to do."""
     return {
         "shards": len(plan.shards),
         "bytes": sum(shard.size for shard in plan.shards),
-        "to_score": len(todo),
-        "done": len(plan.shards) - len(todo),
         "device": plan.settings.device,
         "precision": plan.settings.precision,
         "models": {model.name: dataclasses.asdict(model) for model in plan.settings.models},

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from beam_pipelines.planning import workspace
+from beam_pipelines.planning import column_sets, workspace
 from beam_pipelines.planning.score import ScorePlan
 from transforms.lib import stamps
 from transforms.lib.columnstore import columns
@@ -54,13 +54,13 @@ def _scored_by(scoring: ScorePlan) -> tuple[str, Mapping[str, str]]:
 
 def _stored(output: str, owners: Iterable[str]) -> tuple[str, Mapping[str, str]]:
     """Returns the same of a pool whose columns are there."""
-    first = min(workspace.read_pool(output)).name
+    first = workspace.read_pool(output)[0].name
     store = Store(output)
     stored = {owner: store.facts(owner, first).get("stamp", "") for owner in owners}
     return workspace.pool_stamp(output), stored
 
 
-def find(output: str, name: str, refs: list[ShardRef]) -> Selection:
+def find(output: str, name: str, refs: Sequence[ShardRef]) -> Selection:
     """Returns the selection that a job is to read; it covers the whole pool.
 
     Args:
@@ -73,6 +73,8 @@ def find(output: str, name: str, refs: list[ShardRef]) -> Selection:
     """
     takedowns.check_finished(output)
     found = selections.find(output, name)
+    if found.shards == len(refs) > column_sets.LISTED:
+        return found  # it was closed when all of its decisions were there
     folder = found.uri("decisions")
     have = {info.uri.rsplit(folder + "/", 1)[-1].removesuffix(".parquet") for info in filesystem.children(folder)}
     names = {ref.name for ref in refs}

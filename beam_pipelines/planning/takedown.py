@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_pipelines.config.takedown import TakedownConfig
-from beam_pipelines.planning import workspace
+from beam_pipelines.planning import column_sets, workspace
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.lib import stamps, uids
 from transforms.lib.columnstore import columns
@@ -127,10 +127,10 @@ def check_shards(root: str) -> str:
     return str(section.configuration.get("format", "webdataset"))
 
 
-def plan_takedown(config: TakedownConfig, refs: list[ShardRef], problems: Problems) -> TakedownPlan | None:
+def plan_takedown(config: TakedownConfig, refs: Sequence[ShardRef], problems: Problems) -> TakedownPlan | None:
     """Finds what is to go; returns None when something is wrong, or nothing is to go."""
     root = config.output
-    schemas = problems.collect(workspace.stored_schemas, root, refs)
+    schemas = problems.collect(column_sets.stored_schemas, root, refs)
     form = problems.collect(check_shards, root)
     problems.collect(filesystem.check_writable, root)
     problems.collect(workspace.check_run, root)
@@ -193,7 +193,7 @@ def _digests(root: str, named: Sequence[NamedList], rows: dict[str, Any], salt: 
 
 
 def _referring(
-    root: str, schemas: dict[str, pa.Schema], refs: list[ShardRef], rows: dict[str, Any], salt: str
+    root: str, schemas: dict[str, pa.Schema], refs: Sequence[ShardRef], rows: dict[str, Any], salt: str
 ) -> dict[str, list[str]]:
     """Returns column set -> shards in which other samples refer to some of those that go."""
     store = Store(root)

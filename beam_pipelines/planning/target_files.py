@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.planning import workspace
+from beam_pipelines.planning import column_sets, workspace
 from transforms import packimages
 from transforms import shards as pools
 from transforms.assign import TargetPart
@@ -84,7 +84,7 @@ def _check_width(uri: str, width: int, dim: int) -> None:
 
 def _scored(uri: str, column: tuple[str, str], dim: int) -> tuple[TargetPart, ...]:
     refs = workspace.read_pool(uri)
-    if column[0] not in workspace.stored_sets(uri, refs):
+    if column[0] not in column_sets.stored_sets(uri, refs):
         raise InputError(f"--target {uri} has no column set {column[0]}; score its images with the same --model")
     store = Store(uri)
     _check_width(uri, store.schema(column[0], refs[0].name).field(column[1]).type.list_size, dim)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_pipelines.config.train import MetaConfig
-from beam_pipelines.planning import labelled, workspace
+from beam_pipelines.planning import column_sets, labelled, workspace
 from beam_pipelines.planning.column_sets import choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.lib import stamps
@@ -45,7 +45,7 @@ class TrainingInputs(NamedTuple):
       tasks: what the reference is to get right, one or more.
     """
 
-    refs: list[ShardRef]
+    refs: Sequence[ShardRef]
     where: dict[str, tuple[str, str]]
     scores: list[str]
     spec: spec.ModelSpec
@@ -90,7 +90,7 @@ def check(config: MetaConfig, problems: Problems, scores: Sequence[str] = ()) ->
     if config.output:
         _check_folder(config.output, problems)
     refs = problems.collect(workspace.read_pool, config.pool) if config.pool else None
-    sets = problems.collect(workspace.stored_sets, config.pool, refs) if refs else None
+    sets = problems.collect(column_sets.stored_sets, config.pool, refs) if refs else None
     where = problems.collect(columns.resolve, scores, sets) if sets else None
     if refs and sets and where:
         _check_scores(config, problems, where, sets, refs[0].name)

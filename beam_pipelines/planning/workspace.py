@@ -8,22 +8,20 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from beam_pipelines.config import captions
 from beam_pipelines.config.base import Config
 from beam_pipelines.config.imports import ImportConfig
 from transforms import publish
-from transforms.lib import stamps, uids
+from transforms.lib import uids
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
-from transforms.lib.parquet_files import ParquetReader
 from transforms.lib.recipes import accounts
 from transforms.lib.report import terminal_text
 from transforms.lib.tar_limits import TarLimits
-from transforms.outputs import crawls, leases, manifest, sealed_json, selections, side_files, stored_files, takedowns
+from transforms.outputs import crawls, leases, manifest, pool_table, sealed_json, selections, side_files, takedowns
+from transforms.outputs.pool_table import Pool
 from transforms.outputs.store import Store
-from transforms.rows import Shard, ShardRef
+from transforms.rows import Shard
 from transforms.storage import filesystem, patterns, versions
 
 _POOL = (
@@ -38,46 +36,6 @@ _POOL = (
     "sample_digest",
     "opt_out_fields",
 )  # pools that differ in one of these are different
-
-
-def _shards_with(folder: str) -> dict[str, set[str]]:
-    """Returns name of each folder directly below ``folder`` -> names of the shards that have a file in it."""
-    have: dict[str, set[str]] = {}
-    for info in filesystem.children(folder):
-        owner, _, shard = info.uri.rsplit(folder + "/", 1)[-1].partition("/")
-        have.setdefault(owner, set()).add(shard.removesuffix(".parquet"))
-    return have
-
-
-def _lacking(names: set[str], have: set[str], what: str, hint: str) -> list[str]:
-    lacking = sorted(names - have)
-    return [f"{len(lacking)} of {len(names)} shards have no {what} ({lacking[0]} ...); {hint}"] if lacking else []
-
-
-def stored_sets(output: str, refs: list[ShardRef]) -> dict[str, list[str]]:
-    """Returns column set -> columns, of the sets that ``stored_schemas`` finds; it raises what that raises."""
-    return {owner: schema.names for owner, schema in stored_schemas(output, refs).items()}
-
-
-def stored_schemas(output: str, refs: list[ShardRef]) -> dict[str, pa.Schema]:
-    """Returns column set -> schema of the sets that every shard of the pool has.
-
-    Args:
-      output: the output folder.
-      refs: the shards of the pool.
-
-    Raises:
-      InputError: the index is missing for some shards.
-    """
-    have = _shards_with(filesystem.join(output, "columns"))
-    names = {ref.name for ref in refs}
-    hint = "run `winnow score` on this --output to the end"
-    problems = _lacking(names, have.get(columns.INDEX, set()), f"columns/{columns.INDEX}", hint)
-    if problems:
-        raise InputError(problems)
-    store = Store(output)
-    complete = sorted(owner for owner, shards in have.items() if names <= shards)
-    return {owner: store.schema(owner, refs[0].name) for owner in complete}
 
 
 class OwnedSets(NamedTuple):
@@ -113,36 +71,29 @@ def check_sets(output: str, sets: OwnedSets) -> None:
         raise InputError(problems)
 
 
-def write_pool(output: str, shards: list[Shard]) -> None:
+def write_pool(output: str, shards: Sequence[Shard]) -> None:
     """Writes ``pool.parquet``: the shards of the pool that the output folder holds."""
-    table = pa.Table.from_pylist([shard._asdict() for shard in sorted(shards)])
-    stamp = stamps.stamp(shards=sorted(shard.stamp for shard in shards))
-    filesystem.write_atomic(filesystem.join(output, "pool.parquet"), columns.to_parquet(table, stamp))
+    pool_table.write(output, shards)
 
 
-def read_pool(output: str) -> list[ShardRef]:
-    """Reads the shards of the pool that an output folder holds.
+def read_pool(output: str) -> Pool:
+    """Opens the table of the shards of the pool that an output folder holds; reads none of them.
 
     Raises:
       InputError: it holds no pool.
       NoBucketError: there is no bucket to hold one.
     """
-    uri = filesystem.join(output, "pool.parquet")
-    data = filesystem.read_if_exists(uri)
-    if data is None:
-        next(filesystem.children(output), None)  # raises where the bucket itself is missing
+    found = pool_table.read(output)
+    if found is None:
         raise InputError(
             f"--output {output} holds no scored pool; run `winnow score --input ... --output {output}` first"
         )
-    with stored_files.as_written(uri):
-        rows = ParquetReader(io.BytesIO(data)).read().to_pylist()
-    return [ShardRef(row["name"], row["uri"], row["size"]) for row in rows]
+    return found
 
 
 def pool_stamp(output: str) -> str:
     """Returns the stamp of the pool that an output folder holds: of its shards, their sizes and times."""
-    with filesystem.open_read(filesystem.join(output, "pool.parquet")) as file:
-        return columns.facts_of(ParquetReader(file).schema)["stamp"]
+    return read_pool(output).stamp
 
 
 def check_output(
@@ -189,7 +140,8 @@ def check_output(
     if sets:
         check_sets(config.output, sets)
     manifest.read(config.output)  # the run adds to it at its end, and would keep what somebody edited
-    return {"pool": {**pool, **earlier["pool"]}, "jobs": {job: flags}}
+    written = [*(sets.names if sets else ()), *([columns.INDEX] if reads_pool else ())]
+    return {"pool": {**pool, **earlier["pool"]}, "jobs": {job: flags}, "sets": written}
 
 
 def _record(data: bytes | None, output: str) -> dict[str, Any]:
@@ -236,6 +188,7 @@ def write_run(output: str, record: dict[str, Any]) -> None:
         return json.dumps(sealed_json.sealed(both), indent=1, sort_keys=True).encode() + b"\n"
 
     versions.update(filesystem.join(output, "run.json"), added)
+    manifest.reopen(output, filter(None, record.get("sets", ())))
 
 
 def pool_flags(output: str) -> dict[str, Any]:

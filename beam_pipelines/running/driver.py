@@ -32,7 +32,7 @@ class Work:
     """What a job is going to do, once nothing is wrong.
 
     Attributes:
-      summary: what ``--dry_run`` prints beside the flags: how many shards there are, and how many are to do.
+      summary: what ``--dry_run`` prints beside the flags, such as how many shards there are.
       prepare: writes the driver's own files, directly before the pipeline starts.
       build: adds the whole job to a pipeline; runs nothing. None for a job that needs no pipeline.
       finish: returns what to print at the end: text for people, and values for the JSON line. A job without a pipeline
@@ -41,6 +41,7 @@ class Work:
       spread: a run on this machine works on several shards at once; not where a model uses every core already.
       holds: names of the runs of which the output folder can have one at a time; None for that of the job's name.
       first: jobs to run before; the plan is made again then, and all else is for a work without.
+      details: what ``--dry_run`` alone finds out, since it looks at every shard: how many are to do.
     """
 
     summary: dict[str, Any]
@@ -51,6 +52,7 @@ class Work:
     spread: bool = False
     holds: tuple[str, ...] | None = None
     first: tuple[Call, ...] = ()
+    details: Callable[[], dict[str, Any]] = dict
 
 
 Plan = Callable[[Any, "Problems"], "Work | None"]
@@ -126,7 +128,7 @@ def _run_job(job: str, plan: Plan, parsed: options.Parsed, alone: bool, undo: in
         outcome = _run_first(job, work.first, parsed, undo)
         return outcome if outcome.code else _run_job(job, plan, parsed, alone, undo)
     if parsed.dry_run:
-        return Outcome(0, (), {"job": job, "configuration": _shown(parsed.config), **work.summary})
+        return Outcome(0, (), {"job": job, "configuration": _shown(parsed.config), **work.summary, **work.details()})
     with parsed.console.progress(job, work.summary.get("shards"), follows=not problems.elsewhere):
         if work.build is None:
             return _run_alone(job, work, parsed.console)

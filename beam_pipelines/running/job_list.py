@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_pipelines.config.jobs import JOBS
-from beam_pipelines.planning import making, plan_facts, select, workspace
+from beam_pipelines.planning import column_sets, making, plan_facts, select, workspace
 from beam_pipelines.running import beam_options, driver, interrupts, options
 from beam_pipelines.running.console import Console
 from beam_pipelines.running.job_file import JobFile, Request
@@ -123,7 +123,7 @@ def _column_problems(requests: Sequence[Request], parsed: Sequence[options.Parse
 def _stored(output: str) -> dict[str, list[str]]:
     """Returns the column sets of a pool that is there; those of any pool where there is none."""
     try:
-        return workspace.stored_sets(output, workspace.read_pool(output))
+        return column_sets.stored_sets(output, workspace.read_pool(output))
     except InputError:
         return {columns.INDEX: columns.INDEX_SCHEMA.names}
 

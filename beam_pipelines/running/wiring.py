@@ -17,6 +17,7 @@ from transforms.dedup import Deduplicate
 from transforms.fit import FitRecipe
 from transforms.gallery import DrawGallery
 from transforms.outputs.manifest import MakeSection, Section, WriteManifest
+from transforms.outputs.pool_table import Pool
 from transforms.publish import CompareCrawl, PassGate, PublishSettings
 from transforms.report import WriteReport
 from transforms.reporting.compose import ReportFacts
@@ -24,7 +25,7 @@ from transforms.reshard import ReshardCopies
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.score import ScoreShards
 from transforms.select import Selection, WriteDecisions
-from transforms.shards import ListRefs, ListShards
+from transforms.shards import ListNumbered, ListPool, ListRefs
 from transforms.summarise_crawl import Remember
 
 
@@ -39,7 +40,7 @@ class WholePlan(NamedTuple):
       publish: how a crawl is published; None for a pool that is no crawl.
     """
 
-    score: scoreplan.ScorePlan | list[ShardRef]
+    score: scoreplan.ScorePlan | Pool
     select: selectplan.SelectPlan
     reshard: reshardplan.ReshardPlan
     report: ReportFacts
@@ -60,7 +61,8 @@ class Selected(NamedTuple):
 
 def mark_repeated(refs: ShardRefs, firsts: FirstUids) -> tuple[ShardRefs, beam.PCollection[FileRow]]:
     """Adds the marks of all samples of a uid but the first; returns the shards once all have theirs, and the files."""
-    numbers = refs.pipeline | "Numbers" >> beam.Create([(name, at) for at, name in enumerate(firsts.names)])
+    listed = refs.pipeline | "Numbers" >> ListNumbered(firsts.pool)
+    numbers = listed | "ByNumber" >> beam.Map(lambda row: (row[1].name, row[0])).with_output_types(tuple[str, int])
     by_name = refs | "ByName" >> beam.Map(lambda ref: (ref.name, ref)).with_output_types(tuple[str, ShardRef])
     numbered = (
         {"number": numbers, "ref": by_name}
@@ -96,10 +98,10 @@ def select(refs: ShardRefs, plan: selectplan.SelectPlan, report: ReportFacts, sh
     drawn = selection.sources | "Gallery" >> DrawGallery(settings.store, plan.clusters) if plan.clusters else None
     page = selection.books | "Report" >> WriteReport(report, selection.summary, selection.sources, states, drawn)
     files = (*selection.files, *marked, page) | "SelectFiles" >> beam.Flatten()
-    sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary)]
+    sections = [files | "SelectSection" >> MakeSection(plan.section, plan.facts, selection.summary, root=settings.root)]
     if plan.crawl:
         summaries = refs | "Remember" >> Remember(plan.crawl.remember, states, selection.summary)
-        sections.append(summaries | "CrawlSection" >> MakeSection("crawl", plan.crawl.facts))
+        sections.append(summaries | "CrawlSection" >> MakeSection("crawl", plan.crawl.facts, root=settings.root))
     return Selected(selection, sections)
 
 
@@ -107,10 +109,11 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
     """Adds scoring, selection and copies to ``pipeline``; runs nothing."""
     sections = []
     if isinstance(plan.score, scoreplan.ScorePlan):
-        scored = pipeline | "List" >> ListShards(plan.score.shards) | "Score" >> ScoreShards(plan.score.settings)
-        refs, shards = scored | "Refs" >> beam.Map(lambda row: row.ref), len(plan.score.shards)
+        pool = plan.score.pool
+        scored = pipeline | "List" >> ListPool(pool) | "Score" >> ScoreShards(plan.score.settings)
+        refs, shards = scored | "Refs" >> beam.Map(lambda row: row.ref), len(pool)
         files = scored | "ScoreFiles" >> beam.FlatMap(lambda row: row.files)
-        sections.append(files | "ScoreSection" >> MakeSection("score", plan.score.facts))
+        sections.append(files | "ScoreSection" >> MakeSection("score", plan.score.facts, root=plan.score.settings.root))
     else:
         refs, shards = pipeline | "Shards" >> ListRefs(plan.score), len(plan.score)
 
@@ -120,7 +123,10 @@ def build(pipeline: beam.Pipeline, plan: WholePlan) -> None:
     # Copies -> equal shards.
     copies = ReshardCopies(plan.reshard.settings, selected.selection.books, selected.selection.subset)
     resharded = selected.selection.sources | "Reshard" >> copies
-    sections.append(resharded.files | "ReshardSection" >> MakeSection("reshard", plan.reshard.facts))
+    sections.append(
+        resharded.files
+        | "ReshardSection" >> MakeSection("reshard", plan.reshard.facts, root=plan.reshard.settings.root)
+    )
 
     # The sha256 of every file; then a crawl may become the latest.
     written = sections | "Sections" >> beam.Flatten() | "Manifest" >> WriteManifest(plan.select.settings.root)
@@ -132,7 +138,9 @@ def publish(finished: beam.PCollection[None], settings: PublishSettings) -> None
     """Adds the last stage of a crawl: it is compared with the latest, and becomes the latest if it passes its gate."""
     compared = finished | "Compare" >> CompareCrawl(settings)
     files = compared | "DiffFiles" >> beam.FlatMap(lambda comparison: comparison.files)
-    section = files | "PublishSection" >> MakeSection("publish", {}, compared | beam.Map(lambda one: one.diff))
+    section = files | "PublishSection" >> MakeSection(
+        "publish", {}, compared | beam.Map(lambda one: one.diff), root=settings.root
+    )
     recorded = section | "PublishManifest" >> WriteManifest(settings.root)
     _ = recorded | "Gate" >> PassGate(settings, compared)
 

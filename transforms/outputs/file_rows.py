@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from transforms.lib import stamps
 from transforms.rows import FileRow
 from transforms.storage import filesystem
@@ -34,3 +36,8 @@ def of_stored(root: str, path: str) -> FileRow:
 def of_record(path: str, record: Mapping[str, Any]) -> FileRow:
     """Returns the row of a file that a manifest, or a shard's statistics, record: ``bytes`` and ``sha256``."""
     return FileRow(path, record["bytes"], record["sha256"])
+
+
+def of_table(table: pa.Table) -> list[FileRow]:
+    """Returns the rows of a table of files: columns ``path``, ``size`` and ``sha256``."""
+    return [FileRow(*row) for row in zip(*(table[name].to_pylist() for name in FileRow._fields), strict=True)]

@@ -7,81 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from transforms.lib.columnstore.set_record import SetRecord
 from transforms.lib.errors import DamagedError, InputError
 from transforms.outputs import file_rows, sealed_json
+from transforms.outputs.manifest_parts import Listed, ListPart, Part, corrected, key_of, list_files, set_of
+from transforms.outputs.manifest_parts import Manifest as Manifest
+from transforms.outputs.manifest_parts import Section as Section
 from transforms.rows import FileRow
 from transforms.storage import filesystem, versions
 
 NAME = "manifest.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """What the manifest says of one job.
-
-    Attributes:
-      job: its name; of an older section of the same job only what ``merged`` keeps stays.
-      facts: JSON values: configuration, stamps, version.
-      counts: JSON values that the run itself counted.
-      files: every file that the job wrote, or that was finished before.
-    """
-
-    job: str
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    counts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    files: tuple[FileRow, ...] = ()
-
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """The flags that determined the output, by name."""
-        return dict(self.facts.get("configuration", {}))
-
-    @property
-    def stamps(self) -> dict[str, Any]:
-        """What the output was made from, by name."""
-        return dict(self.facts.get("stamps", {}))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns the section as JSON values, files sorted by path."""
-        outputs = {file.path: {"bytes": file.size, "sha256": file.sha256} for file in sorted(self.files)}
-        return {**self.facts, "counts": self.counts, "outputs": outputs}
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """What ``manifest.json`` says.
-
-    Attributes:
-      sections: job -> its section, in the order of their names.
-    """
-
-    sections: Mapping[str, Section]
-
-    def section(self, job: str) -> Section:
-        """Returns the section of a job; an empty one where it did not run."""
-        return self.sections.get(job, Section(job))
-
-    @property
-    def models(self) -> dict[str, dict[str, Any]]:
-        """Column set -> the values of the ``ModelSpec`` that made it, of those that a network made."""
-        return dict(self.section("score").stamps.get("models", {}))
-
-    @property
-    def scored_with(self) -> dict[str, dict[str, Any]]:
-        """Column set -> device, precision and batch size that it was scored with."""
-        return dict(self.section("score").facts.get("scored_with", {}))
-
-    @property
-    def files(self) -> list[FileRow]:
-        """Every file of every job, sorted by path; the last section's where two jobs wrote one."""
-        rows = {row.path: row for section in self.sections.values() for row in section.files}
-        return sorted(rows.values())
+_NOT_FACTS = ("counts", "outputs", "parts", "sets", sealed_json.FIELD)
 
 
 def read(root: str) -> Manifest:
@@ -95,7 +37,7 @@ def read(root: str) -> Manifest:
         document = _document(root)
         for job, values in document.items():
             _check(job, values, root)
-        return Manifest({job: _section_of(job, values) for job, values in document.items()})
+        return Manifest({job: _section_of(job, values) for job, values in document.items()}, root)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{filesystem.join(root, NAME)} is not as it was written; put it back") from None
 
@@ -111,10 +53,12 @@ def _check(job: str, values: Mapping[str, Any], root: str) -> None:
 
 def _section_of(job: str, values: Mapping[str, Any]) -> Section:
     """Returns the section that ``Section.as_dict`` gave as ``values``."""
-    facts = {name: value for name, value in values.items() if name not in ("counts", "outputs", sealed_json.FIELD)}
+    facts = {name: value for name, value in values.items() if name not in _NOT_FACTS}
     outputs = values.get("outputs", {})
     rows = tuple(file_rows.of_record(path, file) for path, file in sorted(outputs.items()))
-    return Section(job, facts, values.get("counts", {}), rows)
+    parts = tuple(Part.from_dict(path, part) for path, part in sorted(values.get("parts", {}).items()))
+    sets = {name: SetRecord.from_dict(record) for name, record in values.get("sets", {}).items()}
+    return Section(job, facts, values.get("counts", {}), rows, parts, sets)
 
 
 def _document(root: str) -> dict[str, Any]:
@@ -150,34 +94,32 @@ def merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
       before: the section as it was; empty for none.
       now: the section of the run that ends.
     """
-    sets = {_set_of(path) for path in now["outputs"]}
-    kept = {path: file for path, file in before.get("outputs", {}).items() if _set_of(path) not in {"", *sets}}
-    if not kept:
+    replaced = {"", *map(set_of, now["outputs"]), *now.get("sets", {})}
+    kept = {path: file for path, file in before.get("outputs", {}).items() if set_of(path) not in replaced}
+    parts = {path: part for path, part in before.get("parts", {}).items() if part["set"] not in replaced}
+    if not kept and not parts:
         return dict(now)
-    owners = {_set_of(path) for path in kept}
+    owners = {*map(set_of, kept), *(part["set"] for part in parts.values())}
 
     def joined(earlier: Mapping[str, Any], present: Mapping[str, Any], name: str) -> dict[str, Any]:
         return {name: {**{n: v for n, v in earlier.get(name, {}).items() if n in owners}, **present.get(name, {})}}
 
     models = joined(before.get("stamps", {}), now.get("stamps", {}), "models")
     facts = {"stamps": {**now.get("stamps", {}), **models}, **joined(before, now, "scored_with")}
+    facts |= joined(before, now, "sets") if "sets" in before or "sets" in now else {}
+    facts |= {"parts": {**parts, **now.get("parts", {})}} if parts or "parts" in now else {}
     return {**now, **facts, "outputs": {**kept, **now["outputs"]}}
-
-
-def _set_of(path: str) -> str:
-    """Returns the column set that a file belongs to; "" for any other file."""
-    parts = path.split("/")
-    return parts[1] if parts[0] == "columns" and len(parts) > 2 else ""
 
 
 def write(sections: Sequence[Section], root: str) -> None:
     """Writes the sections of these jobs into the manifest; the file is sorted and holds no time.
 
-    Sections that other jobs write at the same time stay.
+    Sections that other jobs write at the same time stay. Parts that no section names any more are deleted.
 
     Raises:
       DamagedError: the section that was there was edited.
     """
+    dropped: set[str] = set()
 
     def added(data: bytes | None) -> bytes:
         document = {} if data is None else dict(json.loads(data))
@@ -185,9 +127,34 @@ def write(sections: Sequence[Section], root: str) -> None:
             before = document.get(section.job, {})
             _check(section.job, before, root)
             document[section.job] = sealed_json.sealed(merged(before, section.as_dict()))
-        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+            dropped.update(before.get("parts", {}))
+        dropped.difference_update(path for section in document.values() for path in section.get("parts", {}))
+        return _bytes(document)
 
     versions.update(filesystem.join(root, NAME), added)
+    filesystem.discard([filesystem.join(root, path) for path in sorted(dropped)])
+
+
+def _bytes(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def reopen(root: str, names: Iterable[str]) -> None:
+    """Takes back that column sets are whole, before a job writes files of them; it says so again at its end."""
+    names = set(names)
+    if not names & read(root).sets.keys():
+        return
+
+    def taken_back(data: bytes | None) -> bytes:
+        document = {} if data is None else dict(json.loads(data))
+        for job, values in document.items():
+            if names & values.get("sets", {}).keys():
+                _check(job, values, root)
+                sets = {name: record for name, record in values["sets"].items() if name not in names}
+                document[job] = sealed_json.sealed({**values, "sets": sets})
+        return _bytes(document)
+
+    versions.update(filesystem.join(root, NAME), taken_back)
 
 
 def change(root: str, rows: Mapping[str, FileRow | None], facts: Mapping[str, Mapping[str, Any]]) -> None:
@@ -202,47 +169,67 @@ def change(root: str, rows: Mapping[str, FileRow | None], facts: Mapping[str, Ma
       DamagedError: a section was edited.
     """
 
+    parts = {part.file.path: part.changed(root, rows) for part in read(root).parts}
+
     def changed(data: bytes | None) -> bytes:
         document = dict(json.loads(data or b"{}"))
         for job, values in document.items():
             _check(job, values, root)
-            outputs = {path: rows.get(path, file) for path, file in values["outputs"].items()}
-            listed = {
-                path: {"bytes": file.size, "sha256": file.sha256} if isinstance(file, FileRow) else file
-                for path, file in outputs.items()
-                if file is not None
-            }
-            document[job] = sealed_json.sealed({**values, **facts.get(job, {}), "outputs": listed})
-        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+            section = _section_of(job, values)
+            kept = [rows.get(row.path, row) for row in section.files]
+            found = [parts[part.file.path] for part in section.parts]
+            now = dataclasses.replace(
+                section,
+                facts={**section.facts, **facts.get(job, {})},
+                files=tuple(row for row in kept if row is not None),
+                parts=tuple(part for part, _ in found),
+                sets=corrected(section.sets, [*section.files, *(row for _, before in found for row in before)], rows),
+            )
+            document[job] = sealed_json.sealed(now.as_dict())
+        return _bytes(document)
 
     versions.update(filesystem.join(root, NAME), changed)
 
 
 def section(files: Sequence[FileRow], counts: dict[str, Any] | None, job: str, facts: dict[str, Any]) -> Section:
-    """Returns one job's section."""
-    return Section(job, facts, counts or {}, tuple(files))
+    """Returns one job's section, which lists these files itself."""
+    return _section([list_files(files)], counts, job, facts)
+
+
+def _section(listed: Iterable[Listed], counts: dict[str, Any] | None, job: str, facts: dict[str, Any]) -> Section:
+    return Section(job, facts, counts or {}, *Listed.joined(listed))
 
 
 @dataclasses.dataclass(eq=False)
 class MakeSection(beam.PTransform):
     """Gathers the files of a job into its section: ``FileRow`` rows in, one ``Section`` out.
 
+    Cost: 150 bytes per file are shuffled. Of more than ``INLINE`` files a worker holds a 256th of those of one column
+    set, and the section some 768 parts.
+
     Attributes:
       job: its name.
       facts: as in ``Section``.
       counts: singleton of counts, or None.
+      root: the output folder.
     """
 
     job: str
     facts: dict[str, Any]
     counts: beam.PCollection[dict[str, Any]] | None = None
+    _: dataclasses.KW_ONLY
+    root: str
 
     def expand(self, files: beam.PCollection[FileRow]) -> beam.PCollection[Section]:
         counts = None if self.counts is None else AsSingleton(self.counts)
+        count = files | "CountFiles" >> beam.combiners.Count.Globally()
         return (
             files
+            | "ByPart" >> beam.WithKeys(key_of).with_output_types(tuple[tuple[str, int], FileRow])
+            | "GroupFiles" >> beam.GroupByKey()
+            | "ListFiles" >> beam.FlatMap(ListPart(self.root, self.job).__call__, AsSingleton(count))
             | "AllFiles" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
-            | "Section" >> beam.Map(section, counts, self.job, self.facts)
+            | "Section" >> beam.Map(_section, counts, self.job, self.facts)
         )
 
 

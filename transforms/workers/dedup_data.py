@@ -41,7 +41,7 @@ class DedupSettings:
       chains: of ``semantic``.
       clusters: column set with ``cluster`` and ``similarity``.
       embedding: (column set, column) of the embeddings.
-      stamp: of what is made, a function of everything above but addresses, and of the stamps of all columns read.
+      stamp: of what is made, a function of everything above but addresses, and of what all columns read hold.
     """
 
     root: str
@@ -74,16 +74,15 @@ class DedupSettings:
         return (columns.INDEX, *((self.clusters, self.embedding[0]) if self.by == "semantic" else ()))
 
     def stamped(self, inputs: list[str]) -> DedupSettings:
-        """Returns the settings with the stamp of what they make from inputs of these stamps."""
+        """Returns the settings with the stamp of what they make from inputs of these digests."""
         values = dataclasses.asdict(self)
         for name in ("root", "earlier", "stamp"):
             del values[name]
         return dataclasses.replace(self, stamp=stamps.stamp(version=VERSION, inputs=inputs, **values))
 
-    def inputs_of(self, number: int, ref: ShardRef) -> list[str]:
-        """Returns the stamps of the column sets that are read of a shard."""
-        sets = dict.fromkeys([*self.reads(), *((self.score[0],) if self.score and number < self.fresh else ())])
-        return [self.store(number).facts(name, ref.name).get("stamp", "") for name in sets]
+    def reads_of_own(self) -> tuple[str, ...]:
+        """Returns the column sets that are read of the shards of the pool."""
+        return tuple(dict.fromkeys([*self.reads(), *((self.score[0],) if self.score else ())]))
 
     def finished(self, ref: ShardRef) -> dict[str, int] | None:
         """Returns the counts of a shard that is done; None when its columns are absent or made from something else."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,10 @@ class ImportSettings:
 
     def stamp(self, ref: ShardRef) -> str:
         """Returns the stamp of a shard's column set."""
-        index = Store(self.root).facts(columns.INDEX, ref.name)["stamp"]
+        return self.made_from(Store(self.root).facts(columns.INDEX, ref.name)["stamp"])
+
+    def made_from(self, index: str | Sequence[str]) -> str:
+        """Returns the stamp of what is made from an index, which a stamp or digests stand for."""
         made_from = {"sources": self.sources, "by": self.by, "columns": self.columns}
         return stamps.stamp(index=index, version=IMPORT_VERSION, **made_from)
 
