@@ -24,6 +24,7 @@ demo: $(READY)
 
 chaos: $(READY)
 	$(RUN) tests.chaos.kills --runs 30
+	$(RUN) tests.chaos.store_faults --runs 100
 
 test: check tests
 

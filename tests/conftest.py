@@ -37,11 +37,16 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny_network(tmp_path_factory):
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def write_tiny(folder):
+    """Writes a network of one layer with seeded weights."""
     import torch
     from open_clip.model import CLIP
     from safetensors.torch import save_file
 
-    folder = tmp_path_factory.mktemp("tiny")
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps(TINY))
     torch.manual_seed(0)
     network = CLIP(**TINY["model_cfg"])

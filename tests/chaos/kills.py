@@ -50,8 +50,8 @@ def killed(output, seconds, seed, *flags):
     return kills
 
 
-def run(folder, runs, *flags, seed=0):
-    """Returns (runs whose bytes are equal, kills) of so many runs below a folder."""
+def run(folder, runs, *flags, seed=0, tell=lambda line: None):
+    """Returns (runs whose bytes are equal, kills) of so many runs below a folder; tells how far it is after each."""
     seconds = through(folder / "whole", *flags)
     expected = digests(folder / "whole", *PASSING)
     equal = kills = 0
@@ -60,6 +60,7 @@ def run(folder, runs, *flags, seed=0):
         kills += killed(output, seconds, seed + number, *flags)
         equal += digests(output, *PASSING) == expected
         shutil.rmtree(output)
+        tell(json.dumps({"runs": number + 1, "equal": equal, "kills": kills}))
     return equal, kills
 
 
@@ -69,7 +70,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        equal, kills = run(Path(folder), told.runs, seed=told.seed)
+        equal, kills = run(Path(folder), told.runs, seed=told.seed, tell=lambda line: print(line, file=sys.stderr))
     print(json.dumps({"runs": told.runs, "equal": equal, "kills": kills}))
     return 0 if equal == told.runs else 1
 
