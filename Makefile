@@ -1,5 +1,6 @@
 # make demo    curate the real demo pool with the real tiny network
 # make test    lint, types and all tests
+# make fuzz MINUTES=10    readers of strangers' bytes, each for so long, guided by coverage
 # make test-tfio    what TensorFlow and tensorflow-io make of the output, in an environment of their own
 # make test-loaders    what the libraries that people train with make of the output, in an environment of their own
 # make test-newest    the demo under the newest Python that setup.py names, with the bytes of the oldest
@@ -17,7 +18,7 @@ RUN := .venv/bin/python -m
 OUT ?= out/demo
 RUNNERS ?= two portable prism flink spark
 
-.PHONY: demo chaos test test-tfio test-loaders test-newest compare-newest test-speed test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
+.PHONY: demo chaos fuzz test test-tfio test-loaders test-newest compare-newest test-speed test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -25,6 +26,22 @@ demo: $(READY)
 chaos: $(READY)
 	$(RUN) tests.chaos.kills --runs 30
 	$(RUN) tests.chaos.store_faults --runs 100
+
+# Ten minutes per target by default; without a wheel of atheris for this Python a small driver mutates the kept corpus.
+FUZZ_LOCK := requirements/fuzz.txt
+FUZZ := $(CACHE)/fuzz-$(shell { cat $(LOCK) $(FUZZ_LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
+MINUTES ?= 10
+
+$(FUZZ)/ready: $(DEPS)/ready
+	rm -rf $(FUZZ) && $(PYTHON) -m venv $(FUZZ)
+	$(DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$($(FUZZ)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
+	$(FUZZ)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes --no-deps -r $(FUZZ_LOCK) \
+	  || echo "atheris is not to be had here: unguided"
+	touch $@
+
+fuzz: $(FUZZ)/ready $(READY)
+	$(FUZZ)/bin/python -m tests.fuzz.run --minutes $(MINUTES) --keep
 
 test: check tests
 
