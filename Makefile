@@ -18,7 +18,7 @@ RUN := .venv/bin/python -m
 OUT ?= out/demo
 RUNNERS ?= two portable prism flink spark
 
-.PHONY: demo chaos fuzz test test-tfio test-loaders test-newest compare-newest test-speed test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
+.PHONY: demo chaos fuzz audit sbom test test-tfio test-loaders test-newest compare-newest test-speed test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -45,7 +45,16 @@ fuzz: $(FUZZ)/ready $(READY)
 
 test: check tests
 
-check: lint types
+check: lint types audit
+
+# bandit over the code; pip-audit over the lock file, where PyPI's advisories can be reached.
+audit: $(READY)
+	$(RUN) tests.audit.code
+	$(RUN) tests.audit.packages
+
+# Bills of materials, CycloneDX, of the images and the wheel.
+sbom: $(READY)
+	$(RUN) tests.audit.sbom --output out/sbom
 
 lint: $(READY)
 	$(RUN) ruff check .

@@ -5,6 +5,7 @@ atheris guides by coverage where it is installed; else a small driver mutates th
 
 import argparse
 import json
+import mmap
 import random
 import resource
 import signal
@@ -14,6 +15,27 @@ from pathlib import Path
 
 SECONDS = 30  # that one input may take, however busy the machine is
 MEGABYTES = 2048  # that the process may have
+LONGEST = 1 << 16  # bytes of an input
+
+
+class Last:
+    """Keeps the input that runs, in a file that outlives a process which dies on it."""
+
+    def __init__(self, function, path):
+        path.write_bytes(bytes(LONGEST + 4))
+        self._function = function
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 0)
+
+    def __call__(self, data):
+        self._memory[: 4 + len(data)] = len(data).to_bytes(4, "little") + data
+        self._function(data)
+
+
+def last_of(path):
+    """Returns the input that ran last."""
+    data = path.read_bytes()
+    return data[4 : 4 + int.from_bytes(data[:4], "little")]
 
 
 def guided(atheris, target, folder, seconds):
@@ -25,17 +47,17 @@ def guided(atheris, target, folder, seconds):
     seeds.mkdir(exist_ok=True)
     for number, data in enumerate(corpus.read(target)):
         (seeds / f"seed{number:04d}").write_bytes(data)
-    limits = [f"-max_total_time={seconds}", f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", "-max_len=65536"]
+    limits = [f"-max_total_time={seconds}", f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", f"-max_len={LONGEST}"]
     atheris.Setup(
         [sys.argv[0], str(seeds), *limits, "-print_final_stats=1", f"-artifact_prefix={folder}/"],
-        targets.TARGETS[target][0],
+        Last(targets.TARGETS[target][0], folder / "last"),
     )
     atheris.Fuzz()
 
 
 def mutated(data, other, draw):
     """Returns an input near ``data``: bytes flipped, cut out, repeated, or taken from ``other``."""
-    made = bytearray(data[: 1 << 16])
+    made = bytearray(data[:LONGEST])
     for _ in range(1 << draw.randrange(5)):
         at, count = draw.randrange(len(made) + 1), draw.randrange(1, 64)
         piece = other[draw.randrange(len(other) + 1) :][:count]
@@ -50,7 +72,7 @@ def mutated(data, other, draw):
             made[at] ^= 1 << draw.randrange(8)
         elif at < len(made):
             made[at] = draw.choice((0, 1, 127, 128, 255, 48, 57))
-    return bytes(made)
+    return bytes(made[:LONGEST])
 
 
 def unguided(target, folder, seconds):
@@ -58,12 +80,11 @@ def unguided(target, folder, seconds):
     from tests.fuzz import corpus, targets
 
     draw, inputs = random.Random(0), corpus.read(target)
+    function = Last(targets.TARGETS[target][0], folder / "last")
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        data = mutated(draw.choice(inputs), draw.choice(inputs), draw)
-        (folder / "last").write_bytes(data)
         signal.alarm(SECONDS)
-        targets.TARGETS[target][0](data)
+        function(mutated(draw.choice(inputs), draw.choice(inputs), draw))
         signal.alarm(0)
         count += 1
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10 > MEGABYTES:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz import corpus
+from tests.fuzz import corpus, one
 from tests.fuzz.targets import DATA, TARGETS
 
 ROOT = Path(__file__).parents[2]
@@ -28,10 +28,12 @@ def fuzz(target, seconds, folder):
         counts = json.loads(done.stdout)
     failed = [str(path) for path in folder.iterdir() if path.is_file() and path.name != "last"]
     if done.returncode:
-        failed = failed or [str(folder / "last")]
+        if not failed:  # a library ended the process
+            (folder / "crash-last").write_bytes(one.last_of(folder / "last"))
+            failed = [str(folder / "crash-last")]
         print(said[-4000:], file=sys.stderr)
     reached = [path.read_bytes() for path in sorted((folder / "corpus").glob("*"))]
-    return {"target": target, "seconds": seconds, **counts, "failed": failed}, reached
+    return {"target": target, "seconds": seconds, **counts, "exit": done.returncode, "failed": failed}, reached
 
 
 def main():

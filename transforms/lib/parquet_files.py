@@ -139,7 +139,10 @@ class ParquetReader:
             opened = stack.enter_context(open(source, "rb")) if isinstance(source, str) else source
             self.seal = seal_of(opened)
         checked = {"pre_buffer": False, "page_checksum_verification": True}
-        self._file = pq.ParquetFile(source, buffer_size=piece_bytes, **checked)
+        try:
+            self._file = pq.ParquetFile(source, buffer_size=piece_bytes, **checked)
+        except UnicodeDecodeError:
+            raise pa.ArrowInvalid("it has a column whose name is no text") from None
         if not foreign and not self.seal and SEALED in (self.schema.metadata or {}):
             raise pa.ArrowInvalid("another program wrote it again")
 

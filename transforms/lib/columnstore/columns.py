@@ -149,10 +149,17 @@ def parquet_writer(write: Callable[[Any], Any], schema: pa.Schema, stamp: str, *
 
 
 def facts_of(schema: pa.Schema) -> dict[str, str]:
-    """Returns what ``to_parquet`` noted beside the table (``stamp`` and facts), by the schema it was stored with."""
-    metadata = schema.metadata or {}
+    """Returns what ``to_parquet`` noted beside the table (``stamp`` and facts), by the schema it was stored with.
+
+    Raises:
+      ArrowInvalid: it is no text, so something else wrote it.
+    """
     prefix = b"winnow."
-    return {k[len(prefix) :].decode(): v.decode() for k, v in metadata.items() if k.startswith(prefix) and k != SEALED}
+    noted = {k[len(prefix) :]: v for k, v in (schema.metadata or {}).items() if k.startswith(prefix) and k != SEALED}
+    try:
+        return {name.decode(): value.decode() for name, value in noted.items()}
+    except UnicodeDecodeError:
+        raise pa.ArrowInvalid("what is noted in it is no text") from None
 
 
 def resolve(

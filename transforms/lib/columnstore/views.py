@@ -51,9 +51,16 @@ def note(view: ColumnView) -> str:
 
 
 def of(schema: pa.Schema) -> ColumnView | None:
-    """Returns the view that a file is, by the schema that it was stored with; None for one with rows of its own."""
+    """Returns the view that a file is, by the schema that it was stored with; None for one with rows of its own.
+
+    Raises:
+      ArrowInvalid: what says where the rows are is damaged.
+    """
     text = (schema.metadata or {}).get(f"winnow.{FACT}".encode())
-    return None if text is None else ColumnView(**json.loads(text))
+    try:
+        return None if text is None else ColumnView(**json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        raise pa.ArrowInvalid("what says where its rows are is damaged") from None
 
 
 class ColumnFile:
