@@ -71,18 +71,9 @@ def drift(root: str, other: str) -> float | None:
         return sorted_keys.distance(*sides)
 
 
-def ranges(rows: UidRecords) -> Iterator[UidRecords]:
-    """Yields the distinct uids of a sorted subset, by their first two digits; those of one range are in memory."""
-    digits = np.arange(1, uid_lists.PARTS, dtype=np.uint64) << np.uint64(56)
-    bounds = np.stack([digits, np.zeros_like(digits)], 1)
-    ends = subset_files.starts(rows, bounds).tolist()
-    for start, stop in zip([0, *ends], [*ends, len(rows)], strict=True):
-        yield np.unique(np.asarray(rows[start:stop]))
-
-
 def changes(before: UidRecords, after: UidRecords, way: str) -> Iterator[UidRecords]:
     """Yields the uids ``added``, ``removed`` or ``unchanged`` from one sorted subset to another, sorted."""
-    for old, new in zip(ranges(before), ranges(after), strict=True):
+    for old, new in zip(uid_lists.ranges(before), uid_lists.ranges(after), strict=True):
         if way == "added":
             yield uid_lists.joined(new, subtract=[old])
         elif way == "removed":

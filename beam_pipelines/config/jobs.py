@@ -59,6 +59,14 @@ _RECORDS = (
         template=False,
     ),
     Job(
+        name="diff",
+        flags="reading:DiffConfig",
+        summary="say what two selections, runs or crawls do differently",
+        example="winnow diff current strict --output out --html diff.html",
+        pipeline=False,
+        template=False,
+    ),
+    Job(
         name="export",
         flags="export:ExportTableConfig",
         summary="write uids, captions, scores and decisions as one table",

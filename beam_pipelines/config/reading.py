@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_pipelines.config.base import flag
+from beam_pipelines.config.base import Flags, flag
 from beam_pipelines.config.selection import SelectionConfig
 from transforms.lib import uid_rule
 
@@ -42,3 +42,24 @@ class VerifyConfig(SelectionConfig):
     report: str = flag(
         "", "address of the report; default: verify.json in --output, or in a temporary folder if that is read-only"
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiffConfig(Flags):
+    """Flags of ``diff``."""
+
+    sides: tuple[str, ...] = flag(
+        (), "two names or IDs of selections of --output, two ids of its crawls, or two output folders (required)",
+        positional=True,
+    )  # fmt: skip
+    output: str = flag("", "output folder of both selections, or of both crawls; leave it out for two output folders")
+    html: str = flag("", "page to write as well, .html, with pictures of samples that changed sides")
+
+    def problems(self) -> list[str]:
+        problems = super().problems()
+        if len(self.sides) != 2:
+            found = f"{len(self.sides)} are given" if self.sides else "none is given"
+            problems.append(f"name two to compare, {found}; for example `winnow diff current strict --output OUT`")
+        if self.html and not self.html.endswith(".html"):
+            problems.append(f"--html {self.html} must end in .html; name the page to write")
+        return problems

@@ -188,3 +188,12 @@ def distinct(rows: UidRecords) -> int:
     if not len(rows):
         return 0
     return 1 + int(((rows["f0"][1:] != rows["f0"][:-1]) | (rows["f1"][1:] != rows["f1"][:-1])).sum())
+
+
+def ranges(rows: UidRecords) -> Iterator[UidRecords]:
+    """Yields the distinct uids of a sorted subset, by their first two digits; those of one range are in memory."""
+    digits = np.arange(1, PARTS, dtype=np.uint64) << np.uint64(56)
+    bounds = np.stack([digits, np.zeros_like(digits)], 1)
+    ends = subset_files.starts(rows, bounds).tolist()
+    for start, stop in zip([0, *ends], [*ends, len(rows)], strict=True):
+        yield np.unique(np.asarray(rows[start:stop]))
