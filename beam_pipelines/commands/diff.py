@@ -25,7 +25,7 @@ from transforms.storage import filesystem
 from transforms.workers import fitted
 
 
-def side_of(text: str, output: str) -> tuple[Side, list[ShardRef]]:
+def side_of(text: str, output: str) -> tuple[Side, Sequence[ShardRef]]:
     """Returns one side and the shards of its pool.
 
     Args:
@@ -54,7 +54,7 @@ def _facts(side: Side, kept: spread.Spread) -> dict[str, Any]:
     return {"name": side.name, "selection": side.selection.id, **counts, "column": column, "score": kept.facts()}
 
 
-def of_one_pool(before: Side, after: Side, refs: list[ShardRef]) -> tuple[dict[str, Any], dict[str, list[Exhibit]]]:
+def of_one_pool(before: Side, after: Side, refs: Sequence[ShardRef]) -> tuple[dict[str, Any], dict[str, list[Exhibit]]]:
     """Compares two selections of one pool; returns what is printed, and samples that changed sides."""
     found = compare.flows(before, after, refs)
     rows = sorted(found.samples.items(), key=lambda one: (-one[1], one[0]))
@@ -70,7 +70,7 @@ def of_one_pool(before: Side, after: Side, refs: list[ShardRef]) -> tuple[dict[s
 
 
 def of_two_pools(
-    before: Side, after: Side, pools: Sequence[list[ShardRef]]
+    before: Side, after: Side, pools: Sequence[Sequence[ShardRef]]
 ) -> tuple[dict[str, Any], dict[str, list[Exhibit]]]:
     """Compares selections of two pools by the uids that they keep; returns the same."""
     found = compare.lists(before.selection, after.selection)
