@@ -122,7 +122,7 @@ class TrainConfig(Config):
     )
     mirror: bool = flag(True, "half of the images are mirrored")
     precision: str = flag(
-        "fp32", "of the products of --train towers", choices={"fp32": "", "bf16": "weights and loss stay in fp32"}
+        "fp32", "numbers that --train towers multiplies", choices={"fp32": "", "bf16": "weights and loss stay in fp32"}
     )
     clip_norm: float = flag(0.0, "longest gradient of --train towers; 0 = any", at_least=0)
     keep_start: float | None = flag(
