@@ -150,7 +150,7 @@ def _pictures(
     listed: list[Exhibit] = [exhibit for kind in order for exhibit in exhibits[kind]]
     hung = found.drawn
     of_clusters = [one for number in hung.shown for one in hung.exhibits.get(number, ())] if hung else []
-    every, left_out = _within(thumbnails([*listed, *of_clusters], facts.root, facts.pictures))
+    every, left_out = within(thumbnails([*listed, *of_clusters], facts.root, facts.pictures))
     shown, at = {}, 0
     for kind in order:
         shown[kind] = every[at : at + len(exhibits[kind])]
@@ -161,7 +161,7 @@ def _pictures(
     return shown, cluster_page.lay_out(hung, every[at:], gallery.course(fit)), left_out
 
 
-def _within(every: Sequence[Thumbnail]) -> tuple[tuple[Thumbnail, ...], int]:
+def within(every: Sequence[Thumbnail]) -> tuple[tuple[Thumbnail, ...], int]:
     """Returns the pictures without those beyond ``MOST_BYTES``, and how many these are."""
     room, found, left_out = MOST_BYTES, [], 0
     for one in every:
