@@ -162,6 +162,14 @@ _RECORDS = (
         example="winnow score-flyt --output out --head my-flyt",
         counters=("score",),
     ),
+    Job(
+        name="evaluate",
+        flags="evaluate:EvaluateConfig",
+        summary="train a model on each selection at equal samples seen, and compare them in one table",
+        example="winnow evaluate --output proof --arm dfn=out --arm none=all --pool out --retrieval coco='coco/*.tar'",
+        pipeline=False,
+        template=False,
+    ),
 )
 
 JOBS = {job.name: job for job in _RECORDS}

@@ -86,10 +86,26 @@ def find(config: MetaConfig, problems: Problems) -> list[LabelledSource]:
                 problems.append(f"--{flag} {task}=...: no --downstream is of this task; there are {', '.join(tasks)}")
             if len(given) > 1:
                 problems.append(f"--{flag} is given {len(given)} times for one task; give it once")
-    return [_source(task, texts, flags, problems) for task, texts in sorted(tasks.items())]
+    return [source(task, texts, flags, problems) for task, texts in sorted(tasks.items())]
 
 
-def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]], problems: Problems) -> LabelledSource:
+def source(
+    task: str,
+    texts: list[str],
+    flags: dict[str, dict[str, list[str]]],
+    problems: Problems,
+    given: str = "--downstream",
+) -> LabelledSource:
+    """Finds the pictures, class names and prompts of one task, and notes what is wrong.
+
+    Args:
+      task: its name.
+      texts: its folders, or patterns of its shards.
+      flags: name of a flag -> task -> values; those of the task ``""`` hold for every task without its own.
+      problems: gets the lines.
+      given: the flag that ``texts`` were given to.
+    """
+
     def of(flag: str) -> str:
         return flags[flag].get(task, flags[flag].get("", [""]))[0]
 
@@ -99,14 +115,14 @@ def _source(task: str, texts: list[str], flags: dict[str, dict[str, list[str]]],
     folders = [text for text in texts if os.path.isdir(text)]
     shards: list[Shard] = []
     if folders and len(folders) < len(texts):
-        problems.append(f"--downstream {folders[0]} is a folder and others are shards; give one kind")
+        problems.append(f"{given} {folders[0]} is a folder and others are shards; give one kind")
     elif not folders:
-        shards = problems.collect(pools.find_shards, texts, "--downstream") or []
+        shards = problems.collect(pools.find_shards, texts, given) or []
     return LabelledSource(task, folders, shards, of("label_field"), names, templates or [])
 
 
-def read(source: LabelledSource) -> task_batches.Task:
-    """Reads a task's pictures.
+def read(source: LabelledSource, given: str = "--downstream") -> task_batches.Task:
+    """Reads a task's pictures; ``given`` is the flag that named them.
 
     Raises:
       InputError: a shard is damaged.
@@ -115,23 +131,23 @@ def read(source: LabelledSource) -> task_batches.Task:
     folders = [Path(folder) for folder in source.folders]
     entries = itertools.chain(
         (entry for folder in folders for entry in labelled.from_folder(folder)),
-        (entry for shard in source.shards for entry in _of_shard(shard, source.field)),
+        (entry for shard in source.shards for entry in _of_shard(shard, source.field, given)),
     )
     classes = [place.name for folder in folders for place in labelled.class_folders(folder)]
     try:
-        pictures = labelled.gather(entries, source.names, classes)
+        pictures = labelled.gather(entries, source.names, classes, given)
     except ConfigError as error:
         where = f" (task {source.name})" if source.name else ""
         raise ConfigError([problem + where for problem in error.problems]) from None
     return task_batches.Task(source.name, pictures, source.templates)
 
 
-def _of_shard(shard: Shard, field: str) -> Iterator[labelled.Picture | Reason]:
+def _of_shard(shard: Shard, field: str, given: str) -> Iterator[labelled.Picture | Reason]:
     try:
         with pool_files.open_shard(shard.uri) as tar:
             yield from labelled.from_samples(shard_samples.read_samples(tar), field)
     except ShardError as error:
-        raise InputError(f"--downstream {shard.uri} is damaged ({error}); copy or download it again") from None
+        raise InputError(f"{given} {shard.uri} is damaged ({error}); copy or download it again") from None
 
 
 def sources_of(tasks: Sequence[task_batches.Task]) -> tuple[str, dict[str, Any]]:

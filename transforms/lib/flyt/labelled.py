@@ -103,7 +103,12 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower().removeprefix(".") in images.IMAGE_EXTENSIONS and path.is_file()
 
 
-def gather(read: Iterable[Picture | Reason], names: Sequence[str] | None, folders: Iterable[str] = ()) -> Labelled:
+def gather(
+    read: Iterable[Picture | Reason],
+    names: Sequence[str] | None,
+    folders: Iterable[str] = (),
+    flag: str = "--downstream",
+) -> Labelled:
     """Numbers the classes, and counts what is left out.
 
     Without ``names``, the labels in sorted order are the classes. With them, class ``i`` is what ``names[i]`` says, and
@@ -118,6 +123,7 @@ def gather(read: Iterable[Picture | Reason], names: Sequence[str] | None, folder
       read: the pictures of all shards or folders, and a reason for each that cannot be used.
       names: what the classes are called, by number; None when the labels are their names.
       folders: names of all class folders, those without a picture too; empty when the pictures are in shards.
+      flag: that named the pictures, for messages.
 
     Raises:
       ConfigError: pictures of fewer than two classes, or labels that are numbers without names, or that no rule
@@ -134,18 +140,16 @@ def gather(read: Iterable[Picture | Reason], names: Sequence[str] | None, folder
     if len(seen) < 2:
         summary = counts(left_out, ", left out: ")
         raise ConfigError(
-            f"--downstream: {len(found)} pictures with a label, of {len(seen)} classes{summary}; it takes two classes "
+            f"{flag}: {len(found)} pictures with a label, of {len(seen)} classes{summary}; it takes two classes "
             "or more (a .cls member, the json field that --label_field names, or a folder for each class)"
         )
     classes = sorted(seen.union(folders))
     if names is not None:
-        numbers = _numbered(classes, names, bool(folders))
+        numbers = _numbered(classes, names, bool(folders), flag)
     elif any(not _WHOLE.fullmatch(label) for label in classes):
         numbers = {label: number for number, label in enumerate(classes)}
     else:
-        raise ConfigError(
-            f"--downstream: labels are numbers ({classes[0]} ...); name the classes by --class_names FILE"
-        )
+        raise ConfigError(f"{flag}: labels are numbers ({classes[0]} ...); name the classes by --class_names FILE")
     called = [label.replace("_", " ") for label in classes] if names is None else list(names)
     return Labelled([p.image for p in found], [numbers[p.label] for p in found], called, dict(left_out))
 
@@ -156,7 +160,7 @@ def counts(left_out: Mapping[Reason, int], intro: str = "") -> str:
     return summary and f"{intro}{summary}"
 
 
-def _numbered(labels: Sequence[str], names: Sequence[str], folders: bool) -> dict[str, int]:
+def _numbered(labels: Sequence[str], names: Sequence[str], folders: bool, flag: str) -> dict[str, int]:
     """Returns label -> number of its class, by the rules of ``gather``."""
     lines: dict[str, list[int]] = {}
     for number, name in enumerate(names):
@@ -172,7 +176,7 @@ def _numbered(labels: Sequence[str], names: Sequence[str], folders: bool) -> dic
         if len(labels) == len(names):
             return {label: number for number, label in enumerate(labels)}
         raise ConfigError(
-            f"--class_names has {len(names)} names, and --downstream {len(labels)} class folders that are none of them "
+            f"--class_names has {len(names)} names, and {flag} {len(labels)} class folders that are none of them "
             f"({labels[0]} ...); write a name for each folder, in sorted order, or call the folders by name or number"
         )
     raise ConfigError(
