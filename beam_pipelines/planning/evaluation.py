@@ -67,7 +67,7 @@ class Plan(NamedTuple):
     """
 
     arms: list[Arm]
-    refs: list[ShardRef]
+    refs: Sequence[ShardRef]
     classification: list[labelled.LabelledSource]
     retrieval: list[RetrievalSource]
 
@@ -95,7 +95,7 @@ def trained_by(config: EvaluateConfig) -> dict[str, Any]:
 
 def find(config: EvaluateConfig, problems: Problems) -> Plan:
     """Finds arms and evaluation sets, and notes everything that is wrong."""
-    refs: dict[str, list[ShardRef]] = {}
+    refs: dict[str, Sequence[ShardRef]] = {}
     arms = [problems.collect(_arm, config, text, refs) for text in config.arm]
     found = [arm for arm in arms if arm]
     folders = list(dict.fromkeys(arm.pool for arm in found))
@@ -128,7 +128,7 @@ def _pool_of(folder: str, refs: Sequence[ShardRef]) -> tuple[tuple[str, int], ..
     return tuple(sorted((ref.name, ref.size) for ref in refs))
 
 
-def _arm(config: EvaluateConfig, text: str, refs: dict[str, list[ShardRef]]) -> Arm:
+def _arm(config: EvaluateConfig, text: str, refs: dict[str, Sequence[ShardRef]]) -> Arm:
     name, _, source = text.partition("=")
     subset = source.endswith(".npy")
     if subset or source == ALL:
@@ -148,7 +148,7 @@ def _arm(config: EvaluateConfig, text: str, refs: dict[str, list[ShardRef]]) -> 
     return Arm(name, folder, found.id, size=found.copies)
 
 
-def _read_pool(folder: str, refs: dict[str, list[ShardRef]]) -> None:
+def _read_pool(folder: str, refs: dict[str, Sequence[ShardRef]]) -> None:
     if folder not in refs:
         refs[folder] = workspace.read_pool(folder)
 
