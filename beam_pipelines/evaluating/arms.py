@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beam_pipelines.config.evaluate import EvaluateConfig
+from beam_pipelines.config.train import EvaluateConfig
 from beam_pipelines.planning import labelled, selections, workspace
 from beam_pipelines.planning.plan_facts import Problems
 from transforms import shards as pools

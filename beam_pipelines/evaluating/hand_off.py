@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from beam_pipelines.config.evaluate import EvaluateConfig
-from beam_pipelines.planning.evaluation import Arm
+from beam_pipelines.config.train import EvaluateConfig
+from beam_pipelines.evaluating.arms import Arm
 from transforms.lib.errors import ConfigError
 from transforms.lib.evaluation import datacomp
 from transforms.outputs import selections
