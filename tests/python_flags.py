@@ -21,7 +21,15 @@ from typing import TypedDict
 
 Text = str | os.PathLike[str]
 '''
-START = {"preset": "Text", "layout": "Text", "dry_run": "bool", "quiet": "bool", "verbose": "bool", "log_file": "Text"}
+START = {
+    "preset": "Text",
+    "layout": "Text",
+    "dry_run": "bool",
+    "quiet": "bool",
+    "verbose": "bool",
+    "log_file": "Text",
+    "track": "Text",
+}
 
 
 def word(kind):

@@ -76,6 +76,7 @@ class CurateFlags(TypedDict, total=False):
     quiet: bool
     verbose: bool
     log_file: Text
+    track: Text
 
 
 class ScoreFlags(TypedDict, total=False):
@@ -114,6 +115,7 @@ class ScoreFlags(TypedDict, total=False):
     quiet: bool
     verbose: bool
     log_file: Text
+    track: Text
 
 
 class SelectFlags(TypedDict, total=False):
@@ -143,6 +145,7 @@ class SelectFlags(TypedDict, total=False):
     quiet: bool
     verbose: bool
     log_file: Text
+    track: Text
 
 
 class ReshardFlags(TypedDict, total=False):
@@ -183,3 +186,4 @@ class ReshardFlags(TypedDict, total=False):
     quiet: bool
     verbose: bool
     log_file: Text
+    track: Text

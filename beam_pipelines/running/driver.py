@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beam_pipelines.config.base import Flags
 from beam_pipelines.config.jobs import COUNTERS, JOBS
-from beam_pipelines.running import beam_options, failures, interrupts, options, runners
+from beam_pipelines.running import beam_options, failures, interrupts, options, runners, track
 from beam_pipelines.running.console import Console
 from transforms.lib.addresses import without_secrets
 from transforms.lib.errors import ConfigError, CurationError
@@ -105,7 +105,10 @@ def run(job: str, plan: Plan, parsed: options.Parsed, undo: interrupts.Undo, *, 
     """
     with parsed.console.logging():
         try:
-            return _run_job(job, plan, parsed, alone, undo)
+            outcome = _run_job(job, plan, parsed, alone, undo)
+            if outcome.code == 0 and not parsed.dry_run and not outcome.values.get("launched"):
+                track.record(parsed.track, job, {"output": vars(parsed.config).get("output", ""), **outcome.values})
+            return outcome
         except Exception as error:  # runners wrap a worker's error in one of their own; a bug keeps its traceback
             found = failures.line_of(error)
             if found is None:

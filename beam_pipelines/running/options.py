@@ -19,7 +19,7 @@ from beam_pipelines.cloud import presets
 from beam_pipelines.config.base import Flags, flags_of
 from beam_pipelines.config.jobs import JOBS, TOOLS
 from beam_pipelines.running.console import Console
-from transforms.lib import similar
+from transforms.lib import similar, tracking
 
 
 class Parsed(NamedTuple):
@@ -31,6 +31,7 @@ class Parsed(NamedTuple):
       console: how much is said while the job runs, and where.
       beam_args: the flags for Beam and its runners, the preset's among them.
       problems: what is wrong with the flags, one line each.
+      track: where the numbers of the finished job go; empty for nowhere.
     """
 
     config: Flags
@@ -38,6 +39,7 @@ class Parsed(NamedTuple):
     console: Console
     beam_args: list[str]
     problems: list[str]
+    track: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +96,7 @@ def parser_of(job: str) -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="print errors and the last line of JSON only, no progress")
     run.add_argument("--verbose", action="store_true", help="print two lines per shard, as workers log them")
     run.add_argument("--log_file", default="", help="file on this machine that gets the lines of workers, with times")
+    run.add_argument("--track", default="", help="send the numbers of the finished job: tensorboard:FOLDER")
     return parser
 
 
@@ -233,8 +236,8 @@ def parse(job: str, argv: Sequence[str]) -> Parsed:
     ]
     problems += dataflow.problems(config, beam_args, known.preset) if JOBS[job].pipeline else []
     console = Console(known.quiet, known.verbose, known.log_file)
-    problems += console.problems()
-    return Parsed(config, known.dry_run, console, beam_args, problems)
+    problems += [*console.problems(), *tracking.problems(known.track)]
+    return Parsed(config, known.dry_run, console, beam_args, problems, known.track)
 
 
 def _readable(message: str) -> str:

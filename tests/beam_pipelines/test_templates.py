@@ -23,6 +23,7 @@ RUN_FLAGS = {
     "quiet",
     "verbose",
     "log_file",
+    "track",
 }  # about a run on this machine, not about the job
 
 
