@@ -3,6 +3,7 @@
 # make fuzz MINUTES=10    readers of strangers' bytes, each for so long, guided by coverage
 # make test-tfio    what TensorFlow and tensorflow-io make of the output, in an environment of their own
 # make test-loaders    what the libraries that people train with make of the output, in an environment of their own
+# make docs    the pages as a site below out/site, strictly, and the notebook; in an environment of their own
 # make test-newest    the demo under the newest Python that setup.py names, with the bytes of the oldest
 # make test-speed    CPU seconds of small runs beside those of an earlier commit
 # make test-runners    the demo on Prism, Flink, Spark and a job service, with the bytes of the local runner
@@ -18,7 +19,7 @@ RUN := .venv/bin/python -m
 OUT ?= out/demo
 RUNNERS ?= two portable prism flink spark
 
-.PHONY: demo chaos fuzz audit sbom test test-tfio test-loaders test-newest compare-newest test-speed test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
+.PHONY: demo docs chaos fuzz audit sbom test test-tfio test-loaders test-newest compare-newest test-speed test-runners check lint types tests format lock templates terraform-test images-test demo-model clean
 
 demo: $(READY)
 	$(RUN) demo.run --output $(OUT)
@@ -94,6 +95,24 @@ $(LOADERS)/ready: $(DEPS)/ready
 test-loaders: $(LOADERS)/ready $(READY)
 	$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders
 
+# What builds the pages as a site and runs the notebook, beside the packages of the lock above: 60 MB.
+DOCS_LOCK := requirements/docs.txt
+DOCS := $(CACHE)/docs-$(shell { cat $(LOCK) $(DOCS_LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
+
+$(DOCS)/ready: $(DEPS)/ready
+	rm -rf $(DOCS) && $(PYTHON) -m venv $(DOCS)
+	$(DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$($(DOCS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(DOCS_LOCK)
+	$(DOCS)/bin/pip check
+	touch $@
+
+# The pages as a site below out/site, where a link that leads nowhere fails; then the notebook, as out/explore.ipynb.
+docs: $(DOCS)/ready $(READY)
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet --site-dir out/site
+	PYTHONPATH=$(CURDIR):$$(.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
+	  $(DOCS)/bin/python -m examples.run_notebook examples/explore.ipynb out/explore.ipynb
+
 # The newest Python that setup.py names: on the path, of pyenv, or of uv, which fetches it where its index can be reached.
 NEWEST := 3.13
 NEWEST_LOCK := requirements/newest.txt
@@ -167,6 +186,8 @@ lock: $(READY)
 	  requirements/tfio.in --output-file $(TFIO_LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --constraint $(LOCK) requirements/loaders.in --output-file $(LOADERS_LOCK)
+	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --constraint $(LOCK) requirements/docs.in --output-file $(DOCS_LOCK)
 	$(RUN) uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra demo --extra images --constraint requirements/base.txt --excludes requirements/launcher-excludes.txt setup.py \
 	  --output-file requirements/launcher.txt

@@ -83,7 +83,7 @@ def test_an_installed_wheel_gives_a_working_command(wheel, tmp_path):
 def test_the_lock_files_pin_every_package_by_hash():
     import re
 
-    for name in ("base.txt", "dev.txt", "loaders.txt", "tfio.txt"):
+    for name in ("base.txt", "dev.txt", "docs.txt", "loaders.txt", "tfio.txt"):
         text = (ROOT / "requirements" / name).read_text()
         blocks = re.split(r"\n(?=\S)", text.strip())
         assert len(blocks) > 40
