@@ -289,7 +289,8 @@ class ScoreShard:
         tables = takedowns.without(self.settings.standing, {**scored.sets, columns.INDEX: scored.index})
         facts = {name: {"job": "score", "uri": without_secrets(shard.uri)} for name in wanted}
         facts.get(columns.INDEX, {}).update(uid_rule=uid_rule.VERSION, **tar_facts)
-        indexed_samples.check(store, shard, tables[columns.INDEX], wanted)
+        if "lost" not in tar_facts:
+            indexed_samples.check(store, shard, tables[columns.INDEX], wanted)
         return [store.write(name, shard.name, tables[name], stamp, **facts[name]) for name, stamp in wanted.items()]
 
 
