@@ -34,6 +34,14 @@ class CurateFlags(TypedDict, total=False):
     check: Text
     report_pictures: Text
     report_times: bool
+    max_sample_bytes: int
+    max_member_bytes: int
+    max_name_bytes: int
+    max_header_bytes: int
+    max_empty_members: int
+    max_unpacked_bytes: int
+    max_unpack_ratio: int
+    max_caption_bytes: int
     max_unreadable_fraction: float
     max_reject_fraction: float
     min_coverage: float
@@ -54,13 +62,6 @@ class CurateFlags(TypedDict, total=False):
     caption_member: Text
     image_member: Text
     max_pixels: int
-    max_sample_bytes: int
-    max_member_bytes: int
-    max_name_bytes: int
-    max_header_bytes: int
-    max_empty_members: int
-    max_unpacked_bytes: int
-    max_unpack_ratio: int
     sample_digest: Text
     opt_out_fields: Text | Sequence[Text]
     batch_size: int
@@ -84,6 +85,14 @@ class ScoreFlags(TypedDict, total=False):
 
     output: Text
     crawl_id: Text
+    max_sample_bytes: int
+    max_member_bytes: int
+    max_name_bytes: int
+    max_header_bytes: int
+    max_empty_members: int
+    max_unpacked_bytes: int
+    max_unpack_ratio: int
+    max_caption_bytes: int
     max_unreadable_fraction: float
     input: Text | Sequence[Text]
     model: Text | Sequence[Text]
@@ -93,13 +102,6 @@ class ScoreFlags(TypedDict, total=False):
     captions: Text
     image_member: Text
     max_pixels: int
-    max_sample_bytes: int
-    max_member_bytes: int
-    max_name_bytes: int
-    max_header_bytes: int
-    max_empty_members: int
-    max_unpacked_bytes: int
-    max_unpack_ratio: int
     sample_digest: Text
     opt_out_fields: Text | Sequence[Text]
     batch_size: int
@@ -153,6 +155,14 @@ class ReshardFlags(TypedDict, total=False):
 
     output: Text
     crawl_id: Text
+    max_sample_bytes: int
+    max_member_bytes: int
+    max_name_bytes: int
+    max_header_bytes: int
+    max_empty_members: int
+    max_unpacked_bytes: int
+    max_unpack_ratio: int
+    max_caption_bytes: int
     report_pictures: Text
     report_times: bool
     selection: Text
@@ -179,7 +189,6 @@ class ReshardFlags(TypedDict, total=False):
     input: Text | Sequence[Text]
     subset: Text
     uid_field: Text
-    max_sample_bytes: int
     preset: Text
     layout: Text
     dry_run: bool

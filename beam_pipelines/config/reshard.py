@@ -9,7 +9,7 @@ from beam_pipelines.config import captions
 from beam_pipelines.config.base import Form, flag
 from beam_pipelines.config.block import BlockConfig
 from beam_pipelines.config.crawl import PoolConfig
-from beam_pipelines.config.limits import LimitsConfig
+from beam_pipelines.config.limits import LimitsConfig, TarConfig
 from beam_pipelines.config.report import ReportConfig
 from beam_pipelines.config.selection import SelectionConfig
 from transforms.lib import registry
@@ -90,13 +90,12 @@ class ReshardConfig(PoolConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReshardJobConfig(BlockConfig, ReshardConfig, LimitsConfig, SelectionConfig, ReportConfig):
+class ReshardJobConfig(BlockConfig, ReshardConfig, LimitsConfig, SelectionConfig, ReportConfig, TarConfig):
     """Flags of ``reshard`` run alone: also by a subset file, also of a pool that Winnow never scored."""
 
     input: tuple[str, ...] = flag((), "with --subset: shards of a pool that was not scored; as for curate")
     subset: str = flag("", "copy what this subset file lists (.npy, u8,u8, sorted), not what `select` decided")
     uid_field: str = flag("uid", "with --input: json field with the uid, or none; as for curate")
-    max_sample_bytes: int = flag(1 << 28, "most bytes of a sample; larger ones are rejected", at_least=1)
 
     def problems(self) -> list[str]:
         problems = super().problems()

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from beam_pipelines.config import captions
 from beam_pipelines.config.base import Form, flag
-from beam_pipelines.config.limits import LostConfig
+from beam_pipelines.config.limits import LostConfig, TarConfig
 from beam_pipelines.config.train_filter import DEFAULT_MODEL
-from transforms.lib.tar_limits import TarLimits
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,11 +18,9 @@ PRECISION_OF = {"cpu": "fp32", "cuda": "fp16"}  # of --precision auto
 _MEMBER = Form(r"[^./\s][^/\s]*", "an extension without its first dot, such as input.jpg")
 _MACHINE = "0 chooses by the machine"
 
-_LIMITS = TarLimits()
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ScoreConfig(LostConfig):
+class ScoreConfig(LostConfig, TarConfig):
     """Flags of ``score``."""
 
     input: tuple[str, ...] = flag(
@@ -54,31 +51,6 @@ class ScoreConfig(LostConfig):
     )
     max_pixels: int = flag(
         89_478_485, "most pixels of an image; larger ones are rejected before they are decoded", at_least=1
-    )
-    max_sample_bytes: int = flag(1 << 28, "most bytes of a sample; larger ones are rejected", at_least=1)
-    max_member_bytes: int = flag(
-        _LIMITS.max_member_bytes,
-        "most bytes of one member of a tar; samples with a larger one are rejected",
-        at_least=1,
-    )
-    max_name_bytes: int = flag(
-        _LIMITS.max_name_bytes, "most bytes of a member's name; Linux allows paths of 4096", at_least=1
-    )
-    max_header_bytes: int = flag(
-        _LIMITS.max_header_bytes,
-        "most bytes of a pax or GNU header, which holds long names and attributes",
-        at_least=512,
-    )
-    max_empty_members: int = flag(
-        _LIMITS.max_empty_members, "most members without data in a shard; reading stops there", at_least=0
-    )
-    max_unpacked_bytes: int = flag(
-        _LIMITS.max_unpacked_bytes, "most bytes to which a packed shard unpacks; reading stops there", at_least=1
-    )
-    max_unpack_ratio: int = flag(
-        _LIMITS.max_unpack_ratio,
-        "most bytes unpacked for each byte of a packed shard, from 64 MiB on; images have about 1, zeros 1000 and more",
-        at_least=1,
     )
     sample_digest: str = flag(
         "none",
@@ -136,11 +108,6 @@ class ScoreConfig(LostConfig):
     decode_threads: int = flag(
         0, "threads that decode images; 0 = all cores", at_least=0, at_most=1024, hint=_MACHINE, operational=True
     )
-
-    @property
-    def tar_limits(self) -> TarLimits:
-        """The limits of tars."""
-        return TarLimits(**{field.name: getattr(self, field.name) for field in dataclasses.fields(TarLimits)})
 
     def problems(self) -> list[str]:
         problems = super().problems()

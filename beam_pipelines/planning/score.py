@@ -24,7 +24,6 @@ from transforms.lib.errors import ConfigError
 from transforms.lib.inference import gpu_decode
 from transforms.lib.models import resolve, scorer, spec
 from transforms.lib.samples import index_row, tfio_formats
-from transforms.lib.tar_limits import TarLimits
 from transforms.outputs import pool_table, takedowns
 from transforms.outputs.pool_table import Pool
 from transforms.rows import Shard, ShardRef
@@ -185,9 +184,10 @@ def plan_index(config: ReshardJobConfig, problems: Problems) -> ScorePlan | None
     if shards is None:
         return None
     problems.extend(own_shards(shards, config.output))
+    limits = config.tar_limits
     rules = index_row.ReadRules(
         max_sample_bytes=config.max_sample_bytes,
-        tar=TarLimits(max_member_bytes=config.max_sample_bytes),
+        tar=dataclasses.replace(limits, max_member_bytes=max(limits.max_member_bytes, config.max_sample_bytes)),
         look=bool(config.blur_faces) or config.image_type != "keep",
         uid_field=config.uid_field,
     )

@@ -41,6 +41,7 @@ class Reason(str, enum.Enum):
     IMAGE_TOO_COSTLY = "image_too_costly"
     CAPTION_MISSING = "caption_missing"
     CAPTION_NOT_UTF8 = "caption_not_utf8"
+    CAPTION_TOO_LARGE = "caption_too_large"
     SCORE_NOT_FINITE = "score_not_finite"
     LABEL_MISSING = "label_missing"
     TAKEN_DOWN = "taken_down"

@@ -18,6 +18,8 @@ class TarLimits:
       max_unpacked_bytes: of one packed shard, unpacked; 64 GiB is far more than any shard in use.
       max_unpack_ratio: unpacked bytes per packed byte, once 64 MiB are unpacked. Shards of images have about 1, of text
         alone up to 20; zeros in gzip have 1030.
+      max_caption_bytes: of a caption; the index holds those of all samples of a shard at once, and 128 KiB are
+        some 20,000 words; networks read 77 tokens.
     """
 
     max_member_bytes: int = 1 << 28
@@ -26,6 +28,7 @@ class TarLimits:
     max_empty_members: int = 100_000
     max_unpacked_bytes: int = 1 << 36
     max_unpack_ratio: int = 200
+    max_caption_bytes: int = 1 << 17
 
 
 DEFAULT_LIMITS = TarLimits()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
-from transforms.lib.errors import Notice, SampleError
+from transforms.lib.errors import Notice, Reason, SampleError
 from transforms.lib.samples import captions, identity, images, origin
 from transforms.lib.samples.captions import CaptionRule
 from transforms.lib.tar.shard_samples import RawSample
@@ -127,6 +127,7 @@ def look(raw: RawSample, rules: ReadRules) -> Looked:
         row.update(image_bytes=len(data), image_sha256=digest.hexdigest())
         _name(looked, raw.members, digest.digest(), rules.uid_field)
         _find_caption(looked, raw.members, rules)
+        _check_caption(looked, rules.tar.max_caption_bytes)
     except SampleError as error:
         reject(row, error)
         if raw.key and not row["uid"]:
@@ -152,6 +153,18 @@ def _find_caption(looked: Looked, members: Mapping[str, bytes], rules: ReadRules
     except SampleError:
         if not rules.caption_optional:
             raise
+
+
+def _check_caption(looked: Looked, most: int) -> None:
+    """Checks that no caption of a sample is larger than the index should hold, and forgets one that is.
+
+    Raises:
+      SampleError: ``CAPTION_TOO_LARGE``.
+    """
+    for text in (looked.row["caption"], *looked.choices):
+        if 4 * len(text) > most and (size := len(text.encode())) > most:
+            looked.row["caption"], looked.choices = "", []
+            raise SampleError(Reason.CAPTION_TOO_LARGE, f"{size} bytes")
 
 
 def _side_data(members: Mapping[str, bytes], notices: set[Notice]) -> dict[str, Any]:
