@@ -28,6 +28,7 @@ EXPLAINED = {
     ("B403", "transforms/lib/models/checkpoints.py"): (2, "reads opcodes without running them, to refuse programs"),
     ("B403", "winnow/laws_of_annotators.py"): (1, "see B301"),
     ("B403", "winnow/laws_of_steps.py"): (1, "see B301"),
+    ("B603", "beam_pipelines/running/machine_checks.py"): (1, "a fixed command of this machine, without a shell"),
     ("B603", "demo/assets.py"): (2, "fixed commands with paths of this repository, for `make demo-model` alone"),
     ("B603", "transforms/lib/samples/isolated.py"): (1, "this Python and a module of ours; images go in by a pipe"),
     ("B603", "transforms/lib/samples/tfio_formats.py"): (1, "the Python of --tfio_python, which the user names"),

@@ -181,9 +181,14 @@ class ParquetReader:
 
         Raises:
           OSError: a page is damaged.
+          ArrowInvalid: there are not as many rows as the footer says.
         """
         chosen: dict[str, Any] = {"columns": None if names is None else list(names), "use_threads": False}
-        return self._file.read(**chosen) if group is None else self._file.read_row_group(group, **chosen)
+        table = self._file.read(**chosen) if group is None else self._file.read_row_group(group, **chosen)
+        rows = self.rows if group is None else self.footer.row_group(group).num_rows
+        if table.num_columns and len(table) != rows:
+            raise pa.ArrowInvalid(f"it has {len(table)} rows, and its footer says {rows}")
+        return table
 
     def batches(
         self, names: Sequence[str], rows: int = _BATCH_ROWS, group: int | None = None
