@@ -12,16 +12,19 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+import apache_beam as beam
+
 from beam_pipelines.config.reading import VerifyConfig
 from beam_pipelines.config.reshard import ReshardConfig
 from beam_pipelines.planning import column_sets, plan_facts, reshard, selections, workspace
 from beam_pipelines.running import driver
 from transforms.lib.errors import InputError
-from transforms.lib.reshard import shard_layout as planner
 from transforms.outputs import inventory, ledger, manifest
+from transforms.outputs.pool_table import Pool
 from transforms.outputs.selections import Selection, section_of, stale, stale_line
-from transforms.reshard import cut, read_source, renumber
-from transforms.rows import FileRow, ShardRef
+from transforms.reshard import PlanAgain
+from transforms.rows import FileRow
+from transforms.shards import ListRefs
 from transforms.storage import filesystem
 from transforms.verify import CheckOutput, Found, VerifyOutputs
 from transforms.workers.write_shard import ReshardSettings
@@ -47,17 +50,20 @@ def read_outputs(output: str, selection: Selection) -> tuple[list[FileRow], Resh
     return known.files, dataclasses.replace(settings, added=reshard.added_fields(config.add_to_json, schemas))
 
 
-def planned(refs: Sequence[ShardRef], settings: ReshardSettings) -> list[tuple[str, planner.OutputShard]]:
-    """Plans the output shards again from the decisions: their paths, and the samples that each must hold.
+def build(pipeline: beam.Pipeline, refs: Pool, settings: ReshardSettings | None, checks: VerifyOutputs) -> None:
+    """Adds the whole job to ``pipeline``; runs nothing.
 
-    Where samples were taken down since, the plan is no more. Then each shard must hold what its ledger says, of which
-    nothing is given here.
+    Args:
+      pipeline: of the job.
+      refs: the shards of the pool.
+      settings: of the output shards; None when nothing was resharded, or from another selection.
+      checks: all else.
     """
-    if manifest.read(settings.root).section("reshard").facts.get("taken_down"):
-        return [(settings.path(n), planner.OutputShard(n, (), 0, 0)) for n in ledger.numbers(settings.root)]
-    sources = [read_source(ref, settings.store) for ref in refs]
-    outputs = renumber(part for output in settings.outputs(sources) for part in cut(output, settings))
-    return [(settings.path(output.number), output) for output in outputs]
+    shards = pipeline | "Refs" >> ListRefs(refs)
+    if settings:
+        outputs = shards | "Outputs" >> PlanAgain(settings)
+        checks = dataclasses.replace(checks, outputs=outputs)
+    _ = shards | "Check" >> checks
 
 
 def report_uri(config: VerifyConfig, problems: plan_facts.Problems) -> str:
@@ -81,7 +87,7 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
     if problems or refs is None or found is None or known is None:
         return None
     files, settings = known
-    outputs, checking = [], None
+    checking = None
     held = stale(config.output, found.id)
     listed = {file.path for file in files}
     unlisted = inventory.extra(config.output, listed, {ref.name for ref in refs}, found.id)
@@ -91,24 +97,26 @@ def plan(config: VerifyConfig, problems: plan_facts.Problems) -> driver.Work | N
     except InputError as error:
         lines += error.problems
     if settings and held is None:
-        try:
-            outputs = planned(refs, settings)
-            ledgers = any(path.startswith(f"{ledger.FOLDER}/") for path in listed)
-            checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input, ledgers)
-        except InputError as error:  # a check of the shard names it too, with all others
-            lines += error.problems
+        ledgers = any(path.startswith(f"{ledger.FOLDER}/") for path in listed)
+        checking = CheckOutput(config.output, settings.contents, settings.format, config.compare_input, ledgers)
     report = report_uri(config, problems)
     noticed = Found(report, tuple(lines), "" if held is None else stale_line(held, found.id))
     holes, dropped = config.accept_holes, config.compare_dropped
-    checks = VerifyOutputs(found, refs, files, outputs, checking, holes, dropped, noticed)
+    checks = VerifyOutputs(found, None, checking, holes, dropped, noticed)
 
     def finish() -> tuple[str, dict[str, Any]]:
         counts = json.loads(filesystem.read_bytes(report))
         text = "verified: {files} files, {input_shards} input and {output_shards} output shards, {samples} samples"
         return f"{text.format(**counts)}\n{found.words}", counts
 
-    summary = {"files": len(files), "input_shards": len(refs), "output_shards": len(outputs)}
-    return driver.Work(summary, lambda: None, lambda pipeline: pipeline | checks, finish, holds=())
+    summary = {"files": len(files), "input_shards": len(refs)}
+    return driver.Work(
+        summary,
+        lambda: None,
+        lambda pipeline: build(pipeline, refs, settings if checking else None, checks),
+        finish,
+        holds=(),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

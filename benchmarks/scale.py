@@ -35,6 +35,7 @@ JOBS = {
     "annotate": ["--columns", "caption"],
     "dedup": ["--by", "exact"],
     "cluster": ["--k", "2", "--column", "net.image"],
+    "verify": [],
 }
 SAMPLES = 4
 WHOLE = 16  # shards that have columns, of which jobs look at the first
@@ -71,7 +72,7 @@ def write_output(root: str, count: int) -> None:
     section = manifest.Section(
         "score", {"stamps": {"models": {"net": {}}}}, {}, (), (), {"index": record, "net": record}
     )
-    manifest.write([section], root)
+    manifest.write([section, manifest.Section("select")], root)
     workspace.write_run(root, {"pool": {"input": ["pool/**.tar"]}, "jobs": {}, "sets": []})
     books = {"selection": selection, "shards": count, "samples": SAMPLES, "kept": SAMPLES, "copies": SAMPLES}
     selections.begin(root, selection, selections.CURRENT)

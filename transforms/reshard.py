@@ -12,10 +12,10 @@ import numpy as np
 from apache_beam.pvalue import AsSingleton
 
 from transforms.lib import work_lines
-from transforms.lib.errors import AccountsError
+from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import accounts
 from transforms.lib.reshard import held, shard_formats, shard_layout
-from transforms.outputs import file_rows, ledger, selections, side_files
+from transforms.outputs import file_rows, ledger, manifest, selections, side_files
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import FileRow, ShardRef, ShardRefs
 from transforms.storage import filesystem
@@ -194,3 +194,49 @@ class ReshardCopies(beam.PTransform):
             | "Finish" >> beam.FlatMap(finish, AsSingleton(everything), subset, self.settings)
         )
         return Resharded(written, files)
+
+
+def _source(ref: ShardRef, store: Store) -> shard_layout.DecidedShard | None:
+    """Returns a shard as the plan sees it; None where its decisions cannot be read: its own check says so."""
+    try:
+        return read_source(ref, store)
+    except InputError:
+        return None
+
+
+def plan_again(
+    sources: Sequence[shard_layout.DecidedShard | None], settings: ReshardSettings
+) -> list[tuple[str, shard_layout.OutputShard]]:
+    """Plans the output shards from the decisions: their paths, and the samples that each must hold.
+
+    Where samples were taken down since, the plan is no more. Then each shard must hold what its ledger says, of which
+    nothing is given here. Where decisions are damaged there is no plan.
+    """
+    if manifest.read(settings.root).section("reshard").facts.get("taken_down"):
+        numbers = ledger.numbers(settings.root)
+        return [(settings.path(number), shard_layout.OutputShard(number, (), 0, 0)) for number in numbers]
+    whole = [source for source in sources if source is not None]
+    if len(whole) < len(sources):
+        return []
+    outputs = renumber(part for output in settings.outputs(whole) for part in cut(output, settings))
+    return [(settings.path(output.number), output) for output in outputs]
+
+
+@dataclasses.dataclass(eq=False)
+class PlanAgain(beam.PTransform):
+    """Plans the output shards anew: ``ShardRef`` rows in, path and plan of each output shard out.
+
+    Attributes:
+      settings: by which they were written.
+    """
+
+    settings: ReshardSettings
+
+    def expand(self, refs: ShardRefs) -> beam.PCollection[tuple[str, shard_layout.OutputShard]]:
+        return (
+            refs
+            | "ReadSources" >> beam.Map(_source, self.settings.store)
+            | "AllSources" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "PlanAgain" >> beam.FlatMap(plan_again, self.settings)
+            | "Spread" >> beam.Reshuffle()
+        )

@@ -15,10 +15,11 @@ from transforms.lib import uids
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.reshard import shard_layout
 from transforms.lib.subsets import subset_files
-from transforms.outputs import file_rows, selections
+from transforms.outputs import file_rows, manifest, selections
+from transforms.outputs.manifest import Part
 from transforms.outputs.selections import Selection
 from transforms.outputs.store import Store
-from transforms.rows import FileRow, ShardRef
+from transforms.rows import FileRow, ShardRefs
 from transforms.storage import filesystem
 from transforms.workers.check_shard import CheckDecisions, Checked
 from transforms.workers.check_shard import CheckOutput as CheckOutput
@@ -112,26 +113,51 @@ def _of_books(selection: Selection, total: Counter[str]) -> list[str]:
 
 
 @dataclasses.dataclass(eq=False)
+class ListFiles(beam.PTransform):
+    """Puts the rows of all files of a manifest into the pipeline; workers read the parts of large sections.
+
+    Attributes:
+      root: the output folder.
+    """
+
+    root: str
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[FileRow]:
+        roots = pipeline | "Manifest" >> beam.Create([self.root])
+        parts = roots | "Parts" >> beam.FlatMap(lambda root: manifest.read(root).parts) | beam.Reshuffle()
+        rows = (
+            roots | "Inline" >> beam.FlatMap(lambda root: manifest.read(root).listed),
+            parts | "OfParts" >> beam.FlatMap(_rows_of, self.root),
+        )
+        return rows | beam.Flatten() | "SpreadFiles" >> beam.Reshuffle()
+
+
+def _rows_of(part: Part, root: str) -> list[FileRow]:
+    """Returns the row of a part and those in it; the former alone where it is damaged, which its check says."""
+    try:
+        return [part.file, *part.read(root)]
+    except InputError:
+        return [part.file]
+
+
+@dataclasses.dataclass(eq=False)
 class VerifyOutputs(beam.PTransform):
-    """Checks everything below an output folder: a pipeline in, one mapping of counts out.
+    """Checks everything below an output folder: ``ShardRef`` rows of the pool in, one mapping of counts out.
 
     Cost: reads every output once, and the byte ranges of the inputs: of kept samples, and of dropped ones if asked to.
 
     Attributes:
       selection: whose decisions are checked.
-      refs: the shards of the pool.
-      files: what the manifest lists.
-      outputs: path and plan of each output shard, made anew from the decisions.
-      check_output: what checks one of them; None when nothing was resharded, or from another selection.
+      outputs: path and plan of each output shard, made anew from the decisions; None when nothing was resharded, or
+        from another selection.
+      check_output: what checks one of them; None as ``outputs``.
       accept_holes: zeros in an input where members should be are no problem.
       compare_dropped: samples that were dropped are compared with the bytes of the input, too.
       found: what was found before the pipeline started, and where the report goes.
     """
 
     selection: Selection
-    refs: Sequence[ShardRef]
-    files: Sequence[FileRow]
-    outputs: Sequence[tuple[str, shard_layout.OutputShard]]
+    outputs: beam.PCollection[tuple[str, shard_layout.OutputShard]] | None
     check_output: CheckOutput | None
     accept_holes: bool
     compare_dropped: bool
@@ -141,24 +167,17 @@ class VerifyOutputs(beam.PTransform):
     def _compares(self) -> bool:
         return self.check_output is not None and self.check_output.compare_input
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[dict[str, Any]]:
+    def expand(self, refs: ShardRefs) -> beam.PCollection[dict[str, Any]]:
         root = self.selection.root
         store = Store(root, self.selection.id)
         to_list = beam.combiners.ToListCombineFn
-        files = pipeline | "Files" >> beam.Create(self.files) | "CheckFile" >> beam.Map(check_file, root)
-        pairs = (
-            pipeline
-            | "Refs" >> beam.Create(self.refs)
-            | "CheckShard"
-            >> beam.Map(
-                CheckDecisions(store, self.accept_holes, self._compares, self._compares and self.compare_dropped)
-            )
-        )
+        files = refs.pipeline | "Files" >> ListFiles(root) | "CheckFile" >> beam.Map(check_file, root)
+        dropped = self._compares and self.compare_dropped
+        pairs = refs | "CheckShard" >> beam.Map(CheckDecisions(store, self.accept_holes, self._compares, dropped))
         ways = pairs | "Ways" >> beam.Values() | "AllWays" >> beam.CombineGlobally(to_list())
         checks = [files, pairs | "Shards" >> beam.Keys()]
-        if self.check_output:
-            outputs = pipeline | "Outputs" >> beam.Create(self.outputs)
-            checks.append(outputs | "CheckOutput" >> beam.Map(self.check_output))
+        if self.outputs is not None:
+            checks.append(self.outputs | "CheckOutput" >> beam.Map(self.check_output))
         return (
             checks
             | beam.Flatten()

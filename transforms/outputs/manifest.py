@@ -16,8 +16,9 @@ from apache_beam.pvalue import AsSingleton
 from transforms.lib.columnstore.set_record import SetRecord
 from transforms.lib.errors import DamagedError, InputError
 from transforms.outputs import file_rows, sealed_json
-from transforms.outputs.manifest_parts import Listed, ListPart, Part, corrected, key_of, list_files, set_of
+from transforms.outputs.manifest_parts import Listed, ListPart, corrected, key_of, list_files, set_of
 from transforms.outputs.manifest_parts import Manifest as Manifest
+from transforms.outputs.manifest_parts import Part as Part
 from transforms.outputs.manifest_parts import Section as Section
 from transforms.rows import FileRow
 from transforms.storage import filesystem, versions

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from transforms.lib import addresses
 from transforms.lib.errors import InputError, MissingError, NoBucketError
-from transforms.storage import fetched
+from transforms.storage import fetched, listings
 from transforms.storage.client import FileInfo as FileInfo
 from transforms.storage.clients import client_of as client_of
 from transforms.storage.errors import one_line
@@ -41,8 +41,11 @@ def match(patterns: Sequence[str]) -> list[list[FileInfo]]:
     """
     if all(map(is_local, patterns)):
         return [_match(pattern) for pattern in patterns]
-    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each is a request or more, and a list may have thousands
-        return list(threads.map(_match, patterns))
+    found = listings.together([pattern for pattern in patterns if not is_local(pattern)])
+    others = [pattern for pattern in dict.fromkeys(patterns) if pattern not in found]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each is a request or more
+        found |= zip(others, threads.map(_match, others), strict=True)
+    return [found[pattern] for pattern in patterns]
 
 
 def _match(pattern: str) -> list[FileInfo]:
