@@ -22,15 +22,15 @@ def chromium():
 
 
 @contextlib.contextmanager
-def opened(browser, path, *, width=1280, scheme="light", **options):
-    """Yields the page of a file; afterwards nothing was logged, thrown or asked of the network."""
+def opened(browser, path, *, width=1280, scheme="light", within=("file:", "data:"), **options):
+    """Yields the page of a file or address; then nothing was logged, thrown or asked of what is not ``within``."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
     page, faults = context.new_page(), []
     page.on("console", lambda message: faults.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: request.url.startswith(("file:", "data:")) or faults.append(request.url))
-    page.goto(path.as_uri())
+    page.on("request", lambda request: request.url.startswith(within) or faults.append(request.url))
+    page.goto(path if isinstance(path, str) else path.as_uri())
     yield page
     context.close()
     assert faults == []

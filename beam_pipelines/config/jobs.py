@@ -190,6 +190,14 @@ COMMANDS = {
             remark="docs/run.md shows a file of jobs.",
         ),
         Tool(
+            name="browse",
+            flags="config.tools:BrowseConfig",
+            summary="look through the samples of an output in a browser",
+            example="winnow browse out",
+            usage="FOLDER [FLAGS]",
+            remark="It serves this machine alone, and writes nothing.",
+        ),
+        Tool(
             name="doctor",
             flags="config.tools:DoctorConfig",
             summary="check this machine, its packages, credentials and stores",

@@ -45,3 +45,21 @@ class DoctorConfig(Flags):
     input: tuple[str, ...] = flag((), "shards to look for, as for `winnow score`; a byte of the first one is read")
     output: str = flag("", "folder to try: a small file is written, read and deleted")
     json: bool = flag(False, "print one line of JSON in place of the table")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BrowseConfig(Flags):
+    """Flags of ``browse``."""
+
+    folder: tuple[str, ...] = flag(
+        (), "output folder to look through", required="name an output folder, for example `winnow browse out`",
+        positional=True,
+    )  # fmt: skip
+    selection: str = flag("", "name or ID of the selection whose decisions are shown; default: the current one, if any")
+    port: int = flag(0, "port on this machine; 0 takes a free one", at_least=0, at_most=65_535)
+
+    def problems(self) -> list[str]:
+        problems = super().problems()
+        if len(self.folder) > 1:
+            problems.append(f"{self.folder[1]} is one folder too many; look through one at a time")
+        return problems

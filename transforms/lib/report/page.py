@@ -60,12 +60,13 @@ def _text(name: str) -> str:
 
 def _policy(css: str, scripts: Sequence[str]) -> str:
     """Returns the content security policy of a page: pictures from itself, and this style and these scripts alone."""
-    listed = " ".join(_hash(script) for script in scripts)
-    allowed = f"img-src data:; style-src {_hash(css)}; script-src {listed}"
+    listed = " ".join(digest(script) for script in scripts)
+    allowed = f"img-src data:; style-src {digest(css)}; script-src {listed}"
     return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
 
 
-def _hash(text: str) -> str:
+def digest(text: str) -> str:
+    """Returns the source expression of a content security policy that allows a style or a script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
