@@ -165,7 +165,7 @@ _RECORDS = (
     Job(
         name="evaluate",
         flags="train:EvaluateConfig",
-        summary="train a model on each selection at equal samples seen, and compare them in one table",
+        summary="train a model per selection, and compare them in one table",
         example="winnow evaluate --output proof --arm dfn=out --arm none=all --pool out --retrieval coco='coco/*.tar'",
         pipeline=False,
         template=False,
