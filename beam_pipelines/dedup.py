@@ -65,7 +65,7 @@ def plan(config: DedupConfig, problems: plan_facts.Problems) -> driver.Work | No
     }
     return driver.Work(
         summary,
-        lambda: workspace.write_run(config.output, record),
+        lambda: workspace.write_run(config.output, record if again else {**record, "sets": ()}),
         lambda pipeline: build(pipeline, grouping) if again else None,
         finish,
         holds=(section,),

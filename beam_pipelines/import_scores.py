@@ -57,7 +57,7 @@ def plan(config: ImportConfig, problems: plan_facts.Problems) -> driver.Work | N
         return None
 
     def prepare() -> None:
-        workspace.write_run(config.output, record)
+        workspace.write_run(config.output, record if again else {**record, "sets": ()})
         if rows is not None:
             sink = io.BytesIO()
             np.save(sink, rows, allow_pickle=False)
