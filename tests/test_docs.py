@@ -102,6 +102,7 @@ def test_the_readme_names_every_job():
     page = (ROOT / "README.md").read_text()
     for job in JOBS:
         assert f"`{job}`" in page
+    assert len(page.splitlines()) < 125, "the README is an overview; longer text belongs into docs/"
 
 
 if __name__ == "__main__":  # `make templates`
