@@ -16,7 +16,7 @@ from transforms.lib import uid_rule
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import AccountsError, InputError
 from transforms.lib.recipes import explain
-from transforms.outputs import ledger
+from transforms.outputs import ledger, takedowns
 from transforms.outputs.store import DECISIONS, Store
 from transforms.rows import ShardRef
 from transforms.workers.decide_shard import DecideShard, SelectSettings, SolvedStates
@@ -54,9 +54,11 @@ def find(refs: Sequence[ShardRef], root: str, wanted: Mapping[str, str]) -> Plac
             if not lacking:
                 return places
     shown = [uid if uid_rule.is_uid(wanted[uid]) else repr(wanted[uid]) for uid in sorted(lacking)]
-    raise InputError(
-        [f"no sample of this pool has the uid {uid}; `columns/index` lists those that there are" for uid in shown]
-    )
+    gone = takedowns.of_uids(root, lacking)
+    hint = "`columns/index` lists those that there are"
+    whys = [f"it was taken down on {gone[uid]}" if uid in gone else hint for uid in sorted(lacking)]
+    lines = zip(shown, whys, strict=True)
+    raise InputError([f"no sample of this pool has the uid {uid}; {why}" for uid, why in lines])
 
 
 def _rows(ref: ShardRef, root: str, values: pa.Array) -> list[tuple[int, str]]:

@@ -11,12 +11,13 @@ Whoever writes an index in this output, or in a later crawl beside it, looks at 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from transforms.lib import uids
 from transforms.lib.arrays import Bool
 from transforms.lib.columnstore import columns
 from transforms.lib.columnstore.blank import blanked
@@ -95,6 +96,18 @@ def standing(root: str) -> tuple[StandingFile, ...]:
         for one in roots
         for record in records(one)
     )
+
+
+def of_uids(root: str, wanted: Iterable[str]) -> dict[str, str]:
+    """Returns uid -> date and record of the takedown that listed it, of those of some uids that were listed."""
+    found = {}
+    for record in records(root):
+        digests = subset_files.open_subset(filesystem.fetch(filesystem.join(root, path_of(record["id"], ".npy"))))
+        for uid in wanted:
+            pair = uids.pairs([standing_list.digest_of(record["salt"], "uid", uid)])
+            if subset_files.places(digests, pair)[0] >= 0:
+                found[uid] = f"{record['date'][:10]} ({path_of(record['id'])})"
+    return found
 
 
 def named(lists: Sequence[StandingFile], index: pa.Table) -> Bool:

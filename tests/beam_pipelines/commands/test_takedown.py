@@ -423,6 +423,17 @@ def test_the_record_says_nothing_of_what_went(winnow, place):
             assert io.BytesIO(data).getvalue().find(text.encode()) < 0
 
 
+def test_explain_says_that_it_was_taken_down(winnow, place):
+    out = place / "out"
+    uid = victims(out)[0]
+    assert winnow("takedown", out, "--uids", listed(place, [uid]), *REASON)[0] == 0
+    code, _, stderr = winnow("explain", uid, "--output", out)
+    assert code == 2
+    assert f"{uid}; it was taken down on 20" in stderr
+    assert "(takedowns/" in stderr
+    assert winnow("explain", "4f0a", "--output", out)[2].rstrip().endswith("lists those that there are")
+
+
 def test_embeddings_and_scores_are_blank(winnow, place):
     out = place / "out"
     uid = victims(out)[0]
