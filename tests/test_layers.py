@@ -169,3 +169,10 @@ def test_an_import_that_was_not_said_is_found(tmp_path, path, line):
 def test_importing_it_loads_neither_beam_nor_torch(module):
     code = f"import sys, {module}; print(sorted({{'torch', 'apache_beam', 'open_clip'}} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("job", ["select", "reshard", "verify", "dedup", "cluster", "publish", "curate", "score"])
+def test_a_job_starts_without_the_libraries_that_only_some_runs_need(job):
+    heavy = {"torch", "apache_beam.ml.inference.base", "open_clip", "transformers", "scipy.sparse"}
+    code = f"import sys, beam_pipelines.{job}; print(sorted({heavy!r} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -11,13 +11,13 @@ import pyarrow as pa
 from beam_pipelines.config.annotate import AnnotateConfig
 from beam_pipelines.planning.column_sets import choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
-from transforms.annotate import AnnotateSettings
 from transforms.lib import registry
 from transforms.lib.annotators.annotator import Annotator
 from transforms.lib.columnstore import columns
 from transforms.outputs.store import Store
 from transforms.rows import ShardRef
 from transforms.storage import filesystem
+from transforms.workers.annotate_shard import AnnotateSettings
 
 _RELATED = ("score", "image", "text")  # the columns that related scores read
 
