@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LOCK = "requirements/dev.txt"  # has the packages of the images too, in the same versions
 
+_SECONDS = 120  # a service that is away must not hold up CI
+
 EXPLAINED: dict[str, str] = {}
 """ID of an advisory -> why it does not concern Winnow."""
 
@@ -24,7 +26,11 @@ def ask():
     """Returns the report of pip-audit; None where it could not make one."""
     command = [sys.executable, "-m", "pip_audit", "-r", LOCK, "--require-hashes", "--disable-pip", "-f", "json",
                "--progress-spinner", "off"]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(f"pip-audit: no answer within {_SECONDS} s", file=sys.stderr)
+        return None
     try:
         return json.loads(done.stdout)
     except ValueError:
