@@ -23,6 +23,7 @@ from transforms.reporting.shard_values import ShardValues, SurveySettings
 from transforms.workers.decide_shard import SolvedStates
 
 SEED = 14  # of the samples that are drawn, and of groups of duplicates
+_UID = "^[0-9a-f]{32}$"
 _HOST = r"^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#:@]+)"
 
 
@@ -122,7 +123,8 @@ def _duplicates(
     """Returns what a column set says of duplicates, and the groups of the smallest rank."""
     table = store.read(name, source.name, ["duplicate_of", "group"])
     copy, grouped = (pc.not_equal(table[column], "").to_numpy() for column in ("duplicate_of", "group"))
-    groups = pc.unique(table["group"].filter(copy)).to_pylist() if copy.any() else []
+    groups = pc.unique(table["group"].filter(copy))
+    groups = groups.filter(pc.match_substring_regex(groups, _UID)).to_pylist()  # a target's name has no picture here
     ranks = uids.uniform(uids.pairs(groups), SEED) if groups else ()
     drawn = sorted(survey.Group(float(rank), uid) for rank, uid in zip(ranks, groups, strict=True))
     counts = survey.Copies(int(copy.sum()), int((copy & values.kept).sum()), int((grouped & ~copy).sum()))
