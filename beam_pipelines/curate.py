@@ -44,7 +44,7 @@ def plan(config: CurateConfig, problems: plan_facts.Problems) -> driver.Work | N
     done = selecting.crawl is not None and selecting.crawl.done(config.output)
 
     def prepare() -> None:
-        workspace.write_run(config.output, record)
+        workspace.write_run(config.output, {**record, "sets": ()} if done else record)
         workspace.write_pool(config.output, scoring.shards)
         if not done:
             selecting.prepare()

@@ -26,7 +26,8 @@ from transforms.lib.subsets import standing_list, subset_files
 from transforms.outputs import crawls, file_rows, json_files, sealed_json
 from transforms.outputs.json_files import Document
 from transforms.rows import FileRow
-from transforms.storage import filesystem
+from transforms.storage import clients, filesystem
+from transforms.storage.read_only import ReadOnlyStore
 
 FOLDER = "takedowns"
 BEGUN, DONE = "begun", "done"
@@ -86,6 +87,8 @@ def finished(root: str) -> list[str]:
 
 def standing(root: str) -> tuple[StandingFile, ...]:
     """Returns the standing block lists of an output folder; of a crawl, also those of all crawls beside it."""
+    if isinstance(clients.client_of(root), ReadOnlyStore):  # where nothing is written, nothing was taken down
+        return ()
     roots = [root]
     place, crawl = crawls.split(root)
     if root.rstrip("/") == crawls.folder(place, crawl):

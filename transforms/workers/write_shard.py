@@ -261,8 +261,13 @@ class WriteShard:
 
 
 def write_stats(root: str, number: int, stats: Mapping[str, Any]) -> FileRow:
-    """Writes the statistics of an output shard, by which it is finished."""
-    return file_rows.write(root, side_files.stats_path(number), stamps.canonical(dict(stats)).encode())
+    """Writes the statistics of an output shard, by which it is finished, with a digest of themselves."""
+    sealed = {**stats, "seal": _seal(stats)}
+    return file_rows.write(root, side_files.stats_path(number), stamps.canonical(sealed).encode())
+
+
+def _seal(stats: Mapping[str, Any]) -> str:
+    return stamps.stamp(**{name: value for name, value in stats.items() if name != "seal"})
 
 
 def _stats_in(text: bytes | None) -> dict[str, Any]:
@@ -273,4 +278,6 @@ def _stats_in(text: bytes | None) -> dict[str, Any]:
         return {}
     kinds = {"stamp": str, "successes": int, "blurred": int, "bytes": int, "sha256": str, "counts": dict}
     whole = isinstance(stats, dict) and all(type(stats.get(name)) is kind for name, kind in kinds.items())
+    if whole and stats.get("seal", _seal(stats)) != _seal(stats):  # those of earlier versions have none
+        return {}
     return stats if whole else {}

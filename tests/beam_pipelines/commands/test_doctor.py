@@ -37,13 +37,13 @@ def test_an_input_that_is_not_there_and_an_output_in_the_way_are_bad_with_the_cu
 
 
 def test_a_bucket_is_read_and_written(bucket):
-    bucket.upload("pool/00000.tar", b"\0" * 1024)
-    flags = ["--input", bucket.uri("pool/*.tar"), "--output", bucket.uri("out"), "--json", *bucket.flags]
+    bucket.upload("doctor/pool/00000.tar", b"\0" * 1024)
+    flags = ["--input", bucket.uri("doctor/pool/*.tar"), "--output", bucket.uri("doctor/out"), "--json", *bucket.flags]
     command = [sys.executable, "-m", "beam_pipelines.cli", "doctor", *flags]
     done = subprocess.run(command, env=bucket.environment, capture_output=True, text=True)
     found = checks(done.stdout)
     assert (done.returncode, found["input"]["state"], found["output"]["state"]) == (0, "ok", "ok"), done
-    assert [*bucket.sizes()] == ["pool/00000.tar"]
+    assert [*bucket.sizes("doctor/")] == ["doctor/pool/00000.tar"]
 
 
 def test_credentials_are_named_and_not_printed(winnow, monkeypatch):
