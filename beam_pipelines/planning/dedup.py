@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
 from beam_pipelines.config.dedup import DedupConfig
 from beam_pipelines.planning import column_sets, workspace
 from beam_pipelines.planning.column_sets import ColumnSets, choose_set
 from beam_pipelines.planning.plan_facts import Problems, version
 from transforms.dedup import MatchSettings
 from transforms.lib import stamps
+from transforms.lib.arrays import numpy_type
 from transforms.lib.clusters.vector_files import read_target
 from transforms.lib.columnstore import columns
 from transforms.lib.dedup import contamination
@@ -200,6 +199,6 @@ def plan_dedup(config: DedupConfig, problems: Problems, sets: ColumnSets, refs: 
     if plan and isinstance(plan.settings, DedupSettings) and plan.settings.score:
         owner, column = plan.settings.score
         kind = Store(config.output).schema(owner, refs[0].name).field(column).type
-        if quantiles.is_wide(np.dtype(kind.to_pandas_dtype())):
+        if quantiles.is_wide(numpy_type(kind)):
             problems.notes.append(f"{config.score} holds {kind}; copies are ranked as float32, where close ones tie")
     return plan

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv
 
+from transforms.lib.arrays import numpy_type
 from transforms.lib.columnstore import columns
 from transforms.lib.errors import InputError
 from transforms.lib.parquet_files import AppendOnly, ParquetWriter
@@ -118,7 +119,7 @@ def write_npy(samples: Samples, uri: str) -> int:
     rows = sum(len(samples.store.valid(ref.name)) for ref in samples.refs)
     (field,) = samples.schema
     embeddings = pa.types.is_fixed_size_list(field.type)
-    kind = np.dtype(np.float32 if embeddings else field.type.to_pandas_dtype())
+    kind = np.dtype(np.float32 if embeddings else numpy_type(field.type))
     shape = (rows, field.type.list_size) if embeddings else (rows,)
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
     with filesystem.create_atomic(uri) as file:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms.lib.arrays import Float32
+from transforms.lib.arrays import Float32, numpy_type
 from transforms.lib.columnstore.block import Block
 from transforms.lib.errors import ConfigError
 from transforms.lib.recipes.contract.step import EMBEDDING, FLAG, NUMBER, TEXT, TRUTH, UID, Step, Verdict
@@ -107,7 +107,7 @@ class Recipe:
           types: column of the store that a step reads -> its type.
         """
         numbers = {name: kind for name, kind in types.items() if _held(name, kind) == NUMBER}
-        wide = {name for name, kind in numbers.items() if quantiles.is_wide(np.dtype(kind.to_pandas_dtype()))}
+        wide = {name for name, kind in numbers.items() if quantiles.is_wide(numpy_type(kind))}
         found = set()
         for step in self.steps:
             if wide & set(step.inputs()):
