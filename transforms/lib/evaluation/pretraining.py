@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from transforms.lib.arrays import Int64
 from transforms.lib.errors import InputError
+from transforms.lib.training import open_clip_recipe
 
 if TYPE_CHECKING:
     import torch
@@ -52,13 +54,9 @@ class TrainingSettings:
         """Steps of the training: whole batches of the samples seen, at least one."""
         return max(1, round(self.samples_seen / self.batch_size))
 
-
-def rate(settings: TrainingSettings, step: int) -> float:
-    """Returns the learning rate of a step, the first being 0, as open_clip's ``cosine_lr`` has it."""
-    if step < settings.warmup:
-        return settings.learning_rate * (step + 1) / settings.warmup
-    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return 0.5 * (1 + math.cos(math.pi * share)) * settings.learning_rate
+    def rate(self, step: int) -> float:
+        """Returns the learning rate of a step, from 0."""
+        return open_clip_recipe.cosine_rate(step, steps=self.steps, warmup=self.warmup, peak=self.learning_rate)
 
 
 class BatchOrder:
@@ -109,20 +107,6 @@ def cropped(images: torch.Tensor, least: float, generator: torch.Generator) -> t
     return torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def optimizer_of(network: Any, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Returns AdamW without decay of gains, biases and the scale, as open_clip groups the parameters."""
-    import torch
-
-    named = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
-    bare = [v for n, v in named if v.ndim < 2 or "bn" in n or "ln" in n or "bias" in n or "logit_scale" in n]
-    kept = {id(value) for value in bare}
-    groups = [
-        {"params": bare, "weight_decay": 0.0},
-        {"params": [v for _, v in named if id(v) not in kept], "weight_decay": settings.weight_decay},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2), eps=1e-6, fused=True)
-
-
 def loss_of(network: Any, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Returns CLIP's symmetric loss over a batch; only row i is right for row i."""
     import torch
@@ -154,7 +138,14 @@ class Training:
     losses: list[tuple[int, float]] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.optimizer = optimizer_of(self.network, self.settings)
+        settings = self.settings
+        self.optimizer = open_clip_recipe.adamw(
+            self.network,
+            weight_decay=settings.weight_decay,
+            learning_rate=settings.learning_rate,
+            beta2=settings.beta2,
+            fused=True,
+        )
 
     def resume(self, stamp: str) -> bool:
         """Goes on from the checkpoint of the folder, where there is one of the same stamp.
@@ -174,7 +165,7 @@ class Training:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.losses = int(state["step"]), [(int(n), float(v)) for n, v in state["losses"]]
-        except Exception as error:
+        except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError) as error:
             raise InputError(f"{path} cannot be read ({type(error).__name__}); delete it to train anew") from None
         return True
 
@@ -228,7 +219,7 @@ class Training:
             images = cropped(normalise(torch.from_numpy(pixels[rows])), settings.crop, generator)
             loss = loss_of(self.network, images, torch.from_numpy(tokens[rows].astype(np.int64)).to(device))
             for group in self.optimizer.param_groups:
-                group["lr"] = rate(settings, self.step)
+                group["lr"] = settings.rate(self.step)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

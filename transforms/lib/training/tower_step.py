@@ -130,25 +130,6 @@ class Towers:
             scale.clamp_(max=MAX_SCALE)
 
 
-def optimizer_of(network: Any, weight_decay: float) -> Any:
-    """Returns AdamW as open_clip trains CLIP with: betas 0.9 and 0.98, epsilon 1e-6, no decay of gains and biases.
-
-    Args:
-      network: whose parameters it trains.
-      weight_decay: of all others.
-    """
-    import torch
-
-    named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-    plain = [p for name, p in named if p.ndim < 2 or "bn" in name or "ln" in name or "logit_scale" in name]
-    chosen = {id(p) for p in plain}
-    groups = [
-        {"params": plain, "weight_decay": 0.0},
-        {"params": [p for _, p in named if id(p) not in chosen], "weight_decay": weight_decay},
-    ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6)
-
-
 def _random_state(device: str) -> Any:
     import torch
 

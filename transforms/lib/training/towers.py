@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from transforms.lib.training import tower_checkpoint
+from transforms.lib.training import open_clip_recipe, tower_checkpoint
 from transforms.lib.training.pair_stream import Place, draw
 from transforms.lib.training.tower_checkpoint import State
-from transforms.lib.training.tower_step import Batch, Towers, optimizer_of
+from transforms.lib.training.tower_step import Batch, Towers
 
 Tell = Callable[[int, Mapping[str, float]], None]
 """Gets the number of steps taken, and figures by name."""
@@ -47,11 +46,8 @@ class TowerSettings:
     keep_start: float = 0.0
 
     def rate(self, step: int) -> float:
-        """Returns the learning rate of a step, from 0, as open_clip's ``cosine_lr`` has it."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        along = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * along))
+        """Returns the learning rate of a step, from 0."""
+        return open_clip_recipe.cosine_rate(step, steps=self.steps, warmup=self.warmup, peak=self.learning_rate)
 
 
 class Batches(Protocol):
@@ -87,7 +83,7 @@ def fit(
     """
     network, world = towers.network, towers.world
     before = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-    optimizer = optimizer_of(network, settings.weight_decay)
+    optimizer = open_clip_recipe.adamw(network, weight_decay=settings.weight_decay)
     state = _begin(network, optimizer, folder)
     stream = batches(state.places)
     while not _over(state, settings):

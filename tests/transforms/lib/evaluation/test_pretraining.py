@@ -36,7 +36,7 @@ def test_the_rate_is_that_of_open_clip():
     schedule = cosine_lr(optimizer, SETTINGS.learning_rate, SETTINGS.warmup, SETTINGS.steps)
     for step in range(SETTINGS.steps):
         schedule(step)
-        assert np.isclose(pretraining.rate(SETTINGS, step), optimizer.param_groups[0]["lr"], rtol=1e-12)
+        assert np.isclose(SETTINGS.rate(step), optimizer.param_groups[0]["lr"], rtol=1e-12)
 
 
 def test_the_loss_is_that_of_open_clip():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from transforms.lib.training import network_folder, projections, tower_step
+from transforms.lib.training import network_folder, open_clip_recipe, projections
 from transforms.lib.training.tower_step import Batch, StepSettings, Towers
 from transforms.lib.training.world import World
 
@@ -87,7 +87,7 @@ def test_bfloat16_is_near_the_gradient_and_is_no_copy_of_it(model):
 
 
 def test_gains_biases_and_the_scale_do_not_decay(model):
-    optimizer = tower_step.optimizer_of(model.network, 0.2)
+    optimizer = open_clip_recipe.adamw(model.network, weight_decay=0.2)
     plain, decayed = optimizer.param_groups
     assert (plain["weight_decay"], decayed["weight_decay"], plain["betas"], plain["eps"]) == (0, 0.2, (0.9, 0.98), 1e-6)
     assert any(p is model.network.logit_scale for p in plain["params"])
@@ -95,7 +95,7 @@ def test_gains_biases_and_the_scale_do_not_decay(model):
 
 
 def test_the_scale_is_held_at_a_hundred_and_long_gradients_are_cut(model):
-    optimizer = tower_step.optimizer_of(model.network, 0.0)
+    optimizer = open_clip_recipe.adamw(model.network, weight_decay=0.0)
     for group in optimizer.param_groups:
         group["lr"] = 1e-6
     towers = Towers(model.network, model.normalise, "cpu", StepSettings(clip_norm=1e-3), World())
