@@ -80,17 +80,22 @@ $(TFIO)/ready:
 test-tfio: $(TFIO)/ready
 	$(TFIO)/bin/python -m pytest -p no:cacheprovider tests/tfio
 
+# An environment $(1) with the packages of the lock above, and beside them those of the lock $(2).
+define beside
+	rm -rf $(1) && $(PYTHON) -m venv $(1)
+	$(DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
+	$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(2)
+	$(1)/bin/pip check
+	touch $@
+endef
+
 # The packages of the lock above, and beside them those that only the readers of the output need: 200 MB, not 7 GB.
 LOADERS_LOCK := requirements/loaders.txt
 LOADERS := $(CACHE)/loaders-$(shell { cat $(LOCK) $(LOADERS_LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
 
 $(LOADERS)/ready: $(DEPS)/ready
-	rm -rf $(LOADERS) && $(PYTHON) -m venv $(LOADERS)
-	$(DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
-	  > "$$($(LOADERS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
-	$(LOADERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(LOADERS_LOCK)
-	$(LOADERS)/bin/pip check
-	touch $@
+	$(call beside,$(LOADERS),$(LOADERS_LOCK))
 
 test-loaders: $(LOADERS)/ready $(READY)
 	$(LOADERS)/bin/python -m pytest -p no:cacheprovider tests/loaders
@@ -100,12 +105,7 @@ DOCS_LOCK := requirements/docs.txt
 DOCS := $(CACHE)/docs-$(shell { cat $(LOCK) $(DOCS_LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
 
 $(DOCS)/ready: $(DEPS)/ready
-	rm -rf $(DOCS) && $(PYTHON) -m venv $(DOCS)
-	$(DEPS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
-	  > "$$($(DOCS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/deps.pth"
-	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(DOCS_LOCK)
-	$(DOCS)/bin/pip check
-	touch $@
+	$(call beside,$(DOCS),$(DOCS_LOCK))
 
 # The pages as a site below out/site, where a link that leads nowhere fails; then the notebook, as out/explore.ipynb.
 docs: $(DOCS)/ready $(READY)
