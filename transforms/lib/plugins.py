@@ -6,6 +6,7 @@ A package names them in its ``pyproject.toml``, for example ``[project.entry-poi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -25,6 +26,7 @@ _BASES = {
     SCORERS: ("transforms.lib.models.scorer", "Scorer", ""),
 }
 """Group -> module and name of the class to derive from, and the attribute that states the name of the entry point."""
+_NAMED_BY = {STEPS: ("label",), ANNOTATORS: ("name",)}  # the parameter that has no default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +60,8 @@ class Plugin:
         if self.value == "":
             raise ConfigError(f"{self._words}: more than one package has it; uninstall all but one")
         module, _, attribute = self.value.partition(":")
-        try:
+        with self._named():
             loaded = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # whatever somebody else's module does when it is imported
-            raise self._broken(f"{type(error).__name__}: {error}") from error
         base_module, base_name, states = _BASES[self.group]
         base = getattr(importlib.import_module(base_module), base_name)
         if not (inspect.isclass(loaded) and issubclass(loaded, base)):
@@ -72,14 +72,8 @@ class Plugin:
         stated = getattr(loaded, states, None) if states else self.name
         if self.name not in ((stated,) if isinstance(stated, str) else stated or ()):
             raise self._broken(f"{self.value} states {states} = {stated!r}, and not {self.name!r}")
-        try:
-            loaded(
-                **({"label": "x"} if self.group == STEPS else {"name": self.name} if self.group == ANNOTATORS else {})
-            )
-        except Exception as error:
-            raise self._broken(
-                f"{self.value} cannot be made without parameters: {error}; give each a default"
-            ) from error
+        with self._named(f"{self.value} cannot be made without parameters; give each a default; "):
+            loaded(**dict.fromkeys(_NAMED_BY.get(self.group, ()), self.name))
         return loaded
 
     def text(self) -> str:
@@ -92,14 +86,20 @@ class Plugin:
 
         if self.value == "":
             raise ConfigError(f"{self._words}: more than one package has it; uninstall all but one")
-        try:
+        with self._named():
             return (resources.files(self.value.partition(":")[0]) / f"{self.name}.yaml").read_text(encoding="utf-8")
-        except Exception as error:  # as in ``load``
-            raise self._broken(f"{type(error).__name__}: {error}") from error
 
     @property
     def _words(self) -> str:
         return f"plug-in {self.name!r} ({self.group}) of {self.package}"
+
+    @contextlib.contextmanager
+    def _named(self, what: str = "") -> Iterator[None]:
+        """Turns whatever somebody else's code raises when it is imported or made into one line that names it."""
+        try:
+            yield
+        except Exception as error:
+            raise self._broken(f"{what}{type(error).__name__}: {error}") from error
 
     def _broken(self, why: str) -> ConfigError:
         package = self.package.partition(" ")[0]
