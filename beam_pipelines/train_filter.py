@@ -18,9 +18,9 @@ from typing import Any
 import apache_beam as beam
 
 from beam_pipelines.config.train_filter import TrainConfig
-from beam_pipelines.planning import filter_data, filter_training
 from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.running import driver
+from beam_pipelines.training import filter_data, filter_training
 from transforms.lib.devices import devices
 from transforms.lib.models import published, resolve
 from transforms.lib.training.tower_checkpoint import CHECKPOINT

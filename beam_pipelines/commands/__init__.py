@@ -1,4 +1,5 @@
 """Commands that no Beam runner runs: they read an output, train on this machine, or ask the cloud; one per module.
 
-Imports: ``cloud``, ``config``, ``evaluating``, ``planning``, ``running``, ``transforms``. Start reading at ``explain``.
+Imports: ``cloud``, ``config``, ``evaluating``, ``planning``, ``running``, ``training``,
+``transforms``. Start reading at ``explain``.
 """

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_pipelines.config.train import TrainFlytConfig
-from beam_pipelines.planning import training
 from beam_pipelines.planning.plan_facts import Problems
 from beam_pipelines.running import driver
+from beam_pipelines.training import flyt_training
 from transforms.lib.devices import devices
 from transforms.lib.flyt import scoring_head
 from transforms.lib.models import clip, locate, resolve, tinyclip
@@ -34,22 +34,22 @@ COLUMN_SET = "flyt_towers"  # name of the embeddings of trained towers
 
 def plan(config: TrainFlytConfig, problems: Problems) -> driver.Work | None:
     """Finds the pool, its embeddings and the labelled pictures."""
-    inputs = training.check(config, problems)
+    inputs = flyt_training.check(config, problems)
     if problems or inputs is None:
         return None
 
     def finish() -> tuple[str, dict[str, Any]]:
         trained = train(config, inputs)
-        return training.sentence(config, trained), {"output": config.output, **trained.figures}
+        return flyt_training.sentence(config, trained), {"output": config.output, **trained.figures}
 
-    return driver.Work(training.summary(inputs), lambda: None, None, finish)
+    return driver.Work(flyt_training.summary(inputs), lambda: None, None, finish)
 
 
 def _see(rows: PoolBatch, survey: Survey) -> list[NDArray[Any]]:
     return [np.concatenate([rows.arrays["image"], rows.arrays["text"]], 1).astype(np.float32)]
 
 
-def train(config: TrainFlytConfig, inputs: training.TrainingInputs) -> training.Trained:
+def train(config: TrainFlytConfig, inputs: flyt_training.TrainingInputs) -> flyt_training.Trained:
     """Trains the head, or the head and its towers, and writes them."""
     import torch
 
@@ -60,14 +60,14 @@ def train(config: TrainFlytConfig, inputs: training.TrainingInputs) -> training.
     start = scoring_head.start(head, cosine=config.cosine_start, generator=generator, noise=config.start_noise)
     if config.train_towers:
         return _with_towers(config, inputs, head, start)
-    trained = training.train(config, inputs, training.TrainedScorer(start, scoring_head.apply, _see))
+    trained = flyt_training.train(config, inputs, flyt_training.TrainedScorer(start, scoring_head.apply, _see))
     scoring_head.save(Path(config.output), {name: trained.params[name] for name in start}, head)
     return trained
 
 
 def _with_towers(
-    config: TrainFlytConfig, inputs: training.TrainingInputs, head: scoring_head.HeadConfig, start: Params
-) -> training.Trained:
+    config: TrainFlytConfig, inputs: flyt_training.TrainingInputs, head: scoring_head.HeadConfig, start: Params
+) -> flyt_training.Trained:
     """Trains the head with the towers under it, and writes both; the head then reads the embeddings of those towers."""
     from transforms.lib.flyt import trained_towers
 
@@ -81,8 +81,8 @@ def _with_towers(
         def see(rows: PoolBatch, survey: Survey) -> Sequence[NDArray[Any]]:
             return towers.see(rows.images, rows.arrays["caption"].tolist())
 
-        trained = training.train(
-            config, inputs, training.TrainedScorer(towers.start(start), towers.apply, see, with_images=True)
+        trained = flyt_training.train(
+            config, inputs, flyt_training.TrainedScorer(towers.start(start), towers.apply, see, with_images=True)
         )
     folder = Path(config.output) / trained_towers.FOLDER
     towers.save(folder, trained.params, found.config, files)

@@ -167,11 +167,8 @@ def plan_select(
       shards: how many the pool has.
       scoring: what scores the pool in the same run; None when it is scored already.
     """
-    recipe, wide = recipe_of(config, problems), frozenset[str]()
-    crawled = recipe and config.crawl_id and not config.problems()
-    earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
-    if recipe and earlier:
-        recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
+    recipe, earlier = _recipe_and_crawls(config, problems)
+    wide = frozenset[str]()
     if recipe and config.block_list:
         recipe = block_lists.with_steps(recipe, config, sets, problems)
     if recipe and sets and config.on_repeated_uid == "first":
@@ -192,18 +189,15 @@ def plan_select(
     if scoring is None:
         problems.notes += block_lists.unseen(recipe, config.output, workspace.read_pool(config.output)[0].name)
     score = _shown_score(recipe, where, sets)
-    digests = {name: digest for name, (_, digest) in files.items()}
     basis = {"thresholds": config.thresholds, "over": sorted(earlier.over), "kept": earlier.kept} if earlier else {}
     code = {f"{step.label}.code": digest for step in recipe.flat() if (digest := plugins.digest_of(type(step)))}
-    made_of = {**digests, **code}
+    made_of = {**{name: digest for name, (_, digest) in files.items()}, **code}
     selection = selections.identity(config.output, recipe, first_uids.without_set(where), made_of, scoring, **basis)
     limits = limits_of(config)
     settings = SelectSettings(config.output, recipe, where, score, limits, files, selection, config.name, code)
     facts = {"configuration": config.recorded(), "recipe": recipe.as_dict(), "version": version()}
     facts |= {"files": made_of, "selection": selection}
-    found = manifest.read(config.output) if scoring is None else None
-    models = scoring.facts["stamps"]["models"] if scoring else found.models if found else {}
-    scored_with = scoring.facts["scored_with"] if scoring else found.scored_with if found else {}
+    models, scored_with = _networks(config.output, scoring)
     plan = SelectPlan(
         settings,
         facts,
@@ -221,6 +215,24 @@ def plan_select(
     pool = scoring.facts["stamps"]["pool"] if scoring else ""
     crawl = problems.collect(crawling.plan_crawl, config, settings, earlier, models, shards, pool)
     return dataclasses.replace(plan, crawl=crawl) if crawl else None
+
+
+def _recipe_and_crawls(config: SelectConfig, problems: Problems) -> tuple[Recipe | None, crawling.Earlier | None]:
+    """Returns the recipe, None where something is wrong with it, and the crawls that it rests on, if any."""
+    recipe = recipe_of(config, problems)
+    crawled = recipe and config.crawl_id and not config.problems()
+    earlier = problems.collect(crawling.earlier_of, config, recipe) if crawled else None
+    if recipe and earlier:
+        recipe = problems.collect(crawling.with_kept, recipe, config, earlier)
+    return recipe, earlier
+
+
+def _networks(output: str, scoring: ScorePlan | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Returns column set -> its network, and column set -> device and precision, as recorded or about to be."""
+    if scoring:
+        return scoring.facts["stamps"]["models"], scoring.facts["scored_with"]
+    found = manifest.read(output)
+    return found.models, found.scored_with
 
 
 def recipe_of(config: SelectConfig, problems: Problems) -> Recipe | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beam_pipelines.config.train_filter import TrainConfig
-from beam_pipelines.planning.filter_data import FilterData
+from beam_pipelines.training.filter_data import FilterData
 from transforms.lib import stamps
 from transforms.lib.devices import devices
 from transforms.lib.errors import ConfigError
